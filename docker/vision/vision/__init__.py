@@ -1,0 +1,1 @@
+"""The vision container: decode images, classify them, train and measure models. Files in, files out."""

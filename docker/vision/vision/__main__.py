@@ -1,0 +1,47 @@
+"""`python -m vision COMMAND --request request.json`: one attempt; its outputs lie beside the request."""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from vision import contract
+from vision.paths import Paths
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="vision", description=__doc__)
+    parser.add_argument("command", choices=sorted(contract.REQUESTS))
+    parser.add_argument("--request", type=Path, required=True, help="the request file; outputs are written beside it")
+    arguments = parser.parse_args(argv)
+    try:
+        request = contract.read_request(arguments.command, arguments.request)
+        paths = Paths.from_environment(out=arguments.request.resolve().parent)
+        if threads := getattr(request, "threads", None):
+            os.environ["OMP_NUM_THREADS"] = str(threads)  # read once, when MXNet is imported
+        # Imported late: `pack` must never share a process with gluoncv.
+        command = importlib.import_module(f"vision.{arguments.command}")
+        result = command.run(request, paths)
+    except contract.BadRequest as error:
+        return _fail(contract.EXIT_BAD_REQUEST, error)
+    except contract.BadInput as error:
+        return _fail(contract.EXIT_BAD_INPUT, error)
+    except (BlockingIOError, InterruptedError, TimeoutError) as error:
+        return _fail(contract.EXIT_TEMPORARY, error)
+    except Exception as error:
+        traceback.print_exc()
+        return _fail(contract.EXIT_FAILED, error)
+    print(json.dumps({"counts": result.counts, "seconds": result.seconds}), file=sys.stderr)
+    return contract.EXIT_DONE
+
+
+def _fail(code: int, error: Exception) -> int:
+    print(f"vision: {type(error).__name__}: {error}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

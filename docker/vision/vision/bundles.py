@@ -1,0 +1,93 @@
+"""Model bundles: an immutable folder of weights, classes, preprocessing and measurements, sealed by a manifest."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+from vision import contract
+
+MANIFEST = "manifest.json"
+WEIGHTS = "weights.params"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    folder: Path
+    version: str
+    network: str
+    classes: tuple[str, ...]
+    height: int
+    width: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / WEIGHTS
+
+
+def load(store: Path, ref: contract.BundleRef) -> Bundle:
+    """A bundle whose manifest is the version asked for, and whose every file is what the manifest says.
+
+    Raises:
+        contract.BadInput: it is missing, altered, or another version.
+    """
+    folder = contract.store_path(store, ref.path)
+    manifest_path = folder / MANIFEST
+    if not manifest_path.is_file():
+        raise contract.BadInput(f"{folder} is not a model bundle: it has no {MANIFEST}")
+    if (found := contract.sha256_file(manifest_path)) != ref.version:
+        raise contract.BadInput(f"{folder} is version {found}, the request asks for {ref.version}")
+    manifest = json.loads(manifest_path.read_bytes())
+    for name, entry in manifest["files"].items():
+        path = folder / name
+        if not path.is_file() or contract.sha256_file(path) != entry["sha256"]:
+            raise contract.BadInput(f"{path} is missing or not what the bundle's manifest says")
+    preprocessing = json.loads((folder / "preprocessing.json").read_bytes())
+    return Bundle(
+        folder,
+        ref.version,
+        manifest["network"],
+        tuple(json.loads((folder / "classes.json").read_bytes())),
+        preprocessing["height"],
+        preprocessing["width"],
+        tuple(preprocessing["mean"]),
+        tuple(preprocessing["std"]),
+    )
+
+
+def seal(folder: Path, name: str, network: str) -> str:
+    """Write the manifest over the folder's files; its SHA-256 is the version."""
+    files = {
+        path.name: {"sha256": contract.sha256_file(path), "bytes": path.stat().st_size}
+        for path in sorted(folder.iterdir())
+        if path.name != MANIFEST
+    }
+    contract.write_json(folder / MANIFEST, {"name": name, "network": network, "files": files})
+    return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+
+
+def write_trained(folder: Path, net: Any, request: contract.TrainRequest, images: int) -> str:
+    """The bundle of a network just trained, not yet measured; returns its version."""
+    folder.mkdir(exist_ok=True)
+    net.save_parameters(str(folder / WEIGHTS))
+    write_settings(folder, request.classes, request.height, request.width, request.mean, request.std)
+    record = {key: value for key, value in request.to_dict().items() if key not in ("shards", "resume")}
+    record |= {"images": images, "versions": runtime_versions(), "shards": [s.sha256 for s in request.shards]}
+    contract.write_json(folder / "training.json", record)
+    return seal(folder, request.name, request.network)
+
+
+def write_settings(
+    folder: Path, classes: tuple[str, ...], height: int, width: int, mean: tuple[float, ...], std: tuple[float, ...]
+) -> None:
+    contract.write_json(folder / "classes.json", list(classes))
+    preprocessing = {"height": height, "width": width, "mean": list(mean), "std": list(std)}
+    contract.write_json(folder / "preprocessing.json", preprocessing)
+
+
+def runtime_versions() -> dict[str, str]:
+    return {name: installed_version(name) for name in ("mxnet", "gluoncv", "numpy", "pillow", "pyarrow")}

@@ -1,0 +1,1 @@
+../../../plugins/strandline/contract.py

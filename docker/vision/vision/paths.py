@@ -1,0 +1,25 @@
+"""Where the mounts are: the landing zone and the store to read, one folder to write."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from vision import contract
+
+
+@dataclass(frozen=True)
+class Paths:
+    landing: Path
+    store: Path
+    out: Path
+
+    @classmethod
+    def from_environment(cls, out: Path) -> "Paths":
+        """
+        Raises:
+            contract.BadRequest: a mount is not named.
+        """
+        try:
+            return cls(Path(os.environ["STRANDLINE_LANDING"]), Path(os.environ["STRANDLINE_STORE"]), out)
+        except KeyError as error:
+            raise contract.BadRequest(f"the environment variable {error.args[0]} is not set") from error

@@ -1,0 +1,102 @@
+"""Parquet files of the contract, read and written with exactly the columns it names."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vision import contract
+
+_TYPES = {
+    "string": pa.string(),
+    "binary": pa.binary(),
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "float": pa.float32(),
+    "list<item: float>": pa.list_(pa.float32()),
+}
+
+
+def schema(columns: Iterable[tuple[str, str]]) -> pa.Schema:
+    return pa.schema([(name, _TYPES[kind]) for name, kind in columns])
+
+
+def read_table(path: Path, columns: Sequence[tuple[str, str]], select: Sequence[str] | None = None) -> pa.Table:
+    """
+    Raises:
+        contract.BadInput: not Parquet, or not with these columns.
+    """
+    try:
+        found = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise contract.BadInput(f"{path} is not a Parquet file: {error}") from error
+    if not found.equals(schema(columns)):
+        raise contract.BadInput(f"{path} has columns {found.names} of other names or types than the contract's")
+    return pq.read_table(path, columns=list(select) if select else None)
+
+
+class TableWriter:
+    """Write rows in groups, so that memory stays flat however many there are."""
+
+    def __init__(self, path: Path, columns: Sequence[tuple[str, str]]) -> None:
+        self._schema = schema(columns)
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd", compression_level=1)
+        self.rows = 0
+
+    def write(self, columns: Mapping[str, Any]) -> None:
+        table = pa.table({name: columns[name] for name in self._schema.names}, schema=self._schema)
+        self._writer.write_table(table)
+        self.rows += table.num_rows
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def pixels(column: pa.ChunkedArray | pa.Array, height: int, width: int) -> np.ndarray:
+    """uint8 [n, height, width, 3] of a shard's `pixels` column.
+
+    Raises:
+        contract.BadInput: a row has another number of bytes.
+    """
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    size = height * width * 3
+    arrays = [_pixels_of_chunk(chunk, size) for chunk in chunks]
+    flat = np.concatenate(arrays) if arrays else np.empty((0, size), np.uint8)
+    return flat.reshape(-1, height, width, 3)
+
+
+def _pixels_of_chunk(chunk: pa.Array, size: int) -> np.ndarray:
+    _, offset_buffer, data = chunk.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+    if chunk.null_count or (np.diff(offsets) != size).any():
+        raise contract.BadInput(f"a shard row does not have {size} bytes of pixels")
+    if not len(chunk):
+        return np.empty((0, size), np.uint8)
+    return np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]].reshape(-1, size)
+
+
+def labelled_images(
+    store: Path, shard_refs: Iterable[contract.FileRef], labels: contract.FileRef, height: int, width: int
+) -> tuple[list[str], np.ndarray, list[str]]:
+    """Image ids, pixels [n, height, width, 3] and labels of every labelled image, in the order of their ids.
+
+    Raises:
+        contract.BadInput: a file is altered, or a label names an image that no shard has.
+    """
+    path = contract.verified(store, labels)
+    table = read_table(path, contract.LABEL_COLUMNS)
+    label_of = dict(zip(table["image_id"].to_pylist(), table["label"].to_pylist(), strict=True))
+    rows: dict[str, np.ndarray] = {}
+    for ref in shard_refs:
+        shard = read_table(contract.verified(store, ref), contract.SHARD_COLUMNS, ("image_id", "pixels"))
+        images = pixels(shard["pixels"], height, width)
+        rows |= {i: image for i, image in zip(shard["image_id"].to_pylist(), images, strict=True) if i in label_of}
+    if missing := len(label_of.keys() - rows.keys()):
+        raise contract.BadInput(f"{path} labels {missing} images that no shard has")
+    ids = sorted(rows)
+    if not ids:
+        raise contract.BadInput(f"{path} labels no image")
+    return ids, np.stack([rows[i] for i in ids]), [label_of[i] for i in ids]

@@ -1,0 +1,387 @@
+"""What the orchestrator and the vision container say to each other: files, and nothing else.
+
+`vision COMMAND --request request.json` reads its request, writes its outputs beside it, and ends by renaming
+`result.json` into place. Paths in a request are relative to the landing zone or to the store, so that the same
+request means the same thing on a laptop and inside a container. Standard library only: both sides import this file.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import types
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, Self
+
+EXIT_DONE = 0
+EXIT_BAD_REQUEST = 64  # do not retry: the request itself is wrong
+EXIT_BAD_INPUT = 65  # do not retry: an input is not what its hash says
+EXIT_FAILED = 70  # retry
+EXIT_TEMPORARY = 75  # retry
+DO_NOT_RETRY = frozenset({EXIT_BAD_REQUEST, EXIT_BAD_INPUT})
+
+STATES = ("ingested", "duplicate", "quarantined", "rejected", "vanished")
+
+REQUEST_FILE = "request.json"
+RESULT_FILE = "result.json"
+MANIFEST_FILE = "manifest.parquet"
+SHARD_FILE = "shard.parquet"
+OUTCOMES_FILE = "outcomes.parquet"
+PREDICTIONS_FILE = "predictions.parquet"
+METRICS_FILE = "metrics.json"
+CHECKPOINT_FILE = "checkpoint.npz"
+BUNDLE_FOLDER = "bundle"
+
+# Columns of the Parquet files, in order, as (name, Arrow type in its own words).
+MANIFEST_COLUMNS = (("entry", "int32"), ("name", "binary"), ("version", "string"))
+IMAGE_STATISTICS = ("brightness", "contrast", "saturation", "sharpness")
+SHARD_COLUMNS = (
+    ("image_id", "string"),
+    ("pixels", "binary"),  # height x width x 3, uint8, RGB, row by row
+    ("width", "int32"),  # of the original, upright
+    ("height", "int32"),
+    ("format", "string"),
+    ("bytes", "int64"),
+    *((name, "float") for name in IMAGE_STATISTICS),
+)
+OUTCOME_COLUMNS = (
+    ("entry", "int32"),
+    ("status", "string"),  # decoded, or one of STATES but the first two
+    ("reason", "string"),  # a code of the table in docs/reasons.md; null where decoded
+    ("detail", "string"),  # for a person; free of control characters
+    ("notes", "string"),  # codes joined by a space
+    ("image_id", "string"),  # null where the bytes were not read whole
+    ("width", "int32"),
+    ("height", "int32"),
+    ("format", "string"),
+    ("mode", "string"),
+    ("bytes", "int64"),
+    *((name, "float") for name in IMAGE_STATISTICS),
+)
+PREDICTION_COLUMNS = (
+    ("image_id", "string"),
+    ("label", "string"),  # null where the image failed
+    ("confidence", "float"),
+    ("probabilities", "list<item: float>"),  # in the order of the bundle's classes
+    ("embedding", "list<item: float>"),  # the input of the output layer
+    ("failure", "string"),  # null where the image was classified
+)
+LABEL_COLUMNS = (("image_id", "string"), ("label", "string"))
+
+
+class ContractError(Exception):
+    """
+    ContractError
+    ├── BadRequest   the request is malformed: exit 64
+    ├── BadInput     an input file does not match its hash: exit 65
+    └── NoResult     an attempt has no result that agrees with its files
+    """
+
+
+class BadRequest(ContractError):
+    pass
+
+
+class BadInput(ContractError):
+    pass
+
+
+class NoResult(ContractError):
+    pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Message:
+    """A flat JSON object; unknown, missing and mistyped fields are refused by name."""
+
+    @classmethod
+    def from_dict(cls, raw: object) -> Self:
+        if not isinstance(raw, dict):
+            raise BadRequest(f"{cls.__name__} must be a JSON object, not {type(raw).__name__}")
+        hints = typing.get_type_hints(cls)
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(raw) - set(fields)):
+            raise BadRequest(f"{cls.__name__} has no field {', '.join(map(str, unknown))}")
+        required = {
+            name
+            for name, field in fields.items()
+            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        }
+        if missing := sorted(required - set(raw)):
+            raise BadRequest(f"{cls.__name__} lacks {', '.join(missing)}")
+        return cls(**{name: _parse(hints[name], value, f"{cls.__name__}.{name}") for name, value in raw.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def _parse(kind: Any, value: object, where: str) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return value
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in arguments:
+            return None
+        return _parse(next(a for a in arguments if a is not type(None)), value, where)
+    if origin is Literal:
+        if value in arguments:
+            return value
+        raise BadRequest(f"{where} must be one of {', '.join(map(str, arguments))}, not {value!r}")
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_parse(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        return {str(key): _parse(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(kind, type) and issubclass(kind, Message):
+        return value if isinstance(value, kind) else kind.from_dict(value)
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    raise BadRequest(f"{where} must be {getattr(kind, '__name__', kind)}, not {type(value).__name__}")
+
+
+@dataclasses.dataclass(frozen=True)
+class FileRef(Message):
+    """A file of the store: path relative to the store, SHA-256 in hex."""
+
+    path: str
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class BundleRef(Message):
+    """A model bundle of the store: its folder, and its version (the SHA-256 of its manifest)."""
+
+    path: str
+    version: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits(Message):
+    """What one file may cost: bytes, pixels, sides in pixels, seconds of CPU, bytes of memory."""
+
+    max_bytes: int = 50 * 2**20
+    max_pixels: int = 50_000_000
+    max_side: int = 16_384
+    min_side: int = 4
+    max_aspect: float = 50.0
+    max_metadata_bytes: int = 4 * 2**20
+    cpu_seconds: int = 10
+    memory_bytes: int = 2**30
+    formats: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+
+
+@dataclasses.dataclass(frozen=True)
+class PackRequest(Message):
+    """Decode the files that a manifest lists into one shard of height x width x 3 pixels."""
+
+    shard_id: str
+    manifest: FileRef
+    height: int
+    width: int
+    limits: Limits
+    workers: int
+    command: Literal["pack"] = "pack"
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifyRequest(Message):
+    """Classify every row of a shard with a bundle's network."""
+
+    shard_id: str
+    shard: FileRef
+    bundle: BundleRef
+    batch_size: int
+    threads: int
+    device: Literal["cpu", "gpu"] = "cpu"
+    command: Literal["classify"] = "classify"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainRequest(Message):
+    """Train a GluonCV network from scratch on the labelled images of some shards.
+
+    Low-resolution epochs come first: random crops of `low_side` pixels cost about half and teach nearly as much.
+    `resume` names the folder of an earlier attempt whose checkpoint is to be continued.
+    """
+
+    name: str
+    network: str
+    classes: tuple[str, ...]
+    shards: tuple[FileRef, ...]
+    labels: FileRef
+    height: int
+    width: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    epochs: int
+    threads: int
+    seed: int = 0
+    batch_size: int = 128
+    peak_lr: float = 0.2
+    warmup: float = 0.15
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    padding: int = 3
+    low_side: int = 24
+    low_share: float = 0.5
+    device: Literal["cpu", "gpu"] = "cpu"
+    resume: str | None = None
+    command: Literal["train"] = "train"
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateRequest(Message):
+    """Measure a bundle on the labelled images of some shards."""
+
+    bundle: BundleRef
+    shards: tuple[FileRef, ...]
+    labels: FileRef
+    batch_size: int
+    threads: int
+    device: Literal["cpu", "gpu"] = "cpu"
+    command: Literal["evaluate"] = "evaluate"
+
+
+@dataclasses.dataclass(frozen=True)
+class PackageRequest(Message):
+    """Seal a trained bundle with its metrics, its reference profile and its model card."""
+
+    bundle: BundleRef
+    metrics: FileRef
+    predictions: FileRef
+    shards: tuple[FileRef, ...]
+    made_by: str
+    reference_rows: int = 5000
+    command: Literal["package"] = "package"
+
+
+Request = PackRequest | ClassifyRequest | TrainRequest | EvaluateRequest | PackageRequest
+REQUESTS: dict[str, type[Any]] = {
+    "pack": PackRequest,
+    "classify": ClassifyRequest,
+    "train": TrainRequest,
+    "evaluate": EvaluateRequest,
+    "package": PackageRequest,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Result(Message):
+    """What an attempt did. `request` is the SHA-256 of the request it answers; `files` maps each output to its
+    SHA-256; `counts` are rows, `seconds` wall-clock by phase, `versions` of the libraries that decided the values.
+    """
+
+    command: str
+    request: str
+    files: dict[str, str]
+    counts: dict[str, int]
+    seconds: dict[str, float]
+    versions: dict[str, str]
+    device: str = "cpu"
+
+
+def parse_request(command: str, raw: object) -> Request:
+    """The typed request of a command.
+
+    Raises:
+        BadRequest: an unknown command, or a field that is unknown, missing or of the wrong type.
+    """
+    if command not in REQUESTS:
+        raise BadRequest(f"no command {command}; there are {', '.join(REQUESTS)}")
+    request: Request = REQUESTS[command].from_dict(raw)
+    return request
+
+
+def read_request(command: str, path: Path) -> Request:
+    """As `parse_request`, from a file."""
+    try:
+        raw = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise BadRequest(f"{path} is not JSON: {error}") from error
+    return parse_request(command, raw)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write whole or not at all: a reader never sees half of it."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1, sort_keys=True)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(path)
+
+
+def write_result(
+    folder: Path,
+    command: str,
+    files: Iterable[str],
+    counts: dict[str, int],
+    seconds: dict[str, float],
+    versions: dict[str, str],
+    device: str = "cpu",
+) -> Result:
+    """Seal an attempt: hash its outputs and rename `result.json` into place."""
+    result = Result(
+        command=command,
+        request=sha256_file(folder / REQUEST_FILE),
+        files={name: sha256_file(folder / name) for name in files},
+        counts=counts,
+        seconds={phase: round(value, 4) for phase, value in seconds.items()},
+        versions=versions,
+        device=device,
+    )
+    write_json(folder / RESULT_FILE, result.to_dict())
+    return result
+
+
+def read_result(folder: Path, command: str) -> Result:
+    """The result of a sealed attempt, checked against the request and the files that lie beside it.
+
+    Raises:
+        NoResult: no result, a result of something else, or an output that is missing or altered.
+    """
+    path = folder / RESULT_FILE
+    try:
+        result = Result.from_dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, BadRequest) as error:
+        raise NoResult(f"{path} cannot be read ({error}): the attempt did not happen, run it again") from error
+    if result.command != command or result.request != sha256_file(folder / REQUEST_FILE):
+        raise NoResult(f"{path} answers another request: the attempt did not happen, run it again")
+    for name, digest in result.files.items():
+        if not (folder / name).is_file() or sha256_file(folder / name) != digest:
+            raise NoResult(f"{folder / name} is missing or not what {path} says: run the attempt again")
+    return result
+
+
+def sha256_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def store_path(store: Path, relative: str) -> Path:
+    """A path of the store that a request names; it may not lead out of the store.
+
+    Raises:
+        BadRequest: the path is absolute or climbs.
+    """
+    if relative.startswith("/") or ".." in Path(relative).parts:
+        raise BadRequest(f"{relative!r} must be relative to the store and stay inside it")
+    return store / relative
+
+
+def verified(store: Path, ref: FileRef) -> Path:
+    """The file that `ref` names, once its hash was checked.
+
+    Raises:
+        BadInput: it is missing or has other content.
+    """
+    path = store_path(store, ref.path)
+    if not path.is_file():
+        raise BadInput(f"{path} does not exist")
+    if (found := sha256_file(path)) != ref.sha256:
+        raise BadInput(f"{path} has SHA-256 {found}, the request says {ref.sha256}")
+    return path

