@@ -2,12 +2,70 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import mxnet as mx
 import numpy as np
 from gluoncv.model_zoo import get_model
 
 from vision import contract
+from vision.bundles import Bundle
+
+
+class Classifier:
+    """A bundle's network on a device.
+
+    Batches all have one size, the last one padded: one shape is compiled once, and an image's probabilities do not
+    depend on how many others came with it.
+    """
+
+    def __init__(self, bundle: Bundle, device: str, threads: int, batch_size: int) -> None:
+        self._context = context(device, threads)
+        self._bundle = bundle
+        self._batch_size = batch_size
+        self._net = _WithEmbedding(build(bundle.network, bundle.classes))
+        load_weights(self._net.net, bundle, self._context)
+        self._net.hybridize(static_alloc=True, static_shape=True)
+        self._forward(np.zeros((1, bundle.height, bundle.width, 3), np.uint8))[0].wait_to_read()
+
+    @property
+    def device(self) -> str:
+        return "gpu" if self._context.device_type == "gpu" else "cpu"
+
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities float32 [n, classes] and embeddings float32 [n, features] of uint8 [n, h, w, 3]."""
+        outputs = []
+        pending: list[mx.nd.NDArray] | None = None
+        for start in range(0, len(images), self._batch_size):
+            # MXNet computes while Python prepares the next batch.
+            submitted = self._forward(images[start : start + self._batch_size])
+            if pending is not None:
+                outputs.append([array.asnumpy() for array in pending])
+            pending = submitted
+        if pending is None:
+            raise contract.BadInput("no images to classify")
+        outputs.append([array.asnumpy() for array in pending])
+        probabilities, embeddings = (np.concatenate(arrays)[: len(images)] for arrays in zip(*outputs, strict=True))
+        return probabilities, embeddings
+
+    def _forward(self, images: np.ndarray) -> list[Any]:
+        batch = normalise(images, self._bundle.mean, self._bundle.std)
+        if missing := self._batch_size - len(batch):
+            batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), np.float32)])
+        outputs: list[Any] = self._net(mx.nd.array(batch, ctx=self._context))
+        return outputs
+
+
+class _WithEmbedding(mx.gluon.HybridBlock):
+    """Softmax probabilities, and what the output layer was given."""
+
+    def __init__(self, net: mx.gluon.HybridBlock) -> None:
+        super().__init__()
+        self.net = net
+
+    def hybrid_forward(self, F: Any, x: Any) -> list[Any]:
+        embedding = self.net.features(x)
+        return [F.softmax(self.net.output(embedding)), F.flatten(embedding)]
 
 
 def build(network: str, classes: Sequence[str]) -> mx.gluon.HybridBlock:
@@ -19,6 +77,17 @@ def build(network: str, classes: Sequence[str]) -> mx.gluon.HybridBlock:
         return get_model(network, classes=len(classes), pretrained=False)
     except ValueError as error:
         raise contract.BadRequest(f"GluonCV has no network {network}: {error}") from error
+
+
+def load_weights(net: mx.gluon.HybridBlock, bundle: Bundle, context: mx.Context) -> None:
+    """
+    Raises:
+        contract.BadInput: the weights are of another network.
+    """
+    try:
+        net.load_parameters(str(bundle.weights), ctx=context)
+    except (AssertionError, ValueError, mx.MXNetError) as error:
+        raise contract.BadInput(f"{bundle.weights} does not hold weights of {bundle.network}: {error}") from error
 
 
 def context(device: str, threads: int) -> mx.Context:

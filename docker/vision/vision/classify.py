@@ -1,0 +1,79 @@
+"""Classify every row of a shard: label, confidence, all class probabilities, and the input of the output layer."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vision import bundles, contract, shards
+from vision.networks import Classifier
+from vision.paths import Paths
+
+READ_ROWS = 4096
+
+
+def run(request: contract.ClassifyRequest, paths: Paths) -> contract.Result:
+    """Write one prediction row for every shard row, in the shard's order.
+
+    Raises:
+        contract.BadInput: the shard or the bundle is not what the request says.
+    """
+    started = time.perf_counter()
+    bundle = bundles.load(paths.store, request.bundle)
+    shard = contract.verified(paths.store, request.shard)
+    verified = time.perf_counter()
+    classifier = Classifier(bundle, request.device, request.threads, request.batch_size)
+    ready = time.perf_counter()
+    counts = write_predictions(shard, bundle, classifier, paths.out / contract.PREDICTIONS_FILE)
+    return contract.write_result(
+        paths.out,
+        "classify",
+        [contract.PREDICTIONS_FILE],
+        counts=counts,
+        seconds={"verify": verified - started, "start": ready - verified, "classify": time.perf_counter() - ready},
+        versions=bundles.runtime_versions() | {"model": bundle.version},
+        device=classifier.device,
+    )
+
+
+def write_predictions(shard: Path, bundle: bundles.Bundle, classifier: Classifier, path: Path) -> dict[str, int]:
+    """Stream a shard through the classifier; returns the rows read, classified and failed."""
+    classes = np.array(bundle.classes)
+    failed = 0
+    writer = shards.TableWriter(path, contract.PREDICTION_COLUMNS)
+    for ids, images in read_images(shard, bundle):
+        probabilities, embeddings = classifier(images)
+        good = np.isfinite(probabilities).all(axis=1)
+        best = np.where(good, np.nan_to_num(probabilities).argmax(axis=1), 0)
+        failed += int((~good).sum())
+        writer.write(
+            {
+                "image_id": ids,
+                "label": pa.array(classes[best], mask=~good),
+                "confidence": pa.array(probabilities[np.arange(len(best)), best], mask=~good),
+                "probabilities": _lists(probabilities, good),
+                "embedding": _lists(embeddings, good),
+                "failure": pa.array(np.where(good, None, "NOT_FINITE"), pa.string()),
+            }
+        )
+    writer.close()
+    return {"rows": writer.rows, "classified": writer.rows - failed, "failed": failed}
+
+
+def read_images(shard: Path, bundle: bundles.Bundle) -> Iterator[tuple[pa.Array, np.ndarray]]:
+    """Image ids and pixels uint8 [n, height, width, 3] of a shard, a few thousand rows at a time."""
+    found = pq.read_schema(shard)
+    if not found.equals(shards.schema(contract.SHARD_COLUMNS)):
+        raise contract.BadInput(f"{shard} does not have the columns of a shard")
+    for batch in pq.ParquetFile(shard).iter_batches(READ_ROWS, columns=["image_id", "pixels"]):
+        yield batch["image_id"], shards.pixels(batch["pixels"], bundle.height, bundle.width)
+
+
+def _lists(values: np.ndarray, good: np.ndarray) -> pa.Array:
+    """float32 [n, k] as a column of n lists; null where not good."""
+    count, width = values.shape
+    lists = pa.ListArray.from_arrays(pa.array(np.arange(count + 1) * width, pa.int32()), pa.array(values.ravel()))
+    return lists if good.all() else pa.array([v if ok else None for v, ok in zip(values, good, strict=True)], lists.type)

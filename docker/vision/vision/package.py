@@ -1,0 +1,99 @@
+"""Seal a trained bundle with what was measured of it: metrics, reference profile, model card."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from vision import bundles, contract, shards
+from vision.paths import Paths
+
+REFERENCE_FILE = "reference.parquet"
+CARD_FILE = "MODEL_CARD.md"
+IMAGE_COLUMNS = ("image_id", "width", "height", "format", "bytes", *contract.IMAGE_STATISTICS)
+
+
+def run(request: contract.PackageRequest, paths: Paths) -> contract.Result:
+    """Write the finished bundle; its weights, classes and preprocessing are the trained bundle's, byte for byte.
+
+    Raises:
+        contract.BadInput: an input is not what the request says.
+    """
+    started = time.perf_counter()
+    trained = bundles.load(paths.store, request.bundle)
+    metrics = json.loads(contract.verified(paths.store, request.metrics).read_bytes())
+    folder = paths.out / contract.BUNDLE_FOLDER
+    shutil.copytree(trained.folder, folder, dirs_exist_ok=True)
+    contract.write_json(folder / contract.METRICS_FILE, metrics)
+    rows = _write_reference(request, paths, folder / REFERENCE_FILE)
+    training = json.loads((folder / "training.json").read_bytes())
+    (folder / CARD_FILE).write_text(model_card(training, metrics, request.made_by, rows), encoding="utf-8")
+    version = bundles.seal(folder, training["name"], trained.network)
+    return contract.write_result(
+        paths.out,
+        "package",
+        [f"{contract.BUNDLE_FOLDER}/{file.name}" for file in sorted(folder.iterdir())],
+        counts={"reference_rows": rows},
+        seconds={"package": time.perf_counter() - started},
+        versions=bundles.runtime_versions() | {"bundle": version},
+    )
+
+
+def _write_reference(request: contract.PackageRequest, paths: Paths, path: Path) -> int:
+    """A seeded sample of the evaluated images: predictions, embeddings and image statistics side by side."""
+    predictions = shards.read_table(contract.verified(paths.store, request.predictions), contract.PREDICTION_COLUMNS)
+    predictions = predictions.filter(pc.is_valid(predictions["label"])).drop_columns(["failure"])
+    images = pa.concat_tables(
+        shards.read_table(contract.verified(paths.store, ref), contract.SHARD_COLUMNS, IMAGE_COLUMNS)
+        for ref in request.shards
+    )
+    profile = predictions.join(images, "image_id", join_type="inner").sort_by("image_id")
+    chosen = np.random.default_rng(0).permutation(len(profile))[: request.reference_rows]
+    pq.write_table(profile.take(np.sort(chosen)), path, compression="zstd")
+    return len(chosen)
+
+
+def model_card(training: dict[str, Any], metrics: dict[str, Any], made_by: str, reference_rows: int) -> str:
+    """Markdown, after Mitchell et al., "Model Cards for Model Reporting" (2019)."""
+    low, high = metrics["accuracy_95"]
+    recall = "\n".join(f"| {name} | {share:.1%} |" for name, share in metrics["recall"].items() if share is not None)
+    settings = "\n".join(
+        f"| {key} | {training[key]} |"
+        for key in ("network", "epochs", "batch_size", "peak_lr", "momentum", "weight_decay", "seed", "images")
+    )
+    return f"""# {training["name"]}
+
+{training["network"]} of GluonCV, trained from scratch on {training["images"]:,} labelled images.
+
+Made by: `{made_by}`
+
+## Measured on {metrics["images"]:,} images that it was not trained on
+
+Accuracy **{metrics["accuracy"]:.2%}** (95 % interval {low:.2%} to {high:.2%}), log loss {metrics["log_loss"]:.4f},
+expected calibration error {metrics["calibration_error"]:.4f}.
+
+| class | recall |
+|---|---|
+{recall}
+
+The confusion matrix is in `metrics.json`. `reference.parquet` is a profile of {reference_rows:,} of these images.
+
+## How it was trained
+
+| setting | value |
+|---|---|
+{settings}
+
+Input: {training["height"]} x {training["width"]} RGB. All settings and library versions: `training.json`.
+
+## Use and limits
+
+For pictures like those it was trained on. It has no class for "none of these": a picture of something else gets one of
+its classes all the same, often with high confidence.
+"""
