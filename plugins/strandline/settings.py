@@ -31,7 +31,7 @@ class Settings:
     home: Path = _setting(REPOSITORY / ".strandline", "everything that Strandline writes, but for the landing zone")
     landing: Path = _setting(REPOSITORY / "images" / "landing", "where drops of images land")
     database_url: str = _setting("", "the ledger, as role strandline_app; the embedded stack fills it in")
-    runner: str = _setting("process", "how a vision task runs: process or docker")
+    runner: str = _setting("process", "how a vision task runs: process")
     vision_python: Path = _setting(
         REPOSITORY / ".strandline" / "venvs" / "vision" / "bin" / "python", "Python of the vision environment"
     )
@@ -121,8 +121,6 @@ def _parse(variable: str, text: str, kind: Any) -> Any:
 
 
 def _check(settings: Settings) -> None:
-    if settings.runner not in ("process", "docker"):
-        raise SettingsError(f"{PREFIX}RUNNER must be process or docker, not {settings.runner}")
     if settings.device not in ("cpu", "gpu"):
         raise SettingsError(f"{PREFIX}DEVICE must be cpu or gpu, not {settings.device}")
     if not 0 <= settings.quarantine_limit <= 1:

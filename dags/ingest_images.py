@@ -1,0 +1,125 @@
+"""
+## Every hour: a drop of images in, one accounted row for every file out
+
+`list -> pack -> validate -> classify -> load -> close_books`
+
+| task | does |
+|---|---|
+| **list** | lists the hour's files (a scheduled run: late ones too), pins the champion, freezes the shards |
+| **pack** | a task a shard: decodes every file under limits; broken files are quarantined, with a reason |
+| **validate** | Great Expectations on all entries: stops the run, quarantines rows, or warns |
+| **classify** | a task a shard: the pinned model's label and probabilities for every image |
+| **load** | one transaction: outcomes, images, predictions |
+| **close_books** | proves that every entry has one end and every image one outcome; else the run is red |
+
+### Trigger and backfill
+*Trigger* asks for an hour (`hour`), else takes the last complete one. *Backfill* takes each hour of a range. Both may be
+repeated at any time: files that are known stay as they are, what is missing is added. To score history with another
+model, backfill with `model_version`.
+
+### When it is red
+| red task | means | do |
+|---|---|---|
+| list | no champion, or an hour that is none | read the log's last line; `make up` installs the first champion |
+| pack, classify | a vision process failed three times | read its log; clear the task when mended: other shards are kept |
+| validate | a critical expectation failed, most often too many broken files | open the validation page named in the log; mend the source, or clear with a higher `quarantine_limit` |
+| load | results disagree with what the ledger holds | do not clear: the log names the image; report it |
+| close_books | an invariant has rows: the books do not close | the log names invariant and rows; nothing was lost, nothing was closed |
+
+Clearing any task is safe: the listing of a run is frozen, and loading twice changes nothing.
+"""
+
+import datetime
+
+from airflow.sdk import CronDataIntervalTimetable, Param, TriggerRule, dag, get_current_context, task
+
+from strandline import contract, landing, ledger, predictions, settings, validation
+from strandline.assets import PREDICTIONS
+from strandline.containers import no_retry, vision_task
+
+HOUR = r"^\d{4}-\d{2}-\d{2}T\d{2}$"
+VERSION = r"^[0-9a-f]{64}$"
+
+
+@dag(
+    schedule=CronDataIntervalTimetable("0 * * * *", timezone="UTC"),
+    start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+    catchup=False,
+    max_active_runs=4,
+    doc_md=__doc__,
+    tags=["strandline", "hourly"],
+    default_args={
+        "owner": "strandline",
+        "retries": 2,
+        "retry_delay": datetime.timedelta(seconds=5),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": datetime.timedelta(minutes=5),
+        "execution_timeout": datetime.timedelta(minutes=30),
+    },
+    params={
+        "hour": Param(
+            None,
+            type=["null", "string"],
+            pattern=HOUR,
+            title="Hour",
+            description="The hour to ingest, UTC, as 2026-11-21T08; empty for the run's own interval.",
+        ),
+        "model_version": Param(
+            None,
+            type=["null", "string"],
+            pattern=VERSION,
+            title="Model version",
+            description="Classify with this registered version instead of the champion (64 hex digits).",
+        ),
+        "shard_size": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            maximum=100_000,
+            title="Shard size",
+            description="Entries a shard, at the most; empty for the setting. Never more than 200 shards.",
+        ),
+        "quarantine_limit": Param(
+            None,
+            type=["null", "number"],
+            minimum=0,
+            maximum=1,
+            title="Quarantine limit",
+            description="Share of quarantined entries (0 to 1) above which the run stops; empty for the setting.",
+        ),
+        "dry_run": Param(
+            False,
+            type="boolean",
+            title="Dry run",
+            description="List and validate only: nothing is classified, no row is written.",
+        ),
+    },
+)
+def ingest_images():
+    @task(task_id="list")
+    def list_entries() -> list[dict]:
+        with no_retry(landing.ListingError):
+            return landing.list_entries(get_current_context())
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED)
+    def validate(packed: list[dict]) -> list[dict]:
+        with no_retry(validation.ValidationStopped):
+            return validation.validate(get_current_context()["run_id"], packed)
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED)
+    def load(classified: list[dict]) -> dict:
+        return predictions.load(get_current_context()["run_id"], classified)
+
+    @task(outlets=[PREDICTIONS])
+    def close_books(*, outlet_events) -> dict:
+        with no_retry(ledger.BooksOpen):
+            counts = ledger.close_run(get_current_context()["run_id"])
+        outlet_events[PREDICTIONS].extra = counts
+        return counts
+
+    pack = vision_task("pack", "pack").expand(request=list_entries())
+    classify = vision_task("classify", "classify").expand(request=validate(pack.output))
+    load(classify.output) >> close_books()
+
+
+ingest_images()

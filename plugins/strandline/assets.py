@@ -1,0 +1,5 @@
+"""The map of the data: every asset, in flow order."""
+
+from airflow.sdk import Asset
+
+PREDICTIONS = Asset("predictions", uri="strandline://ledger/predictions")

@@ -1,0 +1,95 @@
+"""Model bundles: registered in the ledger, kept in the store under the hash of their manifest."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from strandline import contract, ledger, settings
+
+MANIFEST = "manifest.json"
+
+
+class BundleError(Exception):
+    """A folder is not a whole model bundle; the message says what is wrong with it."""
+
+
+def register(folder: Path, by: str) -> str:
+    """Copy a bundle into the store and record it; doing so again changes nothing.
+
+    Args:
+        folder: a bundle as `vision package` makes it.
+        by: the person or program that registers it.
+
+    Returns:
+        The model version: the SHA-256 of the bundle's manifest, in hex.
+
+    Raises:
+        BundleError: a file of the bundle is missing or altered.
+    """
+    manifest = verify(folder)
+    version = contract.sha256_file(folder / MANIFEST)
+    kept = _keep(folder, version)
+    row = {
+        "version": version,
+        "name": manifest["name"],
+        "network": manifest["network"],
+        "classes": json.loads((folder / "classes.json").read_bytes()),
+        "bundle": kept,
+        "metrics": json.dumps(_metrics(folder)),
+        "registered_by": by,
+    }
+    with ledger.connect() as connection:
+        ledger.execute(connection, "insert_model_version", row)
+    return version
+
+
+def install_first(version: str, by: str) -> bool:
+    """Make a version the champion where there has never been one; says whether it did."""
+    with ledger.connect() as connection:
+        installed = ledger.fetch(connection, "install_first_champion", {"version": version, "by": by})
+    return bool(installed[0]["installed"])
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """The manifest of a bundle whose every file agrees with it.
+
+    Raises:
+        BundleError: a file is missing or altered.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{folder} is not a model bundle: {error}") from error
+    for name, entry in manifest["files"].items():
+        path = folder / name
+        if not path.is_file() or contract.sha256_file(path) != entry["sha256"]:
+            raise BundleError(f"{path} is missing or not what {folder / MANIFEST} says; fetch the bundle again")
+    return manifest
+
+
+def _keep(folder: Path, version: str) -> str:
+    """The bundle's folder in the store, relative to it; put there whole or not at all."""
+    store = settings.get().store
+    kept = store / "models" / version
+    if not kept.is_dir():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=kept.parent))
+        for name in (*verify(folder)["files"], MANIFEST):
+            shutil.copyfile(folder / name, partial / name)
+        partial.chmod(0o755)
+        try:
+            os.rename(partial, kept)
+        except OSError:
+            shutil.rmtree(partial)
+            if not kept.is_dir():
+                raise
+    verify(kept)
+    return str(kept.relative_to(store))
+
+
+def _metrics(folder: Path) -> dict[str, Any] | None:
+    path = folder / contract.METRICS_FILE
+    return json.loads(path.read_bytes()) if path.is_file() else None
