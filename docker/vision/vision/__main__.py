@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(contract.EXIT_BAD_INPUT, error)
     except (BlockingIOError, InterruptedError, TimeoutError) as error:
         return _fail(contract.EXIT_TEMPORARY, error)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever failed, the caller gets its exit code
         traceback.print_exc()
         return _fail(contract.EXIT_FAILED, error)
     print(json.dumps({"counts": result.counts, "seconds": result.seconds}), file=sys.stderr)

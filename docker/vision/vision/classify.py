@@ -76,4 +76,6 @@ def _lists(values: np.ndarray, good: np.ndarray) -> pa.Array:
     """float32 [n, k] as a column of n lists; null where not good."""
     count, width = values.shape
     lists = pa.ListArray.from_arrays(pa.array(np.arange(count + 1) * width, pa.int32()), pa.array(values.ravel()))
-    return lists if good.all() else pa.array([v if ok else None for v, ok in zip(values, good, strict=True)], lists.type)
+    return (
+        lists if good.all() else pa.array([v if ok else None for v, ok in zip(values, good, strict=True)], lists.type)
+    )

@@ -53,10 +53,13 @@ def _write_reference(request: contract.PackageRequest, paths: Paths, path: Path)
         shards.read_table(contract.verified(paths.store, ref), contract.SHARD_COLUMNS, IMAGE_COLUMNS)
         for ref in request.shards
     )
-    profile = predictions.join(images, "image_id", join_type="inner").sort_by("image_id")
-    chosen = np.random.default_rng(0).permutation(len(profile))[: request.reference_rows]
-    pq.write_table(profile.take(np.sort(chosen)), path, compression="zstd")
-    return len(chosen)
+    chosen = np.sort(np.random.default_rng(0).permutation(len(predictions))[: request.reference_rows])
+    profile = predictions.sort_by("image_id").take(chosen)
+    row_of = pc.index_in(profile["image_id"], images["image_id"])
+    for name in IMAGE_COLUMNS[1:]:
+        profile = profile.append_column(name, images[name].take(row_of))
+    pq.write_table(profile, path, compression="zstd")
+    return profile.num_rows
 
 
 def model_card(training: dict[str, Any], metrics: dict[str, Any], made_by: str, reference_rows: int) -> str:

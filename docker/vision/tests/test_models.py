@@ -1,0 +1,311 @@
+"""Train, classify, evaluate, package: the real commands, as processes, on a small data set made here."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from vision import contract, metrics, shards
+
+PROJECT = Path(__file__).resolve().parents[1]
+CLASSES = ("stripes", "disc")
+NETWORK = "cifar_resnet20_v1"
+
+
+def picture(label: str, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:32, 0:32]
+    shape = (rows // 4 % 2) if label == "stripes" else ((rows - 16) ** 2 + (columns - 16) ** 2 < 90)
+    colour = random.integers(60, 255, 3)
+    noisy = shape[..., None] * colour + random.integers(0, 40, (32, 32, 3))
+    return np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+def write_data(folder: Path, count: int, first: int = 0) -> dict:
+    """A shard and its labels; image ids are the hashes of the pixels."""
+    labels = [CLASSES[i % 2] for i in range(count)]
+    images = [picture(label, first + i) for i, label in enumerate(labels)]
+    ids = [contract.hashlib.sha256(image.tobytes()).hexdigest() for image in images]
+    folder.mkdir(parents=True)
+    numbers = {name: [0.5] * count for name in contract.IMAGE_STATISTICS}
+    rows = {"image_id": ids, "pixels": [i.tobytes() for i in images], "format": ["PNG"] * count}
+    rows |= {name: [32] * count for name in ("width", "height", "bytes")}
+    write(folder / "shard.parquet", contract.SHARD_COLUMNS, rows | numbers)
+    write(folder / "labels.parquet", contract.LABEL_COLUMNS, {"image_id": ids, "label": labels})
+    return {name: ref(folder.parent, folder / f"{name}.parquet") for name in ("shard", "labels")}
+
+
+def write(path: Path, columns, rows: dict) -> None:
+    writer = shards.TableWriter(path, columns)
+    writer.write(rows)
+    writer.close()
+
+
+def ref(store: Path, path: Path) -> dict:
+    return {"path": str(path.relative_to(store)), "sha256": contract.sha256_file(path)}
+
+
+def start(store: Path, name: str, command: str, request: dict) -> tuple[Path, subprocess.Popen]:
+    folder = store / name
+    folder.mkdir(exist_ok=True)
+    (folder / "request.json").write_text(json.dumps(request))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "MPLCONFIGDIR": str(folder),
+        "PYTHONPATH": str(PROJECT),
+        "STRANDLINE_STORE": str(store),
+        "STRANDLINE_LANDING": str(store),
+    }
+    arguments = [sys.executable, "-m", "vision", command, "--request", str(folder / "request.json")]
+    return folder, subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def run(store: Path, name: str, command: str, request: dict, expect: int = 0) -> tuple[Path, str]:
+    folder, process = start(store, name, command, request)
+    _, errors = process.communicate()
+    assert process.returncode == expect, errors
+    if expect == 0:
+        contract.read_result(folder, command)
+    return folder, errors
+
+
+def train_request(data: dict, **changes) -> dict:
+    request = {
+        "name": "shapes",
+        "network": NETWORK,
+        "classes": list(CLASSES),
+        "shards": [data["shard"]],
+        "labels": data["labels"],
+        "height": 32,
+        "width": 32,
+        "mean": [0.3, 0.3, 0.3],
+        "std": [0.3, 0.3, 0.3],
+        "epochs": 8,
+        "batch_size": 16,
+        "peak_lr": 0.1,
+        "threads": 1,
+        "seed": 7,
+    }
+    return request | changes
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def data(store) -> dict:
+    return write_data(store / "train-data", 192)
+
+
+@pytest.fixture(scope="module")
+def fresh(store) -> dict:
+    """Pictures that no training saw; an odd number, so that the last batch is partial."""
+    return write_data(store / "test-data", 75, first=10_000)
+
+
+@pytest.fixture(scope="module")
+def trained(store, data) -> Path:
+    return run(store, "train", "train", train_request(data))[0] / "bundle"
+
+
+@pytest.fixture(scope="module")
+def bundle(store, trained) -> dict:
+    return {"path": str(trained.relative_to(store)), "version": contract.sha256_file(trained / "manifest.json")}
+
+
+@pytest.fixture(scope="module")
+def evaluated(store, bundle, fresh) -> Path:
+    request = {"bundle": bundle, "shards": [fresh["shard"]], "labels": fresh["labels"], "batch_size": 16, "threads": 1}
+    return run(store, "evaluate", "evaluate", request)[0]
+
+
+def classify_request(bundle: dict, data: dict, **changes) -> dict:
+    return {"shard_id": "s", "shard": data["shard"], "bundle": bundle, "batch_size": 16, "threads": 1} | changes
+
+
+def test_training_learns_and_its_result_holds_on_new_pictures(evaluated):
+    metrics = json.loads((evaluated / "metrics.json").read_bytes())
+    assert metrics["images"] == 75
+    assert metrics["accuracy"] > 0.9
+    assert sum(map(sum, metrics["confusion"])) == 75
+
+
+def test_a_killed_training_goes_on_from_its_checkpoint(store, data):
+    request = train_request(data, epochs=3)
+    _, whole = run(store, "whole", "train", request)
+    folder, process = start(store, "killed", "train", request)
+    deadline = time.monotonic() + 120
+    while not (folder / "checkpoint.npz").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline, "no checkpoint in two minutes"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (folder / "result.json").exists()
+    _, resumed = run(store, "resumed", "train", request | {"resume": "killed"})
+    assert "epoch 1/3" not in resumed
+    # Equal but for rounding: MXNet lays weights out anew in a fresh process.
+    assert losses(resumed) == pytest.approx(losses(whole)[-len(losses(resumed)) :], rel=0.02)
+
+
+def losses(progress: str) -> list[float]:
+    return [float(line.split("loss ")[1].split(",")[0]) for line in progress.splitlines() if "loss " in line]
+
+
+def test_a_checkpoint_of_another_request_is_refused(store, data):
+    folder = store / "stolen"
+    folder.mkdir()
+    np.savez(folder / "checkpoint.npz", epochs=1, request="{}")
+    _, errors = run(store, "refused", "train", train_request(data, resume="stolen"), contract.EXIT_BAD_REQUEST)
+    assert "another training request" in errors
+
+
+def test_classify_gives_one_sane_row_for_every_shard_row(store, bundle, fresh):
+    folder, _ = run(store, "classify", "classify", classify_request(bundle, fresh))
+    rows = pq.read_table(folder / "predictions.parquet")
+    assert rows["image_id"].to_pylist() == pq.read_table(store / fresh["shard"]["path"])["image_id"].to_pylist()
+    probabilities = np.array(rows["probabilities"].to_pylist())
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(probabilities.max(axis=1), rows["confidence"].to_numpy())
+    assert rows["label"].to_pylist() == [CLASSES[i] for i in probabilities.argmax(axis=1)]
+    assert rows["failure"].null_count == len(rows)
+    assert np.array(rows["embedding"].to_pylist()).shape == (75, 64)
+
+
+def test_classify_agrees_with_a_plain_gluoncv_loop(store, bundle, fresh, trained):
+    folder, _ = run(store, "compare", "classify", classify_request(bundle, fresh))
+    loop = """
+import json, sys, numpy as np, mxnet as mx, pyarrow.parquet as pq
+from gluoncv.model_zoo import get_model
+net = get_model(sys.argv[1], classes=2)
+net.load_parameters(sys.argv[2])
+pixels = [np.frombuffer(p, np.uint8).reshape(32, 32, 3) for p in pq.read_table(sys.argv[3])["pixels"].to_pylist()]
+x = ((np.stack(pixels) / 255.0 - 0.3) / 0.3).transpose(0, 3, 1, 2).astype(np.float32)
+print(json.dumps([mx.nd.softmax(net(mx.nd.array(x[i : i + 1]))).asnumpy()[0].tolist() for i in range(len(x))]))
+"""
+    arguments = [NETWORK, str(trained / "weights.params"), str(store / fresh["shard"]["path"])]
+    printed = subprocess.run([sys.executable, "-c", loop, *arguments], check=True, capture_output=True, text=True)
+    rows = pq.read_table(folder / "predictions.parquet")
+    np.testing.assert_allclose(rows["probabilities"].to_pylist(), json.loads(printed.stdout), atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 75, 200])
+def test_probabilities_do_not_depend_on_the_batch(store, bundle, fresh, batch_size, evaluated):
+    request = classify_request(bundle, fresh, batch_size=batch_size)
+    folder, _ = run(store, f"batch-{batch_size}", "classify", request)
+    rows = {r["image_id"]: r["probabilities"] for r in pq.read_table(folder / "predictions.parquet").to_pylist()}
+    other = {r["image_id"]: r["probabilities"] for r in pq.read_table(evaluated / "predictions.parquet").to_pylist()}
+    np.testing.assert_allclose([rows[i] for i in rows], [other[i] for i in rows], atol=1e-5)
+
+
+def test_an_empty_shard_gives_an_empty_answer(store, bundle):
+    shard = store / "empty.parquet"
+    write(shard, contract.SHARD_COLUMNS, {name: [] for name, _ in contract.SHARD_COLUMNS})
+    folder, _ = run(store, "empty", "classify", classify_request(bundle, {"shard": ref(store, shard)}))
+    assert pq.read_table(folder / "predictions.parquet").num_rows == 0
+
+
+@pytest.mark.parametrize("break_it", ["flip", "truncate", "empty", "missing"])
+def test_altered_weights_are_refused(store, bundle, fresh, trained, break_it):
+    copy = store / f"broken-{break_it}"
+    shutil.copytree(trained, copy)
+    weights = copy / "weights.params"
+    raw = bytearray(weights.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    if break_it == "missing":
+        weights.unlink()
+    else:
+        weights.write_bytes({"flip": bytes(raw), "truncate": bytes(raw[:1000]), "empty": b""}[break_it])
+    request = classify_request(bundle | {"path": copy.name}, fresh)
+    _, errors = run(store, f"refuse-{break_it}", "classify", request, contract.EXIT_BAD_INPUT)
+    assert "weights.params" in errors
+
+
+def test_weights_that_are_not_finite_fail_every_image_by_name(store, fresh, trained):
+    script = """
+import sys, mxnet as mx
+arrays = mx.nd.load(sys.argv[1])
+mx.nd.save(sys.argv[1], {k: v * float("nan") if "output" in k else v for k, v in arrays.items()})
+"""
+    copy = store / "nan"
+    shutil.copytree(trained, copy)
+    subprocess.run([sys.executable, "-c", script, str(copy / "weights.params")], check=True)
+    manifest = json.loads((copy / "manifest.json").read_bytes())
+    manifest["files"]["weights.params"]["sha256"] = contract.sha256_file(copy / "weights.params")
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    bundle = {"path": "nan", "version": contract.sha256_file(copy / "manifest.json")}
+    folder, _ = run(store, "nan-out", "classify", classify_request(bundle, fresh))
+    rows = pq.read_table(folder / "predictions.parquet")
+    assert set(rows["failure"].to_pylist()) == {"NOT_FINITE"}
+    assert rows["label"].null_count == 75
+    assert contract.read_result(folder, "classify").counts == {"rows": 75, "classified": 0, "failed": 75}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "says"),
+    [
+        ({"shard": {"path": "test-data/shard.parquet", "sha256": "0" * 64}}, contract.EXIT_BAD_INPUT, "SHA-256"),
+        ({"shard": {"path": "gone.parquet", "sha256": "0" * 64}}, contract.EXIT_BAD_INPUT, "does not exist"),
+        ({"shard": {"path": "../x", "sha256": "0" * 64}}, contract.EXIT_BAD_REQUEST, "inside"),
+        ({"threads": "2"}, contract.EXIT_BAD_REQUEST, "threads"),
+        ({"colour": "red"}, contract.EXIT_BAD_REQUEST, "colour"),
+        ({"bundle": {"path": "train/bundle", "version": "0" * 64}}, contract.EXIT_BAD_INPUT, "version"),
+    ],
+)
+def test_wrong_requests_end_with_their_exit_code(store, bundle, fresh, changes, code, says):
+    name = f"wrong-{contract.hashlib.sha256(repr(changes).encode()).hexdigest()[:8]}"
+    folder, errors = run(store, name, "classify", classify_request(bundle, fresh) | changes, code)
+    assert says in errors
+    assert not (folder / "result.json").exists()
+
+
+def test_a_gpu_that_is_not_there_fails_loudly(store, bundle, fresh):
+    _, errors = run(store, "gpu", "classify", classify_request(bundle, fresh, device="gpu"), contract.EXIT_FAILED)
+    assert "asks for a GPU" in errors
+
+
+def test_package_seals_the_trained_weights_with_what_was_measured(store, bundle, evaluated, fresh, trained):
+    request = {
+        "bundle": bundle,
+        "metrics": ref(store, evaluated / "metrics.json"),
+        "predictions": ref(store, evaluated / "predictions.parquet"),
+        "shards": [fresh["shard"]],
+        "made_by": "make shapes",
+        "reference_rows": 50,
+    }
+    folder, _ = run(store, "package", "package", request)
+    sealed = folder / "bundle"
+    manifest = json.loads((sealed / "manifest.json").read_bytes())
+    assert set(manifest["files"]) | {"manifest.json"} == {file.name for file in sealed.iterdir()}
+    assert contract.sha256_file(sealed / "weights.params") == contract.sha256_file(trained / "weights.params")
+    assert "`make shapes`" in (sealed / "MODEL_CARD.md").read_text()
+    profile = pq.read_table(sealed / "reference.parquet")
+    assert profile.num_rows == 50
+    assert {"label", "embedding", "probabilities", *contract.IMAGE_STATISTICS} <= set(profile.column_names)
+
+
+def test_metrics_by_hand():
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.3, 0.7]])
+    measured = metrics.measure(probabilities, np.array([0, 1, 1, 1]), ("a", "b"))
+    assert measured["accuracy"] == 0.75
+    assert measured["confusion"] == [[1, 0], [1, 2]]
+    assert measured["recall"] == {"a": 1.0, "b": pytest.approx(2 / 3)}
+    # each image alone in its bin: the gaps are 0.1, 0.8, 0.4, 0.3
+    assert measured["calibration_error"] == pytest.approx((0.1 + 0.8 + 0.4 + 0.3) / 4)
+    assert measured["log_loss"] == pytest.approx(-np.log([0.9, 0.2, 0.6, 0.7]).mean())
+
+
+def test_wilson_interval_against_a_published_value():
+    # Newcombe (1998), method 3: 81 of 263
+    assert metrics.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
