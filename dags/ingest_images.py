@@ -6,25 +6,26 @@
 | task | does |
 |---|---|
 | **list** | lists the hour's files (a scheduled run: late ones too), pins the champion, freezes the shards |
-| **pack** | a task a shard: decodes every file under limits; broken files are quarantined, with a reason |
+| **pack** | one task a shard: decodes every file under limits; broken files get a reason |
 | **validate** | Great Expectations on all entries: stops the run, quarantines rows, or warns |
-| **classify** | a task a shard: the pinned model's label and probabilities for every image |
+| **classify** | one task a shard: the pinned model's label and probabilities for every image |
 | **load** | one transaction: outcomes, images, predictions |
-| **close_books** | proves that every entry has one end and every image one outcome; else the run is red |
+| **close_books** | proves that every entry has one end and every image one outcome; else red |
 
 ### Trigger and backfill
-*Trigger* asks for an hour (`hour`), else takes the last complete one. *Backfill* takes each hour of a range. Both may be
-repeated at any time: files that are known stay as they are, what is missing is added. To score history with another
-model, backfill with `model_version`.
+*Trigger* takes an hour (`hour`), else the last complete one. *Backfill* takes each hour of a range. Both may be
+repeated at any time: known files stay as they are, what is missing is added. To score history with another model,
+backfill with `model_version`.
 
 ### When it is red
-| red task | means | do |
-|---|---|---|
-| list | no champion, or an hour that is none | read the log's last line; `make up` installs the first champion |
-| pack, classify | a vision process failed three times | read its log; clear the task when mended: other shards are kept |
-| validate | a critical expectation failed, most often too many broken files | open the validation page named in the log; mend the source, or clear with a higher `quarantine_limit` |
-| load | results disagree with what the ledger holds | do not clear: the log names the image; report it |
-| close_books | an invariant has rows: the books do not close | the log names invariant and rows; nothing was lost, nothing was closed |
+| red task | means, and what to do |
+|---|---|
+| list | no champion, or no such hour: the log's last line says what to do |
+| pack, classify | a vision process failed three times: mend what its log names, clear it; other shards are kept |
+| validate | a critical expectation failed, most often too many broken files: open the page that the log names, mend the \
+source or clear with a higher `quarantine_limit` |
+| load | results disagree with the ledger: the log names the image; do not clear, report it |
+| close_books | an invariant has rows: the log names it and them; nothing was lost, nothing was closed |
 
 Clearing any task is safe: the listing of a run is frozen, and loading twice changes nothing.
 """
@@ -33,7 +34,7 @@ import datetime
 
 from airflow.sdk import CronDataIntervalTimetable, Param, TriggerRule, dag, get_current_context, task
 
-from strandline import contract, landing, ledger, predictions, settings, validation
+from strandline import landing, ledger, predictions, validation
 from strandline.assets import PREDICTIONS
 from strandline.containers import no_retry, vision_task
 

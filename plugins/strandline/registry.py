@@ -1,7 +1,6 @@
 """Model bundles: registered in the ledger, kept in the store under the hash of their manifest."""
 
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -81,7 +80,7 @@ def _keep(folder: Path, version: str) -> str:
             shutil.copyfile(folder / name, partial / name)
         partial.chmod(0o755)
         try:
-            os.rename(partial, kept)
+            partial.rename(kept)
         except OSError:
             shutil.rmtree(partial)
             if not kept.is_dir():
