@@ -1,0 +1,295 @@
+"""The ledger, and the only door to it: every statement is a file under `sql/`, every fact is inserted once."""
+
+import contextlib
+import functools
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow, dict_row
+
+from strandline import settings
+
+SQL = settings.REPOSITORY / "sql"
+ROLES = ("strandline_owner", "strandline_app", "strandline_analyst")
+BROKEN_ROWS = 20  # shown of an invariant that does not hold
+
+# Every wait ends: for the server, for a statement, and for a peer that has gone without a word.
+CONNECTION = {
+    "application_name": "strandline",
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+    "options": " ".join(
+        f"-c {name}={value}"
+        for name, value in {
+            "statement_timeout": "15min",
+            "idle_in_transaction_session_timeout": "15min",
+            "timezone": "UTC",
+            "work_mem": "64MB",
+            "temp_buffers": "64MB",
+            "jit": "off",
+        }.items()
+    ),
+}
+
+Connection = psycopg.Connection[DictRow]
+
+
+class LedgerError(Exception):
+    """
+    LedgerError
+    ├── Unreachable     the database does not answer, or refuses us
+    ├── MigrationError  the database and the migrations of this checkout do not fit together
+    └── BooksOpen       a run cannot be closed: an invariant does not hold
+    """
+
+
+class Unreachable(LedgerError):
+    pass
+
+
+class MigrationError(LedgerError):
+    pass
+
+
+class BooksOpen(LedgerError):
+    pass
+
+
+class ListedEntry(NamedTuple):
+    """One file of a listing. In a shard at `ordinal`, or else settled by the listing alone: `state` and `reason`."""
+
+    drop_at: datetime
+    name: bytes
+    version: str
+    display_name: str
+    path_label: str | None
+    size: int
+    modified_at: datetime
+    shard_id: str | None = None
+    ordinal: int | None = None
+    state: str | None = None
+    reason: str | None = None
+    detail: str | None = None
+
+
+@contextlib.contextmanager
+def connect(url: str | None = None) -> Iterator[Connection]:
+    """One transaction on the ledger: committed at the end, rolled back by an exception.
+
+    Args:
+        url: of the database and role; the setting `database_url` by default.
+
+    Raises:
+        Unreachable: no answer, or no such role, password or database.
+    """
+    with _open(url or settings.get().database_url) as connection:
+        yield connection
+
+
+def execute(connection: Connection, query: str, parameters: Mapping[str, Any] | None = None) -> int:
+    """Run `sql/queries/<query>.sql`; returns the number of rows it touched."""
+    return connection.execute(_text(f"queries/{query}.sql"), parameters or {}).rowcount
+
+
+def fetch(connection: Connection, query: str, parameters: Mapping[str, Any] | None = None) -> list[DictRow]:
+    """The rows of `sql/queries/<query>.sql`."""
+    return connection.execute(_text(f"queries/{query}.sql"), parameters or {}).fetchall()
+
+
+def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+    """COPY rows into a table through the driver's typed row writer, whatever bytes are in them; returns how many."""
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), names)
+    with connection.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+        return cursor.rowcount
+
+
+def record_listing(connection: Connection, run: Mapping[str, Any], entries: Iterable[ListedEntry]) -> DictRow:
+    """Freeze what a run takes up: its row, its entries and shards, and the outcomes that the listing settles.
+
+    The first listing of a run stays; a later one for the same run id is not even read. An entry that is settled
+    already keeps its outcome.
+
+    Args:
+        run: run_id, kind, interval_start, interval_end, model_version, files_seen, known, deferred, listed.
+        entries: as many as `listed` says, each file version once.
+
+    Returns:
+        The run's row as the ledger has it.
+
+    Raises:
+        LedgerError: `listed` is not the number of entries, or a file version is listed twice.
+    """
+    execute(connection, "lock_ledger")
+    if recorded := fetch(connection, "select_run", run):
+        return recorded[0]
+    execute(connection, "create_staged_entries")
+    if copy_rows(connection, "staged_entries", ListedEntry._fields, entries) != run["listed"]:
+        raise LedgerError(f"run {run['run_id']} says that it lists {run['listed']} entries, and lists another number")
+    execute(connection, "analyze_staged_entries")
+    execute(connection, "insert_drops")
+    execute(connection, "insert_entries")
+    recorded = fetch(connection, "insert_run", run)
+    execute(connection, "insert_shards")
+    if execute(connection, "insert_run_entries", run) != run["listed"]:
+        raise LedgerError(f"run {run['run_id']} lists a file version that the ledger does not find again")
+    execute(connection, "insert_listed_outcomes", run)
+    return recorded[0]
+
+
+def close_run(run_id: str) -> dict[str, int]:
+    """Close the books of a run: count its outcomes, and prove every invariant for it. Closing again changes nothing.
+
+    Returns:
+        listed, ingested, duplicates, quarantined, rejected, vanished, classified and failed.
+
+    Raises:
+        BooksOpen: an invariant does not hold; the run stays open.
+    """
+    with connect() as connection:
+        execute(connection, "lock_ledger")
+        execute(connection, "insert_closing", {"run_id": run_id})
+        broken = {name: rows for name, rows in check_invariants(connection, run_id).items() if rows}
+        if broken:
+            raise BooksOpen(_describe(run_id, broken))
+        return dict(fetch(connection, "select_closing", {"run_id": run_id})[0])
+
+
+def check_invariants(connection: Connection, run_id: str | None = None) -> dict[str, list[DictRow]]:
+    """Every invariant by name, with the first rows that break it: none, where all is well.
+
+    Args:
+        run_id: look at this run only; at the whole ledger by default.
+    """
+    return {path.stem: _broken(connection, path, run_id) for path in sorted((SQL / "invariants").glob("*.sql"))}
+
+
+def provision(superuser_url: str, passwords: Mapping[str, str], database: str = "strandline") -> None:
+    """Make the roles and the database where they are missing, and set the passwords.
+
+    Args:
+        passwords: of each of `ROLES`.
+
+    Raises:
+        Unreachable: no answer from the server.
+    """
+    with _open(superuser_url, autocommit=True) as connection:
+        for role in ROLES:
+            verb = "alter" if fetch(connection, "select_role", {"role": role}) else "create"
+            values = {"role": sql.Identifier(role), "password": sql.Literal(passwords[role])}
+            connection.execute(_template(f"provision/{verb}_role.sql").format(**values))
+        if not fetch(connection, "select_database", {"database": database}):
+            statement = _template("provision/create_database.sql").format(database=sql.Identifier(database))
+            connection.execute(statement)
+
+
+def migrate(owner_url: str, folder: Path = SQL) -> list[str]:
+    """Bring the database to this checkout's schema: new migrations in order, then all views and grants anew.
+
+    Each migration commits together with the record of it. Several at once wait for each other.
+
+    Returns:
+        The names of the migrations that were applied.
+
+    Raises:
+        MigrationError: an applied migration was changed or is missing here, or numbers are not 1, 2, 3...
+        Unreachable: no answer from the server.
+    """
+    files = _migrations(folder)
+    with _open(owner_url, autocommit=True) as connection:
+        connection.execute("SET statement_timeout = 0")
+        execute(connection, "lock_migrations")
+        execute(connection, "create_schema_migrations")
+        applied = fetch(connection, "select_schema_migrations")
+        _check_applied(applied, files)
+        new = files[len(applied) :]
+        for number, path in enumerate(new, start=len(applied) + 1):
+            with connection.transaction():
+                connection.execute(path.read_bytes())
+                record = {"number": number, "name": path.name, "sha256": _sha256(path)}
+                execute(connection, "insert_schema_migration", record)
+        with connection.transaction():
+            for path in (*sorted((folder / "views").glob("*.sql")), folder / "grants.sql"):
+                connection.execute(path.read_bytes())
+        return [path.name for path in new]
+
+
+@contextlib.contextmanager
+def _open(url: str, autocommit: bool = False) -> Iterator[Connection]:
+    if not url:
+        raise Unreachable("No ledger is set: start one with `make up`, or set STRANDLINE_DATABASE_URL")
+    try:
+        opened = psycopg.connect(url, row_factory=dict_row, autocommit=autocommit, **cast(Any, CONNECTION))
+    except psycopg.OperationalError as error:
+        parts = conninfo_to_dict(url)
+        where = f"{parts.get('host')}:{parts.get('port', 5432)}/{parts.get('dbname')} as {parts.get('user')}"
+        raise Unreachable(
+            f"The ledger at {where} cannot be used ({error}): start it with `make up`, or mend STRANDLINE_DATABASE_URL"
+        ) from error
+    with opened as connection:
+        yield connection
+
+
+@functools.cache
+def _text(name: str) -> bytes:
+    return (SQL / name).read_bytes()
+
+
+def _template(name: str) -> sql.SQL:
+    return sql.SQL(_text(name).decode())
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _broken(connection: Connection, path: Path, run_id: str | None) -> list[DictRow]:
+    """An invariant is complete in itself; wrapped here, so that Postgres pushes the run into it."""
+    wrapped = sql.SQL("SELECT * FROM ({}) AS broken {} LIMIT {}").format(
+        _template(f"invariants/{path.name}"),
+        sql.SQL("WHERE run_id = {}").format(sql.Literal(run_id)) if run_id is not None else sql.SQL(""),
+        sql.Literal(BROKEN_ROWS),
+    )
+    return connection.execute(wrapped).fetchall()
+
+
+def _describe(run_id: str, broken: Mapping[str, list[DictRow]]) -> str:
+    lines = [f"the books of run {run_id} do not close: {', '.join(broken)}"]
+    for name, rows in broken.items():
+        lines += [f"{name} (the first {len(rows)} rows; none is allowed):"]
+        lines += [f"  {', '.join(f'{column}={value}' for column, value in row.items())}" for row in rows[:3]]
+    return "\n".join(lines)
+
+
+def _migrations(folder: Path) -> list[Path]:
+    files = sorted((folder / "migrations").glob("*.sql"))
+    for number, path in enumerate(files, start=1):
+        if not re.fullmatch(rf"{number:04}_[a-z0-9_]+\.sql", path.name):
+            raise MigrationError(f"{path} should be number {number:04}: migrations are numbered without gaps")
+    return files
+
+
+def _check_applied(applied: Sequence[DictRow], files: Sequence[Path]) -> None:
+    for row in applied:
+        path = files[row["number"] - 1] if row["number"] <= len(files) else None
+        if path is None or path.name != row["name"]:
+            raise MigrationError(
+                f"the database has migration {row['name']}, which this checkout lacks: use a newer checkout"
+            )
+        if _sha256(path) != row["sha256"]:
+            raise MigrationError(
+                f"{path} was changed after it was applied: restore it, and put the change into a new migration"
+            )

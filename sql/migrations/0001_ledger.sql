@@ -1,0 +1,198 @@
+-- The ledger: one row for every fact, inserted and never changed. Hashes and ids compare as bytes (COLLATE "C"),
+-- which is what they are, and faster than any language's order.
+
+CREATE TABLE model_versions (
+    version text COLLATE "C" PRIMARY KEY CHECK (version ~ '^[0-9a-f]{64}$'),
+    name text NOT NULL,
+    network text NOT NULL,
+    classes text[] NOT NULL CHECK (cardinality(classes) > 0),
+    bundle text NOT NULL,  -- its folder, relative to the store
+    metrics jsonb,
+    registered_at timestamptz NOT NULL DEFAULT now(),
+    registered_by text NOT NULL
+);
+
+CREATE TABLE champions (
+    version text COLLATE "C" NOT NULL REFERENCES model_versions,
+    period tstzrange NOT NULL CHECK (NOT isempty(period) AND lower(period) IS NOT NULL),
+    promoted_by text NOT NULL,
+    reason text NOT NULL,
+    EXCLUDE USING gist (period WITH &&)
+);
+
+CREATE TABLE drops (
+    drop_at timestamptz PRIMARY KEY,
+    CONSTRAINT drop_is_a_full_hour
+        CHECK (date_trunc('hour', drop_at AT TIME ZONE 'UTC') = drop_at AT TIME ZONE 'UTC')
+);
+
+CREATE TABLE entries (
+    entry_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    drop_at timestamptz NOT NULL REFERENCES drops,
+    name bytea NOT NULL,  -- path relative to the landing zone, as the file system has it
+    version text COLLATE "C" NOT NULL,
+    display_name text NOT NULL,
+    path_label text,
+    size bigint NOT NULL,
+    modified_at timestamptz NOT NULL,
+    listed_at timestamptz NOT NULL DEFAULT now()
+);
+-- By hash, because an index row holds at most 2.7 kB and a path may have 4 kB.
+CREATE UNIQUE INDEX entries_drop_name_version ON entries (drop_at, sha256(name), version);
+
+CREATE TABLE runs (
+    run_id text COLLATE "C" PRIMARY KEY,
+    kind text NOT NULL CHECK (kind IN ('scheduled', 'manual', 'backfill')),
+    interval_start timestamptz NOT NULL,
+    interval_end timestamptz NOT NULL,
+    model_version text COLLATE "C" NOT NULL REFERENCES model_versions,
+    files_seen integer NOT NULL CHECK (files_seen >= 0),
+    known integer NOT NULL CHECK (known >= 0),
+    deferred integer NOT NULL CHECK (deferred >= 0),
+    listed integer NOT NULL CHECK (listed >= 0),
+    started_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT run_interval_goes_forward CHECK (interval_start < interval_end),
+    CONSTRAINT run_accounts_for_every_file CHECK (files_seen = known + deferred + listed),
+    UNIQUE (run_id, model_version)
+);
+
+CREATE TABLE shards (
+    shard_id text COLLATE "C" PRIMARY KEY CHECK (shard_id ~ '^[0-9a-f]{64}$'),
+    entries integer NOT NULL CHECK (entries > 0)
+);
+
+-- The frozen listing. An entry that was settled by the listing alone is in no shard.
+CREATE TABLE run_entries (
+    run_id text COLLATE "C" NOT NULL REFERENCES runs,
+    entry_id bigint NOT NULL REFERENCES entries,
+    shard_id text COLLATE "C" REFERENCES shards,
+    ordinal integer CHECK (ordinal >= 0),
+    PRIMARY KEY (run_id, entry_id),
+    UNIQUE (run_id, shard_id, ordinal),
+    CHECK ((shard_id IS NULL) = (ordinal IS NULL))
+);
+
+CREATE TABLE images (
+    image_id text COLLATE "C" PRIMARY KEY CHECK (image_id ~ '^[0-9a-f]{64}$'),
+    entry_id bigint NOT NULL UNIQUE REFERENCES entries,  -- the entry that was ingested; others are its duplicates
+    width integer NOT NULL CHECK (width > 0),
+    height integer NOT NULL CHECK (height > 0),
+    format text NOT NULL,
+    mode text NOT NULL,
+    bytes bigint NOT NULL CHECK (bytes > 0),
+    notes text,
+    brightness real NOT NULL,
+    contrast real NOT NULL,
+    saturation real NOT NULL,
+    sharpness real NOT NULL
+);
+
+CREATE TABLE outcomes (
+    entry_id bigint PRIMARY KEY,
+    state text NOT NULL CHECK (state IN ('ingested', 'duplicate', 'quarantined', 'rejected', 'vanished')),
+    reason text CHECK (reason <> ''),
+    detail text,
+    notes text,
+    sha256 text COLLATE "C",  -- of the bytes, where they were read whole
+    image_id text COLLATE "C" REFERENCES images,
+    decoded boolean NOT NULL DEFAULT false,  -- it is in its shard; when quarantined, an expectation refused it
+    run_id text COLLATE "C" NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    FOREIGN KEY (run_id, entry_id) REFERENCES run_entries,
+    CONSTRAINT accepted_has_an_image CHECK (
+        CASE WHEN state IN ('ingested', 'duplicate') THEN image_id IS NOT NULL AND reason IS NULL AND decoded
+             ELSE image_id IS NULL AND reason IS NOT NULL END
+    ),
+    CONSTRAINT image_is_its_hash CHECK (image_id = sha256),
+    CONSTRAINT decoded_has_a_hash CHECK (NOT decoded OR sha256 IS NOT NULL)
+);
+CREATE INDEX outcomes_image ON outcomes (image_id) WHERE image_id IS NOT NULL;
+
+-- One row a shard of a run, once it is loaded. `ok + failed` are the accepted images of the run's entries in it.
+-- A shard of whose entries none was accepted is not classified: `shard_rows`, hash and device are null.
+CREATE TABLE batches (
+    run_id text COLLATE "C" NOT NULL,
+    shard_id text COLLATE "C" NOT NULL REFERENCES shards,
+    model_version text COLLATE "C" NOT NULL,
+    expected integer NOT NULL CHECK (expected >= 0),
+    ok integer NOT NULL CHECK (ok >= 0),
+    failed integer NOT NULL CHECK (failed >= 0),
+    shard_rows integer CHECK (shard_rows >= 0),
+    absent integer NOT NULL DEFAULT 0 CHECK (absent >= 0),  -- contents settled earlier that the shard lacks
+    superseded integer NOT NULL DEFAULT 0 CHECK (superseded >= 0),  -- shard rows whose entry was settled otherwise
+    seconds jsonb NOT NULL DEFAULT '{}',
+    versions jsonb NOT NULL DEFAULT '{}',
+    device text,
+    shard_sha256 text COLLATE "C",
+    image_digest text,
+    loaded_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (run_id, shard_id),
+    UNIQUE (run_id, shard_id, model_version),
+    FOREIGN KEY (run_id, model_version) REFERENCES runs (run_id, model_version),
+    CONSTRAINT batch_adds_up CHECK (expected = ok + failed)
+);
+
+-- Results refer to their batch with its model version: that pins one version a run by itself.
+CREATE TABLE predictions (
+    image_id text COLLATE "C" REFERENCES images,
+    model_version text COLLATE "C",
+    label text NOT NULL,
+    confidence real NOT NULL CHECK (confidence BETWEEN 0 AND 1),
+    probabilities real[] NOT NULL,  -- in the order of the version's classes
+    run_id text COLLATE "C" NOT NULL,
+    shard_id text COLLATE "C" NOT NULL,
+    predicted_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (image_id, model_version),
+    FOREIGN KEY (run_id, shard_id, model_version) REFERENCES batches (run_id, shard_id, model_version)
+);
+CREATE INDEX predictions_run ON predictions (run_id);
+
+CREATE TABLE prediction_failures (
+    run_id text COLLATE "C" NOT NULL,
+    image_id text COLLATE "C" NOT NULL REFERENCES images,
+    model_version text COLLATE "C" NOT NULL,
+    shard_id text COLLATE "C" NOT NULL,
+    reason text NOT NULL CHECK (reason <> ''),
+    PRIMARY KEY (run_id, image_id),
+    FOREIGN KEY (run_id, shard_id, model_version) REFERENCES batches (run_id, shard_id, model_version)
+);
+
+CREATE TABLE validation_results (
+    run_id text COLLATE "C" NOT NULL REFERENCES runs,
+    expectation text NOT NULL,
+    severity text NOT NULL,
+    success boolean NOT NULL,
+    evaluated integer NOT NULL,
+    unexpected integer NOT NULL,
+    detail text,
+    PRIMARY KEY (run_id, expectation)
+);
+
+CREATE TABLE closings (
+    run_id text COLLATE "C" PRIMARY KEY REFERENCES runs,
+    closed_at timestamptz NOT NULL DEFAULT now(),
+    listed integer NOT NULL,
+    ingested integer NOT NULL,
+    duplicates integer NOT NULL,
+    quarantined integer NOT NULL,
+    rejected integer NOT NULL,
+    vanished integer NOT NULL,
+    classified integer NOT NULL,
+    failed integer NOT NULL
+);
+
+-- The only way to a champion so far, and only to the very first one.
+CREATE FUNCTION install_first_champion(candidate text, installed_by text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+BEGIN
+    LOCK TABLE champions IN SHARE ROW EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM champions) THEN
+        RETURN false;
+    END IF;
+    INSERT INTO champions (version, period, promoted_by, reason)
+    VALUES (candidate, tstzrange(now(), NULL), installed_by, 'first champion');
+    RETURN true;
+END
+$$;
+REVOKE ALL ON FUNCTION install_first_champion FROM PUBLIC;

@@ -1,0 +1,4 @@
+INSERT INTO runs (run_id, kind, interval_start, interval_end, model_version, files_seen, known, deferred, listed)
+VALUES (%(run_id)s, %(kind)s, %(interval_start)s, %(interval_end)s, %(model_version)s,
+        %(files_seen)s, %(known)s, %(deferred)s, %(listed)s)
+RETURNING *

@@ -1,0 +1,3 @@
+INSERT INTO shards (shard_id, entries)
+SELECT shard_id, count(*) FROM staged_entries WHERE shard_id IS NOT NULL GROUP BY shard_id
+ON CONFLICT DO NOTHING

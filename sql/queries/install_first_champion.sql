@@ -1,0 +1,1 @@
+SELECT install_first_champion(%(version)s, %(by)s) AS installed

@@ -1,0 +1,4 @@
+-- Views hold no data: they are dropped and made anew with every migration.
+DROP SCHEMA IF EXISTS reporting CASCADE;
+DROP VIEW IF EXISTS category_results;
+CREATE SCHEMA reporting;

@@ -1,0 +1,36 @@
+CREATE VIEW reporting.runs AS
+SELECT run_id, kind, interval_start, interval_end, model_versions.name AS model, model_version,
+       files_seen, known, deferred, runs.listed,
+       ingested, duplicates, quarantined, rejected, vanished, classified, failed,
+       started_at, closed_at,
+       extract(epoch FROM closed_at - started_at) AS seconds,
+       classified / nullif(extract(epoch FROM closed_at - started_at), 0) AS images_per_second,
+       classify.seconds AS classify_seconds,
+       classified / nullif(classify.seconds, 0) AS classify_images_per_second
+FROM runs
+JOIN model_versions ON version = model_version
+LEFT JOIN closings USING (run_id)
+LEFT JOIN (
+    SELECT run_id, sum((batches.seconds ->> 'classify')::double precision) AS seconds FROM batches GROUP BY run_id
+) AS classify USING (run_id);
+
+-- One row an image and model version, by the path label of the entry that was ingested.
+CREATE VIEW reporting.predictions AS
+SELECT image_id, display_name AS fname, drop_at, path_label, predictions.label, confidence,
+       path_label = predictions.label AS correct,
+       model_version, predictions.run_id, predicted_at, width, height, format, mode, bytes,
+       brightness, contrast, saturation, sharpness
+FROM predictions
+JOIN images USING (image_id)
+JOIN entries USING (entry_id);
+
+CREATE VIEW reporting.quarantine AS
+SELECT display_name AS fname, drop_at, path_label, state, reason, detail, decoded, sha256, size, run_id, recorded_at
+FROM outcomes
+JOIN entries USING (entry_id)
+WHERE state IN ('quarantined', 'rejected', 'vanished');
+
+CREATE VIEW reporting.validation AS
+SELECT run_id, interval_start, expectation, severity, success, evaluated, unexpected, detail
+FROM validation_results
+JOIN runs USING (run_id);
