@@ -1,0 +1,104 @@
+"""The zoo's weights, fetched over HTTP from a mirror on this machine."""
+
+import functools
+import hashlib
+import http.server
+import os
+import subprocess
+import sys
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from vision import bundles, contract
+
+PROJECT = Path(__file__).resolve().parents[1]
+MODEL = "cifar_resnet20_v1"
+# The zoo's real weights are not here, so the mirror serves weights made now, and GluonCV's table gets their SHA-1.
+FETCH = """
+import sys
+from gluoncv.model_zoo import model_store
+model_store._model_sha1[sys.argv[1]] = sys.argv[2]
+sys.argv = ["vision.pretrained", sys.argv[1], "--out", sys.argv[3]]
+from vision import pretrained
+sys.exit(pretrained.main())
+"""
+MAKE = """
+import sys, mxnet as mx
+from gluoncv.model_zoo import get_model
+net = get_model(sys.argv[1], classes=10)
+net.initialize(mx.init.Xavier())
+net(mx.nd.zeros((1, 3, 32, 32)))
+net.save_parameters(sys.argv[2])
+"""
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("zoo") / "weights.params"
+    subprocess.run([sys.executable, "-c", MAKE, MODEL, str(path)], check=True, env=environment())
+    return path
+
+
+@pytest.fixture
+def mirror(tmp_path, weights):
+    """Its address; the folder is laid out as the zoo's bucket is."""
+    name = f"{MODEL}-{sha1(weights)[:8]}"
+    models = tmp_path / "mirror/gluon/models"
+    models.mkdir(parents=True)
+    with zipfile.ZipFile(models / f"{name}.zip", "w") as archive:
+        archive.write(weights, f"{name}.params")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "mirror")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def sha1(path: Path) -> str:
+    return hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nonexistent",
+        "MPLCONFIGDIR": "/tmp",
+        "PYTHONPATH": str(PROJECT),
+    } | more
+
+
+def fetch(out: Path, repo: str, model: str = MODEL, digest: str = "") -> subprocess.CompletedProcess:
+    arguments = [sys.executable, "-c", FETCH, model, digest, str(out)]
+    return subprocess.run(arguments, env=environment(MXNET_GLUON_REPO=repo), capture_output=True, text=True)
+
+
+def test_weights_of_a_mirror_become_a_bundle(mirror, weights, tmp_path):
+    done = fetch(tmp_path / "out/bundle", mirror, digest=sha1(weights))
+    assert done.returncode == 0, done.stderr
+    version = done.stdout.splitlines()[-1]
+    bundle = bundles.load(tmp_path / "out", contract.BundleRef("bundle", version))
+    assert (bundle.network, len(bundle.classes), bundle.height) == (MODEL, 10, 32)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["bundle"]
+
+
+def test_weights_of_another_hash_are_refused(mirror, weights, tmp_path):
+    done = fetch(tmp_path / "bundle", mirror, digest=sha1(weights)[:8] + "0" * 32)
+    assert done.returncode == 1
+    assert "another SHA-1" in done.stderr
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_offline_it_fails_with_one_sentence(tmp_path):
+    done = fetch(tmp_path / "bundle", "http://127.0.0.1:9/", digest="0" * 40)
+    assert done.returncode == 1
+    assert "MXNET_GLUON_REPO" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_model_is_named(tmp_path):
+    done = fetch(tmp_path / "bundle", "http://127.0.0.1:9/", model="resnet_of_dreams", digest="0" * 40)
+    assert done.returncode == 1
+    assert "resnet_of_dreams" in done.stderr

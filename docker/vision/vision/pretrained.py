@@ -1,0 +1,97 @@
+"""Make a bundle of the zoo's pretrained weights: `python -m vision.pretrained MODEL --out FOLDER`.
+
+The one program of this project that needs a network, so it is no command of the contract. `MXNET_GLUON_REPO` names a
+mirror with the zoo's layout.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import requests
+from gluoncv.model_zoo import get_model
+
+from vision import bundles, contract
+
+ZOO = "https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/"
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+# GluonCV's own preprocessing: scripts/classification/cifar and scripts/classification/imagenet
+CIFAR_INPUT = (32, (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+IMAGENET_INPUT = (224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+class PretrainedError(Exception):
+    """The weights cannot be had; the message says why and what to do."""
+
+
+def make_bundle(model: str, folder: Path) -> str:
+    """Fetch a model's weights, checked by the zoo's SHA-1, and seal them as a bundle; returns its version.
+
+    Raises:
+        PretrainedError: no such model, no network, or weights of another hash.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        net = fetch(model, Path(scratch))
+        side, mean, std = CIFAR_INPUT if model.startswith("cifar_") else IMAGENET_INPUT
+        classes = CIFAR10 if model.startswith("cifar_") else tuple(net.classes)
+        made = Path(scratch) / "bundle"
+        made.mkdir()
+        net.save_parameters(str(made / bundles.WEIGHTS))
+        bundles.write_settings(made, classes, side, side, mean, std)
+        contract.write_json(made / "source.json", {"model": model, "zoo": _zoo()})
+        version = bundles.seal(made, f"{model}_pretrained", model)
+        shutil.rmtree(folder, ignore_errors=True)
+        made.rename(folder)
+    return version
+
+
+def fetch(model: str, root: Path):  # noqa: ANN201 - a gluon block
+    """The network with its pretrained weights; `root` is where the download goes."""
+    os.environ["MXNET_HOME"] = str(root)
+    try:
+        return get_model(model, pretrained=True, root=str(root))
+    except requests.RequestException as error:
+        raise PretrainedError(f"{_unreachable(model)}: {_cause(error)}") from error
+    except (RuntimeError, zipfile.BadZipFile) as error:
+        raise PretrainedError(f"{_unreachable(model)}: {error}") from error
+    except ValueError as error:
+        if "different hash" in str(error):
+            raise PretrainedError(f"{_zoo()} has a {model} of another SHA-1 than GluonCV expects") from error
+        raise PretrainedError(f"GluonCV has no pretrained model {model}: {str(error).splitlines()[0]}") from error
+
+
+def _zoo() -> str:
+    return os.environ.get("MXNET_GLUON_REPO", ZOO)
+
+
+def _unreachable(model: str) -> str:
+    where = f"gluon/models/{model}-*.zip"
+    return f"{model} cannot be fetched from {_zoo()} (set MXNET_GLUON_REPO to a mirror that has {where})"
+
+
+def _cause(error: BaseException) -> str:
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__
+    return str(error)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="vision.pretrained", description=__doc__)
+    parser.add_argument("model", help="a name of GluonCV's model zoo, as cifar_resnet110_v1")
+    parser.add_argument("--out", type=Path, required=True, help="the bundle's folder")
+    arguments = parser.parse_args()
+    try:
+        print(make_bundle(arguments.model, arguments.out))
+    except PretrainedError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
