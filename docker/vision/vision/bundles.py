@@ -11,6 +11,7 @@ from vision import contract
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.params"
+WHERE = ("shards", "labels", "resume", "threads")  # of a training: where its data lay and how fast it was
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,13 @@ def seal(folder: Path, name: str, network: str) -> str:
     return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
 
 
-def write_trained(folder: Path, net: Any, request: contract.TrainRequest, images: int) -> str:
+def write_trained(folder: Path, net: Any, request: contract.TrainRequest, images: int, data_set: str) -> str:
     """The bundle of a network just trained, not yet measured; returns its version."""
     folder.mkdir(exist_ok=True)
     net.save_parameters(str(folder / WEIGHTS))
     write_settings(folder, request.classes, request.height, request.width, request.mean, request.std)
-    record = {key: value for key, value in request.to_dict().items() if key not in ("shards", "resume")}
-    record |= {"images": images, "versions": runtime_versions(), "shards": [s.sha256 for s in request.shards]}
+    record = {key: value for key, value in request.to_dict().items() if key not in WHERE}
+    record |= {"images": images, "data_set": data_set, "versions": runtime_versions()}
     contract.write_json(folder / "training.json", record)
     return seal(folder, request.name, request.network)
 

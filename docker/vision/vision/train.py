@@ -4,6 +4,7 @@ One-cycle learning rate after Smith, "Super-Convergence" (2018): linear warm-up,
 epochs see small random crops after Touvron et al., "Fixing the train-test resolution discrepancy" (2019).
 """
 
+import hashlib
 import json
 import os
 import sys
@@ -23,12 +24,12 @@ from vision.paths import Paths
 def run(request: contract.TrainRequest, paths: Paths) -> contract.Result:
     """Write the bundle of the trained network; a checkpoint after each epoch lets a later attempt go on."""
     started = time.perf_counter()
-    _, images, names = shards.labelled_images(
+    ids, images, names = shards.labelled_images(
         paths.store, request.shards, request.labels, request.height, request.width
     )
     labels = _indices(names, request.classes)
     loaded = time.perf_counter()
-    trainer = _Trainer.start(request)
+    trainer = _Trainer.start(request, dataset := data_set_hash(ids, names))
     done = trainer.restore(_checkpoint(request, paths), paths.out)
     progress = Progress(request.epochs, len(images))
     for epoch in range(done, request.epochs):
@@ -36,7 +37,7 @@ def run(request: contract.TrainRequest, paths: Paths) -> contract.Result:
         trainer.save(paths.out / contract.CHECKPOINT_FILE, epoch + 1)
         progress.epoch_done(epoch, loss, accuracy)
     folder = paths.out / contract.BUNDLE_FOLDER
-    version = bundles.write_trained(folder, trainer.net, request, images=len(images))
+    version = bundles.write_trained(folder, trainer.net, request, len(images), dataset)
     (paths.out / contract.CHECKPOINT_FILE).unlink(missing_ok=True)
     return contract.write_result(
         paths.out,
@@ -47,6 +48,11 @@ def run(request: contract.TrainRequest, paths: Paths) -> contract.Result:
         versions=bundles.runtime_versions() | {"bundle": version},
         device=request.device,
     )
+
+
+def data_set_hash(ids: list[str], labels: list[str]) -> str:
+    """SHA-256 over the image ids and labels in the order of the ids: the data set, however it is cut into shards."""
+    return hashlib.sha256("".join(f"{i} {label}\n" for i, label in zip(ids, labels, strict=True)).encode()).hexdigest()
 
 
 def learning_rate(request: contract.TrainRequest, fraction: float) -> float:
@@ -100,12 +106,13 @@ class Progress:
 @dataclass
 class _Trainer:
     request: contract.TrainRequest
+    identity: str
     net: gluon.HybridBlock
     optimizer: gluon.Trainer
     context: mx.Context
 
     @classmethod
-    def start(cls, request: contract.TrainRequest) -> "_Trainer":
+    def start(cls, request: contract.TrainRequest, dataset: str) -> "_Trainer":
         context = networks.context(request.device, request.threads)
         mx.random.seed(request.seed)
         np.random.seed(request.seed)  # MXNet's CPU initialisers draw from numpy's global state
@@ -116,7 +123,9 @@ class _Trainer:
         for parameter in net.collect_params(".*(gamma|beta|bias)$").values():
             parameter.wd_mult = 0.0
         settings = {"learning_rate": 0.0, "momentum": request.momentum, "wd": request.weight_decay}
-        return cls(request, net, gluon.Trainer(net.collect_params(), "nag", settings), context)
+        return cls(
+            request, _identity(request, dataset), net, gluon.Trainer(net.collect_params(), "nag", settings), context
+        )
 
     def epoch(self, epoch: int, images: np.ndarray, labels: np.ndarray, progress: Progress) -> tuple[float, float]:
         """Mean loss and accuracy over the augmented images of one epoch; a last partial batch is left out."""
@@ -155,7 +164,7 @@ class _Trainer:
             momentum = np.fromfile(states.name, np.uint8)
         partial = path.with_name(path.name + ".partial")
         with partial.open("wb") as file:
-            np.savez(file, epochs=epochs, request=_identity(self.request), momentum=momentum, **arrays)
+            np.savez(file, epochs=epochs, request=self.identity, momentum=momentum, **arrays)
             file.flush()
             os.fsync(file.fileno())
         partial.rename(path)
@@ -165,7 +174,7 @@ class _Trainer:
         if path is None:
             return 0
         with np.load(path) as saved:
-            if str(saved["request"]) != _identity(self.request):
+            if str(saved["request"]) != self.identity:
                 raise contract.BadRequest(f"{path} is the checkpoint of another training request")
             for i, parameter in enumerate(self.net.collect_params().values()):
                 parameter.set_data(mx.nd.array(saved[f"parameter:{i}"], ctx=self.context))
@@ -175,8 +184,10 @@ class _Trainer:
             return int(saved["epochs"])
 
 
-def _identity(request: contract.TrainRequest) -> str:
-    return json.dumps(request.to_dict() | {"resume": None, "threads": None}, sort_keys=True)
+def _identity(request: contract.TrainRequest, dataset: str) -> str:
+    """All that decides the weights."""
+    settings = request.to_dict() | {"data_set": dataset}
+    return json.dumps({k: v for k, v in settings.items() if k not in bundles.WHERE}, sort_keys=True)
 
 
 def _checkpoint(request: contract.TrainRequest, paths: Paths) -> Path | None:
