@@ -1,0 +1,129 @@
+"""Train the first champion on CIFAR-10 with the vision commands: `make champion`. Runs in the vision environment.
+
+Each step is an attempt in `.strandline/champion/`; a step that has its result is not run again, and a training that was
+stopped goes on from its last epoch.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from vision import contract, shards
+
+from embedded import cifar, drop
+from strandline import settings
+
+NAME = "cifar_resnet20_v1"
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)  # of the training images, as GluonCV has them
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epochs", type=int, default=48)
+    arguments = parser.parse_args()
+    chosen = settings.get()
+    maker = Maker(chosen.home / "champion", chosen)
+    bundle = maker.make(arguments.epochs, "make champion")
+    target = settings.REPOSITORY / "models" / NAME
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(bundle, target)
+    print((target / "MODEL_CARD.md").read_text())
+    return 0
+
+
+class Maker:
+    """The steps from photographs to a bundle, each an attempt in a folder of its own."""
+
+    def __init__(self, store: Path, chosen: settings.Settings) -> None:
+        self.store = store
+        self.chosen = chosen
+
+    def make(self, epochs: int, made_by: str) -> Path:
+        """The finished bundle's folder."""
+        train, test = self.pack("train"), self.pack("test")
+        settings_ = {"height": cifar.SIDE, "width": cifar.SIDE, "mean": MEAN, "std": STD, "epochs": epochs}
+        request = {"name": NAME, "network": NAME, "classes": cifar.CLASSES, "shards": [train["shard"]]}
+        trained = self.run("train", "train", request | settings_ | {"labels": train["labels"]} | self.threads)
+        bundle = self.bundle(trained)
+        request = {"bundle": bundle, "shards": [test["shard"]], "labels": test["labels"], "batch_size": 64}
+        evaluated = self.run("evaluate", "evaluate", request | self.threads)
+        request = {"bundle": bundle, "shards": [test["shard"]], "made_by": made_by}
+        request |= {"metrics": self.ref(evaluated / contract.METRICS_FILE)}
+        request |= {"predictions": self.ref(evaluated / contract.PREDICTIONS_FILE)}
+        return self.run("package", "package", request) / contract.BUNDLE_FOLDER
+
+    @property
+    def threads(self) -> dict[str, int]:
+        return {"threads": self.chosen.cores}
+
+    def pack(self, split: str) -> dict[str, Any]:
+        """References to the shard of a split and to its labels."""
+        landing = self.store / "landing" / split
+        labels = self._write_images(split, landing)
+        manifest = self.store / f"{split}-manifest.parquet"
+        names = sorted(labels)
+        versions = [f"{s.st_size}-{s.st_mtime_ns}" for s in (os.stat(landing / name) for name in names)]
+        columns = {"entry": range(len(names)), "name": [os.fsencode(name) for name in names], "version": versions}
+        _write(manifest, contract.MANIFEST_COLUMNS, columns)
+        request = {"shard_id": split, "manifest": self.ref(manifest), "height": cifar.SIDE, "width": cifar.SIDE}
+        request |= {"limits": self.chosen.limits.to_dict(), "workers": self.chosen.cores}
+        folder = self.run(f"pack-{split}", "pack", request, landing)
+        outcomes = shards.read_table(folder / contract.OUTCOMES_FILE, contract.OUTCOME_COLUMNS, ("image_id",))
+        found = dict(zip(outcomes["image_id"].to_pylist(), (labels[name] for name in names), strict=True))
+        _write(folder / "labels.parquet", contract.LABEL_COLUMNS, {"image_id": list(found), "label": [*found.values()]})
+        return {"shard": self.ref(folder / contract.SHARD_FILE), "labels": self.ref(folder / "labels.parquet")}
+
+    def run(self, name: str, command: str, request: dict[str, Any], landing: Path | None = None) -> Path:
+        """The folder of a finished attempt; run only where it has no result yet."""
+        folder = self.store / name
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = contract.parse_request(command, json.loads(json.dumps(request))).to_dict()
+        if _matches(folder, wanted) and (folder / contract.RESULT_FILE).is_file():
+            contract.read_result(folder, command)
+            return folder
+        (folder / contract.RESULT_FILE).unlink(missing_ok=True)
+        contract.write_json(folder / contract.REQUEST_FILE, wanted)
+        roots = {"STRANDLINE_LANDING": str(landing or self.store), "STRANDLINE_STORE": str(self.store)}
+        arguments = [sys.executable, "-m", "vision", command, "--request", str(folder / contract.REQUEST_FILE)]
+        subprocess.run(arguments, env=os.environ | roots, check=True)
+        contract.read_result(folder, command)
+        return folder
+
+    def bundle(self, trained: Path) -> dict[str, str]:
+        folder = trained / contract.BUNDLE_FOLDER
+        version = contract.sha256_file(folder / "manifest.json")
+        return {"path": str(folder.relative_to(self.store)), "version": version}
+
+    def ref(self, path: Path) -> dict[str, str]:
+        return {"path": str(path.relative_to(self.store)), "sha256": contract.sha256_file(path)}
+
+    def _write_images(self, split: str, landing: Path) -> dict[str, str]:
+        """Every image of a split as a PNG file; its label by its name."""
+        cache = self.chosen.home / "cache" / "cifar10"
+        pixels, labels = cifar.load(split, cache, self.chosen.cifar_archive)
+        landing.mkdir(parents=True, exist_ok=True)
+        names = [f"{number:05d}.png" for number in range(len(pixels))]
+        for name, image in zip(names, pixels, strict=True):
+            if not (landing / name).exists():
+                (landing / name).write_bytes(drop.encode(image, "png"))
+        return {name: cifar.CLASSES[label] for name, label in zip(names, labels, strict=True)}
+
+
+def _matches(folder: Path, wanted: dict[str, Any]) -> bool:
+    path = folder / contract.REQUEST_FILE
+    return path.is_file() and json.loads(path.read_bytes()) == json.loads(json.dumps(wanted))
+
+
+def _write(path: Path, columns: tuple[tuple[str, str], ...], rows: dict[str, Any]) -> None:
+    writer = shards.TableWriter(path, columns)
+    writer.write(rows)
+    writer.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
