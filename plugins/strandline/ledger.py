@@ -177,23 +177,26 @@ def check_invariants(connection: Connection, run_id: str | None = None) -> dict[
     return {path.stem: _broken(connection, path, run_id) for path in sorted((SQL / "invariants").glob("*.sql"))}
 
 
-def provision(superuser_url: str, passwords: Mapping[str, str], database: str = "strandline") -> None:
-    """Make the roles and the database where they are missing, and set the passwords.
+def provision(
+    superuser_url: str, passwords: Mapping[str, str], database: str = "strandline", owner: str = ROLES[0]
+) -> None:
+    """Make roles and a database where they are missing, and set the passwords.
 
     Args:
-        passwords: of each of `ROLES`.
+        passwords: of each role to make; a ledger needs all of `ROLES`.
+        owner: of the database.
 
     Raises:
         Unreachable: no answer from the server.
     """
     with _open(superuser_url, autocommit=True) as connection:
-        for role in ROLES:
+        for role, password in passwords.items():
             verb = "alter" if fetch(connection, "select_role", {"role": role}) else "create"
-            values = {"role": sql.Identifier(role), "password": sql.Literal(passwords[role])}
+            values = {"role": sql.Identifier(role), "password": sql.Literal(password)}
             connection.execute(_template(f"provision/{verb}_role.sql").format(**values))
         if not fetch(connection, "select_database", {"database": database}):
-            statement = _template("provision/create_database.sql").format(database=sql.Identifier(database))
-            connection.execute(statement)
+            names = {"database": sql.Identifier(database), "owner": sql.Identifier(owner)}
+            connection.execute(_template("provision/create_database.sql").format(**names))
 
 
 def migrate(owner_url: str, folder: Path = SQL) -> list[str]:

@@ -1,1 +1,1 @@
-CREATE DATABASE {database} OWNER strandline_owner TEMPLATE template0 ENCODING 'UTF8'
+CREATE DATABASE {database} OWNER {owner} TEMPLATE template0 ENCODING 'UTF8'
