@@ -1,0 +1,47 @@
+"""The two databases of the one-machine stack, the ledger's and Airflow's own, on one embedded Postgres."""
+
+from pathlib import Path
+
+from embedded import configuration, postgres
+from strandline import ledger
+from strandline.settings import Settings
+
+OWNER, APP, ANALYST = ledger.ROLES
+AIRFLOW = "airflow"
+DATABASES = dict.fromkeys(ledger.ROLES, "strandline") | {AIRFLOW: "airflow", postgres.SUPERUSER: "postgres"}
+
+
+def start(settings: Settings) -> None:
+    """Start Postgres, make what is missing in it, and bring the ledger to this checkout's schema.
+
+    Raises:
+        PostgresError: the port is taken, or the server cannot run here.
+        LedgerError: the ledger and this checkout's migrations do not fit together.
+    """
+    postgres.start(_folder(settings), settings.postgres_port, _password(settings, postgres.SUPERUSER))
+    superuser = url(settings, postgres.SUPERUSER)
+    ledger.provision(superuser, {role: _password(settings, role) for role in ledger.ROLES})
+    ledger.provision(superuser, {AIRFLOW: _password(settings, AIRFLOW)}, database=DATABASES[AIRFLOW], owner=AIRFLOW)
+    ledger.migrate(url(settings, OWNER))
+
+
+def stop(settings: Settings) -> None:
+    """Stop Postgres; nothing happens where it does not run."""
+    postgres.stop(_folder(settings))
+
+
+def running(settings: Settings) -> bool:
+    return postgres.running_port(_folder(settings)) is not None
+
+
+def url(settings: Settings, role: str) -> str:
+    """Where the role's database is, with its password."""
+    return postgres.url(settings.postgres_port, role, _password(settings, role), DATABASES[role])
+
+
+def _password(settings: Settings, role: str) -> str:
+    return configuration.secret(settings, f"postgres_{role}")
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.home / "postgres"

@@ -1,0 +1,107 @@
+"""Drop real images into the landing zone: `python -m embedded.drop --count 500`. Runs in the vision environment.
+
+The images of an hour are chosen by the hour: the same call drops the same files, a larger count adds to them, and a
+file that is there already is left as it is, its time too.
+"""
+
+import argparse
+import datetime
+import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from embedded import cifar
+from strandline import settings
+
+HOUR_FORMAT = "%Y-%m-%dT%H"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--count", type=int, default=500, help="images; beyond 10,000 also of the training set")
+    parser.add_argument("--hour", help="YYYY-MM-DDTHH in UTC; the last full hour unless given")
+    arguments = parser.parse_args()
+    chosen = settings.get()
+    hour = parse_hour(arguments.hour) if arguments.hour else last_full_hour()
+    try:
+        written = drop(chosen.landing, hour, arguments.count, chosen.home / "cache" / "cifar10", chosen.cifar_archive)
+    except cifar.CifarError as error:
+        print(f"No images to drop: {error}", file=sys.stderr)
+        return 1
+    print(f"{arguments.count} images in {chosen.landing / hour.strftime(HOUR_FORMAT)}, {written} of them new")
+    return 0
+
+
+def parse_hour(text: str) -> datetime.datetime:
+    return datetime.datetime.strptime(text, HOUR_FORMAT).replace(tzinfo=datetime.UTC)
+
+
+def last_full_hour() -> datetime.datetime:
+    now = datetime.datetime.now(datetime.UTC)
+    return now.replace(minute=0, second=0, microsecond=0) - datetime.timedelta(hours=1)
+
+
+def drop(landing: Path, hour: datetime.datetime, count: int, cache: Path, archive: Path | None = None) -> int:
+    """Put `count` images into `landing/<hour>/<class>/`, JPEG and PNG in turn; how many were not there yet.
+
+    Args:
+        count: at most 60,000; up to 10,000 come from the test images alone.
+        cache: folder where a fetched CIFAR-10 archive is kept.
+        archive: a local CIFAR-10 archive, used instead.
+
+    Raises:
+        CifarError: there are no images to be had, or not so many.
+    """
+    pixels, labels = cifar.load("test", cache, archive)
+    if count > len(pixels):
+        more, more_labels = cifar.load("train", cache, archive)
+        pixels, labels = np.concatenate([pixels, more]), np.concatenate([labels, more_labels])
+    if count > len(pixels):
+        raise cifar.CifarError(f"CIFAR-10 has {len(pixels)} images, {count} were asked for")
+    folder = landing / hour.strftime(HOUR_FORMAT)
+    for name in cifar.CLASSES:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    # Well before now, so that a run does not take the files for ones that are still being written.
+    landed = int((hour + datetime.timedelta(minutes=30)).timestamp())
+    return sum(_put(folder / name, content, landed) for name, content in files(pixels, labels, hour, count))
+
+
+def files(
+    pixels: NDArray[np.uint8], labels: NDArray[np.int64], hour: datetime.datetime, count: int
+) -> Iterator[tuple[str, bytes]]:
+    """Name, as `<class>/NNNN.jpg` or `.png`, and content of the first `count` images of an hour's own order."""
+    order = np.random.default_rng(int(hour.timestamp())).permutation(len(pixels))[:count]
+    for position, index in enumerate(order):
+        suffix = "png" if position % 2 else "jpg"
+        yield f"{cifar.CLASSES[labels[index]]}/{position:04d}.{suffix}", encode(pixels[index], suffix)
+
+
+def encode(pixels: NDArray[np.uint8], suffix: str) -> bytes:
+    """A [32, 32, 3] image as a JPEG file of quality 95, or as a PNG file."""
+    buffer = io.BytesIO()
+    if suffix == "jpg":
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=95)
+    else:
+        Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _put(path: Path, content: bytes, landed: int) -> bool:
+    """Write a file whole or not at all, unless it is there; whether it was written."""
+    if path.is_file() and path.read_bytes() == content:
+        return False
+    partial = path.with_name(f"{path.name}.part")
+    partial.write_bytes(content)
+    os.utime(partial, (landed, landed))
+    partial.rename(path)
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
