@@ -13,10 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vision import contract, shards
-
 from embedded import cifar, drop
 from strandline import settings
+from vision import contract, shards
 
 NAME = "cifar_resnet20_v1"
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)  # of the training images, as GluonCV has them
@@ -67,7 +66,7 @@ class Maker:
         labels = self._write_images(split, landing)
         manifest = self.store / f"{split}-manifest.parquet"
         names = sorted(labels)
-        versions = [f"{s.st_size}-{s.st_mtime_ns}" for s in (os.stat(landing / name) for name in names)]
+        versions = [f"{s.st_size}-{s.st_mtime_ns}" for s in ((landing / name).stat() for name in names)]
         columns = {"entry": range(len(names)), "name": [os.fsencode(name) for name in names], "version": versions}
         _write(manifest, contract.MANIFEST_COLUMNS, columns)
         request = {"shard_id": split, "manifest": self.ref(manifest), "height": cifar.SIDE, "width": cifar.SIDE}
