@@ -1,0 +1,249 @@
+"""The entries of the landing zone: each file that lies there, and what its name and its metadata say of it.
+
+Names are bytes, whatever is in them: they are compared and stored, never interpreted. No file is opened here.
+"""
+
+import dataclasses
+import datetime
+import functools
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from strandline import settings
+
+HOUR = datetime.timedelta(hours=1)
+HOUR_NS = 3600 * 10**9
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+HOUR_FOLDER = re.compile(rb"(?:(\d{4}-\d\d-\d\d)T(\d\d)|dt=(\d{4}-\d\d-\d\d)/hour=(\d\d))/")
+
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+MAX_DEPTH = 500  # each level holds a file descriptor, and a process commonly has 1,024
+MAX_NAME_BYTES = 4096  # PATH_MAX
+
+PARTIAL_SUFFIXES = (b".tmp", b".part", b".partial", b".crdownload", b".filepart", b"~")
+SIDECAR_NAMES = frozenset({b"thumbs.db", b"desktop.ini", b".ds_store", b"readme", b"_success"})
+SIDECAR_PREFIX = b"._"  # macOS writes one beside each file that it copies
+SIDECAR_SUFFIXES = (
+    *(b".json", b".jsonl", b".txt", b".csv", b".tsv", b".xml", b".yaml", b".yml", b".parquet", b".md", b".rst"),
+    *(b".ini", b".log", b".lnk", b".md5", b".sha1", b".sha256", b".done"),
+)
+
+DETAILS = {
+    "SYMLINK": "A symbolic link is never followed; put the file itself here.",
+    "SPECIAL": "This is a pipe, a socket or a device, not a file.",
+    "OTHER_DEVICE": "This lies on another file system, mounted into the landing zone; put the files themselves here.",
+    "NAME_TOO_LONG": f"The path has over {MAX_NAME_BYTES} bytes or {MAX_DEPTH} folders; nothing beneath it was listed.",
+    "UNREADABLE": "This folder may not be opened; once it may, the next run lists what is in it.",
+    "NOT_IMAGE": "By its name, this is a file that accompanies images.",
+    "PARTIAL_NAME": "By its name, this was never finished; rename it if it is whole.",
+    "TOO_LARGE": "The file is larger than STRANDLINE_MAX_FILE_BYTES allows.",
+}
+
+
+class LandingError(Exception):
+    """The landing zone cannot be read; the message says what to do."""
+
+
+class Entry(NamedTuple):
+    """One listed file: drop hour, path relative to the landing zone, version tag, size in bytes, mtime in ns.
+
+    `state` is None for one that goes into a shard; `rejected` or `quarantined`, with a reason code, for one that ends
+    here; `deferred` for one that is left for the next run and recorded nowhere.
+    """
+
+    drop: datetime.datetime
+    name: bytes
+    version: str
+    size: int
+    mtime_ns: int
+    state: str | None = None
+    reason: str | None = None
+
+    @property
+    def path_label(self) -> str | None:
+        """The one folder between the hour and the file's name, where there is exactly one and it is UTF-8."""
+        return _label(self.name.rpartition(b"/")[0] + b"/")
+
+    @property
+    def modified_at(self) -> datetime.datetime:
+        """The mtime, or the nearest time that there is a date for."""
+        try:
+            return EPOCH + datetime.timedelta(microseconds=self.mtime_ns // 1000)
+        except OverflowError:
+            return (datetime.datetime.min if self.mtime_ns < 0 else datetime.datetime.max).replace(tzinfo=datetime.UTC)
+
+    @property
+    def display_name(self) -> str:
+        """The name for people: what is not UTF-8 or not printable (control, bidi, zero-width) is escaped."""
+        text = self.name.decode("utf-8", "backslashreplace")
+        return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def scan(root: Path, takes: Callable[[datetime.datetime], bool], now_ns: int) -> Iterator[Entry]:
+    """Every entry of the drops that `takes` accepts, in no particular order; symlinks are not followed.
+
+    Raises:
+        LandingError: there is no landing zone, or it cannot be opened.
+        OSError: a folder cannot be listed to its end: a listing is whole, or it fails.
+    """
+    try:
+        top = os.open(root, FOLDER)
+    except OSError as error:
+        raise LandingError(
+            f"the landing zone cannot be read ({error}): create it, or set STRANDLINE_LANDING"
+        ) from error
+    scanner = _Scanner(takes, now_ns, os.fstat(top).st_dev, settings.get())
+    levels = [_Level(top, b"", None)]
+    try:
+        while levels:
+            level = levels[-1]
+            if level.folders is None:
+                level.folders = []
+                yield from scanner.files(level)
+            elif level.folders:
+                found = scanner.enter(level, level.folders.pop(), len(levels))
+                if isinstance(found, _Level):
+                    levels.append(found)
+                elif found:
+                    yield found
+            else:
+                os.close(levels.pop().fd)
+    finally:
+        for level in levels:
+            os.close(level.fd)
+
+
+@dataclasses.dataclass
+class _Level:
+    """An open folder: the path of what is in it begins with `prefix`; `folders` are those still to be entered."""
+
+    fd: int
+    prefix: bytes
+    hour: datetime.datetime | None
+    folders: list[bytes] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Scanner:
+    takes: Callable[[datetime.datetime], bool]
+    now_ns: int
+    device: int
+    settings: settings.Settings
+
+    def files(self, level: _Level) -> Iterator[Entry]:
+        """The entries that lie directly in a folder; its folders are noted for later."""
+        assert level.folders is not None
+        with os.scandir(level.fd) as found:
+            for item in found:
+                leaf = os.fsencode(item.name)
+                try:
+                    if item.is_dir(follow_symlinks=False):
+                        level.folders.append(leaf)
+                        continue
+                    status = item.stat(follow_symlinks=False)
+                except FileNotFoundError:  # gone since the folder was read: there is nothing to account for
+                    continue
+                if entry := self.entry(level, leaf, status):
+                    yield entry
+
+    def enter(self, level: _Level, leaf: bytes, depth: int) -> "_Level | Entry | None":
+        """A folder, opened; or one entry for all of it, where it may not be; or None, where its drop is not taken."""
+        name = level.prefix + leaf
+        hour = _path_hour(name + b"/")
+        if hour and not self.takes(hour):
+            return None
+        try:
+            status = os.stat(leaf, dir_fd=level.fd, follow_symlinks=False)
+            if not stat.S_ISDIR(status.st_mode) or status.st_dev != self.device:
+                return self.entry(level, leaf, status)
+            if depth >= MAX_DEPTH or len(name) > MAX_NAME_BYTES:
+                return self._entry(name, status, hour, "rejected", "NAME_TOO_LONG")
+            if os.access(leaf, os.R_OK | os.X_OK, dir_fd=level.fd):
+                return _Level(os.open(leaf, FOLDER | os.O_NOFOLLOW, dir_fd=level.fd), name + b"/", hour)
+        except (FileNotFoundError, NotADirectoryError):  # replaced this very moment: the next run sees by what
+            return None
+        return self._entry(name, status, hour, "quarantined", "UNREADABLE", "-unreadable")
+
+    def entry(self, level: _Level, leaf: bytes, status: os.stat_result) -> Entry | None:
+        """What one path is, by its stat alone."""
+        name = level.prefix + leaf
+        if stat.S_ISLNK(status.st_mode):
+            return self._entry(name, status, _path_hour(name + b"/"), "rejected", "SYMLINK")
+        if status.st_dev != self.device:
+            return self._entry(name, status, _path_hour(name + b"/"), "rejected", "OTHER_DEVICE")
+        if not stat.S_ISREG(status.st_mode):
+            return self._entry(name, status, level.hour, "rejected", "SPECIAL")
+        state, reason = self._judge(name, leaf.lower(), status)
+        readable = state is not None or os.access(leaf, os.R_OK, dir_fd=level.fd)
+        return self._entry(name, status, level.hour, state, reason, "" if readable else "-unreadable")
+
+    def _judge(self, name: bytes, leaf: bytes, status: os.stat_result) -> tuple[str | None, str | None]:
+        """State and reason of a regular file, `leaf` in lower case; (None, None) for one that may be an image."""
+        # Both ways: a clock that was wrong, here or there, must not hold a file back for long.
+        if abs(self.now_ns - status.st_mtime_ns) < self.settings.stable_seconds * 10**9:
+            return "deferred", None
+        if len(name) > MAX_NAME_BYTES:
+            return "rejected", "NAME_TOO_LONG"
+        if leaf in SIDECAR_NAMES or leaf.startswith(SIDECAR_PREFIX) or leaf.endswith(SIDECAR_SUFFIXES):
+            return "rejected", "NOT_IMAGE"
+        if leaf.endswith(PARTIAL_SUFFIXES) or b"/." in b"/" + name:
+            old = self.now_ns - _landed_ns(status) >= self.settings.partial_name_hours * HOUR_NS
+            return ("rejected", "PARTIAL_NAME") if old else ("deferred", None)
+        if status.st_size > self.settings.max_file_bytes:
+            return "rejected", "TOO_LARGE"
+        return None, None
+
+    def _entry(
+        self,
+        name: bytes,
+        status: os.stat_result,
+        hour: datetime.datetime | None,
+        state: str | None,
+        reason: str | None,
+        suffix: str = "",
+    ) -> Entry | None:
+        drop = hour or _hour(_landed_ns(status) // HOUR_NS)
+        version = f"{status.st_size}-{status.st_mtime_ns}{suffix}"
+        return (
+            Entry(drop, name, version, status.st_size, status.st_mtime_ns, state, reason) if self.takes(drop) else None
+        )
+
+
+def _path_hour(path: bytes) -> datetime.datetime | None:
+    """The hour that the first folders of a path name."""
+    match = HOUR_FOLDER.match(path)
+    if not match:
+        return None
+    day, hour = (match[1], match[2]) if match[1] else (match[3], match[4])
+    try:
+        return datetime.datetime.fromisoformat(f"{day.decode()}T{hour.decode()}").replace(tzinfo=datetime.UTC)
+    except ValueError:  # the 45th of a month: a folder like any other
+        return None
+
+
+@functools.lru_cache
+def _label(folder: bytes) -> str | None:
+    match = HOUR_FOLDER.match(folder)
+    label, slash, deeper = folder[match.end() :].partition(b"/") if match and _path_hour(folder) else (b"", b"", b"")
+    try:
+        return label.decode() if slash and not deeper else None
+    except UnicodeDecodeError:
+        return None
+
+
+def _landed_ns(status: os.stat_result) -> int:
+    """When a file came, ns since 1970: its mtime, but a file from the future came when the kernel last touched it."""
+    return max(0, min(status.st_mtime_ns, status.st_ctime_ns))
+
+
+@functools.lru_cache
+def _hour(hours: int) -> datetime.datetime:
+    return EPOCH + hours * HOUR
