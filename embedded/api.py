@@ -82,13 +82,14 @@ class Api:
         return list(self.rows("/importErrors", "import_errors"))
 
     def set_pool(self, name: str, slots: int, description: str) -> None:
-        body = {"name": name, "slots": slots, "description": description, "include_deferred": False}
+        """Make a pool, or give it another number of slots."""
+        body = {"slots": slots, "description": description, "include_deferred": False}
         try:
-            self.request("POST", "/pools", body)
+            self.request("PATCH", f"/pools/{name}", {"pool": name, **body})
         except ApiError as error:
-            if error.status != httpx.codes.CONFLICT:
+            if error.status != httpx.codes.NOT_FOUND:
                 raise
-            self.request("PATCH", f"/pools/{name}", {**body, "pool": name})
+            self.request("POST", "/pools", {"name": name, **body})
 
     def trigger(
         self,

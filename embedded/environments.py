@@ -1,4 +1,4 @@
-"""Make the virtual environments from their locks: `python3.11 embedded/environments.py airflow [--dev]`.
+"""Make the virtual environments from their locks: `python3.11 embedded/environments.py install airflow [--dev]`.
 
 Run by the machine's own Python, so it is standard library only. Everything lands in the checkout's `.strandline/`. An
 environment is installed again only when one of its locks has changed. Package indexes are the user's own: what uv or
@@ -8,6 +8,7 @@ pip is configured with.
 import argparse
 import ast
 import hashlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -21,7 +22,13 @@ LOCKS = {
     "airflow": ["docker/airflow/requirements.txt", "embedded/requirements.txt"],
     "vision": ["docker/vision/requirements.txt"],
 }
+UV = HOME / "venvs" / "uv" / "bin"
 DEV_LOCKS = {"airflow": ["docker/airflow/dev.txt"], "vision": ["docker/vision/dev.txt"]}
+CONSTRAINTS = {
+    "docker/airflow/dev": "docker/airflow/requirements.txt",
+    "docker/vision/dev": "docker/vision/requirements.txt",
+    "embedded/requirements": "docker/airflow/requirements.txt",
+}
 UV_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_CONFIG_FILE")
 
 
@@ -47,33 +54,51 @@ def ensure(name: str, dev: bool = False) -> None:
     if installed == wanted and (venv / "bin" / "python").exists():
         return
     print(f"Installing the {name} environment ({', '.join(locks)}) ...", flush=True)
-    (_install_uv if name == "uv" else _install)(venv, [REPOSITORY / lock for lock in locks])
+    if name == "uv":
+        _install_uv(venv, locks)
+    else:
+        _install(venv, locks, fresh=installed.get("python") != sys.version)
     stamp.write_text(json.dumps(wanted))
+
+
+def lock() -> None:
+    """Compile every lock anew from its `.in` file; pins that still fit stay as they are.
+
+    Raises:
+        SetupError: a tool or the network is missing, or the requirements contradict each other.
+    """
+    ensure("uv")
+    paths = [path for paths in (*LOCKS.values(), *DEV_LOCKS.values()) for path in paths]
+    for name in (path.removesuffix(".txt") for path in paths):
+        constraint = ["-c", CONSTRAINTS[name]] if name in CONSTRAINTS else []
+        compile_ = ["uv", "pip", "compile", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url"]
+        print(f"Locking {name}.in ...", flush=True)
+        command = [*compile_, f"{name}.in", *constraint, "-o", f"{name}.txt", "--quiet"]
+        _run(command, uv_environment(), f"{name}.in could not be locked")
 
 
 def _digest(locks: list[str]) -> str:
     return hashlib.sha256(b"".join((REPOSITORY / lock).read_bytes() for lock in locks)).hexdigest()
 
 
-def _install_uv(venv: Path, locks: list[Path]) -> None:
+def _install_uv(venv: Path, locks: list[str]) -> None:
     _run([sys.executable, "-m", "venv", "--clear", str(venv)], _own(), "python3.11 cannot make virtual environments")
     pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-cache-dir", "--require-hashes"]
-    _run([*pip, "-r", *map(str, locks)], _own(), "uv could not be installed")
+    _run([*pip, "-r", *locks], _own(), "uv could not be installed")
 
 
-def _install(venv: Path, locks: list[Path]) -> None:
+def _install(venv: Path, locks: list[str], fresh: bool) -> None:
     ensure("uv")
-    uv = str(HOME / "venvs" / "uv" / "bin" / "uv")
     environment = uv_environment()
-    if not (venv / "bin" / "python").exists():
-        _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(venv)], environment, f"no {venv}")
+    if fresh or not (venv / "bin" / "python").exists():
+        _run(["uv", "venv", "--quiet", "--clear", "--python", sys.executable, str(venv)], environment, f"no {venv}")
     python = str(venv / "bin" / "python")
-    sync = [uv, "pip", "sync", "--quiet", "--require-hashes", "--python", python]
-    _run([*sync, *map(str, locks)], environment, f"the {venv.name} environment could not be installed")
+    sync = ["uv", "pip", "sync", "--quiet", "--require-hashes", "--python", python]
+    _run([*sync, *locks], environment, f"the {venv.name} environment could not be installed")
 
 
 def _run(command: list[str], environment: dict[str, str], complaint: str) -> None:
-    done = subprocess.run(command, env=environment, stdout=sys.stderr)
+    done = subprocess.run(command, env=environment, cwd=REPOSITORY, stdout=sys.stderr)
     if done.returncode:
         raise SetupError(
             f"{complaint}: see the lines above. Is a package registry reachable? "
@@ -94,6 +119,7 @@ def uv_environment() -> dict[str, str]:
     """Our environment for uv: caches in the checkout, and pip's indexes where uv has no configuration of its own."""
     environment = {
         **os.environ,
+        "PATH": f"{UV}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "UV_CACHE_DIR": str(HOME / "cache" / "uv"),
         "UV_PYTHON_DOWNLOADS": "never",
         "TMPDIR": _temporary(),
@@ -114,7 +140,7 @@ def uv_environment() -> dict[str, str]:
 
 def _pip_configuration() -> dict[str, str]:
     """pip's options from its files and variables, by bare name; those that count most come last in pip's own list."""
-    python = str(HOME / "venvs" / "uv" / "bin" / "python")
+    python = str(UV / "python")
     listing = subprocess.run([python, "-m", "pip", "config", "list"], env=_own(), capture_output=True, text=True)
     pairs = [line.partition("=") for line in listing.stdout.splitlines()]
     ranked = sorted(pairs, key=lambda pair: (pair[0].startswith(":env:"), pair[0].startswith("install.")))
@@ -122,30 +148,34 @@ def _pip_configuration() -> dict[str, str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("names", nargs="+", choices=sorted(LOCKS))
-    parser.add_argument("--dev", action="store_true", help="with what tests need")
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    install = commands.add_parser("install", help="make environments, or bring them in line with their locks")
+    install.add_argument("names", nargs="+", choices=sorted(LOCKS))
+    install.add_argument("--dev", action="store_true", help="with what tests need")
+    commands.add_parser("lock", help="compile the locks anew")
     arguments = parser.parse_args()
     try:
-        if sys.version_info[:2] != (3, 11):
-            raise SetupError(
-                f"this is Python {sys.version.split()[0]}; name a Python 3.11: make PYTHON=/path/to/python"
-            )
-        _check_ensurepip()
-        for name in arguments.names:
-            ensure(name, arguments.dev)
+        _check_python()
+        if arguments.command == "lock":
+            lock()
+        else:
+            for name in arguments.names:
+                ensure(name, arguments.dev)
     except SetupError as error:
         print(f"Setup stopped: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _check_ensurepip() -> None:
-    try:
-        import ensurepip  # noqa: F401
-        import venv  # noqa: F401
-    except ImportError as error:
-        raise SetupError(f"python3.11 lacks {error.name}: on Debian and Ubuntu, install python3.11-venv") from error
+def _check_python() -> None:
+    if sys.version_info[:2] != (3, 11):
+        raise SetupError(
+            f"this is Python {sys.version.split()[0]}; name a Python 3.11: make PYTHON=/path/to/python3.11"
+        )
+    for module in ("venv", "ensurepip"):
+        if importlib.util.find_spec(module) is None:
+            raise SetupError(f"this Python lacks {module}: on Debian and Ubuntu, install python3.11-venv")
 
 
 if __name__ == "__main__":

@@ -193,7 +193,8 @@ class Stack:
                 raise
             return "api-server"  # it went away between two requests: seen as ended, or back, at the next look
         if broken:
-            raise StackError("\n".join(f"{name}: {row['stack_trace']}" for name, row in broken.items()))
+            traces = "\n".join(row["stack_trace"] for row in broken.values())
+            raise StackError(f"Airflow is up, but cannot use {', '.join(broken)}:\n{traces}")
         wanted = {path.stem for path in self.dags.glob("*.py")}
         return f"DAG {', '.join(sorted(wanted - parsed))}" if wanted - parsed else ""
 

@@ -1,0 +1,68 @@
+# `make` alone lists the verbs. Settings: plugins/strandline/settings.py; each may be given on the command line, as in
+# `make up STRANDLINE_API_PORT=8081`.
+PYTHON ?= python3.11
+N ?= 500
+
+HOME_FOLDER := $(CURDIR)/.strandline
+AIRFLOW := $(HOME_FOLDER)/venvs/airflow/bin/python
+VISION := $(HOME_FOLDER)/venvs/vision/bin/python
+export PYTHONPATH := $(CURDIR)/plugins:$(CURDIR)
+
+# What libraries write of their own accord stays in the checkout, too.
+CONTAINED := HOME="$(HOME_FOLDER)/user" AIRFLOW_HOME="$(HOME_FOLDER)/user/airflow" TMPDIR="$(HOME_FOLDER)/tmp" \
+	XDG_CACHE_HOME="$(HOME_FOLDER)/user/cache" XDG_CONFIG_HOME="$(HOME_FOLDER)/user/config" \
+	MPLCONFIGDIR="$(HOME_FOLDER)/user/matplotlib" DO_NOT_TRACK=true
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down status logs drop test check bench lock python environments dev-environments
+
+help: ## List these verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: environments ## Set everything up, ingest 2,020 real and hostile files, and show what came of them
+	@$(AIRFLOW) -m embedded.demo
+
+up: environments ## Start Postgres and Airflow, and wait until they are healthy
+	@$(AIRFLOW) -m embedded.stack up
+
+down: ## Stop all that was started
+	@$(call if_set_up,$(AIRFLOW) -m embedded.stack down)
+
+status: ## Say what runs
+	@$(call if_set_up,$(AIRFLOW) -m embedded.stack status)
+
+logs: ## Follow the logs of all parts
+	@$(call if_set_up,$(AIRFLOW) -m embedded.stack logs)
+
+drop: environments ## Drop N real images into the landing zone: make drop N=500
+	@$(VISION) -m embedded.drop --count $(N)
+
+test: dev-environments ## Run all tests
+	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
+	$(CONTAINED) $(AIRFLOW) -m pytest tests
+	cd docker/vision && $(CONTAINED) PYTHONPATH=. $(VISION) -m pytest
+
+check: dev-environments ## Check format, types and the direction of imports
+	$(AIRFLOW) -m ruff format --check .
+	$(AIRFLOW) -m ruff check .
+	$(AIRFLOW) -m mypy
+	$(dir $(AIRFLOW))lint-imports
+
+bench: environments ## Measure this machine: images/s of each phase and of the whole run
+	@$(AIRFLOW) -m embedded.bench
+
+lock: python ## Compile all locks anew from their .in files
+	@$(PYTHON) embedded/environments.py lock
+
+environments: python
+	@$(PYTHON) embedded/environments.py install airflow vision
+
+dev-environments: python
+	@$(PYTHON) embedded/environments.py install airflow vision --dev
+
+python:
+	@command -v $(PYTHON) > /dev/null || { \
+		echo "$(PYTHON) is missing: install Python 3.11 with venv, or name it: make PYTHON=/path/to/python3.11" >&2; \
+		exit 1; }
+
+if_set_up = if [ -x $(AIRFLOW) ]; then $(1); else echo "Nothing is set up yet: make up"; fi
