@@ -128,3 +128,26 @@ def _check(settings: Settings) -> None:
     for name in ("shard_size", "max_shards", "cores", "classify_batch_size"):
         if getattr(settings, name) < 1:
             raise SettingsError(f"{PREFIX}{name.upper()} must be at least 1")
+
+
+def document() -> str:
+    """The table of all settings, in Markdown: `docs/settings.md`."""
+    lines = ["# Settings", "", "Made by `make docs` of `plugins/strandline/settings.py`.", ""]
+    lines += ["| variable | default | what it is |", "|---|---|---|"]
+    for field in dataclasses.fields(Settings):
+        lines.append(f"| `{PREFIX}{field.name.upper()}` | {_default(field)} | {field.metadata['doc']} |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(field: "dataclasses.Field[Any]") -> str:
+    if field.name == "cores":
+        return "all of this process"
+    if field.default in (None, ""):
+        return "none"
+    if isinstance(field.default, Path):
+        return f"`{field.default.relative_to(REPOSITORY)}`"
+    return f"`{field.default}`"
+
+
+if __name__ == "__main__":
+    print(document(), end="")

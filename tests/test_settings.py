@@ -1,0 +1,43 @@
+"""Settings: every one from the environment, and a sentence for each that cannot be used."""
+
+from pathlib import Path
+
+import pytest
+from strandline import settings
+
+DOCUMENT = settings.REPOSITORY / "docs" / "settings.md"
+
+
+def test_defaults_need_no_environment():
+    assert settings.load({}).landing == settings.REPOSITORY / "images" / "landing"
+
+
+def test_a_setting_comes_from_the_environment():
+    loaded = settings.load({"STRANDLINE_API_PORT": "9000", "STRANDLINE_LANDING": "/data/in", "STRANDLINE_RUNNER": ""})
+    assert (loaded.api_port, loaded.landing, loaded.runner) == (9000, Path("/data/in"), "process")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STRANDLINE_API_PORT", "eighty"),
+        ("STRANDLINE_QUARANTINE_LIMIT", "1.5"),
+        ("STRANDLINE_DEVICE", "abacus"),
+        ("STRANDLINE_SHARD_SIZE", "0"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(name, value):
+    with pytest.raises(settings.SettingsError, match=name):
+        settings.load({name: value})
+
+
+def test_run_folders_are_readable_and_never_shared():
+    chosen = settings.load({})
+    one, two = chosen.run_folder("manual__2026-11-21T08:00:00"), chosen.run_folder("manual__2026-11-21T08_00_00")
+    assert one != two
+    assert one.name.startswith("manual__2026-11-21T08_00_00-")
+    assert chosen.run_folder("../" * 40).parent == chosen.store / "runs"
+
+
+def test_the_document_is_of_these_settings():
+    assert DOCUMENT.read_text() == settings.document(), "run make docs"
