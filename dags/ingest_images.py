@@ -22,8 +22,8 @@ backfill with `model_version`.
 |---|---|
 | list | no champion, or no such hour: the log's last line says what to do |
 | pack, classify | a vision process failed three times: mend what its log names, clear it; other shards are kept |
-| validate | a critical expectation failed, most often too many broken files: open the page that the log names, mend the \
-source or clear with a higher `quarantine_limit` |
+| validate | a critical expectation failed, most often too many broken files: open the page that the log names; mend \
+the source, or clear with a higher `quarantine_limit` |
 | load | results disagree with the ledger: the log names the image; do not clear, report it |
 | close_books | an invariant has rows: the log names it and them; nothing was lost, nothing was closed |
 
@@ -33,6 +33,7 @@ Clearing any task is safe: the listing of a run is frozen, and loading twice cha
 import datetime
 
 from airflow.sdk import CronDataIntervalTimetable, Param, TriggerRule, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline import landing, ledger, predictions, validation
 from strandline.assets import PREDICTIONS
@@ -98,29 +99,36 @@ VERSION = r"^[0-9a-f]{64}$"
 )
 def ingest_images():
     @task(task_id="list")
-    def list_entries() -> list[dict]:
+    def list_entries(*, ti) -> list[dict]:
         with no_retry(landing.ListingError):
-            return landing.list_entries(get_current_context())
+            listing = landing.list_entries(landing.Run.from_context(get_current_context()))
+        ti.xcom_push("run", listing["run"])
+        return listing["pack"]
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
-    def validate(packed: list[dict]) -> list[dict]:
+    def validate(packed: list[dict], *, ti) -> list[dict]:
+        run = ti.xcom_pull(task_ids="list", key="run")
         with no_retry(validation.ValidationStopped):
-            return validation.validate(get_current_context()["run_id"], packed)
+            validated = validation.validate(run, packed)
+        return predictions.plan(run, validated["shards"])
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
-    def load(classified: list[dict]) -> dict:
-        return predictions.load(get_current_context()["run_id"], classified)
+    def load(classified: list[dict], *, run_id: str, params: dict) -> dict:
+        if params["dry_run"]:
+            raise AirflowSkipException("a dry run ends with the validation")
+        with no_retry(predictions.LoadError):
+            return predictions.load(run_id, classified)
 
     @task(outlets=[PREDICTIONS])
-    def close_books(*, outlet_events) -> dict:
+    def close_books(*, run_id: str, outlet_events) -> dict:
         with no_retry(ledger.BooksOpen):
-            counts = ledger.close_run(get_current_context()["run_id"])
+            counts = ledger.close_run(run_id)
         outlet_events[PREDICTIONS].extra = counts
         return counts
 
-    pack = vision_task("pack", "pack").expand(request=list_entries())
-    classify = vision_task("classify", "classify").expand(request=validate(pack.output))
-    load(classify.output) >> close_books()
+    packed = vision_task("pack", "pack").expand(request=list_entries())
+    classified = vision_task("classify", "classify").expand(request=validate(packed.output))
+    load(classified.output) >> close_books()
 
 
 ingest_images()

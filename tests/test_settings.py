@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from strandline import settings
 
 DOCUMENT = settings.REPOSITORY / "docs" / "settings.md"
@@ -35,7 +36,7 @@ def test_run_folders_are_readable_and_never_shared():
     chosen = settings.load({})
     one, two = chosen.run_folder("manual__2026-11-21T08:00:00"), chosen.run_folder("manual__2026-11-21T08_00_00")
     assert one != two
-    assert one.name.startswith("manual__2026-11-21T08_00_00-")
+    assert one.name.startswith("manual_2026-11-21T08_00_00-")
     assert chosen.run_folder("../" * 40).parent == chosen.store / "runs"
 
 

@@ -1,0 +1,125 @@
+"""Every DAG file: what is there, how it is wired, and the rules that all of them keep."""
+
+import datetime
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+DAG_IDS = {"ingest_images"}
+HEAVY = ("pandas", "great_expectations", "pyarrow", "evidently", "numpy")
+
+
+@pytest.fixture(scope="module")
+def dags() -> dict:
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(REPOSITORY / "dags")
+    assert bag.import_errors == {}
+    return bag.dags
+
+
+def test_exactly_these_dags_exist(dags):
+    assert set(dags) == DAG_IDS
+    assert {path.stem for path in (REPOSITORY / "dags").glob("*.py")} == DAG_IDS
+
+
+@pytest.mark.parametrize("dag_id", sorted(DAG_IDS))
+def test_every_dag_keeps_the_rules(dags, dag_id):
+    dag = dags[dag_id]
+    assert Path(dag.fileloc).stem == dag_id
+    assert dag.doc_md
+    assert "red" in dag.doc_md
+    assert "strandline" in dag.tags
+    assert not dag.catchup
+    for task in dag.tasks:
+        assert task.retries >= 2, task.task_id
+        assert task.retry_exponential_backoff, task.task_id
+        assert task.max_retry_delay, task.task_id
+        assert task.execution_timeout, task.task_id
+    for name in dag.params:
+        definition = dag.params.get_param(name)
+        assert definition.description, name
+        assert definition.schema.get("title"), name
+        assert definition.schema.get("type"), name
+
+
+def test_ingest_images_has_true_hourly_intervals(dags):
+    from airflow.sdk import CronDataIntervalTimetable
+
+    timetable = dags["ingest_images"].timetable
+    assert isinstance(timetable, CronDataIntervalTimetable)
+    assert (timetable.expression, str(timetable.timezone)) == ("0 * * * *", "UTC")
+
+
+def test_ingest_images_is_in_the_order_that_matters(dags):
+    dag = dags["ingest_images"]
+    order = ["list", "pack", "validate", "classify", "load", "close_books"]
+    assert set(dag.task_ids) == set(order)
+    for before, after in itertools.pairwise(order):
+        assert dag.get_task(before).downstream_task_ids == {after}
+
+
+@pytest.mark.parametrize("task_id", ["pack", "classify"])
+def test_vision_tasks_are_mapped_bounded_and_never_rendered(dags, task_id):
+    task = dags["ingest_images"].get_task(task_id)
+    assert task.is_mapped
+    assert task.pool == "classifier"
+    assert "shard_id" in task.map_index_template
+    assert task.operator_class.template_fields == ()
+
+
+def test_the_predictions_asset_is_updated_when_the_books_close(dags):
+    outlets = dags["ingest_images"].get_task("close_books").outlets
+    assert [asset.name for asset in outlets] == ["predictions"]
+
+
+def test_dags_survive_serialization(dags):
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    for dag in dags.values():
+        json.dumps(DagSerialization.to_dict(dag))
+
+
+def test_dag_files_import_nothing_heavy_of_their_own():
+    """In a fresh interpreter: what parsing imports beyond Airflow's own."""
+    script = f"""
+import sys
+import airflow.sdk, airflow.dag_processing.dagbag
+before = set(sys.modules)
+import runpy
+for path in {sorted(map(str, (REPOSITORY / "dags").glob("*.py")))!r}:
+    runpy.run_path(path)
+print(*sorted({{name.split(".")[0] for name in set(sys.modules) - before}} & set({HEAVY!r})))
+"""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "plugins")}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_a_dag_file_parses_in_under_a_second():
+    """CPU seconds of the parse alone, the best of three: a property of what is imported, not of the machine's load."""
+    script = """
+import sys, time
+import airflow.sdk, airflow.dag_processing.dagbag
+started = time.process_time()
+import runpy
+runpy.run_path(sys.argv[1])
+print(time.process_time() - started)
+"""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "plugins")}
+    for path in (REPOSITORY / "dags").glob("*.py"):
+        command = [sys.executable, "-c", script, str(path)]
+        runs = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True) for _ in range(3)]
+        assert min(float(run.stdout.split()[-1]) for run in runs) < 1, path.name
+
+
+def test_retries_wait_longer_each_time(dags):
+    task = dags["ingest_images"].get_task("load")
+    assert task.retry_delay >= datetime.timedelta(seconds=1)
+    assert task.max_retry_delay > task.retry_delay
