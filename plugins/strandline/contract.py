@@ -23,6 +23,11 @@ EXIT_TEMPORARY = 75  # retry
 DO_NOT_RETRY = frozenset({EXIT_BAD_REQUEST, EXIT_BAD_INPUT})
 
 STATES = ("ingested", "duplicate", "quarantined", "rejected", "vanished")
+# Pillow's colour modes that have an agreed conversion to RGB.
+MODES = (
+    *("1", "L", "LA", "La", "P", "PA", "I;16", "I;16L", "I;16B", "I;16N"),
+    *("RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"),
+)
 
 REQUEST_FILE = "request.json"
 RESULT_FILE = "result.json"

@@ -65,8 +65,7 @@ class Entry(NamedTuple):
 
     @property
     def path_label(self) -> str | None:
-        """The one folder between the hour and the file's name, where there is exactly one and it is UTF-8."""
-        return _label(self.name.rpartition(b"/")[0] + b"/")
+        return path_label(self.name)
 
     @property
     def modified_at(self) -> datetime.datetime:
@@ -78,9 +77,18 @@ class Entry(NamedTuple):
 
     @property
     def display_name(self) -> str:
-        """The name for people: what is not UTF-8 or not printable (control, bidi, zero-width) is escaped."""
-        text = self.name.decode("utf-8", "backslashreplace")
-        return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
+        return display_name(self.name)
+
+
+def path_label(name: bytes) -> str | None:
+    """The one folder between the hour and the file's name, where there is exactly one and it is UTF-8."""
+    return _label(name.rpartition(b"/")[0] + b"/")
+
+
+def display_name(name: bytes) -> str:
+    """The name for people: what is not UTF-8 or not printable (control, bidi, zero-width) is escaped."""
+    text = name.decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
 def _escape(character: str) -> str:
