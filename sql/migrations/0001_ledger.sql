@@ -157,15 +157,18 @@ CREATE TABLE prediction_failures (
     FOREIGN KEY (run_id, shard_id, model_version) REFERENCES batches (run_id, shard_id, model_version)
 );
 
+-- A run that was stopped may be validated again, with another result.
 CREATE TABLE validation_results (
     run_id text COLLATE "C" NOT NULL REFERENCES runs,
+    validation sha256_hex NOT NULL,  -- of its validation.json: the same result again is no new fact
     expectation text NOT NULL,
-    severity text NOT NULL,
+    severity text NOT NULL CHECK (severity IN ('stop', 'quarantine', 'warn')),
     success boolean NOT NULL,
-    evaluated integer NOT NULL,
-    unexpected integer NOT NULL,
-    detail text,
-    PRIMARY KEY (run_id, expectation)
+    evaluated integer NOT NULL CHECK (evaluated >= 0),
+    unexpected integer NOT NULL CHECK (unexpected >= 0),
+    detail text NOT NULL,
+    validated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (run_id, validation, expectation)
 );
 
 CREATE TABLE closings (

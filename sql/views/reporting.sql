@@ -31,6 +31,7 @@ JOIN entries USING (entry_id)
 WHERE state IN ('quarantined', 'rejected', 'vanished');
 
 CREATE VIEW reporting.validation AS
-SELECT run_id, interval_start, expectation, severity, success, evaluated, unexpected, detail
+SELECT run_id, interval_start, expectation, severity, success, evaluated, unexpected, detail, validated_at,
+       validated_at = max(validated_at) OVER (PARTITION BY run_id) AS latest
 FROM validation_results
 JOIN runs USING (run_id);
