@@ -1,0 +1,28 @@
+"""Load a run's results once more, into the ledger that the environment names: `bench` times it apart from the rest."""
+
+import datetime
+import sys
+import time
+from pathlib import Path
+
+from strandline import contract, landing, predictions, registry, settings
+
+
+def main(run_id: str, hour: str, report: str) -> None:
+    """Write the seconds that `predictions.load` took to `report`."""
+    version = registry.register(settings.REPOSITORY / "models" / "cifar_resnet20_v1", "make bench")
+    registry.install_first(version, "make bench")
+    start = datetime.datetime.fromisoformat(hour)
+    landing.list_entries(landing.Run(run_id, "manual", start, start + datetime.timedelta(hours=1)))
+    folder = settings.get().run_folder(run_id)
+    classified = [
+        {"shard_id": attempt.parent.parent.name, "folder": str(attempt.parent.relative_to(settings.get().store))}
+        for attempt in sorted((folder / "classify").glob(f"*/*/{contract.RESULT_FILE}"))
+    ]
+    started = time.perf_counter()
+    predictions.load(run_id, classified)
+    contract.write_json(Path(report), time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
