@@ -2,6 +2,7 @@
 # `make up STRANDLINE_API_PORT=8081`.
 PYTHON ?= python3.11
 N ?= 500
+MODEL ?= cifar_resnet110_v1
 
 HOME_FOLDER := $(CURDIR)/.strandline
 AIRFLOW := $(HOME_FOLDER)/venvs/airflow/bin/python
@@ -14,10 +15,11 @@ CONTAINED := HOME="$(HOME_FOLDER)/user" AIRFLOW_HOME="$(HOME_FOLDER)/user/airflo
 	MPLCONFIGDIR="$(HOME_FOLDER)/user/matplotlib" DO_NOT_TRACK=true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs drop test check bench lock python environments dev-environments
+.PHONY: help demo up down status logs drop pretrained champion bench test check docs lock \
+	python environments dev-environments
 
 help: ## List these verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: environments ## Set everything up, ingest 2,020 real and hostile files, and show what came of them
 	@$(AIRFLOW) -m embedded.demo
@@ -37,6 +39,15 @@ logs: ## Follow the logs of all parts
 drop: environments ## Drop N real images into the landing zone: make drop N=500
 	@$(VISION) -m embedded.drop --count $(N)
 
+pretrained: environments ## Register a pretrained model of GluonCV: make pretrained MODEL=cifar_resnet110_v1
+	@$(AIRFLOW) -m embedded.pretrained $(MODEL)
+
+champion: environments ## Train the first champion anew (hours)
+	@$(VISION) -m embedded.train_champion
+
+bench: environments ## Measure this machine: images/s of each phase and of the whole run
+	@$(AIRFLOW) -m embedded.bench
+
 test: dev-environments ## Run all tests
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
 	$(CONTAINED) $(AIRFLOW) -m pytest tests
@@ -48,8 +59,8 @@ check: dev-environments ## Check format, types and the direction of imports
 	$(AIRFLOW) -m mypy
 	$(dir $(AIRFLOW))lint-imports
 
-bench: environments ## Measure this machine: images/s of each phase and of the whole run
-	@$(AIRFLOW) -m embedded.bench
+docs: environments ## Write docs/settings.md anew
+	@$(AIRFLOW) -m strandline.settings > docs/settings.md
 
 lock: python ## Compile all locks anew from their .in files
 	@$(PYTHON) embedded/environments.py lock
