@@ -36,6 +36,7 @@ CONNECTION = {
             "timezone": "UTC",
             "work_mem": "64MB",
             "temp_buffers": "64MB",
+            "default_statistics_target": "10",  # for the temporary tables of a load, analyzed each time
             "jit": "off",
         }.items()
     ),
@@ -109,9 +110,11 @@ def fetch(connection: Connection, query: str, parameters: Mapping[str, Any] | No
 def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
     """COPY rows into a table through the driver's typed row writer, whatever bytes are in them; returns how many."""
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
-    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), names)
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(sql.Identifier(table), names)
+    types = fetch(connection, "select_column_types", {"table": table, "columns": list(columns)})
     with connection.cursor() as cursor:
         with cursor.copy(statement) as copy:
+            copy.set_types([row["type"] for row in types])
             for row in rows:
                 copy.write_row(row)
         return cursor.rowcount

@@ -2,7 +2,7 @@
 -- which is what they are, and faster than any language's order.
 
 CREATE TABLE model_versions (
-    version text COLLATE "C" PRIMARY KEY CHECK (version ~ '^[0-9a-f]{64}$'),
+    version text COLLATE "C" PRIMARY KEY CHECK (length(version) = 64 AND version !~ '[^0-9a-f]'),
     name text NOT NULL,
     network text NOT NULL,
     classes text[] NOT NULL CHECK (cardinality(classes) > 0),
@@ -57,7 +57,7 @@ CREATE TABLE runs (
 );
 
 CREATE TABLE shards (
-    shard_id text COLLATE "C" PRIMARY KEY CHECK (shard_id ~ '^[0-9a-f]{64}$'),
+    shard_id text COLLATE "C" PRIMARY KEY CHECK (length(shard_id) = 64 AND shard_id !~ '[^0-9a-f]'),
     entries integer NOT NULL CHECK (entries > 0)
 );
 
@@ -73,7 +73,7 @@ CREATE TABLE run_entries (
 );
 
 CREATE TABLE images (
-    image_id text COLLATE "C" PRIMARY KEY CHECK (image_id ~ '^[0-9a-f]{64}$'),
+    image_id text COLLATE "C" PRIMARY KEY CHECK (length(image_id) = 64 AND image_id !~ '[^0-9a-f]'),
     entry_id bigint NOT NULL UNIQUE REFERENCES entries,  -- the entry that was ingested; others are its duplicates
     width integer NOT NULL CHECK (width > 0),
     height integer NOT NULL CHECK (height > 0),
@@ -160,7 +160,7 @@ CREATE TABLE prediction_failures (
 -- A run that was stopped may be validated again, with another result.
 CREATE TABLE validation_results (
     run_id text COLLATE "C" NOT NULL REFERENCES runs,
-    validation sha256_hex NOT NULL,  -- of its validation.json: the same result again is no new fact
+    validation text COLLATE "C" NOT NULL,  -- of its validation.json: the same result again is no new fact
     expectation text NOT NULL,
     severity text NOT NULL CHECK (severity IN ('stop', 'quarantine', 'warn')),
     success boolean NOT NULL,

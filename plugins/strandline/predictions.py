@@ -1,0 +1,207 @@
+"""Load: what packing, validation and classification found out about a run, into the ledger, in one transaction."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from strandline import contract, ledger, settings
+
+ROWS_AT_ONCE = 8192
+SUM_TOLERANCE = 1e-3
+
+OUTCOME_COLUMNS = (
+    *("shard_id", "state", "decoded", "reason", "detail", "notes"),
+    *("image_id", "width", "height", "format", "mode", "bytes", *contract.IMAGE_STATISTICS),
+)
+PREDICTION_COLUMNS = ("image_id", "label", "confidence", "probabilities", "failure")
+BATCH_COLUMNS = ("shard_id", "shard_rows", "seconds", "versions", "device", "shard_sha256")
+
+
+class LoadError(Exception):
+    """Nothing was loaded, because results are not whole or contradict each other; the message names the first rows."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A sealed classification of one shard, checked against its request, its shard and its files."""
+
+    shard_id: str
+    predictions: Path
+    shard_rows: int
+    shard_sha256: str
+    result: contract.Result
+
+    @classmethod
+    def read(cls, store: Path, shard_id: str, folder: str, model_version: str) -> "Attempt":
+        """
+        Raises:
+            LoadError: it classified something else.
+            contract.NoResult: its files are missing or altered.
+        """
+        import pyarrow.parquet as pq
+
+        attempt = contract.store_path(store, folder)
+        result = contract.read_result(attempt, "classify")
+        request = contract.read_request("classify", attempt / contract.REQUEST_FILE)
+        assert isinstance(request, contract.ClassifyRequest)
+        predictions = attempt / contract.PREDICTIONS_FILE
+        if request.shard_id != shard_id or request.bundle.version != model_version:
+            raise LoadError(
+                f"{attempt} classified shard {request.shard_id} with model version {request.bundle.version}; the run"
+                f" asks for shard {shard_id} and version {model_version}"
+            )
+        if contract.PREDICTIONS_FILE not in result.files:
+            raise LoadError(f"{attempt} has a result without {contract.PREDICTIONS_FILE}")
+        rows = pq.read_metadata(contract.store_path(store, request.shard.path)).num_rows
+        found = pq.read_metadata(predictions).num_rows
+        if not rows == found == result.counts.get("rows"):
+            raise LoadError(f"{predictions} has {found} rows, its result {result.counts}, and the shard {rows} rows")
+        return cls(shard_id, predictions, rows, request.shard.sha256, result)
+
+    def batch(self) -> tuple[Any, ...]:
+        """Its row, in the order of BATCH_COLUMNS."""
+        seconds, versions = Jsonb(self.result.seconds), Jsonb(self.result.versions)
+        return self.shard_id, self.shard_rows, seconds, versions, self.result.device, self.shard_sha256
+
+
+def load(run_id: str, classified: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Record the outcome of every entry of a run and of every image in its shards. Loading again changes nothing.
+
+    Reads `validation/outcomes.parquet` of the run's folder and the attempts, a few thousand rows at a time. An entry
+    that is settled already keeps its outcome, an image its prediction. A shard of which validation accepted nothing
+    has no attempt.
+
+    Args:
+        classified: `shard_id` and `folder` (relative to the store) of each attempt at classifying.
+
+    Returns:
+        The number of `shards`; of entries by state; of images `classified` and `failed` by this load, and `known`:
+        those that had a prediction, or a failure of this run, before.
+
+    Raises:
+        LoadError: rows are missing, foreign, repeated or not sane, or contradict what is recorded.
+        contract.NoResult: an attempt's files are missing or altered.
+    """
+    chosen = settings.get()
+    with ledger.connect() as connection:
+        run = {"run_id": run_id} | _model(connection, run_id)
+        attempts = [Attempt.read(chosen.store, a["shard_id"], a["folder"], run["model_version"]) for a in classified]
+        for table in ("staged_outcomes", "staged_predictions", "staged_batches", "settled_images"):
+            ledger.execute(connection, f"create_{table}")
+        _stage_outcomes(connection, run_id, chosen.run_folder(run_id) / "validation" / contract.OUTCOMES_FILE)
+        _stage_predictions(connection, attempts, run["classes"])
+        ledger.execute(connection, "lock_ledger")
+        return {"shards": len(attempts)} | _merge(connection, run)
+
+
+def _model(connection: ledger.Connection, run_id: str) -> dict[str, Any]:
+    found = ledger.fetch(connection, "select_run_model", {"run_id": run_id})
+    if not found:
+        raise LoadError(f"the ledger has no run {run_id}: nothing was listed for it")
+    return found[0]
+
+
+def _stage_outcomes(connection: ledger.Connection, run_id: str, path: Path) -> None:
+    """Each with the entry that it is of, and that entry's place among equal contents."""
+    listed = ledger.fetch(connection, "select_places", {"run_id": run_id})
+    places = {(row["shard_id"], row["ordinal"]): (row["entry_id"], place) for place, row in enumerate(listed)}
+    columns = ("entry_id", "place", *OUTCOME_COLUMNS)
+    ledger.copy_rows(connection, "staged_outcomes", columns, _outcome_rows(path, places))
+    if places:
+        shard_id, ordinal = next(iter(places))
+        raise LoadError(f"{path} lacks {len(places)} of the listed entries, such as entry {ordinal} of {shard_id}")
+    ledger.execute(connection, "analyze_staged_outcomes")
+
+
+def _outcome_rows(path: Path, places: dict[tuple[str, int], tuple[int, int]]) -> Iterator[tuple[Any, ...]]:
+    """Those of entries in shards, which are taken from `places`; the others were settled by the listing."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    for batch in pq.ParquetFile(path).iter_batches(ROWS_AT_ONCE, columns=["entry", *OUTCOME_COLUMNS]):
+        in_shards = batch.filter(pc.field("shard_id").is_valid())
+        ordinals = in_shards["entry"].to_pylist()
+        rows = zip(*(in_shards[name].to_pylist() for name in OUTCOME_COLUMNS), strict=True)
+        for ordinal, row in zip(ordinals, rows, strict=True):
+            try:
+                yield *places.pop((row[0], ordinal)), *row
+            except KeyError:
+                raise LoadError(f"{path} has entry {ordinal} of {row[0]} twice, or it was never listed") from None
+
+
+def _stage_predictions(connection: ledger.Connection, attempts: Sequence[Attempt], classes: Sequence[str]) -> None:
+    rows = (row for attempt in attempts for row in _prediction_rows(attempt, classes))
+    ledger.copy_rows(connection, "staged_predictions", ("shard_id", *PREDICTION_COLUMNS), rows)
+    ledger.copy_rows(connection, "staged_batches", BATCH_COLUMNS, (attempt.batch() for attempt in attempts))
+    ledger.execute(connection, "analyze_staged_predictions")
+
+
+def _prediction_rows(attempt: Attempt, classes: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    import pyarrow.parquet as pq
+
+    for batch in pq.ParquetFile(attempt.predictions).iter_batches(ROWS_AT_ONCE, columns=list(PREDICTION_COLUMNS)):
+        _check_sane(attempt.predictions, batch, classes)
+        columns = (batch[name].to_pylist() for name in PREDICTION_COLUMNS)
+        yield from zip(repeat(attempt.shard_id, len(batch)), *columns, strict=True)
+
+
+def _check_sane(path: Path, batch: Any, classes: Sequence[str]) -> None:
+    """Each row is a failure, or has probabilities of all classes that sum to 1, and of its label the largest."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    failed = batch["failure"].is_valid()
+    lengths = pc.fill_null(pc.list_value_length(batch["probabilities"]), 0)
+    whole = pc.and_(pc.equal(lengths, len(classes)), pc.is_in(batch["label"], value_set=pa.array(classes)))
+    half = pc.and_(failed, batch["label"].is_valid())
+    _refuse(path, batch, pc.or_(half, pc.and_not(pc.invert(failed), whole)))
+
+    good = batch.filter(pc.invert(failed))
+    probabilities = np.asarray(good["probabilities"].flatten()).reshape(len(good), len(classes))
+    label = np.asarray(pc.index_in(good["label"], value_set=pa.array(classes)))
+    sane = (
+        ((probabilities >= 0) & (probabilities <= 1)).all(axis=1)
+        & (np.abs(probabilities.sum(axis=1, dtype=np.float64) - 1) <= SUM_TOLERANCE)
+        & (probabilities[np.arange(len(good)), label] == probabilities.max(axis=1, initial=0))
+        & (good["confidence"].to_numpy(zero_copy_only=False) == probabilities.max(axis=1, initial=0))
+    )
+    _refuse(path, good, pa.array(~sane))
+
+
+def _refuse(path: Path, batch: Any, bad: Any) -> None:
+    for row in batch.filter(bad).slice(0, 1).to_pylist():
+        raise LoadError(f"{path} has a prediction that is not sane: {row}")
+
+
+def _merge(connection: ledger.Connection, run: Mapping[str, Any]) -> dict[str, int]:
+    run_id = run["run_id"]
+    _check(connection, "find_batch_faults", run, f"run {run_id} and its classified shards do not match")
+    _check(connection, "find_prediction_faults", run, f"the predictions of run {run_id} do not match its shards")
+    ledger.execute(connection, "insert_images", run)
+    _check(connection, "find_image_faults", run, f"run {run_id} and the ledger decoded the same content differently")
+    ledger.execute(connection, "insert_outcomes", run)
+    ledger.execute(connection, "insert_settled_images", run)
+    ledger.execute(connection, "analyze_settled_images")
+    ledger.execute(connection, "insert_batches", run)
+    loaded = {
+        "classified": ledger.execute(connection, "insert_predictions", run),
+        "failed": ledger.execute(connection, "insert_prediction_failures", run),
+    }
+    _check(connection, "find_disagreements", run, f"run {run_id} and the ledger disagree about what a model says")
+
+    verdicts = {row["verdict"]: row["images"] for row in ledger.fetch(connection, "count_settled_images")}
+    states = {row["state"]: row["entries"] for row in ledger.fetch(connection, "count_run_outcomes", run)}
+    if "open" in states or any(verdicts.get(verdict, 0) != count for verdict, count in loaded.items()):
+        raise LoadError(f"run {run_id} was not loaded whole: {states}, {verdicts}, loaded {loaded}")
+    return states | loaded | {"known": verdicts.get("known", 0) + verdicts.get("failed before", 0)}
+
+
+def _check(connection: ledger.Connection, query: str, run: Mapping[str, Any], says: str) -> None:
+    if faults := ledger.fetch(connection, query, run):
+        rows = "; ".join(", ".join(f"{column} {value}" for column, value in row.items()) for row in faults)
+        raise LoadError(f"{says}: {rows}")

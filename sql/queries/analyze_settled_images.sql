@@ -1,0 +1,1 @@
+ANALYZE settled_images

@@ -1,0 +1,3 @@
+CREATE TEMPORARY TABLE staged_batches (
+    shard_id text COLLATE "C", shard_rows integer, seconds jsonb, versions jsonb, device text, shard_sha256 text
+) ON COMMIT DROP
