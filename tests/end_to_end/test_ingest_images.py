@@ -1,0 +1,226 @@
+"""The hourly run on a real Airflow with real photographs: nothing lost, nothing twice, whatever happens."""
+
+import datetime
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from running import DAG, LATE_HOUR, LATE_IMAGES
+
+from strandline import contract, ledger
+from strandline.containers import vision_environment
+
+pytestmark = pytest.mark.timeout(900)
+HOUR = datetime.timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def every_invariant_holds(strandline):
+    """Of the whole ledger, after each test."""
+    yield
+    strandline.api.wait_quiet(DAG, timeout=600)
+    with ledger.connect(strandline.stack.settings.database_url) as connection:
+        broken = {name: rows for name, rows in ledger.check_invariants(connection).items() if rows}
+    assert broken == {}
+
+
+def test_a_scheduled_run_catches_up_late_files(strandline):
+    strandline.api.wait_quiet(DAG, timeout=600)
+    found = strandline.rows(
+        "SELECT r.kind, count(*) AS entries FROM outcomes o JOIN entries e USING (entry_id) JOIN runs r USING (run_id)"
+        " WHERE e.drop_at = %(hour)s AND o.state = 'ingested' GROUP BY r.kind",
+        hour=LATE_HOUR,
+    )
+    assert found == [{"kind": "scheduled", "entries": LATE_IMAGES}]
+
+
+def test_a_drop_is_ingested_and_its_books_close(strandline, hour):
+    strandline.drop(hour, 300)
+    folder = strandline.landing / hour.strftime("%Y-%m-%dT%H")
+    photographs = sorted(folder.glob("*/*.jpg"))
+    (folder / "cat" / "copy.jpg").write_bytes(photographs[0].read_bytes())
+    (folder / "cat" / "half.jpg").write_bytes(photographs[0].read_bytes()[:-200])
+    (folder / "cat" / "empty.jpg").touch()
+    (folder / "cat" / "link.jpg").symlink_to("/etc/passwd")
+    (folder / "Thumbs.db").write_bytes(b"x")
+    hostile = os.fsencode(folder / "dog") + b"/\xff {{ 7*7 }} \n'\"\\. <script>.jpg"
+    Path(os.fsdecode(hostile)).write_bytes(photographs[1].read_bytes() + b"tail")
+    _settle(strandline)
+    run_id = strandline.ingest(hour)
+    counts = strandline.closing(run_id)
+    expected = {"listed": 306, "ingested": 301, "duplicates": 1, "quarantined": 2, "rejected": 2, "vanished": 0}
+    assert {name: counts[name] for name in expected} == expected
+    assert (counts["classified"], counts["failed"]) == (301, 0)
+    assert b"\xff {{ 7*7 }} \n'\"\\. <script>.jpg" in {
+        bytes(row["name"]).split(b"/")[-1] for row in strandline.facts(hour)["entries"]
+    }
+    right = strandline.rows(
+        "SELECT avg((p.label = e.path_label)::int)::float AS share FROM outcomes o JOIN entries e USING (entry_id)"
+        " JOIN predictions p USING (image_id) WHERE e.drop_at = %(hour)s",
+        hour=hour,
+    )
+    assert right[0]["share"] > 0.8
+    page = strandline.stack.settings.run_folder(run_id) / "validation" / "index.html"
+    assert "half.jpg" in page.read_text()
+
+
+def test_the_asset_is_told_the_counts(strandline, hour):
+    strandline.drop(hour, 20)
+    _settle(strandline)
+    run_id = strandline.ingest(hour)
+    events = list(strandline.api.rows("/assets/events", "asset_events", source_run_id=run_id))
+    assert [event["extra"]["classified"] for event in events] == [20]
+
+
+def test_a_second_run_and_a_cleared_run_change_nothing(strandline, hour):
+    strandline.drop(hour, 50)
+    _settle(strandline)
+    run_id = strandline.ingest(hour)
+    before = strandline.facts(hour)
+    assert len(before["predictions"]) == 50
+    again = strandline.ingest(hour)
+    assert strandline.closing(again)["listed"] == 0
+    assert strandline.facts(hour) == before
+    strandline.api.clear(DAG, run_id)
+    strandline.ended(run_id)
+    assert strandline.facts(hour) == before
+    assert strandline.closing(run_id)["listed"] == 50
+
+
+def test_a_backfill_takes_each_of_its_hours(strandline, hours):
+    first = hours()
+    drops = {first: 20, first + HOUR: 0, first + 2 * HOUR: 30}
+    for drop, count in drops.items():
+        if count:
+            strandline.drop(drop, count)
+    strandline.drop(first + 3 * HOUR, 5)
+    _settle(strandline)
+    strandline.api.wait_backfill(strandline.api.backfill(DAG, first, first + 2 * HOUR), timeout=600)
+    strandline.api.wait_quiet(DAG, timeout=600)
+    closed = strandline.rows(
+        "SELECT r.interval_start AS hour, c.classified FROM runs r JOIN closings c USING (run_id)"
+        " WHERE r.kind = 'backfill' AND r.interval_start >= %(first)s ORDER BY 1",
+        first=first,
+    )
+    assert {row["hour"]: row["classified"] for row in closed} == drops
+    assert strandline.facts(first + 3 * HOUR)["entries"] == []
+
+
+def test_two_runs_at_once_make_the_rows_of_one(strandline, hour):
+    strandline.drop(hour, 200)
+    _settle(strandline)
+    runs = [strandline.trigger(hour), strandline.trigger(hour)]
+    for run_id in runs:
+        strandline.ended(run_id)
+        strandline.closing(run_id)
+    facts = strandline.facts(hour)
+    assert [entry["state"] for entry in facts["entries"]] == ["ingested"] * 200
+    assert len(facts["predictions"]) == 200
+
+
+@pytest.mark.parametrize("victim", ["vision process", "its task as well"])
+def test_a_killed_classification_is_tried_again_and_ends_with_the_same_rows(strandline, hour, victim):
+    strandline.drop(hour, 400)
+    _settle(strandline)
+    run_id = strandline.trigger(hour)
+    _kill_classification(strandline, run_id, with_task=victim == "its task as well")
+    strandline.ended(run_id)
+    tries = [row["try_number"] for row in strandline.api.task_instances(DAG, run_id) if row["task_id"] == "classify"]
+    assert max(tries) == 2
+    counts = strandline.closing(run_id)
+    assert (counts["ingested"], counts["classified"], counts["failed"]) == (400, 400, 0)
+    assert _loaded(strandline, hour) == _classified_without_a_fault(strandline, run_id)
+
+
+def test_a_dry_run_writes_no_row(strandline, hour):
+    strandline.drop(hour, 10)
+    _settle(strandline)
+    run_id = strandline.ingest(hour, dry_run=True)
+    states = {row["task_id"]: row["state"] for row in strandline.api.task_instances(DAG, run_id)}
+    assert states["validate"] == "success"
+    assert states["load"] == states["close_books"] == "skipped"
+    assert strandline.facts(hour)["entries"] == []
+    assert strandline.rows("SELECT FROM runs WHERE run_id = %(run_id)s", run_id=run_id) == []
+    assert (strandline.stack.settings.run_folder(run_id) / "validation" / "index.html").is_file()
+
+
+def test_an_hour_without_files_succeeds_with_zeros(strandline, hour):
+    counts = strandline.closing(strandline.ingest(hour))
+    assert all(counts[name] == 0 for name in counts.keys() - {"run_id", "closed_at"})
+
+
+def test_too_many_broken_files_stop_the_run_until_a_person_allows_them(strandline, hour):
+    strandline.drop(hour, 60)
+    folder = strandline.landing / hour.strftime("%Y-%m-%dT%H")
+    for number in range(40):
+        (folder / "cat" / f"broken{number}.jpg").write_bytes(b"\xff\xd8\xff")
+    _settle(strandline)
+    run_id = strandline.ingest(hour, expect="failed")
+    failed = [row for row in strandline.api.task_instances(DAG, run_id) if row["state"] == "failed"]
+    assert [row["task_id"] for row in failed] == ["validate"]
+    assert "index.html" in "\n".join(strandline.log(run_id, failed[0]))
+    assert strandline.facts(hour)["entries"] == []
+    allowed = strandline.closing(strandline.ingest(hour, quarantine_limit=1.0))
+    assert (allowed["ingested"], allowed["quarantined"]) == (60, 40)
+
+
+def test_shards_are_named_and_bounded(strandline, hour):
+    strandline.drop(hour, 25)
+    _settle(strandline)
+    run_id = strandline.ingest(hour, shard_size=10)
+    packed = [row for row in strandline.api.task_instances(DAG, run_id) if row["task_id"] == "pack"]
+    shards = strandline.rows("SELECT shard_id FROM batches WHERE run_id = %(run_id)s", run_id=run_id)
+    assert len(packed) == len(shards) == 3
+    assert {row["rendered_map_index"] for row in packed} == {row["shard_id"][:12] for row in shards}
+
+
+def _settle(strandline) -> None:
+    """Wait until the landing zone's youngest file is as old as a run wants it."""
+    newest = max(path.lstat().st_ctime for path in strandline.landing.rglob("*"))
+    while time.time() - newest <= strandline.stack.settings.stable_seconds:
+        time.sleep(0.05)
+
+
+def _kill_classification(strandline, run_id: str, with_task: bool) -> None:
+    folder = str(strandline.stack.settings.run_folder(run_id) / "classify")
+    deadline = time.monotonic() + 300
+    while not (found := _processes(folder)):
+        assert time.monotonic() < deadline, "no classification was seen"
+        time.sleep(0.02)
+    parent = int(Path(f"/proc/{found[0]}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    for pid in ([parent] if with_task else []) + found[:1]:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _processes(folder: str) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if b"vision" in line and any(part.startswith(folder.encode()) for part in line):
+            found.append(int(path.parent.name))
+    return found
+
+
+def _loaded(strandline, hour: datetime.datetime) -> dict[str, tuple]:
+    return {row["image_id"]: (row["label"], row["probabilities"]) for row in strandline.facts(hour)["predictions"]}
+
+
+def _classified_without_a_fault(strandline, run_id: str) -> dict[str, tuple]:
+    """The run's shard classified once more, by a process that nobody kills."""
+    chosen = strandline.stack.settings
+    sealed = next((chosen.run_folder(run_id) / "classify").glob(f"*/*/{contract.RESULT_FILE}"))
+    folder = chosen.store / "control" / sealed.parent.name
+    folder.mkdir(parents=True)
+    shutil.copy(sealed.with_name(contract.REQUEST_FILE), folder)
+    command = [chosen.vision_python, "-m", "vision", "classify", "--request", folder / contract.REQUEST_FILE]
+    subprocess.run(command, env=vision_environment(chosen, folder), check=True)
+    rows = pq.read_table(folder / contract.PREDICTIONS_FILE).to_pylist()
+    return {row["image_id"]: (row["label"], row["probabilities"]) for row in rows}

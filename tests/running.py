@@ -1,0 +1,85 @@
+"""A running Strandline, as the end-to-end tests use it."""
+
+import dataclasses
+import datetime
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from embedded import databases
+from embedded.api import Api
+from embedded.stack import Stack
+from strandline import settings
+
+DAG = "ingest_images"
+LATE_HOUR = datetime.datetime(2026, 3, 1, 5, tzinfo=datetime.UTC)
+LATE_IMAGES = 7
+
+
+@dataclasses.dataclass(frozen=True)
+class Strandline:
+    """A running stack, and what tests do with it."""
+
+    stack: Stack
+    api: Api
+
+    @property
+    def landing(self) -> Path:
+        return self.stack.settings.landing
+
+    def drop(self, hour: datetime.datetime, count: int) -> None:
+        """Real images, as `make drop` drops them."""
+        home = settings.load().home  # where the archive is cached
+        environment = os.environ | {"STRANDLINE_HOME": str(home), "STRANDLINE_LANDING": str(self.landing)}
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, (settings.REPOSITORY, settings.REPOSITORY / "plugins")))
+        command = [self.stack.settings.vision_python, "-m", "embedded.drop"]
+        command += ["--count", str(count), "--hour", hour.strftime("%Y-%m-%dT%H")]
+        subprocess.run(command, env=environment, check=True)
+
+    def trigger(self, hour: datetime.datetime, **params: Any) -> str:
+        return self.api.trigger(DAG, (hour, hour + datetime.timedelta(hours=1)), params)
+
+    def ingest(self, hour: datetime.datetime, expect: str = "success", **params: Any) -> str:
+        run_id = self.trigger(hour, **params)
+        self.ended(run_id, expect)
+        return run_id
+
+    def ended(self, run_id: str, expect: str = "success") -> None:
+        """Wait for a run's end; with another state than expected, show what the failed tasks logged."""
+        state = self.api.wait(DAG, run_id, timeout=600)
+        if state != expect:
+            failed = [row for row in self.api.task_instances(DAG, run_id) if row["state"] == "failed"]
+            logs = "\n".join(f"--- {row['task_id']}\n" + "\n".join(self.log(run_id, row)[-25:]) for row in failed)
+            pytest.fail(f"run {run_id} ended as {state}, not {expect}\n{logs}")
+
+    def log(self, run_id: str, instance: dict[str, Any]) -> list[str]:
+        return self.api.log(DAG, run_id, instance)
+
+    def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
+        url = databases.url(self.stack.settings, databases.OWNER)
+        with psycopg.connect(url, row_factory=dict_row) as connection:
+            return connection.execute(query, parameters).fetchall()
+
+    def facts(self, hour: datetime.datetime) -> dict[str, list[dict[str, Any]]]:
+        """What the ledger holds of a drop, apart from which run wrote it and when."""
+        of_drop = "FROM entries e JOIN outcomes o USING (entry_id) WHERE e.drop_at = %(hour)s"
+        return {
+            "entries": self.rows(
+                f"SELECT e.entry_id, e.name, e.version, o.state, o.reason, o.image_id {of_drop} ORDER BY 1", hour=hour
+            ),
+            "predictions": self.rows(
+                "SELECT image_id, model_version, label, confidence, probabilities FROM predictions"
+                f" WHERE image_id IN (SELECT o.image_id {of_drop}) ORDER BY 1, 2",
+                hour=hour,
+            ),
+        }
+
+    def closing(self, run_id: str) -> dict[str, Any]:
+        found = self.rows("SELECT * FROM closings WHERE run_id = %(run_id)s", run_id=run_id)
+        assert len(found) == 1, f"{len(found)} closings of {run_id}"
+        return found[0]
