@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from typing import Any
 
 from embedded import databases
 from embedded.api import Api
+from embedded.processes import free_port
 from embedded.stack import Stack
 from strandline import contract, settings
 
@@ -65,9 +65,17 @@ class Bench:
     def __init__(self, base: settings.Settings) -> None:
         home = base.home / "bench"
         shutil.rmtree(home, ignore_errors=True)
-        ports = {name: _free_port() for name in ("api_port", "postgres_port")}
         self.cache = base.home
-        self.chosen = dataclasses.replace(base, home=home, landing=home / "landing", stable_seconds=0.0, **ports)
+        self.chosen = dataclasses.replace(
+            base,
+            home=home,
+            landing=home / "landing",
+            stable_seconds=0.0,
+            api_port=free_port(),
+            postgres_port=free_port(),
+            worker_log_port=free_port(),
+            triggerer_log_port=free_port(),
+        )
         self.stack = Stack(self.chosen, say=_say)
         self.alone = 0
 
@@ -89,7 +97,7 @@ class Bench:
         hour = (FIRST_HOUR + datetime.timedelta(hours=number)).strftime("%Y-%m-%dT%H")
         environment = os.environ | {"STRANDLINE_HOME": str(self.cache), "STRANDLINE_LANDING": str(self.chosen.landing)}
         environment["PYTHONPATH"] = os.pathsep.join(map(str, (settings.REPOSITORY, settings.REPOSITORY / "plugins")))
-        command = [self.chosen.vision_python, "-m", "embedded.drop", "--count", str(size), "--hour", hour]
+        command = [str(self.chosen.vision_python), "-m", "embedded.drop", "--count", str(size), "--hour", hour]
         subprocess.run(command, env=environment, check=True)
 
     def ingest(self, api: Api, size: int, number: int, **conf: Any) -> dict[str, Any]:
@@ -163,8 +171,10 @@ class Bench:
 
         environment = vision_environment(self.chosen, self.chosen.home)
         environment["PYTHONPATH"] = os.pathsep.join(map(str, (VISION_PROJECT, settings.REPOSITORY)))
-        command = [self.chosen.vision_python, "-m", "embedded.bench_model", "--store", self.chosen.store]
-        done = subprocess.run([*command, "--request", request], env=environment, stdout=subprocess.PIPE, check=True)
+        command = [str(self.chosen.vision_python), "-m", "embedded.bench_model", "--store", str(self.chosen.store)]
+        done = subprocess.run(
+            [*command, "--request", str(request)], env=environment, stdout=subprocess.PIPE, check=True
+        )
         measured: dict[str, float] = json.loads(done.stdout)
         return measured
 
@@ -284,13 +294,6 @@ def _machine(chosen: settings.Settings) -> dict[str, Any]:
 
 def _time(text: str) -> datetime.datetime:
     return datetime.datetime.fromisoformat(text)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _say(line: str) -> None:

@@ -39,6 +39,17 @@ def url(settings: Settings, role: str) -> str:
     return postgres.url(settings.postgres_port, role, _password(settings, role), DATABASES[role])
 
 
+def another(settings: Settings, name: str) -> str:
+    """An empty ledger beside the one in use; where it is, for the role of the app."""
+    superuser, owner, app = (
+        postgres.url(settings.postgres_port, role, _password(settings, role), database)
+        for role, database in ((postgres.SUPERUSER, "postgres"), (OWNER, name), (APP, name))
+    )
+    ledger.provision(superuser, {role: _password(settings, role) for role in ledger.ROLES}, database=name)
+    ledger.migrate(owner)
+    return app
+
+
 def _password(settings: Settings, role: str) -> str:
     return configuration.secret(settings, f"postgres_{role}")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.bases.operator import OperatorPartial
+from airflow.sdk.definitions.mappedoperator import OperatorPartial
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from strandline import contract, settings
@@ -91,7 +91,7 @@ class ProcessOperator(BaseOperator):
     def _new_attempt(self, chosen: settings.Settings, run_id: str, try_number: int) -> Path:
         with no_retry(contract.BadRequest):
             request = contract.parse_request(self.command, self.request)
-        shard = chosen.run_folder(run_id) / self.command / self.request["shard_id"]
+        shard = chosen.run_folder(run_id) / self.command / str(self.request["shard_id"])
         folder = shard / f"{try_number:02d}-{uuid.uuid4().hex[:8]}"
         folder.mkdir(parents=True)
         contract.write_json(folder / contract.REQUEST_FILE, request.to_dict())
