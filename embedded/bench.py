@@ -73,8 +73,6 @@ class Bench:
             stable_seconds=0.0,
             api_port=free_port(),
             postgres_port=free_port(),
-            worker_log_port=free_port(),
-            triggerer_log_port=free_port(),
         )
         self.stack = Stack(self.chosen, say=_say)
         self.alone = 0
