@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 from psycopg.types.json import Jsonb
 
@@ -96,6 +96,28 @@ def load(run_id: str, classified: Iterable[Mapping[str, Any]]) -> dict[str, int]
         _stage_predictions(connection, attempts, run["classes"])
         ledger.execute(connection, "lock_ledger")
         return {"shards": len(attempts)} | _merge(connection, run)
+
+
+def plan(run: Mapping[str, Any], shards: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A classify request for each shard, as JSON objects.
+
+    Args:
+        run: `bundle` (its folder, relative to the store) and `model_version`.
+        shards: `shard_id`, `folder` (of the attempt that packed it, relative to the store) and `sha256` of each.
+    """
+    chosen = settings.get()
+    at_once = max(1, min(len(shards), chosen.cores))
+    return [
+        contract.ClassifyRequest(
+            shard_id=shard["shard_id"],
+            shard=contract.FileRef(f"{shard['folder']}/{contract.SHARD_FILE}", shard["sha256"]),
+            bundle=contract.BundleRef(run["bundle"], run["model_version"]),
+            batch_size=chosen.classify_batch_size,
+            threads=chosen.cores // at_once,
+            device=cast(Literal["cpu", "gpu"], chosen.device),
+        ).to_dict()
+        for shard in shards
+    ]
 
 
 def _model(connection: ledger.Connection, run_id: str) -> dict[str, Any]:
