@@ -16,6 +16,7 @@ from strandline import contract, ledger
 from strandline.settings import PREFIX, REPOSITORY, Settings
 
 USERS = ("viewer", "user", "op", "admin")  # each named after its role in Airflow's simple auth manager
+PYTHONPATH = os.pathsep.join([str(REPOSITORY / "plugins"), str(REPOSITORY)])
 DATABASE_ROLES = ("postgres", "airflow", *ledger.ROLES)
 
 
@@ -51,7 +52,7 @@ def _surroundings(settings: Settings) -> dict[str, str]:
         "XDG_DATA_HOME": str(user / "data"),
         "XDG_STATE_HOME": str(user / "state"),
         "MPLCONFIGDIR": str(user / "matplotlib"),
-        "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "plugins"), str(REPOSITORY)]),
+        "PYTHONPATH": PYTHONPATH,
         "PYTHONUNBUFFERED": "1",
         "DO_NOT_TRACK": "true",
     }
