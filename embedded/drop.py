@@ -9,7 +9,6 @@ import datetime
 import io
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -52,16 +51,15 @@ def drop(landing: Path, hour: datetime.datetime, count: int, cache: Path, archiv
     Raises:
         CifarError: there are no images to be had, or not so many.
     """
-    pixels, labels = cifar.load("test", cache, archive)
-    if count > len(pixels):
-        more, more_labels = cifar.load("train", cache, archive)
-        pixels, labels = np.concatenate([pixels, more]), np.concatenate([labels, more_labels])
-    if count > len(pixels):
-        raise cifar.CifarError(f"CIFAR-10 has {len(pixels)} images, {count} were asked for")
+    chosen = files(*cifar.load("test", cache, archive), hour)[:count]
+    if count > len(chosen):
+        chosen += files(*cifar.load("train", cache, archive), hour, first=len(chosen))[: count - len(chosen)]
+    if count > len(chosen):
+        raise cifar.CifarError(f"CIFAR-10 has {len(chosen)} images, {count} were asked for")
     folder = landing / hour.strftime(hours.HOUR_FORMAT)
     for name in cifar.CLASSES:
         (folder / name).mkdir(parents=True, exist_ok=True)
-    return sum(_put(folder / name, content, landing_time(hour)) for name, content in files(pixels, labels, hour, count))
+    return sum(_put(folder / name, encode(pixels, name), landing_time(hour)) for name, pixels in chosen)
 
 
 def landing_time(hour: datetime.datetime) -> int:
@@ -74,19 +72,22 @@ def landing_time(hour: datetime.datetime) -> int:
 
 
 def files(
-    pixels: NDArray[np.uint8], labels: NDArray[np.int64], hour: datetime.datetime, count: int
-) -> Iterator[tuple[str, bytes]]:
-    """Name, as `<class>/NNNN.jpg` or `.png`, and content of the first `count` images of an hour's own order."""
-    order = np.random.default_rng(int(hour.timestamp())).permutation(len(pixels))[:count]
-    for position, index in enumerate(order):
-        suffix = "png" if position % 2 else "jpg"
-        yield f"{cifar.CLASSES[labels[index]]}/{position:04d}.{suffix}", encode(pixels[index], suffix)
+    pixels: NDArray[np.uint8], labels: NDArray[np.int64], hour: datetime.datetime, first: int = 0
+) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Images [32, 32, 3] in the order of an hour, each with its name, `<class>/NNNN.jpg` or `.png`.
+
+    Args:
+        first: the number of the first name.
+    """
+    order = np.random.default_rng(int(hour.timestamp())).permutation(len(pixels))
+    names = (f"{number:04d}.{'png' if number % 2 else 'jpg'}" for number in range(first, first + len(order)))
+    return [(f"{cifar.CLASSES[labels[i]]}/{name}", pixels[i]) for i, name in zip(order, names, strict=True)]
 
 
-def encode(pixels: NDArray[np.uint8], suffix: str) -> bytes:
-    """A [32, 32, 3] image as a JPEG file of quality 95, or as a PNG file."""
+def encode(pixels: NDArray[np.uint8], name: str) -> bytes:
+    """A [32, 32, 3] image in the format of the name: JPEG of quality 95, or PNG."""
     buffer = io.BytesIO()
-    if suffix == "jpg":
+    if name.endswith("jpg"):
         Image.fromarray(pixels).save(buffer, "JPEG", quality=95)
     else:
         Image.fromarray(pixels).save(buffer, "PNG")
