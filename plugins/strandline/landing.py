@@ -1,0 +1,271 @@
+"""A run's listing: what it takes up of the landing zone, cut into shards and frozen."""
+
+import array
+import collections
+import dataclasses
+import datetime
+import hashlib
+import itertools
+import json
+import logging
+import operator
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from strandline import contract, ledger, settings
+from strandline.entries import DETAILS, EPOCH, HOUR, Entry, scan
+
+log = logging.getLogger(__name__)
+
+CHUNK = 10_000  # files that are compared with the ledger at a time
+MIN_SHARD = 2_000  # entries that are worth a task of their own while a core is idle
+
+Kind = Literal["scheduled", "manual", "backfill"]
+
+
+class ListingError(Exception):
+    """A run cannot be listed and another try cannot help; the message says what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What is asked of a run: its id, its interval [start, end) of full hours UTC, and its parameters.
+
+    A `scheduled` run takes up entries of older drops too that have no outcome, the others keep to their interval.
+    `model_version` None stands for the champion, `shard_size` and `quarantine_limit` None for the settings.
+
+    Raises:
+        ListingError: the interval is not one or more full hours.
+    """
+
+    run_id: str
+    kind: Kind
+    start: datetime.datetime
+    end: datetime.datetime
+    model_version: str | None = None
+    shard_size: int | None = None
+    quarantine_limit: float | None = None
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        ends = (self.start, self.end)
+        if any(end.tzinfo is None or (end - EPOCH) % HOUR for end in ends) or self.start >= self.end:
+            raise ListingError(
+                f"run {self.run_id} has the interval {self.start} to {self.end}: it must be one or more full hours"
+                " with a time zone; give the run an hour"
+            )
+
+    @classmethod
+    def from_context(cls, context: Mapping[str, Any]) -> Self:
+        """The run of an Airflow task's context: its hour is the parameter `hour`, else its data interval, else (a
+        run without either) the last complete hour.
+        """
+        params, dag_run = context["params"], context["dag_run"]
+        start, end = context.get("data_interval_start"), context.get("data_interval_end")
+        if params.get("hour"):
+            start = datetime.datetime.fromisoformat(params["hour"]).replace(tzinfo=datetime.UTC)
+            end = start + HOUR
+        elif start is None or end is None:
+            end = dag_run.run_after - (dag_run.run_after - EPOCH) % HOUR
+            start = end - HOUR
+        kind = getattr(dag_run.run_type, "value", dag_run.run_type)
+        return cls(
+            run_id=context["run_id"],
+            kind=kind if kind in ("scheduled", "backfill") else "manual",
+            start=datetime.datetime.fromtimestamp(start.timestamp(), datetime.UTC),
+            end=datetime.datetime.fromtimestamp(end.timestamp(), datetime.UTC),
+            model_version=params.get("model_version"),
+            shard_size=params.get("shard_size"),
+            quarantine_limit=params.get("quarantine_limit"),
+            dry_run=bool(params.get("dry_run")),
+        )
+
+    def takes(self, drop: datetime.datetime) -> bool:
+        """Whether entries of a drop are looked at."""
+        return drop < self.end and (self.kind == "scheduled" or self.start <= drop)
+
+
+def list_entries(run: Run) -> dict[str, Any]:
+    """List what a run takes up, cut it into shards, and freeze both in the ledger.
+
+    A run that was listed before keeps its listing and its model version. A dry run leaves nothing in the ledger.
+
+    Returns:
+        `run`: run_id, model_version, its classes and bundle (relative to the store), `listed` (entries in shards),
+        dry_run, quarantine_limit; `pack`: a `contract.PackRequest` a shard, as dicts. No file name is in it.
+
+    Raises:
+        ListingError: there is no such model, or its bundle is gone; the message says what to do.
+        LandingError: the landing zone cannot be read.
+    """
+    chosen = settings.get()
+    with ledger.connect() as connection:
+        if not ledger.fetch(connection, "select_run", {"run_id": run.run_id}):
+            model = _model(connection, run.model_version)
+            shards = _list_anew(connection, run, model, chosen)
+            if run.dry_run:
+                return _answer(run, model, shards, chosen)
+        # Also after a listing of our own: another attempt at the same run may have been first.
+        model, shards = _frozen(connection, run.run_id, chosen)
+    return _answer(run, model, shards, chosen)
+
+
+def _model(connection: ledger.Connection, version: str | None) -> dict[str, Any]:
+    if version:
+        found = ledger.fetch(connection, "select_model_version", {"version": version})
+        missing = f"model version {version} is not registered: register its bundle, or leave it empty for the champion"
+    else:
+        found = ledger.fetch(connection, "select_champion")
+        missing = "there is no champion: `make up` installs the first one; or name a registered model version"
+    if not found:
+        raise ListingError(missing)
+    return found[0]
+
+
+def _list_anew(
+    connection: ledger.Connection, run: Run, model: Mapping[str, Any], chosen: settings.Settings
+) -> dict[str, int]:
+    """Scan, plan, write the manifests and record the listing; the number of entries by shard id."""
+    height, width = _image_size(model, chosen)
+    entries, counts = _take_up(connection, run, model["version"], chosen.landing)
+    images = [entry for entry in entries if not entry.state]
+    planned = plan(images, run.shard_size or chosen.shard_size, chosen.max_shards, chosen.cores)
+    packing = {"height": height, "width": width, "limits": chosen.limits.to_dict()}
+    shards = {shard_id(shard, packing): shard for shard in planned}
+    for id_, shard in shards.items():
+        write_manifest(_manifest(chosen, run.run_id, id_), [(entry.name, entry.version) for entry in shard])
+    if not run.dry_run:
+        row = {"run_id": run.run_id, "kind": run.kind, "model_version": model["version"], "listed": len(entries)}
+        row |= {"interval_start": run.start, "interval_end": run.end, **counts}
+        ledger.record_listing(connection, row, _listed(shards, [entry for entry in entries if entry.state]))
+    return {id_: len(shard) for id_, shard in shards.items()}
+
+
+def _take_up(
+    connection: ledger.Connection, run: Run, model_version: str, root: Path
+) -> tuple[list[Entry], dict[str, int]]:
+    """The entries that a run lists, and how many files it saw, knew and left for the next run."""
+    taken: dict[Entry, None] = {}  # a folder that changes while it is read may show a file twice
+    known = deferred = 0
+    found = scan(root, run.takes, time.time_ns())
+    while chunk := list(itertools.islice(found, CHUNK)):
+        waiting = [entry for entry in chunk if entry.state != "deferred"]
+        drops, names, versions = ([getattr(e, field) for e in waiting] for field in ("drop", "name", "version"))
+        query = {"drops": drops, "names": names, "versions": versions, "start": run.start, "model": model_version}
+        positions = [row["position"] for row in ledger.fetch(connection, "select_open_entries", query)]
+        taken |= dict.fromkeys(waiting[position] for position in positions)
+        known += len(waiting) - len(positions)
+        deferred += len(chunk) - len(waiting)
+        log.info("%d files taken up, %d known, %d left for the next run", len(taken), known, deferred)
+    reasons = collections.Counter(entry.reason or "to be packed" for entry in taken)
+    log.info("of the files taken up: %s", ", ".join(f"{n} {reason}" for reason, n in reasons.items()) or "none")
+    return list(taken), {"files_seen": known + deferred + len(taken), "known": known, "deferred": deferred}
+
+
+def _listed(shards: Mapping[str, Sequence[Entry]], refused: Sequence[Entry]) -> Iterator[ledger.ListedEntry]:
+    places = ((e, id_, ordinal) for id_, shard in shards.items() for ordinal, e in enumerate(shard))
+    for e, id_, ordinal in itertools.chain(places, ((e, None, None) for e in refused)):
+        facts = (e.drop, e.name, e.version, e.display_name, e.path_label, e.size, e.modified_at)
+        yield ledger.ListedEntry(*facts, id_, ordinal, e.state, e.reason, DETAILS[e.reason] if e.reason else None)
+
+
+def _frozen(
+    connection: ledger.Connection, run_id: str, chosen: settings.Settings
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """The model and the shards of a recorded run, as in `_list_anew`; manifests that are gone are written again."""
+    (row,) = ledger.fetch(connection, "select_run", {"run_id": run_id})
+    shards = ledger.fetch(connection, "select_run_shards", {"run_id": run_id})
+    for shard in shards:
+        path = _manifest(chosen, run_id, shard["shard_id"])
+        if not path.is_file():
+            rows = ledger.fetch(connection, "select_shard_entries", {"run_id": run_id, "shard_id": shard["shard_id"]})
+            write_manifest(path, [(row["name"], row["version"]) for row in rows])
+    return _model(connection, row["model_version"]), {shard["shard_id"]: shard["entries"] for shard in shards}
+
+
+def _answer(run: Run, model: Mapping[str, Any], shards: Mapping[str, int], chosen: settings.Settings) -> dict[str, Any]:
+    workers = chosen.cores // max(1, min(len(shards), chosen.cores))  # the shards of a run are packed at once
+    height, width = _image_size(model, chosen)
+    requests = []
+    for id_ in shards:
+        path = _manifest(chosen, run.run_id, id_)
+        manifest = contract.FileRef(str(path.relative_to(chosen.store)), contract.sha256_file(path))
+        request = contract.PackRequest(id_, manifest, height, width, chosen.limits, workers)
+        requests.append(request.to_dict())
+    answer = {
+        "run_id": run.run_id,
+        "model_version": model["version"],
+        "classes": model["classes"],
+        "bundle": model["bundle"],
+        "listed": sum(shards.values()),
+        "dry_run": run.dry_run,
+        "quarantine_limit": chosen.quarantine_limit if run.quarantine_limit is None else run.quarantine_limit,
+    }
+    return {"run": answer, "pack": requests}
+
+
+def _image_size(model: Mapping[str, Any], chosen: settings.Settings) -> tuple[int, int]:
+    """Height and width, in pixels, of the images that a model wants."""
+    path = contract.store_path(chosen.store, model["bundle"]) / "preprocessing.json"
+    try:
+        preprocessing = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ListingError(
+            f"the bundle of model version {model['version']} is gone ({error}): register it again"
+        ) from error
+    return preprocessing["height"], preprocessing["width"]
+
+
+def _manifest(chosen: settings.Settings, run_id: str, id_: str) -> Path:
+    return chosen.run_folder(run_id) / "manifests" / f"{id_}.parquet"
+
+
+def plan(entries: Sequence[Entry], size: int, max_shards: int, cores: int) -> list[list[Entry]]:
+    """Cut entries into shards of equal size, give or take one, in the order of names and versions.
+
+    Shards have at most `size` entries while that makes no more than `max_shards`, and less where cores would idle.
+    """
+    ordered = sorted(entries, key=operator.attrgetter("name", "version"))
+    wanted = max(-(-len(ordered) // size), min(cores, len(ordered) // MIN_SHARD))
+    count = min(wanted, max_shards)
+    ends = [len(ordered) * i // count for i in range(count + 1)] if count else []
+    return [ordered[start:end] for start, end in itertools.pairwise(ends)]
+
+
+def shard_id(shard: Sequence[Entry], parameters: Mapping[str, Any]) -> str:
+    """SHA-256, in hex, over what a shard lists and how it is to be packed: the same list has the same id, always."""
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
+    for entry in shard:
+        digest.update(b"\n%d,%d:%b%b" % (len(entry.name), len(entry.version), entry.name, entry.version.encode()))
+    return digest.hexdigest()
+
+
+def write_manifest(path: Path, rows: Sequence[tuple[bytes, str]]) -> None:
+    """Write the contract's manifest of names and versions, whole or not at all."""
+    import pyarrow
+    import pyarrow.parquet
+
+    def texts(values: Sequence[bytes], kind: str) -> pyarrow.Array:
+        offsets = array.array("i", itertools.accumulate(map(len, values), initial=0))
+        buffers = [None, pyarrow.py_buffer(offsets), pyarrow.py_buffer(b"".join(values))]
+        return pyarrow.Array.from_buffers(pyarrow.type_for_alias(kind), len(values), buffers)
+
+    # Made of buffers, because `pyarrow.array` imports pandas, which takes longer than all the rest of a listing.
+    ordinals = [None, pyarrow.py_buffer(array.array("i", range(len(rows))))]
+    columns = [
+        pyarrow.Array.from_buffers(pyarrow.int32(), len(rows), ordinals),
+        texts([name for name, _ in rows], "binary"),
+        texts([version.encode() for _, version in rows], "string"),
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+    with partial.open("wb") as file:
+        table = pyarrow.table(columns, [name for name, _ in contract.MANIFEST_COLUMNS])
+        pyarrow.parquet.write_table(table, file, compression="zstd")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(path)

@@ -1,0 +1,486 @@
+"""Planning and freezing: what a run takes up of the landing zone, and the shards that it is cut into."""
+
+import concurrent.futures
+import datetime
+import enum
+import hashlib
+import json
+import os
+import shutil
+import time
+import types
+from pathlib import Path
+
+import hypothesis
+import psycopg
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import strategies as st
+from psycopg.rows import namedtuple_row
+
+from strandline import contract, landing, registry, settings
+from strandline.entries import Entry
+
+UTC = datetime.UTC
+HOUR = datetime.datetime(2026, 11, 21, 8, tzinfo=UTC)
+
+
+def entry(name: bytes, version: str = "1-1") -> Entry:
+    return Entry(HOUR, name, version, 1, 1)
+
+
+LISTS = st.lists(st.builds(entry, st.binary(min_size=1, max_size=8), st.from_regex(r"\A\d-\d\Z")), unique=True)
+
+
+@hypothesis.settings(deadline=None)
+@hypothesis.given(LISTS, st.integers(1, 20), st.integers(1, 20), st.integers(1, 8), st.randoms())
+def test_shards_partition_the_list_whatever_its_order(entries, size, max_shards, cores, random):
+    shards = landing.plan(entries, size, max_shards, cores)
+    assert sorted(e for shard in shards for e in shard) == sorted(entries)
+    sizes = [len(shard) for shard in shards]
+    assert len(sizes) <= max_shards
+    assert not sizes or (min(sizes) > 0 and max(sizes) - min(sizes) <= 1)
+    assert max(sizes, default=0) <= size or len(sizes) == max_shards
+    assert landing.plan(random.sample(entries, len(entries)), size, max_shards, cores) == shards
+
+
+@pytest.mark.parametrize(
+    ("entries", "size", "max_shards", "cores", "sizes"),
+    [
+        (0, 100, 9, 2, []),
+        (1, 100, 9, 8, [1]),
+        (3_999, 16_384, 200, 8, [3_999]),
+        (4_000, 16_384, 200, 8, [2_000] * 2),
+        (16_000, 16_384, 200, 4, [4_000] * 4),
+        (60_000, 16_384, 200, 2, [15_000] * 4),
+        (60_001, 20_000, 200, 2, [15_000] * 3 + [15_001]),
+        (1_000, 1, 200, 2, [5] * 200),
+        (16_000, 16_384, 3, 8, [5_333, 5_333, 5_334]),
+    ],
+)
+def test_small_drops_have_one_shard_and_large_ones_use_all_cores(entries, size, max_shards, cores, sizes):
+    shards = landing.plan([entry(b"%d" % i) for i in range(entries)], size, max_shards, cores)
+    assert [len(shard) for shard in shards] == sizes
+
+
+PARAMETERS = {"height": 32, "width": 32, "limits": contract.Limits().to_dict()}
+
+
+def test_a_shard_id_is_a_hash_of_what_is_listed_and_how_it_is_packed():
+    shard = [entry(b"a", "1-1"), entry(b"b", "1-1")]
+    others = [
+        landing.shard_id(shard[::-1], PARAMETERS),
+        landing.shard_id(shard[:1], PARAMETERS),
+        landing.shard_id([entry(b"a", "1-1b"), entry(b"", "1-1")], PARAMETERS),
+        landing.shard_id([entry(b"a", "1-2"), entry(b"b", "1-1")], PARAMETERS),
+        landing.shard_id(shard, PARAMETERS | {"height": 33}),
+        landing.shard_id(shard, PARAMETERS | {"limits": contract.Limits(min_side=5).to_dict()}),
+    ]
+    found = landing.shard_id(list(shard), dict(reversed(PARAMETERS.items())))
+    assert found == landing.shard_id(shard, PARAMETERS)
+    assert len({found, *others}) == 1 + len(others)
+
+
+def test_shard_ids_stay_the_same_in_later_versions():
+    found = landing.shard_id([entry(b"a\xff\n", "1-1"), entry(b"b", "2-2-unreadable")], {"width": 32, "height": 32})
+    assert found == "46c99d13e49793a0259b1bc6921d7520027d87b3dad81eef6d5fe18e88cded71"
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (HOUR, HOUR),
+        (HOUR, HOUR - landing.HOUR),
+        (HOUR, HOUR + datetime.timedelta(minutes=30)),
+        (HOUR - datetime.timedelta(minutes=30), HOUR),
+        (HOUR.replace(tzinfo=None), HOUR.replace(tzinfo=None) + landing.HOUR),
+    ],
+    ids=["empty", "backwards", "half an hour", "half past", "no time zone"],
+)
+def test_intervals_are_full_hours(start, end):
+    with pytest.raises(landing.ListingError, match="full hours"):
+        landing.Run("r", "manual", start, end)
+
+
+@pytest.mark.parametrize(
+    ("kind", "taken"), [("scheduled", [True, True, True, False]), ("backfill", [False, True, True, False])]
+)
+def test_only_scheduled_runs_look_at_older_drops(kind, taken):
+    run = landing.Run("r", kind, HOUR, HOUR + 2 * landing.HOUR)
+    assert [run.takes(HOUR + i * landing.HOUR) for i in (-1, 0, 1, 2)] == taken
+
+
+class RunType(enum.StrEnum):
+    """As Airflow's DagRunType."""
+
+    SCHEDULED = "scheduled"
+    MANUAL = "manual"
+    BACKFILL_JOB = "backfill"
+    ASSET_TRIGGERED = "asset_triggered"
+
+
+@pytest.mark.parametrize(
+    ("hour", "interval", "start"),
+    [
+        ("2026-01-02T03", (HOUR, HOUR + landing.HOUR), datetime.datetime(2026, 1, 2, 3, tzinfo=UTC)),
+        (None, (HOUR, HOUR + landing.HOUR), HOUR),
+        (None, (None, None), HOUR - 2 * landing.HOUR),
+    ],
+    ids=["parameter", "data interval", "last complete hour"],
+)
+def test_the_run_of_an_airflow_context(hour, interval, start):
+    after = HOUR - datetime.timedelta(minutes=1)
+    context = {
+        "run_id": "manual__1",
+        "dag_run": types.SimpleNamespace(run_type=RunType.MANUAL, run_after=after),
+        "data_interval_start": interval[0],
+        "data_interval_end": interval[1],
+        "params": {"hour": hour, "shard_size": 9, "dry_run": True},
+    }
+    expected = landing.Run("manual__1", "manual", start, start + landing.HOUR, shard_size=9, dry_run=True)
+    assert landing.Run.from_context(context) == expected
+
+
+@pytest.mark.parametrize(
+    ("run_type", "kind"), [("SCHEDULED", "scheduled"), ("BACKFILL_JOB", "backfill"), ("ASSET_TRIGGERED", "manual")]
+)
+def test_kinds_of_runs_are_those_of_airflow(run_type, kind):
+    dag_run = types.SimpleNamespace(run_type=RunType[run_type], run_after=HOUR)
+    assert landing.Run.from_context({"run_id": "r", "dag_run": dag_run, "params": {}}).kind == kind
+
+
+@pytest.fixture
+def zone(database, tmp_path, monkeypatch):
+    """An empty landing zone, a fresh ledger, no champion."""
+    zone = tmp_path / "landing"
+    zone.mkdir()
+    monkeypatch.setenv("STRANDLINE_LANDING", str(zone))
+    monkeypatch.setenv("STRANDLINE_CORES", "4")
+    monkeypatch.setenv("STRANDLINE_STABLE_SECONDS", "3600")
+    settings.get.cache_clear()
+    return zone
+
+
+@pytest.fixture
+def champion(zone, tmp_path):
+    version = register(tmp_path, "first")
+    registry.install_first(version, "tester")
+    return version
+
+
+def register(folder: Path, name: str) -> str:
+    bundle = folder / f"bundle {name}"
+    bundle.mkdir()
+    (bundle / "classes.json").write_text('["cat", "dog"]')
+    (bundle / "preprocessing.json").write_text('{"height": 32, "width": 48}')
+    files = {path.name: {"sha256": contract.sha256_file(path)} for path in bundle.iterdir()}
+    contract.write_json(bundle / "manifest.json", {"name": name, "network": "cifar_resnet20_v1", "files": files})
+    return registry.register(bundle, "tester")
+
+
+def land(zone: Path, *names: bytes, content: bytes = b"x", at: float = 1.5e9) -> None:
+    for name in names:
+        path = zone / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        os.utime(path, (0, at))
+
+
+def list_hour(run_id: str, kind: str = "manual", **parameters) -> dict:
+    return landing.list_entries(landing.Run(run_id, kind, HOUR, HOUR + landing.HOUR, **parameters))
+
+
+def rows(database, query: str, *values) -> list:
+    with psycopg.connect(database.owner, row_factory=namedtuple_row) as connection:
+        return connection.execute(query, values).fetchall()
+
+
+def listed(database, run_id: str) -> dict[bytes, tuple]:
+    """State and reason of each entry of a run."""
+    found = rows(
+        database,
+        """SELECT name, state, reason FROM run_entries JOIN entries USING (entry_id) LEFT JOIN outcomes USING (entry_id)
+           WHERE run_entries.run_id = %s""",
+        run_id,
+    )
+    return {row.name: (row.state, row.reason) for row in found}
+
+
+def run_row(database, run_id: str) -> tuple:
+    return rows(database, "SELECT files_seen, known, deferred, listed FROM runs WHERE run_id = %s", run_id)[0]
+
+
+def manifest(request: dict) -> list[tuple]:
+    """What a pack task reads, its request and its hash checked as it would."""
+    parsed = contract.parse_request("pack", json.loads(json.dumps(request)))
+    path = contract.verified(settings.get().store, parsed.manifest)
+    assert path == settings.get().store / parsed.manifest.path
+    assert [(field.name, str(field.type)) for field in pq.read_schema(path)] == list(contract.MANIFEST_COLUMNS)
+    return [tuple(row.values()) for row in pq.read_table(path).to_pylist()]
+
+
+def settle(database, run_id: str, ingested: dict[bytes, bytes], ended: dict[bytes, str] | None = None) -> None:
+    """End entries of a run as a load does: by the content of those ingested, by the state of others."""
+    with psycopg.connect(database.owner, row_factory=namedtuple_row) as connection:
+        query = "SELECT * FROM run_entries JOIN entries USING (entry_id) JOIN runs USING (run_id) WHERE run_id = %s"
+        for row in connection.execute(query, [run_id]).fetchall():
+            if row.name in ingested:
+                ingest(connection, row, hashlib.sha256(ingested[row.name]).hexdigest())
+            elif state := (ended or {}).get(row.name):
+                connection.execute(
+                    "INSERT INTO outcomes (entry_id, state, reason, run_id) VALUES (%s, %s, 'TESTED', %s)",
+                    [row.entry_id, state, run_id],
+                )
+
+
+def ingest(connection, row, image: str) -> None:
+    new = connection.execute(
+        """INSERT INTO images (image_id, entry_id, width, height, format, mode, bytes, brightness, contrast, saturation,
+                               sharpness)
+           VALUES (%s, %s, 1, 1, 'PNG', 'RGB', 1, 0, 0, 0, 0) ON CONFLICT (image_id) DO NOTHING""",
+        [image, row.entry_id],
+    ).rowcount
+    connection.execute(
+        """INSERT INTO outcomes (entry_id, state, image_id, sha256, decoded, run_id) VALUES (%s, %s, %s, %s, true, %s)
+           ON CONFLICT DO NOTHING""",
+        [row.entry_id, "ingested" if new else "duplicate", image, image, row.run_id],
+    )
+    batch = [row.run_id, row.shard_id, row.model_version]
+    connection.execute(
+        """INSERT INTO batches (run_id, shard_id, model_version, expected, ok, failed) VALUES (%s, %s, %s, 0, 0, 0)
+           ON CONFLICT DO NOTHING""",
+        batch,
+    )
+    connection.execute(
+        """INSERT INTO predictions (image_id, run_id, shard_id, model_version, label, confidence, probabilities)
+           VALUES (%s, %s, %s, %s, 'cat', 1, '{1, 0}') ON CONFLICT DO NOTHING""",
+        [image, *batch],
+    )
+
+
+HOSTILE = [b"{{ ds }}.jpg", b"['x'].sh", b"\\.", b"\\N", b"\xff\n\t'\".jpg", b"$(id).jpg", b"n" * 255]
+
+
+def test_a_listing_is_frozen_in_manifests_and_in_the_ledger(zone, champion, database):
+    names = [b"2026-11-21T08/cat/" + name for name in HOSTILE]
+    land(zone, *names)
+    land(zone, b"2026-11-21T08/labels.json")
+    land(zone, b"2026-11-21T08/new.jpg", at=time.time())
+    answer = list_hour("manual__1", shard_size=3)
+
+    assert answer["run"] == {
+        "run_id": "manual__1",
+        "model_version": champion,
+        "classes": ["cat", "dog"],
+        "bundle": f"models/{champion}",
+        "listed": len(names),
+        "dry_run": False,
+        "quarantine_limit": settings.get().quarantine_limit,
+    }
+    manifests = {request["shard_id"]: manifest(request) for request in answer["pack"]}
+    assert sorted(map(len, manifests.values())) == [2, 2, 3]
+    rows_of_all = sorted((name, ordinal) for shard in manifests.values() for ordinal, name, _ in shard)
+    assert [name for name, _ in rows_of_all] == sorted(names)
+    for request in answer["pack"]:
+        sizes = (request["height"], request["width"], request["workers"])
+        assert (*sizes, request["limits"]) == (32, 48, 1, settings.get().limits.to_dict())
+    for shard_id, shard in manifests.items():
+        in_ledger = rows(
+            database,
+            """SELECT ordinal, name, version FROM run_entries JOIN entries USING (entry_id)
+               WHERE run_id = 'manual__1' AND shard_id = %s ORDER BY ordinal""",
+            shard_id,
+        )
+        assert in_ledger == shard
+        assert [ordinal for ordinal, _, _ in shard] == list(range(len(shard)))
+    assert listed(database, "manual__1") == dict.fromkeys(names, (None, None)) | {
+        b"2026-11-21T08/labels.json": ("rejected", "NOT_IMAGE")
+    }
+    assert run_row(database, "manual__1") == (len(names) + 2, 0, 1, len(names) + 1)
+
+
+def test_no_name_is_in_the_answer(zone, champion):
+    """B70: Airflow renders templates in what it maps over."""
+    land(zone, *(b"2026-11-21T08/{{ secret }}/" + name for name in HOSTILE))
+    text = json.dumps(list_hour("r"))
+    assert not [part for part in ("{{", "secret", "['x']", "$(id)", "nnn", "\\\\.") if part in text]
+
+
+def test_facts_of_entries_reach_the_ledger(zone, champion, database):
+    land(zone, b"2026-11-21T08/cat/\xff\n.jpg", content=b"four", at=1.5e9)
+    land(zone, b"2026-11-21T08/notes.txt", at=-5)
+    list_hour("r")
+    found = rows(
+        database,
+        """SELECT drop_at, version, display_name, path_label, size, modified_at, detail
+           FROM entries LEFT JOIN outcomes USING (entry_id) ORDER BY name""",
+    )
+    name = r"2026-11-21T08/cat/\xff\n.jpg"
+    moment = datetime.datetime(2017, 7, 14, 2, 40, tzinfo=UTC)
+    before = datetime.datetime(1969, 12, 31, 23, 59, 55, tzinfo=UTC)
+    assert found == [
+        (HOUR, f"4-{1_500_000_000 * 10**9}", name, "cat", 4, moment, None),
+        (HOUR, f"1-{-5 * 10**9}", "2026-11-21T08/notes.txt", None, 1, before, landing.DETAILS["NOT_IMAGE"]),
+    ]
+
+
+def test_a_run_keeps_its_listing_and_its_model(zone, champion, database, tmp_path):
+    """A task that is retried or cleared; B75, F33, F35"""
+    land(zone, b"2026-11-21T08/a.jpg", b"2026-11-21T08/b.jpg")
+    before = list_hour("r", shard_size=1)
+    land(zone, b"2026-11-21T08/a.jpg", content=b"other")
+    land(zone, b"2026-11-21T08/c.jpg")
+    other = register(tmp_path, "second")
+    with psycopg.connect(database.superuser) as connection:
+        connection.execute("UPDATE champions SET period = tstzrange(lower(period), now())")
+        connection.execute("INSERT INTO champions VALUES (%s, tstzrange(now(), NULL), 'tester', 'test')", [other])
+    shutil.rmtree(settings.get().run_folder("r"))
+    after = list_hour("r")
+    assert after == before
+    assert sorted(name for request in after["pack"] for _, name, _ in manifest(request)) == sorted(
+        listed(database, "r")
+    )
+    assert list_hour("next")["run"]["model_version"] == other
+
+
+NAMES = GOOD, SAME, BAD, GONE, OPEN = [
+    b"2026-11-21T08/%s.jpg" % n for n in (b"good", b"same", b"bad", b"gone", b"open")
+]
+
+
+@pytest.fixture
+def loaded(zone, champion, database):
+    """Entries of every state, and one without, of the run `first`."""
+    land(zone, *NAMES, b"2026-11-21T08/README")
+    list_hour("first")
+    settle(database, "first", {GOOD: b"1", SAME: b"1"}, {BAD: "quarantined", GONE: "vanished"})
+
+
+@pytest.mark.parametrize("kind", ["manual", "scheduled", "backfill"])
+def test_what_is_settled_is_known_and_the_rest_is_taken_up_again(zone, loaded, database, kind):
+    """F32: the entry without an outcome belongs to a run that never ended."""
+    assert list_hour("second", kind)["run"]["listed"] == 1
+    assert listed(database, "second") == {OPEN: (None, None)}
+    assert run_row(database, "second") == (6, 5, 0, 1)
+
+
+def test_another_model_takes_up_what_it_has_not_predicted(zone, loaded, database, tmp_path):
+    other = register(tmp_path, "second")
+    answer = list_hour("second", "backfill", model_version=other)
+    assert (answer["run"]["model_version"], answer["run"]["bundle"]) == (other, f"models/{other}")
+    assert set(listed(database, "second")) == {GOOD, SAME, OPEN}
+    settle(database, "second", {GOOD: b"1", SAME: b"1", OPEN: b"2"})
+    assert list_hour("third", model_version=other)["run"]["listed"] == 0
+    assert set(listed(database, "third")) == set()
+
+
+def test_new_versions_and_new_files_are_taken_up(zone, loaded, database):
+    """B75, B61: a rewritten file, a late file, and one that has changed while it was listed."""
+    land(zone, GOOD, content=b"rewritten")
+    land(zone, GONE, at=1.6e9)
+    land(zone, b"2026-11-21T08/late.jpg")
+    list_hour("second")
+    assert set(listed(database, "second")) == {GOOD, GONE, OPEN, b"2026-11-21T08/late.jpg"}
+
+
+@pytest.mark.parametrize(("kind", "older"), [("scheduled", True), ("manual", False), ("backfill", False)])
+def test_late_files_are_caught_up_by_scheduled_runs(zone, loaded, database, tmp_path, kind, older):
+    """An older entry is taken up when it has no outcome; that it lacks a prediction is for a backfill to mend."""
+    land(zone, b"2026-11-21T07/late.jpg", b"dt=2026-11-20/hour=23/cat/late.jpg", b"2017.jpg")
+    land(zone, b"2026-11-21T09/now.jpg", b"2026-11-21T10/later.jpg")
+    run = landing.Run("second", kind, HOUR + landing.HOUR, HOUR + 2 * landing.HOUR, register(tmp_path, "second"))
+    landing.list_entries(run)
+    late = {b"2026-11-21T07/late.jpg", b"dt=2026-11-20/hour=23/cat/late.jpg", b"2017.jpg", OPEN}
+    assert set(listed(database, "second")) == {b"2026-11-21T09/now.jpg"} | (late if older else set())
+    assert run_row(database, "second") == ((10, 5, 0, 5) if older else (1, 0, 0, 1))
+
+
+def test_deferred_files_are_left_for_the_next_run(zone, champion, database):
+    """B77, B53"""
+    land(zone, b"2026-11-21T08/a.jpg", b"2026-11-21T08/b.jpg.part", at=time.time())
+    assert list_hour("first")["pack"] == []
+    assert run_row(database, "first") == (2, 0, 2, 0)
+    assert rows(database, "SELECT FROM entries") == []
+    land(zone, b"2026-11-21T08/a.jpg", b"2026-11-21T08/b.jpg.part")
+    list_hour("second")
+    expected = {b"2026-11-21T08/a.jpg": (None, None), b"2026-11-21T08/b.jpg.part": ("rejected", "PARTIAL_NAME")}
+    assert listed(database, "second") == expected
+
+
+def test_a_dry_run_leaves_nothing_in_the_ledger(zone, champion, database):
+    land(zone, b"2026-11-21T08/a.jpg", b"2026-11-21T08/README")
+    answer = list_hour("r", dry_run=True)
+    assert (answer["run"]["dry_run"], answer["run"]["listed"]) == (True, 1)
+    assert [name for request in answer["pack"] for _, name, _ in manifest(request)] == [b"2026-11-21T08/a.jpg"]
+    assert [rows(database, f"SELECT FROM {table}") for table in ("runs", "entries", "drops", "shards")] == [[]] * 4
+    again = list_hour("other", dry_run=True)
+    assert [r["shard_id"] for r in again["pack"]] == [r["shard_id"] for r in answer["pack"]]
+
+
+@pytest.mark.parametrize("names", [[], [b"2026-11-21T08/README", b"2026-11-21T08/.DS_Store"]], ids=["empty", "rejects"])
+def test_a_drop_without_images_is_a_run_without_shards(zone, champion, database, names):
+    """B85"""
+    land(zone, *names)
+    answer = list_hour("r")
+    assert (answer["run"]["listed"], answer["pack"]) == (0, [])
+    assert run_row(database, "r") == (len(names), 0, 0, len(names))
+    assert set(listed(database, "r").values()) <= {("rejected", "NOT_IMAGE")}
+    assert list_hour("r") == answer
+
+
+def test_runs_without_a_model_say_what_to_do(zone):
+    with pytest.raises(landing.ListingError, match="make up"):
+        list_hour("r")
+    with pytest.raises(landing.ListingError, match=r"f{64} is not registered"):
+        list_hour("r", model_version="f" * 64)
+
+
+def test_a_bundle_that_is_gone_is_named(zone, champion, database):
+    """F36"""
+    land(zone, b"2026-11-21T08/a.jpg")
+    shutil.rmtree(settings.get().store / "models" / champion)
+    with pytest.raises(landing.ListingError, match=f"{champion} is gone"):
+        list_hour("r")
+    assert rows(database, "SELECT FROM runs") == []
+
+
+@pytest.mark.parametrize("run_ids", [["same"] * 4, ["one", "two", "three", "four"]], ids=["one run", "four runs"])
+def test_listings_made_at_once_agree(zone, champion, database, run_ids):
+    """F16, F31"""
+    names = [b"2026-11-21T08/%d.jpg" % i for i in range(50)]
+    land(zone, *names, b"2026-11-21T08/README")
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda run_id: list_hour(run_id, shard_size=10), run_ids))
+    shards = [{r["shard_id"]: manifest(r) for r in answer["pack"]} for answer in answers]
+    assert len(shards[0]) == 5
+    assert all(shard == shards[0] for shard in shards)
+    assert len(rows(database, "SELECT FROM entries")) == 51
+    for run_id in run_ids:
+        assert set(listed(database, run_id)) == {*names, b"2026-11-21T08/README"}
+
+
+def test_files_are_compared_in_pieces(zone, champion, database, monkeypatch):
+    """B86: memory is bounded by the piece, not by the drop."""
+    monkeypatch.setattr(landing, "CHUNK", 7)
+    names = [b"2026-11-21T08/%d/%d.jpg" % (i % 3, i) for i in range(30)]
+    land(zone, *names)
+    list_hour("first")
+    settle(database, "first", {name: name for name in names[:20]})
+    assert list_hour("second")["run"]["listed"] == 10
+    assert set(listed(database, "second")) == set(names[20:])
+    assert run_row(database, "second") == (30, 20, 0, 10)
+
+
+@pytest.mark.parametrize(("files", "workers"), [(1, {4}), (2, {2}), (3, {1}), (6, {1})])
+def test_shards_that_are_packed_at_once_share_the_cores(zone, champion, files, workers):
+    land(zone, *(b"2026-11-21T08/%d.jpg" % i for i in range(files)))
+    answer = list_hour("r", shard_size=1)
+    assert len(answer["pack"]) == files
+    assert {request["workers"] for request in answer["pack"]} == workers
+
+
+def test_a_run_may_span_hours_and_set_its_own_limit(zone, champion, database):
+    land(zone, *(b"2026-11-21T%02d/a.jpg" % hour for hour in range(6, 12)))
+    run = landing.Run("r", "manual", HOUR, HOUR + 3 * landing.HOUR, quarantine_limit=0.0)
+    assert landing.list_entries(run)["run"]["quarantine_limit"] == 0.0
+    assert set(listed(database, "r")) == {b"2026-11-21T%02d/a.jpg" % hour for hour in (8, 9, 10)}
