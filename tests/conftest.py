@@ -1,10 +1,11 @@
 """One Postgres for all tests, and for each test a fresh ledger in it."""
 
+import contextlib
 import shutil
 import socket
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,34 +70,40 @@ def postgres_port() -> Iterator[int]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture
-def make_database(postgres_port: int) -> Iterator[Callable[[str], Database]]:
-    """Makes databases out of a template (`template0` for an empty one); they go when the test ends."""
-    made = []
-
-    def make(template: str) -> Database:
-        database = Database(postgres_port, f"test_{uuid.uuid4().hex[:12]}")
-        _administer(postgres_port, "CREATE DATABASE {} TEMPLATE {} OWNER strandline_owner", database.name, template)
-        made.append(database.name)
-        return database
-
-    yield make
-    for name in made:
-        _administer(postgres_port, "DROP DATABASE {} WITH (FORCE)", name)
+@contextlib.contextmanager
+def new_database(port: int, template: str = TEMPLATE) -> Iterator[Database]:
+    """A copy of a template (`template0` is an empty one) that goes when the block ends."""
+    database = Database(port, f"test_{uuid.uuid4().hex[:12]}")
+    _administer(port, "CREATE DATABASE {} TEMPLATE {} OWNER strandline_owner", database.name, template)
+    try:
+        yield database
+    finally:
+        _administer(port, "DROP DATABASE {} WITH (FORCE)", database.name)
 
 
-@pytest.fixture
-def database(
-    make_database: Callable[[str], Database], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Database]:
-    """A fresh ledger; the settings name it, and `tmp_path` as Strandline's home."""
-    database = make_database(TEMPLATE)
-    ledger.migrate(database.owner)  # grants on the database itself are not copied from a template
-    monkeypatch.setenv("STRANDLINE_DATABASE_URL", database.app)
-    monkeypatch.setenv("STRANDLINE_HOME", str(tmp_path))
+@contextlib.contextmanager
+def new_ledger(port: int, home: Path) -> Iterator[Database]:
+    """A fresh ledger; the settings name it, and `home` as Strandline's home."""
+    with new_database(port) as database, pytest.MonkeyPatch.context() as patch:
+        ledger.migrate(database.owner)  # grants on the database itself are not copied from a template
+        patch.setenv("STRANDLINE_DATABASE_URL", database.app)
+        patch.setenv("STRANDLINE_HOME", str(home))
+        settings.get.cache_clear()
+        yield database
     settings.get.cache_clear()
-    yield database
-    settings.get.cache_clear()
+
+
+@pytest.fixture
+def empty_database(postgres_port: int) -> Iterator[Database]:
+    with new_database(postgres_port, "template0") as database:
+        yield database
+
+
+@pytest.fixture
+def database(postgres_port: int, tmp_path: Path) -> Iterator[Database]:
+    """A fresh ledger that the settings name; Strandline's home is `tmp_path`."""
+    with new_ledger(postgres_port, tmp_path) as database:
+        yield database
 
 
 def _administer(port: int, statement: str, *names: str) -> None:

@@ -129,7 +129,8 @@ CREATE TABLE batches (
     PRIMARY KEY (run_id, shard_id),
     UNIQUE (run_id, shard_id, model_version),
     FOREIGN KEY (run_id, model_version) REFERENCES runs (run_id, model_version),
-    CONSTRAINT batch_adds_up CHECK (expected = ok + failed)
+    CONSTRAINT batch_adds_up CHECK (expected = ok + failed),
+    CONSTRAINT classified_or_not CHECK (num_nulls(shard_rows, device, shard_sha256) IN (0, 3))
 );
 
 -- Results refer to their batch with its model version: that pins one version a run by itself.

@@ -7,4 +7,4 @@ SELECT staged.entry_id,
        reason, detail, staged.notes, staged.image_id, images.image_id, staged.decoded, %(run_id)s
 FROM staged_outcomes AS staged
 LEFT JOIN images ON images.image_id = staged.image_id AND staged.state = 'accepted'
-ON CONFLICT (entry_id) DO NOTHING
+WHERE NOT EXISTS (SELECT FROM outcomes WHERE outcomes.entry_id = staged.entry_id)

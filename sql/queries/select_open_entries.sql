@@ -1,7 +1,7 @@
 -- What a run takes up of the files it has seen, by their position: those without an outcome, and from the start of its
 -- interval on also those whose image lacks a prediction by the run's version.
 SELECT seen.position::integer - 1 AS position
-FROM unnest(%(drops)s::timestamptz[], %(names)s::bytea[], %(versions)s::text[]) WITH ORDINALITY
+FROM unnest(%(drops)b::timestamptz[], %(names)b::bytea[], %(versions)b::text[]) WITH ORDINALITY
     AS seen (drop_at, name, version, position)
 LEFT JOIN entries
     ON entries.drop_at = seen.drop_at AND sha256(entries.name) = sha256(seen.name) AND entries.version = seen.version

@@ -1,0 +1,193 @@
+"""Each invariant is silent on honest books, and speaks when they are broken behind its back."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+import seeding
+from conftest import Database, new_ledger
+from psycopg.rows import dict_row
+from seeding import File, Run, refused, rejected, vanished
+
+from strandline import ledger, predictions
+
+NAMES = [path.stem for path in sorted((ledger.SQL / "invariants").glob("*.sql"))]
+
+FIRST = [
+    File("cat.jpg"),
+    File("copy.jpg", content="cat.jpg"),
+    File("dog.jpg"),
+    File("gone.jpg"),
+    refused("broken.jpg"),
+    File("lizard/dog.jpg", content="lizard", state="quarantined", reason="UNKNOWN_LABEL"),
+    vanished("moved.jpg"),
+    rejected("readme.txt"),
+    File("far copy.jpg", content="cat.jpg", shard="shard 2"),
+    File("failing.jpg", shard="shard 2"),
+    refused("alone.jpg", shard="shard 3"),
+]
+# What a later run finds of the same files: one was accepted and is gone, one was refused and is accepted by now.
+LATER = [
+    *(file for file in FIRST if file.name not in ("gone.jpg", "broken.jpg")),
+    vanished("gone.jpg"),
+    File("broken.jpg"),
+]
+
+# Invariant: statements that each break it. None touches what the statement is not about.
+MUTATIONS = {
+    "01_closed_entries_are_terminal": [
+        "DELETE FROM outcomes WHERE state = 'rejected'",
+        "DELETE FROM outcomes WHERE entry_id = (SELECT min(entry_id) FROM outcomes WHERE state = 'ingested')",
+    ],
+    "02_listings_are_complete": [
+        "DELETE FROM run_entries WHERE entry_id = (SELECT entry_id FROM outcomes WHERE state = 'vanished')",
+        "UPDATE runs SET listed = listed + 1, files_seen = files_seen + 1 WHERE run_id = 'first'",
+        "UPDATE runs SET known = known + 1 WHERE run_id = 'first'",
+    ],
+    "03_closings_equal_outcomes": [
+        "UPDATE closings SET ingested = ingested - 1, duplicates = duplicates + 1 WHERE run_id = 'later'",
+        "UPDATE closings SET listed = listed + 1 WHERE run_id = 'empty'",
+        "UPDATE closings SET classified = classified + 1 WHERE run_id = 'first'",
+        "UPDATE closings SET failed = 0 WHERE run_id = 'first'",
+        "UPDATE outcomes SET state = 'vanished' WHERE state = 'rejected'",
+    ],
+    "04_accepted_images_have_one_result": [
+        "DELETE FROM predictions WHERE run_id = 'first' AND image_id = (SELECT min(image_id) FROM predictions)",
+        "DELETE FROM prediction_failures WHERE run_id = 'later'",
+        """INSERT INTO prediction_failures
+           SELECT run_id, image_id, model_version, shard_id, 'NOT_FINITE' FROM predictions WHERE run_id = 'first'""",
+    ],
+    "05_results_are_of_accepted_images": [
+        """INSERT INTO predictions
+           SELECT repeat('0', 64), model_version, label, confidence, probabilities, run_id, shard_id
+           FROM predictions LIMIT 1""",
+        "UPDATE prediction_failures SET image_id = repeat('0', 64) WHERE run_id = 'first'",
+        "UPDATE predictions SET shard_id = (SELECT max(shard_id) FROM batches WHERE ok = 0) WHERE run_id = 'first'",
+    ],
+    "06_batches_equal_rows": [
+        "UPDATE batches SET expected = expected + 1, ok = ok + 1 WHERE run_id = 'first' AND ok > 0",
+        "UPDATE batches SET ok = ok - 1, failed = failed + 1 WHERE run_id = 'later' AND ok > 0",
+        "UPDATE batches SET expected = expected + 1 WHERE run_id = 'first'",
+    ],
+    "07_closed_runs_loaded_every_shard": [
+        "DELETE FROM batches WHERE run_id = 'first' AND expected = 0",
+        """INSERT INTO batches (run_id, shard_id, model_version, expected, ok, failed)
+           SELECT run_id, repeat('0', 64), model_version, 0, 0, 0 FROM runs WHERE run_id = 'later'""",
+    ],
+    "08_runs_have_one_model": [
+        "UPDATE predictions SET model_version = repeat('0', 64) WHERE run_id = 'first' AND label = 'cat'",
+        "UPDATE prediction_failures SET model_version = repeat('0', 64) WHERE run_id = 'first'",
+        "UPDATE batches SET model_version = (SELECT version FROM champions) WHERE run_id = 'later'",
+    ],
+    "09_probabilities_are_sane": [
+        "UPDATE predictions SET probabilities[1] = 'NaN' WHERE run_id = 'first'",
+        "UPDATE predictions SET probabilities[1] = NULL WHERE run_id = 'first'",
+        "UPDATE predictions SET probabilities = '{1.2, -0.2, 0}', confidence = 1.2, label = 'cat'",
+        "UPDATE predictions SET probabilities = '{0.9, 0, 0}', confidence = 0.9, label = 'cat'",
+        "UPDATE predictions SET probabilities = '{1, 0}', confidence = 1, label = 'cat'",
+        "UPDATE predictions SET probabilities = '{0.7, 0.2, 0.1}', confidence = 0.7, label = 'dog'",
+        "UPDATE predictions SET probabilities = '{0.7, 0.2, 0.1}', confidence = 0.2, label = 'cat'",
+    ],
+    "10_labels_are_classes": ["UPDATE predictions SET label = 'lizard' WHERE run_id = 'later'"],
+    "11_duplicates_have_an_original": [
+        "UPDATE outcomes SET state = 'ingested' WHERE state = 'duplicate'",
+        "UPDATE outcomes SET sha256 = repeat('0', 64) WHERE state = 'duplicate'",
+        "UPDATE outcomes SET state = 'duplicate' WHERE state = 'ingested'",
+        """UPDATE images SET entry_id = (SELECT entry_id FROM outcomes WHERE state = 'rejected')
+           WHERE image_id = (SELECT min(image_id) FROM images)""",
+        "DELETE FROM images WHERE entry_id = (SELECT min(entry_id) FROM outcomes WHERE state = 'ingested')",
+    ],
+    "12_refused_entries_have_a_reason": [
+        "UPDATE outcomes SET reason = NULL WHERE state = 'quarantined'",
+        "UPDATE outcomes SET reason = ' ' WHERE state = 'rejected'",
+        """UPDATE outcomes SET state = 'quarantined', reason = 'CORRUPT', image_id = NULL
+           WHERE sha256 = (SELECT image_id FROM predictions WHERE run_id = 'first' AND label = 'cat' LIMIT 1)""",
+        """INSERT INTO predictions
+           SELECT sha256, model_version, label, confidence, probabilities, predictions.run_id, shard_id
+           FROM outcomes CROSS JOIN predictions WHERE state = 'quarantined' AND reason = 'UNKNOWN_LABEL' LIMIT 1""",
+        "UPDATE outcomes SET image_id = sha256 WHERE state = 'quarantined'",
+    ],
+    "13_shards_match_their_images": [
+        "UPDATE batches SET shard_rows = shard_rows + 1 WHERE run_id = 'first'",
+        "UPDATE batches SET superseded = 0 WHERE run_id = 'later'",
+        "UPDATE batches SET absent = 0 WHERE run_id = 'later'",
+        "UPDATE outcomes SET decoded = false WHERE state = 'quarantined'",
+    ],
+    "14_there_is_one_champion": [
+        "DELETE FROM champions",
+        "UPDATE champions SET period = tstzrange(now() - interval '2 days', now() - interval '1 day')",
+        "INSERT INTO champions SELECT version, period, 'me', 'twice' FROM champions",
+    ],
+    "15_champions_follow_each_other": [
+        """INSERT INTO champions
+           SELECT version, tstzrange(lower(period) - interval '2 h', lower(period) - interval '1 h'), 'me', 'a gap'
+           FROM champions""",
+        """INSERT INTO champions
+           SELECT version, tstzrange(lower(period) - interval '2 h', lower(period) + interval '1 s'), 'me', 'overlap'
+           FROM champions""",
+        "UPDATE champions SET period = tstzrange(lower(period), now() + interval '1 h')",
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def books(postgres_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """Closed books of three runs: the first, a later one of the same files by another model, and an empty one."""
+    with new_ledger(postgres_port, tmp_path_factory.mktemp("home")) as database:
+        first = Run("first", seeding.register("first"), FIRST)
+        later = Run("later", seeding.register("second"), LATER, kind="backfill")
+        empty = Run("empty", first.version, [])
+        for run, failing in ((first, ["failing.jpg"]), (later, []), (empty, [])):
+            predictions.load(run.run_id, run.ready(failing))
+            ledger.close_run(run.run_id)
+        yield database
+
+
+@pytest.fixture
+def unguarded(books: Database) -> Iterator[ledger.Connection]:
+    """A connection that no constraint and no foreign key holds back; what it does is rolled back."""
+    with psycopg.connect(books.superuser, row_factory=dict_row) as connection:
+        connection.execute("SET session_replication_role = replica")
+        constraints = connection.execute(
+            "SELECT conrelid::regclass::text AS on_table, conname FROM pg_constraint"
+            " WHERE contype IN ('c', 'x') AND connamespace = 'public'::regnamespace"
+        )
+        for row in constraints.fetchall():
+            connection.execute(f"ALTER TABLE {row['on_table']} DROP CONSTRAINT {row['conname']}")
+        connection.execute("ALTER TABLE predictions ALTER probabilities DROP NOT NULL")
+        yield connection
+        connection.rollback()
+
+
+def test_every_invariant_has_a_mutation():
+    assert sorted(MUTATIONS) == NAMES
+
+
+def test_honest_books_break_no_invariant(books):
+    with ledger.connect() as connection:
+        assert ledger.check_invariants(connection) == {name: [] for name in NAMES}
+        for run_id in ("first", "later", "empty"):
+            assert ledger.check_invariants(connection, run_id) == {name: [] for name in NAMES}
+
+
+@pytest.mark.parametrize(
+    ("name", "mutation"),
+    [
+        pytest.param(name, mutation, id=f"{name}-{i}")
+        for name in MUTATIONS
+        for i, mutation in enumerate(MUTATIONS[name])
+    ],
+)
+def test_a_break_is_found(unguarded, name, mutation):
+    assert unguarded.execute(mutation).rowcount > 0
+    broken = ledger.check_invariants(unguarded)[name]
+    assert broken
+    run_id = broken[0]["run_id"]
+    assert {row["run_id"] for row in ledger.check_invariants(unguarded, run_id)[name]} == {run_id}
+
+
+def test_a_long_list_of_breaks_is_cut(unguarded):
+    unguarded.execute(
+        "INSERT INTO closings SELECT 'run ' || i, now(), 1, 0, 0, 0, 0, 0, 0, 0 FROM generate_series(1, 99) i"
+    )
+    assert len(ledger.check_invariants(unguarded)["03_closings_equal_outcomes"]) == ledger.BROKEN_ROWS
