@@ -33,7 +33,7 @@ def environment(settings: Settings, airflow_url: str, dags: Path) -> dict[str, s
         airflow_url: the database of Airflow's own metadata, in SQLAlchemy's form.
         dags: the folder of DAG files.
     """
-    return _surroundings(settings) | _strandline(settings) | _airflow(settings, airflow_url, dags)
+    return _surroundings(settings) | variables(settings) | _airflow(settings, airflow_url, dags)
 
 
 def _surroundings(settings: Settings) -> dict[str, str]:
@@ -58,7 +58,8 @@ def _surroundings(settings: Settings) -> dict[str, str]:
     }
 
 
-def _strandline(settings: Settings) -> dict[str, str]:
+def variables(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables."""
     values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     return {PREFIX + name.upper(): str(value) for name, value in values.items() if value not in (None, "")}
 

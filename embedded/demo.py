@@ -24,7 +24,7 @@ from strandline.settings import Settings, SettingsError, load
 
 DAG = "ingest_images"
 TASKS = ("list", "pack", "validate", "classify", "load", "close_books")
-LOG_LINES = 15
+LOG_LINES = 8
 
 
 class DemoError(Exception):
@@ -72,12 +72,12 @@ def demo_hour(memory: Path) -> datetime.datetime:
 
 
 def vision(settings: Settings, *arguments: str) -> None:
-    """Run a module in the vision environment.
+    """Run a module in the vision environment, with what the caller has set for the network.
 
     Raises:
         DemoError: it failed; it has said why.
     """
-    environment = os.environ | {"PYTHONPATH": configuration.PYTHONPATH}
+    environment = os.environ | configuration.variables(settings) | {"PYTHONPATH": configuration.PYTHONPATH}
     done = subprocess.run([settings.vision_python, "-m", *arguments], env=environment)
     if done.returncode:
         raise DemoError(f"{arguments[0]} ended with exit code {done.returncode}")
@@ -111,6 +111,8 @@ def _part(rows: list[Row]) -> str:
     states = [row["state"] for row in rows]
     if not any(states):
         return ""
+    if set(states) == {"skipped"}:
+        return f"{rows[0]['task_id']} skipped"
     done = sum(state in ("success", "skipped") for state in states)
     failed = [state for state in states if state in ("failed", "upstream_failed", "up_for_retry")]
     progress = f" {done}/{len(rows)}" if len(rows) > 1 else "" if done else " ..."
@@ -123,7 +125,8 @@ def failure(stack: Stack, api: Api, run_id: str, instances: list[Row]) -> str:
     for row in (row for row in instances if row["state"] == "failed"):
         task = row["task_id"] if row["map_index"] < 0 else f"{row['task_id']}/mapped/{row['map_index']}"
         lines += [f"\nTask {task} failed; its log ends with:"]
-        lines += [f"  {line}" for line in api.log(DAG, run_id, row)[-LOG_LINES:]]
+        logged = [line for line in api.log(DAG, run_id, row) if not line.startswith("::")]
+        lines += [f"  {line}" for line in logged[-LOG_LINES:]]
         lines += [f"{stack.url}/dags/{DAG}/runs/{run_id}/tasks/{task}"]
     return "\n".join([*lines, "", access(stack)])
 

@@ -252,8 +252,11 @@ def _main(command: str, stack: Stack) -> int:
     elif command == "down":
         print("Strandline is down." if stack.down() else "Strandline was not up.")
     elif command == "status":
-        for name, state in stack.status().items():
+        states = stack.status()
+        for name, state in states.items():
             print(f"{name:14} {state}")
+        if states["postgres"] != "stopped":
+            print(f"{access(stack)}\nLedger:  {databases.url(stack.settings, databases.ANALYST)}")
     else:
         logs = sorted((stack.settings.home / "logs").glob("*.log"))
         os.execvp("tail", ["tail", "-n", "20", "-F", *map(str, logs)])
