@@ -171,7 +171,7 @@ def prediction(image: str, shift: float = 0.0) -> dict[str, Any]:
 attempt_numbers = itertools.count()
 
 
-def write_attempt(run: Run, shard_id: str, rows: Sequence[dict[str, Any]], **changes: Any) -> dict[str, str]:
+def write_attempt(run: Run, shard_id: str, rows: Sequence[dict[str, Any]], /, **changes: Any) -> dict[str, str]:
     """A sealed attempt at classifying a shard, and the shard; `changes` are to its request."""
     store = settings.get().store
     folder = settings.get().run_folder(run.run_id) / "classify" / shard_id / str(next(attempt_numbers))
