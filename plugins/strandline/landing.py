@@ -154,16 +154,32 @@ def _take_up(
     found = scan(root, run.takes, time.time_ns())
     while chunk := list(itertools.islice(found, CHUNK)):
         waiting = [entry for entry in chunk if entry.state != "deferred"]
-        drops, names, versions = ([getattr(e, field) for e in waiting] for field in ("drop", "name", "version"))
-        query = {"drops": drops, "names": names, "versions": versions, "start": run.start, "model": model_version}
-        positions = [row["position"] for row in ledger.fetch(connection, "select_open_entries", query)]
-        taken |= dict.fromkeys(waiting[position] for position in positions)
-        known += len(waiting) - len(positions)
+        open_ = _open_entries(connection, run, model_version, waiting)
+        taken |= dict.fromkeys(open_)
+        known += len(waiting) - len(open_)
         deferred += len(chunk) - len(waiting)
         log.info("%d files taken up, %d known, %d left for the next run", len(taken), known, deferred)
     reasons = collections.Counter(entry.reason or "to be packed" for entry in taken)
     log.info("of the files taken up: %s", ", ".join(f"{n} {reason}" for reason, n in reasons.items()) or "none")
     return list(taken), {"files_seen": known + deferred + len(taken), "known": known, "deferred": deferred}
+
+
+def _open_entries(connection: ledger.Connection, run: Run, model_version: str, seen: Sequence[Entry]) -> list[Entry]:
+    """Those of the files seen that a run takes up. One that had vanished and is back is a new version of itself."""
+    drops, names, versions = ([getattr(entry, field) for entry in seen] for field in ("drop", "name", "version"))
+    query = {"drops": drops, "names": names, "versions": versions, "start": run.start, "model": model_version}
+    rows = ledger.fetch(connection, "select_open_entries", query)
+    back = [entry._replace(version=_again(entry.version)) for entry in _at(seen, rows, returned=True)]
+    return _at(seen, rows, returned=False) + (_open_entries(connection, run, model_version, back) if back else [])
+
+
+def _at(seen: Sequence[Entry], rows: Sequence[Mapping[str, Any]], returned: bool) -> list[Entry]:
+    return [seen[row["position"]] for row in rows if row["returned"] is returned]
+
+
+def _again(version: str) -> str:
+    first, _, times = version.partition("-again")
+    return f"{first}-again{int(times or 0) + 1}"
 
 
 def _listed(shards: Mapping[str, Sequence[Entry]], refused: Sequence[Entry]) -> Iterator[ledger.ListedEntry]:
