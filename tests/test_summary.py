@@ -1,0 +1,66 @@
+"""What the demo tells a person, in numbers that can be checked by hand."""
+
+import datetime
+
+import pytest
+
+from embedded import summary
+
+DROP = datetime.datetime(2026, 11, 21, 8, tzinfo=datetime.UTC)
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [
+        # R. G. Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in Medicine 17 (1998),
+        # table I, method 3; the last mirrors the third.
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+        (20, 20, 0.8389, 1.0),
+    ],
+)
+def test_wilson_gives_the_published_intervals(successes, trials, low, high):
+    assert summary.wilson(successes, trials) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 0), (2, 1), (-1, 5)])
+def test_wilson_refuses_what_is_no_share(successes, trials):
+    with pytest.raises(ValueError, match="is no share"):
+        summary.wilson(successes, trials)
+
+
+def test_the_table_counts_every_entry_once():
+    outcomes = {
+        "ingested": {None: 95},
+        "quarantined": {"TRUNCATED": 2, "EMPTY": 1},
+        "rejected": {"SYMLINK": 1},
+        "open": {None: 1},
+    }
+    told = summary.Summary(DROP, outcomes, "cifar_resnet20_v1", "ab" * 32, 95, 90, 81, newly_listed=100)
+    assert [line.split()[:2] for line in told.lines()] == [
+        ["listed", "100"],
+        ["ingested", "95"],
+        ["duplicates", "0"],
+        ["quarantined", "3"],
+        ["2", "TRUNCATED"],
+        ["1", "EMPTY"],
+        ["rejected", "1"],
+        ["1", "SYMLINK"],
+        ["not", "settled"],
+        ["classified", "95"],
+        ["accuracy", "90.0%"],
+    ]
+
+
+def test_phases_are_measured_from_first_start_to_last_end():
+    def row(task: str, start: int, end: int) -> dict[str, str]:
+        return {"task_id": task} | {
+            key: (DROP + datetime.timedelta(seconds=second)).isoformat()
+            for key, second in (("start_date", start), ("end_date", end))
+        }
+
+    rows = [row("pack", 2, 4), row("pack", 3, 7), row("load", 8, 10), {"task_id": "x", "start_date": None}]
+    lines = [line.split() for line in summary.phases(rows, ("pack", "classify", "load"), 1000)]
+    assert lines[1:] == [["pack", "5.0", "200"], ["load", "2.0", "500"], ["all", "8.0", "125"]]
