@@ -139,7 +139,10 @@ def _parse(kind: Any, value: object, where: str) -> Any:
     if origin is dict and isinstance(value, dict):
         return {str(key): _parse(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(kind, type) and issubclass(kind, Message):
-        return value if isinstance(value, kind) else kind.from_dict(value)
+        try:
+            return value if isinstance(value, kind) else kind.from_dict(value)
+        except BadRequest as error:
+            raise BadRequest(f"{where}: {error}") from error
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
