@@ -1,0 +1,104 @@
+"""Decode the files that a manifest lists: one outcome row for every entry, one shard row for every distinct image."""
+
+import time
+from collections import Counter
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+from PIL import features
+
+from vision import contract, shards
+from vision.paths import Paths
+from vision.reasons import DECODED
+from vision.sandbox import Sandbox
+
+GROUP_ROWS = 4096
+GROUP_BYTES = 16 * 2**20
+
+
+def run(request: contract.PackRequest, paths: Paths) -> contract.Result:
+    """Write the shard and the outcomes, both in the manifest's order; the same files give the same bytes.
+
+    Raises:
+        contract.BadInput: the manifest is not what the request says.
+        OSError: the outputs cannot be written.
+        RuntimeError: no decoding process can be started, or the rows do not add up.
+    """
+    started = time.perf_counter()
+    manifest = shards.read_table(contract.verified(paths.store, request.manifest), contract.MANIFEST_COLUMNS)
+    entries = manifest["entry"].to_pylist()
+    listed = list(zip(manifest["name"].to_pylist(), manifest["version"].to_pylist(), strict=True))
+    verified = time.perf_counter()
+    with (
+        Sandbox(paths.landing, request) as sandbox,
+        _Books(paths.out) as books,
+    ):
+        remaining = iter(entries)
+        for answer in sandbox.answers(listed):
+            pixels = iter(answer.pixels)
+            for outcome in answer.outcomes:
+                books.add(next(remaining), outcome, next(pixels) if outcome["reason"] is None else None)
+    if books.counts["entries"] != manifest.num_rows:
+        raise RuntimeError(f"{manifest.num_rows} entries are listed, {books.counts['entries']} have an outcome")
+    return contract.write_result(
+        paths.out,
+        "pack",
+        [contract.SHARD_FILE, contract.OUTCOMES_FILE],
+        counts=books.counts,
+        seconds={"verify": verified - started, "decode": time.perf_counter() - verified},
+        versions=_versions(),
+    )
+
+
+class _Books:
+    """The two outputs, written in groups of rows as they come, so that memory stays flat."""
+
+    def __init__(self, out: Path) -> None:
+        self._shard = shards.TableWriter(out / contract.SHARD_FILE, contract.SHARD_COLUMNS)
+        self._outcomes = shards.TableWriter(out / contract.OUTCOMES_FILE, contract.OUTCOME_COLUMNS)
+        self._images: list[dict[str, Any]] = []
+        self._rows: list[dict[str, Any]] = []
+        self._pixel_bytes = 0
+        self._seen: set[bytes] = set()
+        self._statuses: Counter[str] = Counter()
+
+    def __enter__(self) -> "_Books":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._flush()
+        self._shard.close()
+        self._outcomes.close()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        statuses = {status: self._statuses[status] for status in (DECODED, "quarantined", "rejected", "vanished")}
+        return {"entries": self._outcomes.rows, "images": self._shard.rows} | statuses
+
+    def add(self, entry: int, outcome: dict[str, Any], pixels: bytes | None) -> None:
+        self._statuses[outcome["status"]] += 1
+        self._rows.append(outcome | {"entry": entry})
+        if pixels is not None and (digest := bytes.fromhex(outcome["image_id"])) not in self._seen:
+            self._seen.add(digest)
+            self._images.append(outcome | {"pixels": pixels})
+            self._pixel_bytes += len(pixels)
+        if len(self._rows) == GROUP_ROWS or self._pixel_bytes >= GROUP_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        for writer, rows, columns in (
+            (self._shard, self._images, contract.SHARD_COLUMNS),
+            (self._outcomes, self._rows, contract.OUTCOME_COLUMNS),
+        ):
+            if rows:
+                writer.write({name: [row[name] for row in rows] for name, _ in columns})
+                rows.clear()
+        self._pixel_bytes = 0
+
+
+def _versions() -> dict[str, str]:
+    """Of what decides the pixels."""
+    libraries = {name: features.version(name) or "none" for name in ("libjpeg_turbo", "webp", "libtiff", "zlib")}
+    return {name: installed_version(name) for name in ("pillow", "numpy", "pyarrow")} | libraries

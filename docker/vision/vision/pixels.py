@@ -1,0 +1,96 @@
+"""From Pillow's many modes to upright 8-bit RGB, and the statistics of it."""
+
+import numpy as np
+from PIL import Image, ImageOps
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
+DEEP_GREY_MODES = {"I;16", "I;16L", "I;16B", "I;16N"}
+MODES = {"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"} | _ALPHA_MODES | DEEP_GREY_MODES
+
+
+def rgb(image: Image.Image, depth: int, notes: list[str]) -> Image.Image:
+    """Mode RGB of the same size, transparency on white; what had to be done for it is added to `notes`.
+
+    `image` has one of MODES and its samples had `depth` bits in the file.
+    """
+    if depth > 8:
+        notes.append("SCALED_16_TO_8")
+    if image.mode != "RGB":
+        notes.append("CONVERTED")
+    if depth != 8:
+        image = _with_8_bit_samples(image, depth)
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+        return _on_white(image, notes)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def upright(image: Image.Image, orientation: object) -> Image.Image:
+    """Turned as EXIF says; as stored where that is none of 1 to 8."""
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+
+
+def canonical(image: Image.Image, height: int, width: int) -> bytes:
+    """height x width x 3: the largest centred part of that aspect, resized; untouched where the size is right."""
+    same = image.size == (width, height)
+    return (image if same else ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)).tobytes()
+
+
+def _with_8_bit_samples(image: Image.Image, depth: int) -> Image.Image:
+    """Grey samples of 9 to 16 bits by their high byte, where Pillow would clip; Pillow itself does so for colours.
+
+    The transparent colour of a PNG is given at the file's depth, and is scaled along.
+    """
+    info = dict(image.info)
+    if image.mode in DEEP_GREY_MODES:
+        image = Image.fromarray((np.asarray(image) >> (depth - 8)).astype(np.uint8))
+    if "transparency" in info and image.mode in ("L", "RGB"):
+        key = info["transparency"]
+        info["transparency"] = _scaled(key, depth) if isinstance(key, int) else tuple(_scaled(k, depth) for k in key)
+    image.info = info
+    return image
+
+
+def _scaled(sample: int, depth: int) -> int:
+    return sample >> (depth - 8) if depth > 8 else sample * 255 // (2**depth - 1)
+
+
+def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:
+    rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    alpha = rgba.getchannel("A")
+    notes.append("ALPHA")
+    if alpha.getextrema()[1] == 0:
+        notes.append("ALL_TRANSPARENT")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(rgba, mask=alpha)
+    return white
+
+
+def statistics(images: np.ndarray) -> np.ndarray:
+    """float32 [n, 4] of uint8 [n, height, width, 3], in the order of contract.IMAGE_STATISTICS.
+
+    With luma Y = (0.299 R + 0.587 G + 0.114 B) / 255 of each pixel:
+        brightness  mean of Y
+        contrast    standard deviation of Y
+        saturation  mean of (max(R, G, B) - min(R, G, B)) / max(R, G, B), 0 for black
+        sharpness   variance of 4 Y - (the sum of the 4 neighbours of Y), over the pixels that have all four
+    """
+    red, green, blue = (np.ascontiguousarray(images[..., channel], np.float32) for channel in range(3))
+    luma = (0.299 * red + 0.587 * green + 0.114 * blue) / 255
+    high = np.maximum(np.maximum(red, green), blue)
+    low = np.minimum(np.minimum(red, green), blue)
+    saturation = (high - low) / np.maximum(high, 1)
+    neighbours = luma[:, :-2, 1:-1] + luma[:, 2:, 1:-1] + luma[:, 1:-1, :-2] + luma[:, 1:-1, 2:]
+    edges = 4 * luma[:, 1:-1, 1:-1] - neighbours
+    each = (1, 2)
+    sharpness = edges.var(each) if edges.size else np.zeros(len(images))
+    columns = (luma.mean(each), luma.std(each), saturation.mean(each), sharpness)
+    return np.stack(columns, axis=1).astype(np.float32)

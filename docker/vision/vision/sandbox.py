@@ -1,0 +1,212 @@
+"""Decode files in processes that may crash, hang or run out of memory: each of those costs the one file that did it.
+
+Files go out in chunks. When a process dies, the files of its chunk are decoded again one at a time, each death followed
+by a fresh process; a file that kills a process of its own is refused.
+"""
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+from vision import contract, worker
+from vision.decode import Outcome
+from vision.reasons import Refused
+
+CHUNK_FILES = 64
+CHUNK_BYTES = 4 * 2**20
+STALL_SECONDS = 10.0  # without any use of CPU time
+CHUNKS_AHEAD = 8  # of each process: what waits for an earlier, slower chunk is held in memory
+
+File = tuple[bytes, str]  # name, version
+
+
+class Answer(NamedTuple):
+    """`outcomes`: one dict a file, the fields of decode.Outcome; `pixels`: of the decoded ones, in order."""
+
+    outcomes: list[dict[str, Any]]
+    pixels: list[bytes]
+
+
+class Sandbox:
+    """As many decoding processes as the request says; a context manager that ends them."""
+
+    def __init__(self, landing: Path, request: contract.PackRequest) -> None:
+        self._workers = [_Worker(landing, request) for _ in range(request.workers)]
+        self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        for each in self._workers:
+            self._idle.put(each)
+        self._threads = ThreadPoolExecutor(request.workers)
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in self._workers:
+            each.close()
+        self._threads.shutdown(cancel_futures=True)
+
+    def answers(self, files: Iterable[File]) -> Iterator[Answer]:
+        """One outcome for each file, in the order of the files.
+
+        Raises:
+            RuntimeError: no decoding process can be started.
+        """
+        pending: deque[Future[Answer]] = deque()
+        for chunk in _chunks(files):
+            pending.append(self._threads.submit(self._answer, chunk))
+            if len(pending) >= CHUNKS_AHEAD * len(self._workers):
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+    def _answer(self, chunk: Sequence[File]) -> Answer:
+        free = self._idle.get()
+        try:
+            return free.answer(chunk)
+        finally:
+            self._idle.put(free)
+
+
+def _chunks(files: Iterable[File]) -> Iterator[list[File]]:
+    """Runs of files that a process gets at once: few enough that losing one to a crash costs little."""
+    chunk: list[File] = []
+    room = CHUNK_BYTES
+    for name, version in files:
+        size = int(digits) if (digits := version.partition("-")[0]).isdecimal() else 0
+        if chunk and (len(chunk) == CHUNK_FILES or size > room):
+            yield chunk
+            chunk, room = [], CHUNK_BYTES
+        chunk.append((name, version))
+        room -= size
+    if chunk:
+        yield chunk
+
+
+class _Died(Exception):
+    """The process died, or was killed since it hung. Holds what a file that was alone with it is refused for."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.code, refused.detail)
+        self.refused = refused
+
+
+class _Worker:
+    """One decoding process at a time, started when it is needed."""
+
+    def __init__(self, landing: Path, request: contract.PackRequest) -> None:
+        self._job = json.dumps({"landing": str(landing), "request": request.to_dict()}).encode()
+        self._image_bytes = request.height * request.width * 3
+        self._cpu_seconds = request.limits.cpu_seconds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection
+        self._closed = False
+
+    def answer(self, files: Sequence[File]) -> Answer:
+        try:
+            return self._ask(files)
+        except _Died as death:
+            if len(files) == 1:
+                outcome = Outcome()
+                outcome.refuse(death.refused)
+                return Answer([vars(outcome)], [])
+        alone = [self.answer([file]) for file in files]
+        return Answer([o for a in alone for o in a.outcomes], [p for a in alone for p in a.pixels])
+
+    def close(self) -> None:
+        self._closed = True
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+    def _ask(self, files: Sequence[File]) -> Answer:
+        process = self._process or self._start()
+        with _watched(process) as hung:
+            try:
+                self._connection.send_bytes(json.dumps([(n.decode("latin-1"), v) for n, v in files]).encode())
+                outcomes = json.loads(self._connection.recv_bytes())
+                pixels = self._connection.recv_bytes()
+            except (EOFError, OSError):
+                raise _Died(self._bury(process, hung)) from None
+        decoded = sum(outcome["reason"] is None for outcome in outcomes)
+        if len(outcomes) != len(files) or len(pixels) != decoded * self._image_bytes:
+            raise RuntimeError(f"a decoding process gave {len(outcomes)} outcomes for {len(files)} files; run it again")
+        return Answer(outcomes, [pixels[i : i + self._image_bytes] for i in range(0, len(pixels), self._image_bytes)])
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if self._closed:
+            raise RuntimeError("the sandbox is closed")
+        self._connection, theirs = Pipe()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "vision.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        with _watched(self._process):
+            try:
+                self._connection.send_bytes(self._job)
+                self._connection.recv_bytes()
+            except (EOFError, OSError):
+                status = self._process.wait()
+                raise RuntimeError(f"a decoding process did not start (status {status}); its error is above") from None
+        return self._process
+
+    def _bury(self, process: subprocess.Popen[bytes], hung: threading.Event) -> Refused:
+        """The reason why it died; the next files get a new one. Runs while it is still watched: this ends."""
+        self._process = None
+        self._connection.close()
+        status = process.wait()
+        if hung.is_set():
+            return Refused("TIMEOUT", f"nothing happened for {STALL_SECONDS:g} s")
+        if status == -signal.SIGXCPU:
+            return Refused("TIMEOUT", f"more than {self._cpu_seconds} s of CPU")
+        if status == worker.EXIT_OUT_OF_MEMORY:
+            return Refused("OUT_OF_MEMORY")
+        died_of = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        return Refused("DECODER_CRASHED", f"the decoding process ended by {died_of}")
+
+
+@contextlib.contextmanager
+def _watched(process: subprocess.Popen[bytes]) -> Iterator[threading.Event]:
+    """Kill the process when it stops using CPU time, so that what the block waits for from it ends; tell by the event.
+
+    Not by the clock on the wall alone: on a busy machine that would refuse good files. A process that does use CPU time
+    meets its limit of that.
+    """
+    done, hung = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        before = _cpu_ticks(process)
+        while not done.wait(STALL_SECONDS):
+            used = _cpu_ticks(process)
+            if used == before:
+                hung.set()
+                process.kill()
+                return
+            before = used
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield hung
+    finally:
+        done.set()
+
+
+def _cpu_ticks(process: subprocess.Popen[bytes]) -> int:
+    try:
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:  # it has ended, and its parent knows
+        return 0
+    return int(fields[11]) + int(fields[12])
