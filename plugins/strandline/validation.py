@@ -1,0 +1,346 @@
+"""Between pack and classify: what became of each entry, and whether the run goes on, by Great Expectations."""
+
+import collections
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from strandline import contract, expectations, ledger, settings, validation_page
+from strandline.entries import display_name, path_label
+from strandline.expectations import Finding, ValidationError
+
+EXAMPLES = 5  # failing files that are shown for an expectation
+
+STATES = {"decoded": "accepted", "quarantined": "quarantined", "rejected": "rejected", "vanished": "vanished"}
+NULL_WHERE_DECODED = {"reason", "detail", "notes"}
+OUTCOMES_COLUMNS = (
+    ("shard_id", "string"),
+    ("entry", "int32"),
+    ("state", "string"),  # accepted, quarantined, rejected or vanished
+    ("decoded", "bool"),  # it is in its shard; when quarantined, an expectation refused it
+    *contract.OUTCOME_COLUMNS[2:],
+)
+
+
+class ValidationStopped(Exception):
+    """A critical expectation failed; the message says which, with its numbers, and what to do."""
+
+
+class Run(TypedDict):
+    """A run: the number of entries in its shards, its model's classes, the largest share of them in quarantine."""
+
+    run_id: str
+    listed: int
+    classes: Sequence[str]
+    quarantine_limit: float
+    dry_run: bool
+
+
+class Packed(TypedDict):
+    """A sealed attempt at packing a shard; its folder is relative to the store."""
+
+    shard_id: str
+    folder: str
+
+
+def validate(run: Run, packed: Sequence[Packed]) -> dict[str, Any]:
+    """Decide for each entry of a run, and for the run as a whole, whether it goes on.
+
+    Writes `outcomes.parquet` (OUTCOMES_COLUMNS, in the order of `packed`, then of entries), `validation.json` and
+    `index.html` into the run's folder `validation`, and, unless it is a dry run, a row for each expectation into the
+    ledger.
+
+    Returns:
+        `run_id`, the counts `entries`, `accepted`, `quarantined`, `rejected` and `vanished`, the `warnings` as
+        sentences, and `shards`, those with an accepted image: `shard_id`, `folder`, `rows` and `sha256` of the shard.
+
+    Raises:
+        ValidationStopped: a critical expectation failed; all of the above is written nevertheless.
+        ValidationError: a file of ours is not what the contract says, or an expectation could not be evaluated.
+        contract.NoResult: an attempt's files are missing or altered.
+    """
+    chosen = settings.get()
+    folder = chosen.run_folder(run["run_id"])
+    shards = [_read_shard(chosen.store, folder / "manifests", item) for item in packed]
+    entries = _concatenate([entries for _, entries in shards])
+
+    on_rows = expectations.evaluate(_row_frame(entries), expectations.of_rows(chosen.limits, run["classes"]))
+    outcomes = _outcomes(entries, on_rows)
+    on_run = expectations.evaluate(_run_frame(entries, outcomes), _of_run(run, chosen.quarantine_min_entries))
+
+    result = _result(run, entries, outcomes, [*on_run, *on_rows])
+    digest = _write(folder / "validation", outcomes, result)
+    if not run["dry_run"]:
+        _record(result, digest)
+    if not result["goes_on"]:
+        page = folder / "validation" / "index.html"
+        raise ValidationStopped(f"run {run['run_id']}: {result['verdict']} {result['advice']} Details: {page}")
+    alive = set(outcomes.filter(_equal(outcomes["state"], "accepted"))["shard_id"].unique().to_pylist())
+    return {
+        "run_id": run["run_id"],
+        **result["counts"],
+        "warnings": result["warnings"],
+        "shards": [shard for shard, _ in shards if shard["shard_id"] in alive],
+    }
+
+
+def _of_run(run: Run, least: int) -> list[expectations.Expectation]:
+    """The expectations of a run; its quarantine limit holds from `least` entries on."""
+    limit, percent = run["quarantine_limit"], f"{100 * run['quarantine_limit']:.3g}%"
+    if run["listed"] < least:
+        return expectations.of_run(run["listed"], 1.0, f"any share in quarantine ({percent} from {least:,} entries on)")
+    return expectations.of_run(run["listed"], limit, f"at most {percent} in quarantine")
+
+
+def _read_shard(store: Path, manifests: Path, packed: Packed) -> tuple[dict[str, Any], Any]:
+    """What classify needs to know of a packed shard; and the outcomes of its entries, with `name` and `path_label`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    folder = contract.store_path(store, packed["folder"])
+    result = contract.read_result(folder, "pack")
+    if missing := {contract.SHARD_FILE, contract.OUTCOMES_FILE} - result.files.keys():
+        raise ValidationError(f"the result in {folder} does not list {' and '.join(sorted(missing))}: pack it again")
+    outcomes = _read(folder / contract.OUTCOMES_FILE, contract.OUTCOME_COLUMNS).sort_by("entry")
+    _check(folder / contract.OUTCOMES_FILE, outcomes)
+    manifest = _read(manifests / f"{packed['shard_id']}.parquet", contract.MANIFEST_COLUMNS)
+    listed_at = pc.index_in(outcomes["entry"], value_set=manifest["entry"].combine_chunks())
+    names = manifest["name"].take(listed_at)
+    labels = [path_label(name) if name else None for name in names.to_pylist()]
+    entries = (
+        outcomes.add_column(0, "shard_id", pa.repeat(packed["shard_id"], len(outcomes)))
+        .append_column("name", names)
+        .append_column("path_label", pa.array(labels, pa.string()))
+    )
+    shard = {**packed, "rows": pq.read_metadata(folder / contract.SHARD_FILE).num_rows}
+    return {**shard, "sha256": result.files[contract.SHARD_FILE]}, entries
+
+
+def _read(path: Path, columns: Sequence[tuple[str, str]]) -> Any:
+    """The table in a Parquet file that has at least these columns."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            found = {field.name: field.type for field in file.schema_arrow}
+            wrong = [f"{name} ({kind})" for name, kind in columns if found.get(name) != pa.type_for_alias(kind)]
+            if wrong:
+                raise ValidationError(f"{path} lacks {', '.join(wrong)}, or has it as another type: it is not ours")
+            names = [name for name, _ in columns]
+            return file.read(names).select(names)
+    except (pa.ArrowException, OSError) as error:
+        raise ValidationError(f"{path} cannot be read: {error}") from error
+
+
+def _check(path: Path, outcomes: Any) -> None:
+    """Refuse what the expectations would pass over: they ignore nulls."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = pc.is_in(outcomes["status"], value_set=pa.array(STATES))
+    decoded = outcomes.filter(_equal(outcomes["status"], "decoded"))
+    refused = outcomes.filter(pc.invert(_equal(outcomes["status"], "decoded")))
+    empty = [
+        name for name, _ in contract.OUTCOME_COLUMNS if name not in NULL_WHERE_DECODED and decoded[name].null_count
+    ]
+    empty += ["reason"] * bool(refused["reason"].null_count) + ["status"] * (not pc.all(known, min_count=0).as_py())
+    if empty:
+        raise ValidationError(f"{path} has rows that lack {', '.join(empty)}, which they must have: pack it again")
+
+
+def _concatenate(tables: Sequence[Any]) -> Any:
+    """All entries of a run as one table; without a shard it is empty and has the same columns."""
+    import pyarrow as pa
+
+    columns = [("shard_id", "string"), *contract.OUTCOME_COLUMNS, ("name", "binary"), ("path_label", "string")]
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns])
+    return pa.concat_tables([schema.empty_table(), *tables]).combine_chunks()
+
+
+def _row_frame(entries: Any) -> Any:
+    """What `expectations.of_rows` look at. Null, which they pass over, is what is not known of a file."""
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    width, height = (entries[side].to_pandas().astype("float64") for side in ("width", "height"))
+    short, long = np.minimum(width, height), np.maximum(width, height)
+    opened = pc.is_in(entries["status"], value_set=pa.array(["decoded", "quarantined"]))
+    labelled = pc.if_else(_equal(entries["status"], "decoded"), entries["path_label"], None)
+    return pd.DataFrame(
+        {
+            "status": _categories(pc.if_else(opened, entries["status"], None)),
+            "short_side": short,
+            "long_side": long,
+            "pixels": width * height,
+            "aspect": long / short,
+            "format": _categories(entries["format"]),
+            "mode": _categories(entries["mode"]),
+            "contrast": entries["contrast"].to_pandas(),
+            "path_label": _categories(labelled),
+        }
+    )
+
+
+def _run_frame(entries: Any, outcomes: Any) -> Any:
+    """What `expectations.of_run` look at."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "shard": _categories(entries["shard_id"]).cat.codes,
+            "entry": entries["entry"].to_pandas(),
+            "listed": entries["name"].is_valid().to_pandas(),
+            "state": _categories(outcomes["state"]),
+        }
+    )
+
+
+def _categories(column: Any) -> Any:
+    """A column of text as a pandas categorical: many times smaller and faster than text."""
+    return column.combine_chunks().dictionary_encode().to_pandas()
+
+
+def _equal(column: Any, value: str) -> Any:
+    import pyarrow.compute as pc
+
+    return pc.fill_null(pc.equal(column, value), False)
+
+
+def _outcomes(entries: Any, findings: Sequence[Finding]) -> Any:
+    """The state of each entry, as a table of OUTCOMES_COLUMNS. A reason that pack gave stays."""
+    import pyarrow as pa
+
+    state = [STATES[status] for status in entries["status"].to_pylist()]
+    reason, detail, notes = (entries[name].to_pylist() for name in ("reason", "detail", "notes"))
+    for finding in findings:
+        expectation = finding.expectation
+        for row, value in zip(finding.rows, finding.values, strict=True):
+            if expectation.severity == "warn":
+                notes[row] = " ".join(filter(None, (notes[row], expectation.code)))
+            elif state[row] == "accepted":
+                state[row], reason[row] = "quarantined", expectation.code
+                detail[row] = f"expected {expectation.says}, found {_text(value)}"
+    columns = {"state": state, "reason": reason, "detail": detail, "notes": notes}
+    columns["decoded"] = _equal(entries["status"], "decoded")
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in OUTCOMES_COLUMNS])
+    return pa.table({name: columns[name] if name in columns else entries[name] for name in schema.names}, schema)
+
+
+def _result(run: Run, entries: Any, outcomes: Any, findings: Sequence[Finding]) -> dict[str, Any]:
+    """All that validation.json says, and the page shows."""
+    states = collections.Counter(outcomes["state"].to_pylist())
+    counts = {"entries": len(outcomes), **{state: states[state] for state in STATES.values()}}
+    codes = collections.Counter(outcomes.filter(_equal(outcomes["state"], "quarantined"))["reason"].to_pylist())
+    reasons = dict(sorted(codes.items(), key=lambda item: (-item[1], item[0])))
+    failed = [one for one in findings if one.expectation.severity == "stop" and not one.success]
+    return {
+        "run_id": run["run_id"],
+        "goes_on": not failed,
+        "verdict": _verdict(counts, failed),
+        "advice": _advice(reasons, failed),
+        "counts": counts,
+        "reasons": reasons,
+        "warnings": [
+            f"Expected {one.expectation.says}, but {one.text}."
+            for one in findings
+            if one.expectation.severity == "warn" and not one.success
+        ],
+        "expectations": [_described(one, entries, outcomes) for one in findings],
+        "great_expectations": importlib.metadata.version("great_expectations"),
+    }
+
+
+def _described(finding: Finding, entries: Any, outcomes: Any) -> dict[str, Any]:
+    expectation = finding.expectation
+    examples = []
+    shown = 0 if expectation.name == "quarantined_share" else EXAMPLES  # its rows fail other expectations, or pack
+    for row, value in zip(finding.rows[:shown], finding.values, strict=False):
+        reason, detail = outcomes["reason"][row].as_py(), outcomes["detail"][row].as_py()
+        why = f"found {_text(value)}" if expectation.severity == "warn" else f"{reason}: {detail}" if reason else ""
+        name = entries["name"][row].as_py()
+        examples.append(
+            {
+                "name": "not listed" if name is None else display_name(name),
+                "shard_id": entries["shard_id"][row].as_py(),
+                "entry": entries["entry"][row].as_py(),
+                "why": why,
+            }
+        )
+    return {
+        "name": expectation.name,
+        "severity": expectation.severity,
+        "says": expectation.says,
+        "success": finding.success,
+        "evaluated": finding.evaluated,
+        "unexpected": finding.unexpected,
+        "examples": examples,
+    }
+
+
+def _verdict(counts: Mapping[str, int], failed: Sequence[Finding]) -> str:
+    if failed:
+        found = "; ".join(f"expected {one.expectation.says}, but {one.text}" for one in failed)
+        return f"The run is stopped: {found}."
+    if not counts["entries"]:
+        return "The run goes on: there are no entries to look at."
+    return f"The run goes on with {counts['accepted']:,} of {counts['entries']:,} entries."
+
+
+def _advice(reasons: Mapping[str, int], failed: Sequence[Finding]) -> str | None:
+    """What to do about a run that is stopped; `reasons` are sorted, the most frequent first."""
+    if not failed:
+        return None
+    if {one.expectation.name for one in failed} != {"quarantined_share"}:
+        return (
+            "The shards disagree with the listing, which is no fault of the files: clear the task pack, and report it"
+            " if that does not help."
+        )
+    code, count = next(iter(reasons.items()))
+    return (
+        f"The most frequent reason is {code} ({count:,}). Mend the source; or, if the files are what they should be,"
+        " trigger the hour again with a higher quarantine_limit."
+    )
+
+
+def _write(folder: Path, outcomes: Any, result: dict[str, Any]) -> str:
+    """Write each file whole or not at all; returns the SHA-256 of validation.json, in hex."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table, text = pa.BufferOutputStream(), json.dumps(result, indent=1, sort_keys=True, ensure_ascii=False)
+    pq.write_table(outcomes, table, compression="zstd", compression_level=1)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in (
+        (contract.OUTCOMES_FILE, table.getvalue()),
+        ("validation.json", text.encode()),
+        ("index.html", validation_page.render(result).encode()),
+    ):
+        partial = folder / f"{name}.{os.getpid()}.partial"
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(folder / name)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _record(result: Mapping[str, Any], digest: str) -> None:
+    """One row for each expectation, in a transaction of its own; the same result again adds none."""
+    with ledger.connect() as connection:
+        for one in result["expectations"]:
+            row = {"run_id": result["run_id"], "digest": digest, **one}
+            ledger.execute(connection, "insert_validation_result", row)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
