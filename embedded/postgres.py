@@ -81,13 +81,25 @@ def stop(folder: Path) -> None:
 def running_port(folder: Path) -> int | None:
     """The port of the folder's server; None while it does not run."""
     pid_file = folder / "data" / "postmaster.pid"
-    if not pid_file.is_file() or _run(folder, "pg_ctl", "-D", folder / "data", "status").returncode:
+    if not pid_file.is_file():
         return None
-    return int(pid_file.read_text().splitlines()[3])
+    lines = pid_file.read_text().splitlines()
+    if _is_zombie(int(lines[0])):
+        pid_file.unlink()  # Postgres takes a killed server for a live one until someone reaps it; in containers, no one
+    if _run(folder, "pg_ctl", "-D", folder / "data", "status").returncode:
+        return None
+    return int(lines[3])
 
 
 def url(port: int, user: str, password: str, database: str) -> str:
     return f"postgresql://{quote(user)}:{quote(password, safe='')}@{HOST}:{port}/{quote(database)}"
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return False
 
 
 def _check_free(port: int) -> None:
@@ -141,13 +153,7 @@ def _run(folder: Path, program: str, *arguments: str | Path) -> subprocess.Compl
         user = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": ()}
     command = [*prefix, _binaries() / program, *arguments]
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
-    try:
-        return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, **user)
-    except PermissionError as error:
-        raise PostgresError(
-            f"Postgres does not run as root, and {pwd.getpwuid(owner.st_uid).pw_name}, who owns {folder}, may not go"
-            f" there or to {_binaries()}: move the checkout out of folders that only root may enter"
-        ) from error
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, **user)
 
 
 def _hand_over(folder: Path) -> None:
@@ -155,6 +161,12 @@ def _hand_over(folder: Path) -> None:
     if os.geteuid() != 0 or folder.stat().st_uid != 0 or _namespaces():
         return
     nobody = pwd.getpwnam("nobody")
+    for path in (folder.parent, _binaries() / "postgres"):
+        if subprocess.run(["test", "-x", path], user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=()).returncode:
+            raise PostgresError(
+                f"Postgres does not run as root, this host lets root make no user namespace, and nobody may not enter"
+                f" {path}: move the checkout out of folders that only root may enter, or do not run as root"
+            )
     for path in (folder, *folder.rglob("*")):
         os.chown(path, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
 
