@@ -23,7 +23,7 @@ backfill with `model_version`.
 | list | no champion, or no such hour: the log's last line says what to do |
 | pack, classify | a vision process failed three times: mend what its log names, clear it; other shards are kept |
 | validate | a critical expectation failed, most often too many broken files: open the page that the log names; mend \
-the source, or clear with a higher `quarantine_limit` |
+the source, or trigger the hour again with a higher `quarantine_limit` |
 | load | results disagree with the ledger: the log names the image; do not clear, report it |
 | close_books | an invariant has rows: the log names it and them; nothing was lost, nothing was closed |
 
