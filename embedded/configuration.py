@@ -52,7 +52,7 @@ def _surroundings(settings: Settings) -> dict[str, str]:
         "XDG_DATA_HOME": str(user / "data"),
         "XDG_STATE_HOME": str(user / "state"),
         "MPLCONFIGDIR": str(user / "matplotlib"),
-        "PYTHONPATH": PYTHONPATH,
+        "PYTHONPATH": os.pathsep.join([PYTHONPATH, str(REPOSITORY / "docker" / "airflow" / "config")]),
         "PYTHONUNBUFFERED": "1",
         "DO_NOT_TRACK": "true",
     }
@@ -75,6 +75,7 @@ def _airflow(settings: Settings, airflow_url: str, dags: Path) -> dict[str, str]
             "dags_folder": dags,
             "plugins_folder": REPOSITORY / "plugins",
             "load_examples": False,
+            "dag_discovery_safe_mode": False,
             "dags_are_paused_at_creation": False,
             "default_timezone": "utc",
             "parallelism": max(4, 2 * settings.cores),
