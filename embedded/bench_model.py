@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 def main() -> None:
@@ -27,7 +28,7 @@ def main() -> None:
     print(json.dumps(measure(arguments.store, raw, arguments.rounds, arguments.single)))
 
 
-def measure(store: Path, raw: dict, rounds: int, single: int) -> dict[str, float]:
+def measure(store: Path, raw: dict[str, Any], rounds: int, single: int) -> dict[str, float]:
     """Median images/s of each way, and the medians of the ratios round by round."""
     import mxnet as mx
     import numpy as np
@@ -45,7 +46,7 @@ def measure(store: Path, raw: dict, rounds: int, single: int) -> dict[str, float
         for i in range(0, count, request.batch_size)
     ]
 
-    def bare_net() -> mx.gluon.HybridBlock:
+    def bare_net() -> Any:
         net = networks.build(bundle.network, bundle.classes)
         net.load_parameters(str(bundle.weights))
         net.hybridize(static_alloc=True, static_shape=True)

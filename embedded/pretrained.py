@@ -38,7 +38,7 @@ def fetch(chosen: settings.Settings, model: str, bundle: Path) -> int:
     user.mkdir(parents=True, exist_ok=True)
     environment = {name: os.environ[name] for name in ("PATH", *PASSED_ON) if name in os.environ}
     environment |= {"HOME": str(user), "MPLCONFIGDIR": str(user), "PYTHONPATH": str(VISION)}
-    command = [chosen.vision_python, "-m", "vision.pretrained", model, "--out", bundle]
+    command = [str(chosen.vision_python), "-m", "vision.pretrained", model, "--out", str(bundle)]
     return subprocess.run(command, env=environment).returncode
 
 

@@ -20,6 +20,8 @@ from vision import contract, shards
 NAME = "cifar_resnet20_v1"
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)  # of the training images, as GluonCV has them
 
+Request = dict[str, Any]
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -45,23 +47,21 @@ class Maker:
     def make(self, epochs: int, made_by: str) -> Path:
         """The finished bundle's folder."""
         train, test = self.pack("train"), self.pack("test")
-        settings_ = {"height": cifar.SIDE, "width": cifar.SIDE, "mean": MEAN, "std": STD, "epochs": epochs}
-        request = {"name": NAME, "network": NAME, "classes": cifar.CLASSES, "shards": [train["shard"]]}
-        trained = self.run("train", "train", request | settings_ | {"labels": train["labels"]} | self.threads)
-        bundle = self.bundle(trained)
-        request = {"bundle": bundle, "shards": [test["shard"]], "labels": test["labels"], "batch_size": 64}
-        evaluated = self.run("evaluate", "evaluate", request | self.threads)
-        request = {"bundle": bundle, "shards": [test["shard"]], "made_by": made_by}
-        request |= {"metrics": self.ref(evaluated / contract.METRICS_FILE)}
-        request |= {"predictions": self.ref(evaluated / contract.PREDICTIONS_FILE)}
-        return self.run("package", "package", request) / contract.BUNDLE_FOLDER
+        threads = {"threads": self.chosen.cores}
+        network: Request = {"name": NAME, "network": NAME, "classes": cifar.CLASSES, "epochs": epochs}
+        pictures: Request = {"height": cifar.SIDE, "width": cifar.SIDE, "mean": MEAN, "std": STD}
+        bundle = self.bundle(self.run("train", "train", network | pictures | train | threads))
+        evaluated = self.run("evaluate", "evaluate", {"bundle": bundle, "batch_size": 64} | test | threads)
+        results = {
+            "metrics": self.ref(evaluated / contract.METRICS_FILE),
+            "predictions": self.ref(evaluated / contract.PREDICTIONS_FILE),
+        }
+        request: Request = {"bundle": bundle, "shards": test["shards"], "made_by": made_by}
+        packaged = self.run("package", "package", request | results)
+        return packaged / str(contract.BUNDLE_FOLDER)
 
-    @property
-    def threads(self) -> dict[str, int]:
-        return {"threads": self.chosen.cores}
-
-    def pack(self, split: str) -> dict[str, Any]:
-        """References to the shard of a split and to its labels."""
+    def pack(self, split: str) -> Request:
+        """References to the `shards` of a split and to its `labels`."""
         landing = self.store / "landing" / split
         labels = self._write_images(split, landing)
         manifest = self.store / f"{split}-manifest.parquet"
@@ -69,15 +69,15 @@ class Maker:
         versions = [f"{s.st_size}-{s.st_mtime_ns}" for s in ((landing / name).stat() for name in names)]
         columns = {"entry": range(len(names)), "name": [os.fsencode(name) for name in names], "version": versions}
         _write(manifest, contract.MANIFEST_COLUMNS, columns)
-        request = {"shard_id": split, "manifest": self.ref(manifest), "height": cifar.SIDE, "width": cifar.SIDE}
-        request |= {"limits": self.chosen.limits.to_dict(), "workers": self.chosen.cores}
+        request: Request = {"shard_id": split, "manifest": self.ref(manifest), "workers": self.chosen.cores}
+        request |= {"height": cifar.SIDE, "width": cifar.SIDE, "limits": self.chosen.limits.to_dict()}
         folder = self.run(f"pack-{split}", "pack", request, landing)
         outcomes = shards.read_table(folder / contract.OUTCOMES_FILE, contract.OUTCOME_COLUMNS, ("image_id",))
         found = dict(zip(outcomes["image_id"].to_pylist(), (labels[name] for name in names), strict=True))
         _write(folder / "labels.parquet", contract.LABEL_COLUMNS, {"image_id": list(found), "label": [*found.values()]})
-        return {"shard": self.ref(folder / contract.SHARD_FILE), "labels": self.ref(folder / "labels.parquet")}
+        return {"shards": [self.ref(folder / contract.SHARD_FILE)], "labels": self.ref(folder / "labels.parquet")}
 
-    def run(self, name: str, command: str, request: dict[str, Any], landing: Path | None = None) -> Path:
+    def run(self, name: str, command: str, request: Request, landing: Path | None = None) -> Path:
         """The folder of a finished attempt; run only where it has no result yet."""
         folder = self.store / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -113,9 +113,9 @@ class Maker:
         return {name: cifar.CLASSES[label] for name, label in zip(names, labels, strict=True)}
 
 
-def _matches(folder: Path, wanted: dict[str, Any]) -> bool:
+def _matches(folder: Path, wanted: Request) -> bool:
     path = folder / contract.REQUEST_FILE
-    return path.is_file() and json.loads(path.read_bytes()) == json.loads(json.dumps(wanted))
+    return path.is_file() and bool(json.loads(path.read_bytes()) == json.loads(json.dumps(wanted)))
 
 
 def _write(path: Path, columns: tuple[tuple[str, str], ...], rows: dict[str, Any]) -> None:
