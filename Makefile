@@ -3,6 +3,7 @@
 PYTHON ?= python3.11
 N ?= 500
 MODEL ?= cifar_resnet110_v1
+MODEL ?= cifar_resnet110_v1
 
 HOME_FOLDER := $(CURDIR)/.strandline
 AIRFLOW := $(HOME_FOLDER)/venvs/airflow/bin/python
@@ -43,7 +44,7 @@ pretrained: environments ## Register a pretrained model of GluonCV: make pretrai
 	@$(AIRFLOW) -m embedded.pretrained $(MODEL)
 
 champion: environments ## Train the first champion anew (hours)
-	@$(VISION) -m embedded.train_champion
+	@$(CONTAINED) PYTHONPATH="$(PYTHONPATH):$(CURDIR)/docker/vision" $(VISION) -m embedded.train_champion
 
 bench: environments ## Measure this machine: images/s of each phase and of the whole run
 	@$(AIRFLOW) -m embedded.bench
