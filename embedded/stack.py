@@ -22,6 +22,7 @@ from typing import Self
 
 from embedded import configuration, databases, postgres, processes
 from embedded.api import Api, ApiError
+from strandline import ledger
 from strandline.settings import PREFIX, REPOSITORY, Settings, SettingsError, load
 
 # In the order of stopping: those that give out work first, the API that running tasks report to last. Seconds to wait
@@ -240,7 +241,7 @@ def main(argv: list[str] | None = None) -> int:
     command = parser.parse_args(argv).command
     try:
         return _main(command, Stack(load()))
-    except (StackError, SettingsError, postgres.PostgresError, ApiError) as error:
+    except (StackError, SettingsError, postgres.PostgresError, ledger.LedgerError, ApiError) as error:
         print(f"make {command} stopped: {error}", file=sys.stderr)
         return 1
 
