@@ -4,6 +4,7 @@ Runs in the worker processes only, and never beside gluoncv, which switches Pill
 """
 
 import io
+import logging
 import warnings
 from dataclasses import dataclass
 
@@ -62,6 +63,7 @@ def configure(limits: contract.Limits) -> None:
     Image.MAX_IMAGE_PIXELS = limits.max_pixels // 2  # Pillow warns above this and refuses above twice this
     PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = limits.max_metadata_bytes
     warnings.simplefilter("ignore")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 def decode(data: bytes, extension: str, request: contract.PackRequest, outcome: Outcome) -> bytes:

@@ -2,10 +2,12 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from PIL import features
 
 from vision import contract, shards
@@ -27,18 +29,16 @@ def run(request: contract.PackRequest, paths: Paths) -> contract.Result:
     """
     started = time.perf_counter()
     manifest = shards.read_table(contract.verified(paths.store, request.manifest), contract.MANIFEST_COLUMNS)
-    entries = manifest["entry"].to_pylist()
-    listed = list(zip(manifest["name"].to_pylist(), manifest["version"].to_pylist(), strict=True))
     verified = time.perf_counter()
     with (
         Sandbox(paths.landing, request) as sandbox,
         _Books(paths.out) as books,
     ):
-        remaining = iter(entries)
-        for answer in sandbox.answers(listed):
+        entries = (entry for entry, _, _ in _rows(manifest))
+        for answer in sandbox.answers((name, version) for _, name, version in _rows(manifest)):
             pixels = iter(answer.pixels)
             for outcome in answer.outcomes:
-                books.add(next(remaining), outcome, next(pixels) if outcome["reason"] is None else None)
+                books.add(next(entries), outcome, next(pixels) if outcome["reason"] is None else None)
     if books.counts["entries"] != manifest.num_rows:
         raise RuntimeError(f"{manifest.num_rows} entries are listed, {books.counts['entries']} have an outcome")
     return contract.write_result(
@@ -49,6 +49,12 @@ def run(request: contract.PackRequest, paths: Paths) -> contract.Result:
         seconds={"verify": verified - started, "decode": time.perf_counter() - verified},
         versions=_versions(),
     )
+
+
+def _rows(manifest: pa.Table) -> Iterator[tuple[int, bytes, str]]:
+    """Entry, name, version tag; as Python objects only a few at a time."""
+    for batch in manifest.to_batches(max_chunksize=GROUP_ROWS):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 class _Books:
