@@ -1,11 +1,18 @@
--- An accepted entry points at the image of its own hash, whose one entry is ingested; all others are its duplicates.
-SELECT outcomes.run_id, outcomes.entry_id, outcomes.state, outcomes.sha256, outcomes.image_id,
-       images.entry_id AS original, originals.state AS original_state
+-- An ingested entry is the one of the image that its hash names. A duplicate points at the image of its own hash, whose
+-- one entry is another, and ingested.
+SELECT outcomes.run_id, outcomes.entry_id, state, sha256, outcomes.image_id, NULL AS original, NULL AS original_state
 FROM outcomes
-LEFT JOIN images ON images.image_id = outcomes.image_id
+LEFT JOIN images ON images.entry_id = outcomes.entry_id
+WHERE state = 'ingested'
+  AND (outcomes.image_id IS DISTINCT FROM sha256 OR images.image_id IS DISTINCT FROM sha256)
+UNION ALL
+SELECT duplicates.run_id, duplicates.entry_id, duplicates.state, duplicates.sha256, duplicates.image_id,
+       originals.entry_id, originals.state
+FROM outcomes AS duplicates
+LEFT JOIN images ON images.image_id = duplicates.image_id
 LEFT JOIN outcomes AS originals ON originals.entry_id = images.entry_id
-WHERE outcomes.state IN ('ingested', 'duplicate')
-  AND (outcomes.image_id IS DISTINCT FROM outcomes.sha256
+WHERE duplicates.state = 'duplicate'
+  AND (duplicates.image_id IS DISTINCT FROM duplicates.sha256
+       OR originals.entry_id = duplicates.entry_id
        OR originals.state IS DISTINCT FROM 'ingested'
-       OR originals.image_id IS DISTINCT FROM outcomes.image_id
-       OR (outcomes.state = 'ingested') <> (outcomes.entry_id = images.entry_id))
+       OR originals.image_id IS DISTINCT FROM duplicates.image_id)

@@ -106,6 +106,7 @@ CREATE TABLE outcomes (
     CONSTRAINT image_is_its_hash CHECK (image_id = sha256),
     CONSTRAINT decoded_has_a_hash CHECK (NOT decoded OR sha256 IS NOT NULL)
 );
+CREATE INDEX outcomes_run ON outcomes (run_id);
 CREATE INDEX outcomes_image ON outcomes (image_id) WHERE image_id IS NOT NULL;
 
 -- One row a shard of a run, once it is loaded. `ok + failed` are the accepted images of the run's entries in it.

@@ -8,8 +8,8 @@ SELECT %(run_id)s,
        count(*) FILTER (WHERE state = 'quarantined'),
        count(*) FILTER (WHERE state = 'rejected'),
        count(*) FILTER (WHERE state = 'vanished'),
-       (SELECT count(DISTINCT image_id) FROM run_images WHERE run_id = %(run_id)s AND failure IS NULL),
-       (SELECT count(DISTINCT image_id) FROM run_images WHERE run_id = %(run_id)s AND failure IS NOT NULL)
+       count(DISTINCT image_id) - (SELECT count(*) FROM prediction_failures WHERE run_id = %(run_id)s),
+       (SELECT count(*) FROM prediction_failures WHERE run_id = %(run_id)s)
 FROM run_entries
 LEFT JOIN outcomes USING (entry_id)
 WHERE run_entries.run_id = %(run_id)s
