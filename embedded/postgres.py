@@ -19,7 +19,9 @@ from urllib.parse import quote
 
 HOST = "127.0.0.1"
 SUPERUSER = "postgres"
-NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")  # any ids but 0 would do
+# An id that every Linux has a name for: initdb looks it up.
+NOBODY = 65534
+NAMESPACE = ("unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--")
 
 SETTINGS = {
     "listen_addresses": HOST,
