@@ -9,6 +9,7 @@ HOME_FOLDER := $(CURDIR)/.strandline
 AIRFLOW := $(HOME_FOLDER)/venvs/airflow/bin/python
 VISION := $(HOME_FOLDER)/venvs/vision/bin/python
 export PYTHONPATH := $(CURDIR)/plugins:$(CURDIR)
+export PYTHONUNBUFFERED := 1
 
 # What libraries write of their own accord stays in the checkout, too.
 CONTAINED := HOME="$(HOME_FOLDER)/user" AIRFLOW_HOME="$(HOME_FOLDER)/user/airflow" TMPDIR="$(HOME_FOLDER)/tmp" \
