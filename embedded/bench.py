@@ -79,11 +79,12 @@ class Bench:
 
     def run(self, sizes: Sequence[int]) -> dict[str, Any]:
         report: dict[str, Any] = {"machine": _machine(self.chosen), "targets": TARGETS, "phases": {}}
-        for number, size in enumerate(sizes):
-            self.drop(size, number)
         with self.stack, contextlib.closing(self.stack.api()) as api:
-            api.wait_quiet(DAG)
-            runs = [self.ingest(api, size, number) for number, size in enumerate(sizes)]
+            runs = []
+            for number, size in enumerate(sizes):
+                api.wait_quiet(DAG)  # a scheduled run would take the drop up as late files
+                self.drop(size, number)
+                runs.append(self.ingest(api, size, number))
             for size, run in zip(sizes, runs, strict=True):
                 report["phases"][str(size)] = self.phases(size, run)
             report["classify"] = self.model(runs[-1])
