@@ -421,3 +421,14 @@ def test_waits_end(database):
     }
     assert set(limits.values()) == {"15min"}
     assert fetch_all(database.app, "SELECT now()")[0][0].utcoffset() == datetime.timedelta(0)
+
+
+def test_the_page_names_every_table_view_and_invariant(database):
+    page = (settings.REPOSITORY / "docs" / "ledger.md").read_text()
+    tables = fetch_all(
+        database.owner, "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+    )
+    views = fetch_all(database.owner, "SELECT 'reporting.' || viewname FROM pg_views WHERE schemaname = 'reporting'")
+    invariants = [(path.stem,) for path in (ledger.SQL / "invariants").glob("*.sql")]
+    expected = {name for (name,) in (*tables, *views, *invariants)} - {"schema_migrations"}
+    assert {name for name in expected if f"`{name}`" not in page} == set()
