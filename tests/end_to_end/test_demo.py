@@ -1,0 +1,45 @@
+"""The demo, on the stack of these tests: what it says of its hostile files is checked by itself, and it repeats."""
+
+import re
+
+import pytest
+
+from embedded import demo
+from strandline import ledger, settings
+
+pytestmark = pytest.mark.timeout(900)
+FACTS = ("entries", "outcomes", "images", "predictions", "prediction_failures")
+
+
+@pytest.fixture
+def cached(strandline):
+    """The archive that the other tests' drops have fetched."""
+    cache = strandline.stack.settings.home / "cache" / "cifar10"
+    cache.parent.mkdir(exist_ok=True)
+    cache.symlink_to(settings.load().home / "cache" / "cifar10")
+
+
+def test_the_demo_accounts_for_every_file_and_again_adds_nothing(strandline, cached, capfd):
+    assert demo.run(strandline.stack, strandline.api, 300) == 0
+    told = capfd.readouterr().out
+    counts = {word: int(count) for word, count in re.findall(r"^  (\w+) +(\d+)(?:\s|$)", told, re.MULTILINE)}
+    # Other tests may have dropped some of these images into other hours.
+    assert counts["ingested"] + counts["duplicates"] == 307
+    assert counts["duplicates"] >= 2
+    assert (counts["listed"], counts["quarantined"], counts["rejected"]) == (320, 9, 4)
+    assert counts["classified"] == counts["ingested"]
+    assert "The 20 broken or hostile files came to the ends that were expected of them." in told
+    assert re.search(r"all +\d+\.\d +\d+", told), told
+    facts = count(strandline)
+    assert demo.run(strandline.stack, strandline.api, 300) == 0
+    assert "All 320 files were known" in capfd.readouterr().out
+    assert count(strandline) == facts
+
+
+def count(strandline) -> dict[str, int]:
+    with ledger.connect(strandline.stack.settings.database_url) as connection:
+        return {
+            table: row["rows"]
+            for table in FACTS
+            for row in connection.execute(f"SELECT count(*) AS rows FROM {table}").fetchall()
+        }
