@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from strandline import contract, ledger, settings
 
-ROWS_AT_ONCE = 8192
+ROWS_AT_ONCE = 4096
 SUM_TOLERANCE = 1e-3
 
 OUTCOME_COLUMNS = (
@@ -128,19 +128,18 @@ def _model(connection: ledger.Connection, run_id: str) -> dict[str, Any]:
 
 
 def _stage_outcomes(connection: ledger.Connection, run_id: str, path: Path) -> None:
-    """Each with the entry that it is of, and that entry's place among equal contents."""
-    listed = ledger.fetch(connection, "select_places", {"run_id": run_id})
-    places = {(row["shard_id"], row["ordinal"]): (row["entry_id"], place) for place, row in enumerate(listed)}
-    columns = ("entry_id", "place", *OUTCOME_COLUMNS)
-    ledger.copy_rows(connection, "staged_outcomes", columns, _outcome_rows(path, places))
-    if places:
-        shard_id, ordinal = next(iter(places))
-        raise LoadError(f"{path} lacks {len(places)} of the listed entries, such as entry {ordinal} of {shard_id}")
+    """Each with the entry that it is of."""
+    shards = ledger.fetch(connection, "select_shards_entries", {"run_id": run_id})
+    listed = {row["shard_id"]: dict(zip(row["ordinals"], row["entry_ids"], strict=True)) for row in shards}
+    ledger.copy_rows(connection, "staged_outcomes", ("entry_id", *OUTCOME_COLUMNS), _outcome_rows(path, listed))
+    for shard_id, entries in listed.items():
+        if entries:
+            raise LoadError(f"{path} has no outcome for {len(entries)} entries of shard {shard_id}: {min(entries)}...")
     ledger.execute(connection, "analyze_staged_outcomes")
 
 
-def _outcome_rows(path: Path, places: dict[tuple[str, int], tuple[int, int]]) -> Iterator[tuple[Any, ...]]:
-    """Those of entries in shards, which are taken from `places`; the others were settled by the listing."""
+def _outcome_rows(path: Path, listed: Mapping[str, dict[int, int]]) -> Iterator[tuple[Any, ...]]:
+    """Those of entries in shards, which are taken out of `listed`; the others were settled by the listing."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -149,10 +148,10 @@ def _outcome_rows(path: Path, places: dict[tuple[str, int], tuple[int, int]]) ->
         ordinals = in_shards["entry"].to_pylist()
         rows = zip(*(in_shards[name].to_pylist() for name in OUTCOME_COLUMNS), strict=True)
         for ordinal, row in zip(ordinals, rows, strict=True):
-            try:
-                yield *places.pop((row[0], ordinal)), *row
-            except KeyError:
-                raise LoadError(f"{path} has entry {ordinal} of {row[0]} twice, or it was never listed") from None
+            entry_id = listed.get(row[0], {}).pop(ordinal, None)
+            if entry_id is None:
+                raise LoadError(f"{path} has entry {ordinal} of {row[0]} twice, or it was never listed")
+            yield entry_id, *row
 
 
 def _stage_predictions(connection: ledger.Connection, attempts: Sequence[Attempt], classes: Sequence[str]) -> None:

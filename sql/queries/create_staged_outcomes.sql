@@ -1,5 +1,5 @@
 CREATE TEMPORARY TABLE staged_outcomes (
-    entry_id bigint, place integer, shard_id text COLLATE "C", state text, decoded boolean,
+    entry_id bigint, shard_id text COLLATE "C", state text, decoded boolean,
     reason text, detail text, notes text, image_id text COLLATE "C",
     width integer, height integer, format text, mode text, bytes bigint,
     brightness real, contrast real, saturation real, sharpness real

@@ -5,6 +5,7 @@ INSERT INTO images (
 SELECT DISTINCT ON (image_id)
        image_id, entry_id, width, height, format, mode, bytes, notes, brightness, contrast, saturation, sharpness
 FROM staged_outcomes AS staged
+JOIN entries USING (entry_id)
 WHERE state = 'accepted' AND NOT EXISTS (SELECT FROM outcomes WHERE outcomes.entry_id = staged.entry_id)
-ORDER BY image_id, place
+ORDER BY image_id, drop_at, name, version
 ON CONFLICT (image_id) DO NOTHING
