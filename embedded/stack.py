@@ -26,8 +26,8 @@ from strandline import ledger
 from strandline.settings import PREFIX, REPOSITORY, Settings, SettingsError, load
 
 # In the order of stopping: those that give out work first, the API that running tasks report to last. Seconds to wait
-# for each: a scheduler waits for its tasks.
-COMPONENTS = {"scheduler": 20.0, "triggerer": 10.0, "dag-processor": 10.0, "api-server": 10.0}
+# for each: a scheduler waits for its tasks, and a triggerer has nothing to lose.
+COMPONENTS = {"scheduler": 20.0, "triggerer": 3.0, "dag-processor": 10.0, "api-server": 10.0}
 WITHOUT_LOG_SERVER = ("scheduler", "triggerer")  # it would listen on every address, and here logs are local files
 POOL = "classifier"
 
