@@ -107,7 +107,6 @@ CREATE TABLE outcomes (
     CONSTRAINT decoded_has_a_hash CHECK (NOT decoded OR sha256 IS NOT NULL)
 );
 CREATE INDEX outcomes_run ON outcomes (run_id);
-CREATE INDEX outcomes_image ON outcomes (image_id) WHERE image_id IS NOT NULL;
 
 -- One row a shard of a run, once it is loaded. `ok + failed` are the accepted images of the run's entries in it.
 -- A shard of whose entries none was accepted is not classified: `shard_rows`, hash and device are null.
