@@ -180,6 +180,11 @@ def test_a_run_that_was_not_loaded_stays_open(database):
     assert fetch_all(database.app, "SELECT * FROM closings") == []
 
 
+def test_a_run_that_was_never_listed_is_not_closed(database):
+    with pytest.raises(ledger.LedgerError, match="no run nowhere: nothing was listed"):
+        ledger.close_run("nowhere")
+
+
 def test_a_run_is_closed_by_its_own_books(database):
     open_run = Run("open", seeding.register(), [File("a.jpg")])
     open_run.record()

@@ -135,7 +135,8 @@ def record_listing(connection: Connection, run: Mapping[str, Any], entries: Iter
         The run's row as the ledger has it.
 
     Raises:
-        LedgerError: `listed` is not the number of entries, or a file version is listed twice.
+        LedgerError: `listed` is not the number of entries.
+        psycopg.IntegrityError: a file version is listed twice, or a drop is not a full hour.
     """
     execute(connection, "lock_ledger")
     if recorded := fetch(connection, "select_run", run):
@@ -162,9 +163,12 @@ def close_run(run_id: str) -> dict[str, int]:
 
     Raises:
         BooksOpen: an invariant does not hold; the run stays open.
+        LedgerError: there is no such run.
     """
     with connect() as connection:
         execute(connection, "lock_ledger")
+        if not fetch(connection, "select_run", {"run_id": run_id}):
+            raise LedgerError(f"the ledger has no run {run_id}: nothing was listed for it")
         execute(connection, "insert_closing", {"run_id": run_id})
         broken = {name: rows for name, rows in check_invariants(connection, run_id).items() if rows}
         if broken:
