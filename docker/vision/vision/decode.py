@@ -141,7 +141,7 @@ def _check_header(image: ImageFile.ImageFile, limits: contract.Limits) -> None:
         raise Refused("TOO_SMALL", f"{size} is shorter than {limits.min_side} pixels")
     if image.mode in ("I", "F"):
         raise Refused("UNSUPPORTED_DEPTH", f"samples of mode {image.mode} (32 bits, or signed) have no agreed range")
-    if image.mode not in pixels.MODES:
+    if image.mode not in contract.MODES:
         raise Refused("UNSUPPORTED_MODE", f"mode {image.mode}")
     if image.format == "TIFF" and image.is_animated:
         raise Refused("MULTIPAGE")

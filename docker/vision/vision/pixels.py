@@ -14,13 +14,12 @@ _TURNS = {
 }
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
 DEEP_GREY_MODES = {"I;16", "I;16L", "I;16B", "I;16N"}
-MODES = {"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"} | _ALPHA_MODES | DEEP_GREY_MODES
 
 
 def rgb(image: Image.Image, depth: int, notes: list[str]) -> Image.Image:
     """Mode RGB of the same size, transparency on white; what had to be done for it is added to `notes`.
 
-    `image` has one of MODES and its samples had `depth` bits in the file.
+    `image` has one of contract.MODES and its samples had `depth` bits in the file.
     """
     if depth > 8:
         notes.append("SCALED_16_TO_8")
