@@ -22,6 +22,9 @@ def main(argv: list[str] | None = None) -> int:
         paths = Paths.from_environment(out=arguments.request.resolve().parent)
         if threads := getattr(request, "threads", None):
             os.environ["OMP_NUM_THREADS"] = str(threads)  # read once, when MXNet is imported
+        if arguments.command == "train" and request.device == "cpu":
+            # MXNet's threaded engine lays weights out in an order that a race decides, and rounding follows it.
+            os.environ["MXNET_ENGINE_TYPE"] = "NaiveEngine"
         # Imported late: `pack` must never share a process with gluoncv.
         command = importlib.import_module(f"vision.{arguments.command}")
         result = command.run(request, paths)

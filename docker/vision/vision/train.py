@@ -30,15 +30,18 @@ def run(request: contract.TrainRequest, paths: Paths) -> contract.Result:
     labels = _indices(names, request.classes)
     loaded = time.perf_counter()
     trainer = _Trainer.start(request, dataset := data_set_hash(ids, names))
+    checkpoint = paths.out / contract.CHECKPOINT_FILE
     done = trainer.restore(_checkpoint(request, paths), paths.out)
     progress = Progress(request.epochs, len(images))
     for epoch in range(done, request.epochs):
         loss, accuracy = trainer.epoch(epoch, images, labels, progress)
-        trainer.save(paths.out / contract.CHECKPOINT_FILE, epoch + 1)
+        trainer.save(checkpoint, epoch + 1)
+        # Each epoch starts as a resumed one does, so both compute the same: MXNet changes the layout of used weights.
+        trainer.restore(checkpoint, paths.out)
         progress.epoch_done(epoch, loss, accuracy)
     folder = paths.out / contract.BUNDLE_FOLDER
     version = bundles.write_trained(folder, trainer.net, request, len(images), dataset)
-    (paths.out / contract.CHECKPOINT_FILE).unlink(missing_ok=True)
+    checkpoint.unlink(missing_ok=True)
     return contract.write_result(
         paths.out,
         "train",
