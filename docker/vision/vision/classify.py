@@ -1,7 +1,7 @@
 """Classify every row of a shard: label, confidence, all class probabilities, and the input of the output layer."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,6 @@ def run(request: contract.ClassifyRequest, paths: Paths) -> contract.Result:
 
 def write_predictions(shard: Path, bundle: bundles.Bundle, classifier: Classifier, path: Path) -> dict[str, int]:
     """Stream a shard through the classifier; returns the rows read, classified and failed."""
-    classes = np.array(bundle.classes)
     failed = 0
     writer = shards.TableWriter(path, contract.PREDICTION_COLUMNS)
     for ids, images in read_images(shard, bundle):
@@ -52,11 +51,11 @@ def write_predictions(shard: Path, bundle: bundles.Bundle, classifier: Classifie
         writer.write(
             {
                 "image_id": ids,
-                "label": pa.array(classes[best], mask=~good),
+                "label": _words(bundle.classes, best, ~good),
                 "confidence": pa.array(probabilities[np.arange(len(best)), best], mask=~good),
-                "probabilities": _lists(probabilities, good),
-                "embedding": _lists(embeddings, good),
-                "failure": pa.array(np.where(good, None, "NOT_FINITE"), pa.string()),
+                "probabilities": _lists(probabilities, ~good),
+                "embedding": _lists(embeddings, ~good),
+                "failure": _words(["NOT_FINITE"], np.zeros_like(best), good),
             }
         )
     writer.close()
@@ -72,10 +71,13 @@ def read_images(shard: Path, bundle: bundles.Bundle) -> Iterator[tuple[pa.Array,
         yield batch["image_id"], shards.pixels(batch["pixels"], bundle.height, bundle.width)
 
 
-def _lists(values: np.ndarray, good: np.ndarray) -> pa.Array:
-    """float32 [n, k] as a column of n lists; null where not good."""
+def _words(words: Sequence[str], indices: np.ndarray, mask: np.ndarray) -> pa.Array:
+    """A column of words[indices]; null where masked."""
+    return pa.DictionaryArray.from_arrays(pa.array(indices, mask=mask), pa.array(words)).dictionary_decode()
+
+
+def _lists(values: np.ndarray, mask: np.ndarray) -> pa.Array:
+    """float32 [n, k] as a column of n lists; null where masked."""
     count, width = values.shape
-    lists = pa.ListArray.from_arrays(pa.array(np.arange(count + 1) * width, pa.int32()), pa.array(values.ravel()))
-    return (
-        lists if good.all() else pa.array([v if ok else None for v, ok in zip(values, good, strict=True)], lists.type)
-    )
+    offsets = pa.array(np.arange(count + 1, dtype=np.int32) * width)
+    return pa.ListArray.from_arrays(offsets, pa.array(values.ravel()), mask=pa.array(mask))
