@@ -3,9 +3,10 @@
 import contextlib
 import dataclasses
 import datetime
+import itertools
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,18 +40,12 @@ def worker_home() -> Iterator[Path]:
 
 
 @pytest.fixture
-def hour(hours: Callable[[], datetime.datetime]) -> datetime.datetime:
-    """An hour that no other test uses."""
-    return hours()
+def hour(hours: Iterator[datetime.datetime]) -> datetime.datetime:
+    """An hour that no other test uses; to come, so that no scheduled run takes up what a test drops there."""
+    return next(hours)
 
 
 @pytest.fixture(scope="session")
-def hours() -> Callable[[], datetime.datetime]:
-    given = 0
-
-    def give() -> datetime.datetime:
-        nonlocal given
-        given += 1
-        return datetime.datetime(2026, 4, 1, tzinfo=datetime.UTC) + datetime.timedelta(hours=10 * given)
-
-    return give
+def hours() -> Iterator[datetime.datetime]:
+    first = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
+    return (first + datetime.timedelta(hours=number) for number in itertools.count())

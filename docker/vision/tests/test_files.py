@@ -155,3 +155,10 @@ def test_all_bytes_by_one_read(landing: Path):
     content = hashlib.sha256(b"x").digest() * 1000
     (landing / "x").write_bytes(content)
     assert files.read(files.Root.open(landing), b"x", version_of(landing / "x"), len(content)) == content
+
+
+@pytest.mark.parametrize("remark", ["-unreadable", "-again1", "-unreadable-again12"])
+def test_a_remark_of_the_lister_changes_nothing(landing: Path, remark: str):
+    (landing / "x").write_bytes(b"content")
+    assert files.read(files.Root.open(landing), b"x", version_of(landing / "x") + remark, 10) == b"content"
+    assert refusal(landing, b"x", f"6-1{remark}") == "CHANGED"
