@@ -3,7 +3,6 @@
 PYTHON ?= python3.11
 N ?= 500
 MODEL ?= cifar_resnet110_v1
-MODEL ?= cifar_resnet110_v1
 
 HOME_FOLDER := $(CURDIR)/.strandline
 AIRFLOW := $(HOME_FOLDER)/venvs/airflow/bin/python

@@ -9,7 +9,7 @@ from strandline import contract, landing, predictions, registry, settings
 
 
 def main(run_id: str, hour: str, report: str) -> None:
-    """Write the seconds that `predictions.load` took to `report`."""
+    """Write to `report` the seconds that `predictions.load` took, and how many rows it added to the ledger."""
     version = registry.register(settings.REPOSITORY / "models" / "cifar_resnet20_v1", "make bench")
     registry.install_first(version, "make bench")
     start = datetime.datetime.fromisoformat(hour)
@@ -20,8 +20,11 @@ def main(run_id: str, hour: str, report: str) -> None:
         for attempt in sorted((folder / "classify").glob(f"*/*/{contract.RESULT_FILE}"))
     ]
     started = time.perf_counter()
-    predictions.load(run_id, classified)
-    contract.write_json(Path(report), time.perf_counter() - started)
+    loaded = predictions.load(run_id, classified)
+    seconds = time.perf_counter() - started
+    # The outcomes, the batches, the predictions and failures, and an image for every entry ingested.
+    rows = sum(loaded.values()) - loaded["known"] + loaded.get("ingested", 0)
+    contract.write_json(Path(report), {"seconds": seconds, "rows": rows})
 
 
 if __name__ == "__main__":
