@@ -95,6 +95,15 @@ def test_the_first_of_equal_contents_is_ingested_in_whatever_order(order):
     assert len(predicted_by()) == 1
 
 
+def test_one_content_of_a_thousand_names_is_one_image():
+    """B74"""
+    run = first_run(*(File(f"{number}.jpg", content="same", shard=f"shard {number % 3}") for number in range(1000)))
+    loaded = load_and_close(run, run.ready())
+    assert (loaded["ingested"], loaded["duplicate"], loaded["classified"]) == (1, 999, 1)
+    assert len(states()) == 1000
+    assert len(predicted_by()) == 1
+
+
 def test_content_known_from_an_earlier_run_is_a_duplicate():
     run = first_run(A)
     load_and_close(run, run.ready())
