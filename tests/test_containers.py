@@ -13,7 +13,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from pictures import png
 
 from strandline import contract, settings
-from strandline.containers import ProcessOperator, vision_task
+from strandline.containers import vision_task
+from strandline.process_runner import ProcessOperator
 
 RUN = "manual__2026-11-21T08:00:00+00:00"
 SHARD = "5" * 64
@@ -49,7 +50,7 @@ def request_(chosen) -> dict:
 
 
 def execute(request: dict, try_number: int = 1, operator: ProcessOperator | None = None) -> dict:
-    operator = operator or ProcessOperator(task_id="pack", command="pack", request=request)
+    operator = operator or ProcessOperator(task_id="pack", vision_command="pack", request=request)
     return operator.execute({"run_id": RUN, "ti": SimpleNamespace(try_number=try_number)})
 
 
@@ -77,7 +78,7 @@ def test_what_another_try_cannot_mend_is_not_tried_again(request_, change, says)
 
 
 def test_a_killed_process_fails_the_try_and_leaves_no_result(chosen, request_):
-    operator = ProcessOperator(task_id="pack", command="pack", request=request_)
+    operator = ProcessOperator(task_id="pack", vision_command="pack", request=request_)
     killer = threading.Thread(target=_kill_when_started, args=(operator,))
     killer.start()
     with pytest.raises(AirflowException, match="SIGKILL"):
@@ -98,7 +99,7 @@ def _kill_when_started(operator: ProcessOperator) -> None:
 def test_a_vision_process_sees_no_credentials(chosen, request_, monkeypatch):
     """Read off a real process: its environment while it runs."""
     seen: list[bytes] = []
-    operator = ProcessOperator(task_id="pack", command="pack", request=request_)
+    operator = ProcessOperator(task_id="pack", vision_command="pack", request=request_)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
 
     def look() -> None:

@@ -31,10 +31,15 @@ class Settings:
     home: Path = _setting(REPOSITORY / ".strandline", "everything that Strandline writes, but for the landing zone")
     landing: Path = _setting(REPOSITORY / "images" / "landing", "where drops of images land")
     database_url: str = _setting("", "the ledger, as role strandline_app; the embedded stack fills it in")
-    runner: str = _setting("process", "how a vision task runs: process")
+    runner: str = _setting("process", "how a vision task runs: process or docker")
     vision_python: Path = _setting(
         REPOSITORY / ".strandline" / "venvs" / "vision" / "bin" / "python", "Python of the vision environment"
     )
+    vision_image: str = _setting("", "the vision image by digest (`make images` prints it), for containers")
+    docker_url: str = _setting("unix:///var/run/docker.sock", "the Docker Engine that runs vision tasks")
+    docker_tls: Path | None = _setting(None, "folder of ca.pem, cert.pem and key.pem for an engine behind TLS")
+    landing_on_host: Path | None = _setting(None, "the landing zone as the engine's host knows it, if by another path")
+    store_on_host: Path | None = _setting(None, "the store as the engine's host knows it, if by another path")
     cores: int = _setting(len(os.sched_getaffinity(0)), "cores that vision tasks of this host may use together")
 
     api_port: int = _setting(8080, "Airflow's UI and REST API, on loopback")

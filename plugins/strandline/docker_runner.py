@@ -1,0 +1,245 @@
+"""The runner of machines with a Docker Engine: a vision command in a container that can do nothing else.
+
+Airflow's own DockerOperator knows neither dropped capabilities nor a read-only root nor a hard CPU limit, and keeps
+all that a container prints in memory; so this one takes its connection from the provider and talks to the engine
+itself.
+"""
+
+import contextlib
+import datetime
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+import docker.types
+import requests.exceptions
+from airflow.providers.docker.hooks.docker import DockerHook
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from docker.api.client import APIClient
+
+from strandline import contract, settings
+from strandline.containers import VisionOperator, mounts_environment
+
+LANDING, STORE, SCRATCH = Path("/landing"), Path("/store"), Path("/tmp")
+USER = 10001  # of the image; a worker that runs as another user than root runs its containers as itself
+DIGEST = re.compile(r"(?:^|@)sha256:[0-9a-f]{64}$")
+PIDS, OPEN_FILES, SCRATCH_BYTES = 256, 1024, 64 * 2**20
+ENGINE_PATIENCE = 60  # seconds that the engine may take to answer
+GRACE = 60  # seconds after its deadline from which a container counts as an orphan
+RUN, SHARD, COMMAND, ATTEMPT, DEADLINE = (
+    f"strandline.{label}" for label in ("run", "shard", "command", "attempt", "deadline")
+)
+OURS = {"label": [RUN, DEADLINE]}
+
+
+class HardenedDockerOperator(VisionOperator):
+    """No network, no capabilities, no new privileges, a read-only root, a user that is not root, and limits on memory,
+    CPU, processes, log and time. Of the store it can write the attempt's folder alone.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._client: APIClient | None = None
+        self._container: str | None = None
+
+    def run(self, chosen: settings.Settings, folder: Path, run_id: str) -> None:
+        self._client = connect(chosen)
+        self.image = self._present_image(chosen)
+        labels = self._labels(chosen, folder, run_id)
+        self._remove_twins(labels)
+        self._container = self._create(chosen, folder, labels)
+        try:
+            self._client.start(self._container)
+            last = self.follow(self._lines())
+            state = self._ended()
+        finally:
+            self.on_kill()
+        code, how = state["ExitCode"], f"ended with exit code {state['ExitCode']}"
+        if state["OOMKilled"]:
+            how = f"ran out of memory: STRANDLINE_TASK_MEMORY_BYTES allows {chosen.task_memory_bytes:,} bytes"
+        elif code == 137:
+            how = f"was killed, by a person, the engine or its deadline of {chosen.task_timeout_minutes} minutes"
+        self.judge(code, how, last)
+
+    def on_kill(self) -> None:
+        if self._client and self._container:
+            remove(self._client, self._container)
+            self._container = None
+
+    def _present_image(self, chosen: settings.Settings) -> str:
+        """The digest of the image, once the engine has it."""
+        assert self._client
+        image = chosen.vision_image
+        if not DIGEST.search(image):
+            raise AirflowFailException(
+                f"STRANDLINE_VISION_IMAGE is {image or 'not set'}: it must name an image by digest, as name@sha256:... "
+                "or as sha256:..., the id that `make images` prints; a tag may be moved"
+            )
+        try:
+            return str(self._client.inspect_image(image)["Id"])
+        except docker.errors.ImageNotFound as error:
+            if image.startswith("sha256:"):
+                raise AirflowFailException(
+                    f"the Docker Engine of this host has no image {image}: run `make images` on it, or name an image "
+                    "that it can pull, as name@sha256:..."
+                ) from error
+        self.log.info("pulling %s", image)
+        self._client.pull(image)
+        return str(self._client.inspect_image(image)["Id"])
+
+    def _labels(self, chosen: settings.Settings, folder: Path, run_id: str) -> dict[str, str]:
+        deadline = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=chosen.task_timeout_minutes)
+        return {
+            RUN: run_id,
+            SHARD: str(self.request["shard_id"]),
+            COMMAND: self.vision_command,
+            ATTEMPT: folder.name,
+            DEADLINE: deadline.isoformat(timespec="seconds"),
+        }
+
+    def _remove_twins(self, labels: dict[str, str]) -> None:
+        """Containers of earlier attempts at the same: their task is dead, and nobody will read what they write."""
+        assert self._client
+        same = [f"{name}={labels[name]}" for name in (RUN, SHARD, COMMAND)]
+        for twin in self._client.containers(all=True, filters={"label": same}):
+            self.log.warning("removing container %s, left by attempt %s", twin["Id"][:12], twin["Labels"][ATTEMPT])
+            remove(self._client, twin["Id"])
+
+    def _create(self, chosen: settings.Settings, folder: Path, labels: dict[str, str]) -> str:
+        assert self._client
+        place = STORE / folder.relative_to(chosen.store)
+        seconds = chosen.task_timeout_minutes * 60
+        created = self._client.create_container(
+            image=self.image,
+            name=f"strandline-{self.vision_command}-{labels[SHARD][:12]}-{folder.name}",
+            # The deadline holds without us, too: a container whose worker died ends all the same.
+            entrypoint=["timeout", "--signal=KILL", str(seconds), "python", "-m", "vision"],
+            command=[self.vision_command, "--request", str(place / contract.REQUEST_FILE)],
+            environment=mounts_environment(LANDING, STORE, home=SCRATCH),
+            user=_hand_over(folder),
+            labels=labels,
+            host_config=host_config(self._client, chosen, self.request, _mounts(chosen, folder, place)),
+        )
+        return str(created["Id"])
+
+    def _lines(self) -> Iterator[str]:
+        assert self._client
+        rest = b""
+        for chunk in self._client.logs(self._container, stream=True, follow=True):
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from (line.decode("utf-8", "backslashreplace") for line in lines)
+            rest = rest[-100_000:]  # a line without an end
+        if rest:
+            yield rest.decode("utf-8", "backslashreplace")
+
+    def _ended(self) -> dict[str, Any]:
+        """The container's state, once it is over."""
+        assert self._client
+        while True:
+            # The engine's answer may get lost, and then never comes: it is asked anew.
+            with contextlib.suppress(requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
+                self._client.wait(self._container, timeout=ENGINE_PATIENCE)
+            try:
+                state: dict[str, Any] = self._client.inspect_container(self._container)["State"]
+            except docker.errors.NotFound as error:
+                raise AirflowException("the container was removed while it ran") from error
+            if state["Status"] in ("exited", "dead"):
+                return state
+
+
+def connect(chosen: settings.Settings) -> APIClient:
+    """The Docker Engine of the settings."""
+    tls = chosen.docker_tls
+    return DockerHook(
+        docker_conn_id=None,
+        base_url=chosen.docker_url,
+        version="auto",
+        tls=DockerHook.construct_tls_config(str(tls / "ca.pem"), str(tls / "cert.pem"), str(tls / "key.pem"))
+        if tls
+        else None,
+        timeout=ENGINE_PATIENCE,
+    ).api_client
+
+
+def host_config(
+    client: APIClient, chosen: settings.Settings, request: dict[str, Any], mounts: list[docker.types.Mount]
+) -> dict[str, Any]:
+    """All that bounds a container; `tests/docker/policy.json` holds it, too."""
+    cores = request.get("threads") or request.get("workers") or 1
+    gpus = [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])] if request.get("device") == "gpu" else None
+    config: dict[str, Any] = client.create_host_config(
+        mounts=mounts,
+        network_mode="none",
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges:true"],
+        read_only=True,
+        tmpfs={str(SCRATCH): f"rw,noexec,nosuid,nodev,size={SCRATCH_BYTES}"},
+        mem_limit=chosen.task_memory_bytes,
+        memswap_limit=chosen.task_memory_bytes,
+        nano_cpus=min(cores, os.cpu_count() or 1) * 10**9,
+        pids_limit=PIDS,
+        ulimits=[
+            docker.types.Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
+            docker.types.Ulimit(name="core", soft=0, hard=0),
+        ],
+        init=True,
+        device_requests=gpus,
+        log_config=docker.types.LogConfig(type="json-file", config={"max-size": "10m", "max-file": "2"}),
+    )
+    return config
+
+
+def remove(client: APIClient, container: str) -> None:
+    """Kill and remove a container; nothing happens where it is gone, or going."""
+    try:
+        client.remove_container(container, force=True, v=True)
+    except docker.errors.NotFound:
+        return
+    except docker.errors.APIError as error:
+        if error.status_code != 409:  # its removal is in progress
+            raise
+    _wait_until_gone(client, container)
+
+
+def remove_orphans(client: APIClient) -> list[str]:
+    """Remove each container of ours that is past its deadline: its task is dead. Returns their names."""
+    late = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=GRACE)
+    orphans = [
+        found
+        for found in client.containers(all=True, filters=OURS)
+        if datetime.datetime.fromisoformat(found["Labels"][DEADLINE]) < late
+    ]
+    for orphan in orphans:
+        remove(client, orphan["Id"])
+    return [orphan["Names"][0].removeprefix("/") for orphan in orphans]
+
+
+def _wait_until_gone(client: APIClient, container: str) -> None:
+    give_up = time.monotonic() + ENGINE_PATIENCE
+    while client.containers(all=True, filters={"id": container}):
+        if time.monotonic() > give_up:
+            raise AirflowException(f"the Docker Engine does not remove container {container[:12]}: restart the engine")
+        time.sleep(0.1)
+
+
+def _mounts(chosen: settings.Settings, folder: Path, place: Path) -> list[docker.types.Mount]:
+    """The landing zone and the store, read-only, and the attempt's folder: as the engine's host knows them."""
+    store = chosen.store_on_host or chosen.store
+    landing = chosen.landing_on_host or chosen.landing
+    return [
+        docker.types.Mount(str(LANDING), str(landing), type="bind", read_only=True),
+        docker.types.Mount(str(STORE), str(store), type="bind", read_only=True),
+        docker.types.Mount(str(place), str(store / folder.relative_to(chosen.store)), type="bind"),
+    ]
+
+
+def _hand_over(folder: Path) -> str:
+    """Who the container runs as, never root; the attempt's folder is theirs."""
+    if os.getuid():
+        return f"{os.getuid()}:{os.getgid()}"
+    os.chown(folder, USER, USER)
+    return f"{USER}:{USER}"

@@ -1,0 +1,61 @@
+"""The runner of machines without Docker: a vision command as a process of this host."""
+
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from strandline import contract, settings
+from strandline.containers import VisionOperator, mounts_environment
+
+VISION_PROJECT = settings.REPOSITORY / "docker" / "vision"
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)  # loaded before any fork: a child may not load libraries
+
+
+class ProcessOperator(VisionOperator):
+    """Clean environment, limits, a process group of its own."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self, chosen: settings.Settings, folder: Path, run_id: str) -> None:
+        self._process = subprocess.Popen(
+            [chosen.vision_python, "-m", "vision", self.vision_command, "--request", folder / contract.REQUEST_FILE],
+            env=vision_environment(chosen, folder),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="backslashreplace",
+            start_new_session=True,
+            preexec_fn=lambda: _limit(chosen.task_memory_bytes),
+        )
+        try:
+            assert self._process.stdout is not None
+            last = self.follow(self._process.stdout)
+            code = self._process.wait()
+        finally:
+            self.on_kill()
+        self.judge(code, f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}", last)
+
+    def on_kill(self) -> None:
+        if self._process and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def vision_environment(chosen: settings.Settings, folder: Path) -> dict[str, str]:
+    paths = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(VISION_PROJECT)}
+    return mounts_environment(chosen.landing, chosen.store, home=folder) | paths
+
+
+def _limit(memory_bytes: int) -> None:
+    """In the child: bounded memory, no core dumps, and no life after its task's."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
