@@ -62,7 +62,7 @@ class HardenedDockerOperator(VisionOperator):
         if state["OOMKilled"]:
             how = f"ran out of memory: STRANDLINE_TASK_MEMORY_BYTES allows {chosen.task_memory_bytes:,} bytes"
         elif code == 137:
-            how = f"was killed, by a person, the engine or its deadline of {chosen.task_timeout_minutes} minutes"
+            how = f"was killed, by a person, the engine or its deadline of {chosen.task_timeout_minutes:g} minutes"
         self.judge(code, how, last)
 
     def on_kill(self) -> None:
@@ -112,12 +112,10 @@ class HardenedDockerOperator(VisionOperator):
     def _create(self, chosen: settings.Settings, folder: Path, labels: dict[str, str]) -> str:
         assert self._client
         place = STORE / folder.relative_to(chosen.store)
-        seconds = chosen.task_timeout_minutes * 60
         created = self._client.create_container(
             image=self.image,
             name=f"strandline-{self.vision_command}-{labels[SHARD][:12]}-{folder.name}",
-            # The deadline holds without us, too: a container whose worker died ends all the same.
-            entrypoint=["timeout", "--signal=KILL", str(seconds), "python", "-m", "vision"],
+            entrypoint=self._entrypoint(chosen),
             command=[self.vision_command, "--request", str(place / contract.REQUEST_FILE)],
             environment=mounts_environment(LANDING, STORE, home=SCRATCH),
             user=_hand_over(folder),
@@ -125,6 +123,10 @@ class HardenedDockerOperator(VisionOperator):
             host_config=host_config(self._client, chosen, self.request, _mounts(chosen, folder, place)),
         )
         return str(created["Id"])
+
+    def _entrypoint(self, chosen: settings.Settings) -> list[str]:
+        """The image's own, under a deadline that holds without us, too: a container ends though its worker died."""
+        return ["timeout", "--signal=KILL", str(chosen.task_timeout_minutes * 60), "python", "-m", "vision"]
 
     def _lines(self) -> Iterator[str]:
         assert self._client

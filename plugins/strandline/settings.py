@@ -67,7 +67,7 @@ class Settings:
     classify_batch_size: int = _setting(64, "images a batch of the network")
     device: str = _setting("cpu", "cpu or gpu")
     task_memory_bytes: int = _setting(8 * 2**30, "memory limit of one vision task")
-    task_timeout_minutes: int = _setting(60, "a mapped task that runs longer is stopped and retried")
+    task_timeout_minutes: float = _setting(60.0, "a mapped task that runs longer is stopped and retried")
 
     @property
     def store(self) -> Path:
