@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from strandline import contract, ledger, settings, validation
 
 CLASSES = ("cat", "dog", "frog")
+SECONDS = {"spawn": 0.1, "import": 0.2, "verify": 0.05, "first_batch": 0.15, "classify": 0.5}
 HOUR = datetime.datetime(2026, 11, 21, 8, tzinfo=datetime.UTC)
 
 
@@ -189,7 +190,7 @@ def write_attempt(run: Run, shard_id: str, rows: Sequence[dict[str, Any]], /, **
     contract.write_json(folder / contract.REQUEST_FILE, replace(request, **changes).to_dict())
     write_table(folder / contract.PREDICTIONS_FILE, contract.PREDICTION_COLUMNS, rows)
     counts = {"rows": len(rows)}
-    contract.write_result(folder, "classify", [contract.PREDICTIONS_FILE], counts, {"classify": 0.5}, {"mxnet": "1.9"})
+    contract.write_result(folder, "classify", [contract.PREDICTIONS_FILE], counts, SECONDS, {"mxnet": "1.9"})
     return {"shard_id": shard_id, "folder": str(folder.relative_to(store))}
 
 

@@ -313,6 +313,10 @@ def test_reports_account_for_a_run(database):
         ("NOT_IMAGE", False),
         ("TRUNCATED", False),
     ]
+    [batch] = fetch_all(
+        database.analyst, "SELECT images, startup, startup_share, images_per_second FROM reporting.batches"
+    )
+    assert batch == (1, pytest.approx(0.5), pytest.approx(0.5), 2)
     [(fname, label, correct)] = fetch_all(database.analyst, "SELECT fname, label, correct FROM reporting.predictions")
     assert fname.endswith("cat.jpg")
     assert correct == (label == "cat")

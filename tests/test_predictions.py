@@ -8,7 +8,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 import seeding
-from seeding import HOUR, File, Run, digest, refused, rejected, vanished
+from seeding import HOUR, SECONDS, File, Run, digest, refused, rejected, vanished
 
 from strandline import contract, ledger, predictions, settings
 
@@ -182,9 +182,11 @@ def test_a_shard_without_accepted_entries_needs_no_attempt():
 
 def test_a_batch_records_how_it_was_made():
     run = first_run(A)
-    load_and_close(run, run.ready())
-    [(seconds, versions, device, shard_sha256)] = rows("SELECT seconds, versions, device, shard_sha256 FROM batches")
-    assert (seconds, versions, device) == ({"classify": 0.5}, {"mxnet": "1.9"}, "cpu")
+    image = f"sha256:{'1' * 64}"
+    load_and_close(run, [attempt | {"image": image} for attempt in run.ready()])
+    columns = "seconds, versions, device, image_digest, shard_sha256"
+    [(*made_by, shard_sha256)] = rows(f"SELECT {columns} FROM batches")
+    assert made_by == [SECONDS, {"mxnet": "1.9"}, "cpu", image]
     assert shard_sha256 == contract.sha256_file(settings.get().store / "shards" / f"{SHARD}.parquet")
 
 

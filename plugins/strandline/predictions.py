@@ -18,7 +18,7 @@ OUTCOME_COLUMNS = (
     *("image_id", "width", "height", "format", "mode", "bytes", *contract.IMAGE_STATISTICS),
 )
 PREDICTION_COLUMNS = ("image_id", "label", "confidence", "probabilities", "failure")
-BATCH_COLUMNS = ("shard_id", "shard_rows", "seconds", "versions", "device", "shard_sha256")
+BATCH_COLUMNS = ("shard_id", "shard_rows", "seconds", "versions", "device", "shard_sha256", "image_digest")
 
 
 class LoadError(Exception):
@@ -34,9 +34,10 @@ class Attempt:
     shard_rows: int
     shard_sha256: str
     result: contract.Result
+    image_digest: str | None
 
     @classmethod
-    def read(cls, store: Path, shard_id: str, folder: str, model_version: str) -> "Attempt":
+    def read(cls, store: Path, classified: Mapping[str, Any], model_version: str) -> "Attempt":
         """
         Raises:
             LoadError: it classified something else.
@@ -44,7 +45,7 @@ class Attempt:
         """
         import pyarrow.parquet as pq
 
-        attempt = contract.store_path(store, folder)
+        shard_id, attempt = classified["shard_id"], contract.store_path(store, classified["folder"])
         result = contract.read_result(attempt, "classify")
         request = contract.read_request("classify", attempt / contract.REQUEST_FILE)
         assert isinstance(request, contract.ClassifyRequest)
@@ -60,12 +61,13 @@ class Attempt:
         found = pq.read_metadata(predictions).num_rows
         if not rows == found == result.counts.get("rows"):
             raise LoadError(f"{predictions} has {found} rows, its result {result.counts}, and the shard {rows} rows")
-        return cls(shard_id, predictions, rows, request.shard.sha256, result)
+        return cls(shard_id, predictions, rows, request.shard.sha256, result, classified.get("image"))
 
     def batch(self) -> tuple[Any, ...]:
         """Its row, in the order of BATCH_COLUMNS."""
         seconds, versions = Jsonb(self.result.seconds), Jsonb(self.result.versions)
-        return self.shard_id, self.shard_rows, seconds, versions, self.result.device, self.shard_sha256
+        made_by = (seconds, versions, self.result.device, self.shard_sha256, self.image_digest)
+        return self.shard_id, self.shard_rows, *made_by
 
 
 def load(run_id: str, classified: Iterable[Mapping[str, Any]]) -> dict[str, int]:
@@ -76,7 +78,8 @@ def load(run_id: str, classified: Iterable[Mapping[str, Any]]) -> dict[str, int]
     has no attempt.
 
     Args:
-        classified: `shard_id` and `folder` (relative to the store) of each attempt at classifying.
+        classified: `shard_id`, `folder` (relative to the store) and, of a container, `image` (its digest) of each
+            attempt at classifying.
 
     Returns:
         The number of `shards`; of entries by state; of images `classified` and `failed` by this load, and `known`:
@@ -89,7 +92,7 @@ def load(run_id: str, classified: Iterable[Mapping[str, Any]]) -> dict[str, int]
     chosen = settings.get()
     with ledger.connect() as connection:
         run = {"run_id": run_id} | _model(connection, run_id)
-        attempts = [Attempt.read(chosen.store, a["shard_id"], a["folder"], run["model_version"]) for a in classified]
+        attempts = [Attempt.read(chosen.store, attempt, run["model_version"]) for attempt in classified]
         for table in ("staged_outcomes", "staged_predictions", "staged_batches", "settled_images"):
             ledger.execute(connection, f"create_{table}")
         _stage_outcomes(connection, run_id, chosen.run_folder(run_id) / "validation" / contract.OUTCOMES_FILE)

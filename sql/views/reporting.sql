@@ -14,6 +14,22 @@ LEFT JOIN (
     SELECT run_id, sum((batches.seconds ->> 'classify')::double precision) AS seconds FROM batches GROUP BY run_id
 ) AS classify USING (run_id);
 
+-- What each shard cost. Start-up is all before the first image: the container's (or process's) start, imports, the
+-- check of the files' hashes, and the model's first, blank batch. A share above a tenth asks for larger shards.
+CREATE VIEW reporting.batches AS
+SELECT run_id, shard_id, model_version, ok + failed AS images, device, image_digest,
+       spawn, import, verify, first_batch, classify,
+       spawn + import + verify + first_batch AS startup,
+       (spawn + import + verify + first_batch)
+           / nullif(spawn + import + verify + first_batch + classify, 0) AS startup_share,
+       shard_rows / nullif(classify, 0) AS images_per_second,
+       loaded_at
+FROM batches
+CROSS JOIN jsonb_to_record(seconds) AS phases (
+    spawn double precision, import double precision, verify double precision, first_batch double precision,
+    classify double precision
+);
+
 -- One row an image and model version, by the path label of the entry that was ingested.
 CREATE VIEW reporting.predictions AS
 SELECT image_id, display_name AS fname, drop_at, path_label, predictions.label, confidence,

@@ -64,6 +64,7 @@ def start(store: Path, name: str, command: str, request: dict) -> tuple[Path, su
         "PYTHONPATH": str(PROJECT),
         "STRANDLINE_STORE": str(store),
         "STRANDLINE_LANDING": str(store),
+        **{name: value for name, value in os.environ.items() if name == "STRANDLINE_SUBMITTED_AT"},
     }
     arguments = [sys.executable, "-m", "vision", command, "--request", str(folder / "request.json")]
     return folder, subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
@@ -182,6 +183,15 @@ def test_classify_gives_one_sane_row_for_every_shard_row(store, bundle, fresh):
     assert rows["label"].to_pylist() == [CLASSES[i] for i in probabilities.argmax(axis=1)]
     assert rows["failure"].null_count == len(rows)
     assert np.array(rows["embedding"].to_pylist()).shape == (75, 64)
+
+
+def test_the_result_says_what_starting_up_took(store, bundle, fresh, monkeypatch):
+    monkeypatch.setenv("STRANDLINE_SUBMITTED_AT", str(time.time() - 5))
+    folder, _ = run(store, "awaited", "classify", classify_request(bundle, fresh))
+    seconds = contract.read_result(folder, "classify").seconds
+    assert seconds.keys() == {"spawn", "import", "verify", "first_batch", "classify"}
+    assert seconds["spawn"] >= 5
+    assert all(value > 0 for value in seconds.values())
 
 
 def test_classify_agrees_with_a_plain_gluoncv_loop(store, bundle, fresh, trained):

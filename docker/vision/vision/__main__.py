@@ -1,15 +1,19 @@
 """`python -m vision COMMAND --request request.json`: one attempt; its outputs lie beside the request."""
 
 import argparse
+import dataclasses
 import importlib
 import json
 import os
 import sys
+import time
 import traceback
 from pathlib import Path
 
 from vision import contract
 from vision.paths import Paths
+
+BEGAN = time.time()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
             os.environ["MXNET_ENGINE_TYPE"] = "NaiveEngine"
         # Imported late: `pack` must never share a process with gluoncv.
         command = importlib.import_module(f"vision.{arguments.command}")
-        result = command.run(request, paths)
+        result = command.run(request, dataclasses.replace(paths, startup=_startup()))
     except contract.BadRequest as error:
         return _fail(contract.EXIT_BAD_REQUEST, error)
     except contract.BadInput as error:
@@ -39,6 +43,12 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(contract.EXIT_FAILED, error)
     print(json.dumps({"counts": result.counts, "seconds": result.seconds}), file=sys.stderr)
     return contract.EXIT_DONE
+
+
+def _startup() -> dict[str, float]:
+    """Seconds until this process began (a container's start) and from then on until its libraries were imported."""
+    submitted = float(os.environ.get("STRANDLINE_SUBMITTED_AT", BEGAN))
+    return {"spawn": max(0.0, BEGAN - submitted), "import": time.time() - BEGAN}
 
 
 def _fail(code: int, error: Exception) -> int:

@@ -28,12 +28,13 @@ def run(request: contract.ClassifyRequest, paths: Paths) -> contract.Result:
     classifier = Classifier(bundle, request.device, request.threads, request.batch_size)
     ready = time.perf_counter()
     counts = write_predictions(shard, bundle, classifier, paths.out / contract.PREDICTIONS_FILE)
+    seconds = {"verify": verified - started, "first_batch": ready - verified, "classify": time.perf_counter() - ready}
     return contract.write_result(
         paths.out,
         "classify",
         [contract.PREDICTIONS_FILE],
         counts=counts,
-        seconds={"verify": verified - started, "start": ready - verified, "classify": time.perf_counter() - ready},
+        seconds=paths.startup | seconds,
         versions=bundles.runtime_versions() | {"model": bundle.version},
         device=classifier.device,
     )

@@ -46,7 +46,7 @@ def run(request: contract.PackRequest, paths: Paths) -> contract.Result:
         "pack",
         [contract.SHARD_FILE, contract.OUTCOMES_FILE],
         counts=books.counts,
-        seconds={"verify": verified - started, "decode": time.perf_counter() - verified},
+        seconds=paths.startup | {"verify": verified - started, "decode": time.perf_counter() - verified},
         versions=_versions(),
     )
 

@@ -1,7 +1,8 @@
 """Where the mounts are: the landing zone and the store to read, one folder to write."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vision import contract
@@ -12,6 +13,7 @@ class Paths:
     landing: Path
     store: Path
     out: Path
+    startup: Mapping[str, float] = field(default_factory=dict)  # seconds by phase, before the command itself
 
     @classmethod
     def from_environment(cls, out: Path) -> "Paths":
