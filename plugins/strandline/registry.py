@@ -52,6 +52,23 @@ def install_first(version: str, by: str) -> bool:
     return bool(installed[0]["installed"])
 
 
+def install_bundles(folder: Path, by: str) -> list[str]:
+    """Register each bundle that a folder holds, and make the first the champion where there has never been one.
+
+    Returns:
+        A line about each, for people.
+
+    Raises:
+        BundleError: a file of a bundle is missing or altered.
+    """
+    lines = []
+    for bundle in sorted(path.parent for path in folder.glob(f"*/{MANIFEST}")):
+        version = register(bundle, by)
+        installed = install_first(version, by)
+        lines.append(f"Model {bundle.name}, version {version[:12]}{', is the champion' if installed else ''}.")
+    return lines or [f"{folder} holds no bundle: without a champion, ingest_images cannot run."]
+
+
 def verify(folder: Path) -> dict[str, Any]:
     """The manifest of a bundle whose every file agrees with it.
 
