@@ -24,10 +24,17 @@ LOCKS = {
 }
 UV = HOME / "venvs" / "uv" / "bin"
 DEV_LOCKS = {"airflow": ["docker/airflow/dev.txt"], "vision": ["docker/vision/dev.txt"]}
+# Installed when images are built, not in a checkout.
+IMAGE_LOCKS = ["docker/vision/requirements-cu112.txt", "docker/build/sbom.txt"]
 CONSTRAINTS = {
     "docker/airflow/dev": "docker/airflow/requirements.txt",
     "docker/vision/dev": "docker/vision/requirements.txt",
+    "docker/vision/requirements-cu112": "docker/vision/requirements.txt",
     "embedded/requirements": "docker/airflow/requirements.txt",
+}
+OVERRIDES = {
+    "docker/vision/requirements": "docker/vision/overrides.txt",
+    "docker/vision/requirements-cu112": "docker/vision/overrides.txt",
 }
 UV_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_CONFIG_FILE")
 
@@ -68,9 +75,10 @@ def lock() -> None:
         SetupError: a tool or the network is missing, or the requirements contradict each other.
     """
     ensure("uv")
-    paths = [path for paths in (*LOCKS.values(), *DEV_LOCKS.values()) for path in paths]
+    paths = [path for paths in (*LOCKS.values(), *DEV_LOCKS.values(), IMAGE_LOCKS) for path in paths]
     for name in (path.removesuffix(".txt") for path in paths):
         constraint = ["-c", CONSTRAINTS[name]] if name in CONSTRAINTS else []
+        constraint += ["--override", OVERRIDES[name]] if name in OVERRIDES else []
         compile_ = ["uv", "pip", "compile", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url"]
         print(f"Locking {name}.in ...", flush=True)
         command = [*compile_, f"{name}.in", *constraint, "-o", f"{name}.txt", "--quiet"]
