@@ -1,0 +1,91 @@
+"""Build the container images: `python -m embedded.images [vision] [airflow] [--runtime cu112]`.
+
+An image is named by what it is: its version, and its ID, which is a hash of its content. What runs it should name the
+ID that is printed. `:latest` is for people.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+from strandline import contract, settings
+
+CHAMPION = settings.REPOSITORY / "models" / "cifar_resnet20_v1"
+IMAGES = ("vision", "airflow")
+
+
+class ImageError(Exception):
+    """An image could not be built; the message says what is missing."""
+
+
+def build(name: str, runtime: str = "cpu", context: Path = settings.REPOSITORY) -> str:
+    """Build an image, or find it in the engine's cache.
+
+    Args:
+        name: vision or airflow.
+        runtime: of vision: cpu, or cu112 for GPU hosts.
+        context: the sources.
+
+    Returns:
+        Its ID, `sha256:...`: a name that only this content has.
+
+    Raises:
+        ImageError: no engine answers, or a step of the build failed.
+    """
+    version = tomllib.loads((settings.REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    arguments = {
+        "VERSION": version,
+        "REVISION": revision(),
+        "MODEL_VERSION": contract.sha256_file(CHAMPION / "manifest.json"),
+    }
+    if name == "vision":
+        arguments["RUNTIME"] = runtime
+    with tempfile.TemporaryDirectory() as folder:
+        id_file = Path(folder) / "id"
+        command = ["docker", "buildx", "build", "--load", f"--iidfile={id_file}"]
+        command += [f"--file={context}/docker/{name}/Dockerfile"]
+        command += [f"--build-arg={key}={value}" for key, value in arguments.items()]
+        _docker([*command, str(context)])
+        image = id_file.read_text().strip()
+    suffix = "" if runtime == "cpu" else f"-{runtime}"
+    for tag in (f"{version}-{image.removeprefix('sha256:')[:12]}{suffix}", f"latest{suffix}"):
+        _docker(["docker", "tag", image, f"strandline/{name}:{tag}"])
+    return image
+
+
+def revision() -> str:
+    """The commit that is checked out, marked where files differ from it."""
+    git = ["git", "-C", str(settings.REPOSITORY), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    described = subprocess.run(git, capture_output=True, text=True)
+    return described.stdout.strip() or "unknown"
+
+
+def _docker(command: list[str]) -> None:
+    try:
+        done = subprocess.run(command, stdout=sys.stderr, env={**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"})
+    except FileNotFoundError as error:
+        raise ImageError("docker is missing: install Docker with Buildx") from error
+    if done.returncode:
+        raise ImageError(f"`{' '.join(command[:3])}` failed: see the lines above. Does `docker buildx ls` answer?")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=IMAGES, help="vision, airflow; both unless named")
+    parser.add_argument("--runtime", choices=("cpu", "cu112"), default="cpu", help="of vision: cu112 is for GPU hosts")
+    arguments = parser.parse_args()
+    try:
+        for name in arguments.names:
+            print(f"strandline/{name} {build(name, arguments.runtime)}")
+    except ImageError as error:
+        print(f"No image: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
