@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from strandline import settings
+from strandline.containers import vision_task
+
 REPOSITORY = Path(__file__).resolve().parents[1]
-DAG_IDS = {"ingest_images"}
+DAG_IDS = {"ingest_images", "keep_house"}
 HEAVY = ("pandas", "great_expectations", "pyarrow", "evidently", "numpy")
 
 
@@ -72,6 +75,14 @@ def test_vision_tasks_are_mapped_bounded_and_never_rendered(dags, task_id):
     assert task.pool == "classifier"
     assert "shard_id" in task.map_index_template
     assert task.operator_class.template_fields == ()
+
+
+@pytest.mark.parametrize(("device", "queues"), [("cpu", ["default"] * 2), ("gpu", ["default", "gpu"])])
+def test_what_computes_is_queued_for_the_hosts_that_can(monkeypatch, device, queues):
+    monkeypatch.setenv("STRANDLINE_DEVICE", device)
+    settings.get.cache_clear()
+    assert [vision_task(name, name).kwargs["queue"] for name in ("pack", "classify")] == queues
+    settings.get.cache_clear()
 
 
 def test_the_predictions_asset_is_updated_when_the_books_close(dags):

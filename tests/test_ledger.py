@@ -180,6 +180,17 @@ def test_a_run_that_was_not_loaded_stays_open(database):
     assert fetch_all(database.app, "SELECT * FROM closings") == []
 
 
+def test_the_whole_ledger_is_proved(database):
+    run = Run("run 1", seeding.register(), [File("a.jpg"), File("b.jpg")])
+    predictions.load(run.run_id, run.ready())
+    ledger.close_run(run.run_id)
+    assert ledger.prove() == len(list((settings.REPOSITORY / "sql" / "invariants").glob("*.sql")))
+    with psycopg.connect(database.superuser) as connection:
+        connection.execute("DELETE FROM predictions WHERE image_id = %s", [File("a.jpg").image_id])
+    with pytest.raises(ledger.BooksOpen, match=r"the ledger is not as it must be: \d\d_"):
+        ledger.prove()
+
+
 def test_a_run_that_was_never_listed_is_not_closed(database):
     with pytest.raises(ledger.LedgerError, match="no run nowhere: nothing was listed"):
         ledger.close_run("nowhere")

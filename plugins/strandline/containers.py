@@ -8,6 +8,8 @@ never through standard output; what the operator returns is only where to find t
 import contextlib
 import datetime
 import importlib
+import os
+import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,8 +25,16 @@ from strandline import contract, settings
 RUNNERS = {
     "process": ("strandline.process_runner", "ProcessOperator"),
     "docker": ("strandline.docker_runner", "HardenedDockerOperator"),
+    "kubernetes": ("strandline.kubernetes_runner", "HardenedPodOperator"),
 }
 LOGGED_LINES = 10_000  # of one attempt: whatever a process prints, the task's log stays readable
+
+# What the runners of containers share: the container's view of the mounts, its user, its image, its labels.
+LANDING, STORE, SCRATCH = Path("/landing"), Path("/store"), Path("/tmp")
+SCRATCH_BYTES = 64 * 2**20
+USER = 10001  # of the image; a worker that runs as another user than root runs its containers as itself
+DIGEST = re.compile(r"(?:^|@)sha256:[0-9a-f]{64}$")
+RUN, SHARD, COMMAND, ATTEMPT = (f"strandline.{label}" for label in ("run", "shard", "command", "attempt"))
 
 
 def vision_task(task_id: str, command: str) -> OperatorPartial:
@@ -38,6 +48,7 @@ def vision_task(task_id: str, command: str) -> OperatorPartial:
         task_id=task_id,
         vision_command=command,
         pool="classifier",
+        queue="gpu" if chosen.device == "gpu" and command != "pack" else "default",
         map_index_template="{{ task.request['shard_id'][:12] }}",
         execution_timeout=datetime.timedelta(minutes=chosen.task_timeout_minutes),
     )
@@ -53,6 +64,12 @@ def runner(chosen: settings.Settings) -> "type[VisionOperator]":
     module, name = RUNNERS[chosen.runner]
     operator: type[VisionOperator] = getattr(importlib.import_module(module), name)
     return operator
+
+
+def clear_up() -> list[str]:
+    """Remove what dead tasks have left running on this host; returns the names of what was removed."""
+    chosen = settings.get()
+    return runner(chosen).clear_up(chosen)
 
 
 @contextlib.contextmanager
@@ -108,6 +125,11 @@ class VisionOperator(BaseOperator):
         """
         raise NotImplementedError
 
+    @classmethod
+    def clear_up(cls, chosen: settings.Settings) -> list[str]:
+        """Remove what dead tasks have left running; the names of it. Nothing outlives a task that is a process."""
+        return []
+
     def _new_attempt(self, chosen: settings.Settings, run_id: str, try_number: int) -> Path:
         with no_retry(contract.BadRequest):
             request = contract.parse_request(self.vision_command, self.request)
@@ -136,6 +158,29 @@ class VisionOperator(BaseOperator):
             raise AirflowFailException(f"{last}; trying again cannot help (exit code {code})")
         if code != contract.EXIT_DONE:
             raise AirflowException(f"vision {self.vision_command} {how}; its last line: {last or 'none'}")
+
+
+def image_by_digest(chosen: settings.Settings) -> str:
+    """The vision image of the settings.
+
+    Raises:
+        AirflowFailException: it is not named by digest.
+    """
+    image = chosen.vision_image
+    if not DIGEST.search(image):
+        raise AirflowFailException(
+            f"STRANDLINE_VISION_IMAGE is {image or 'not set'}: it must name an image by digest, as name@sha256:... "
+            "or as sha256:..., the id that `make images` prints; a tag may be moved"
+        )
+    return image
+
+
+def hand_over(folder: Path) -> tuple[int, int]:
+    """The user and the group that a container runs as, never root; the attempt's folder is theirs."""
+    if os.getuid():
+        return os.getuid(), os.getgid()
+    os.chown(folder, USER, USER)
+    return USER, USER
 
 
 def mounts_environment(landing: Path, store: Path, home: Path) -> dict[str, str]:

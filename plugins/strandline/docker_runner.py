@@ -8,7 +8,6 @@ itself.
 import contextlib
 import datetime
 import os
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,17 +21,25 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from docker.api.client import APIClient
 
 from strandline import contract, settings
-from strandline.containers import VisionOperator, mounts_environment
+from strandline.containers import (
+    ATTEMPT,
+    COMMAND,
+    LANDING,
+    RUN,
+    SCRATCH,
+    SCRATCH_BYTES,
+    SHARD,
+    STORE,
+    VisionOperator,
+    hand_over,
+    image_by_digest,
+    mounts_environment,
+)
 
-LANDING, STORE, SCRATCH = Path("/landing"), Path("/store"), Path("/tmp")
-USER = 10001  # of the image; a worker that runs as another user than root runs its containers as itself
-DIGEST = re.compile(r"(?:^|@)sha256:[0-9a-f]{64}$")
-PIDS, OPEN_FILES, SCRATCH_BYTES = 256, 1024, 64 * 2**20
+PIDS, OPEN_FILES = 256, 1024
 ENGINE_PATIENCE = 60  # seconds that the engine may take to answer
 GRACE = 60  # seconds after its deadline from which a container counts as an orphan
-RUN, SHARD, COMMAND, ATTEMPT, DEADLINE = (
-    f"strandline.{label}" for label in ("run", "shard", "command", "attempt", "deadline")
-)
+DEADLINE = "strandline.deadline"
 OURS = {"label": [RUN, DEADLINE]}
 
 
@@ -48,6 +55,8 @@ class HardenedDockerOperator(VisionOperator):
 
     def run(self, chosen: settings.Settings, folder: Path, run_id: str) -> None:
         self._client = connect(chosen)
+        if orphans := remove_orphans(self._client):
+            self.log.warning("removed containers that outlived their tasks: %s", ", ".join(orphans))
         self.image = self._present_image(chosen)
         labels = self._labels(chosen, folder, run_id)
         self._remove_twins(labels)
@@ -70,15 +79,14 @@ class HardenedDockerOperator(VisionOperator):
             remove(self._client, self._container)
             self._container = None
 
+    @classmethod
+    def clear_up(cls, chosen: settings.Settings) -> list[str]:
+        return remove_orphans(connect(chosen))
+
     def _present_image(self, chosen: settings.Settings) -> str:
         """The digest of the image, once the engine has it."""
         assert self._client
-        image = chosen.vision_image
-        if not DIGEST.search(image):
-            raise AirflowFailException(
-                f"STRANDLINE_VISION_IMAGE is {image or 'not set'}: it must name an image by digest, as name@sha256:... "
-                "or as sha256:..., the id that `make images` prints; a tag may be moved"
-            )
+        image = image_by_digest(chosen)
         try:
             return str(self._client.inspect_image(image)["Id"])
         except docker.errors.ImageNotFound as error:
@@ -118,7 +126,7 @@ class HardenedDockerOperator(VisionOperator):
             entrypoint=self._entrypoint(chosen),
             command=[self.vision_command, "--request", str(place / contract.REQUEST_FILE)],
             environment=mounts_environment(LANDING, STORE, home=SCRATCH),
-            user=_hand_over(folder),
+            user="{}:{}".format(*hand_over(folder)),
             labels=labels,
             host_config=host_config(self._client, chosen, self.request, _mounts(chosen, folder, place)),
         )
@@ -237,11 +245,3 @@ def _mounts(chosen: settings.Settings, folder: Path, place: Path) -> list[docker
         docker.types.Mount(str(STORE), str(store), type="bind", read_only=True),
         docker.types.Mount(str(place), str(store / folder.relative_to(chosen.store)), type="bind"),
     ]
-
-
-def _hand_over(folder: Path) -> str:
-    """Who the container runs as, never root; the attempt's folder is theirs."""
-    if os.getuid():
-        return f"{os.getuid()}:{os.getgid()}"
-    os.chown(folder, USER, USER)
-    return f"{USER}:{USER}"

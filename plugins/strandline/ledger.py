@@ -170,10 +170,25 @@ def close_run(run_id: str) -> dict[str, int]:
         if not fetch(connection, "select_run", {"run_id": run_id}):
             raise LedgerError(f"the ledger has no run {run_id}: nothing was listed for it")
         execute(connection, "insert_closing", {"run_id": run_id})
-        broken = {name: rows for name, rows in check_invariants(connection, run_id).items() if rows}
-        if broken:
-            raise BooksOpen(_describe(run_id, broken))
+        _prove(connection, f"the books of run {run_id} do not close", run_id)
         return dict(fetch(connection, "select_closing", {"run_id": run_id})[0])
+
+
+def prove() -> int:
+    """Prove every invariant of the whole ledger; returns how many there are.
+
+    Raises:
+        BooksOpen: one has rows; the message names it and them.
+    """
+    with connect() as connection:
+        return _prove(connection, "the ledger is not as it must be")
+
+
+def _prove(connection: Connection, complaint: str, run_id: str | None = None) -> int:
+    found = check_invariants(connection, run_id)
+    if broken := {name: rows for name, rows in found.items() if rows}:
+        raise BooksOpen(_describe(complaint, broken))
+    return len(found)
 
 
 def check_invariants(connection: Connection, run_id: str | None = None) -> dict[str, list[DictRow]]:
@@ -280,8 +295,8 @@ def _broken(connection: Connection, path: Path, run_id: str | None) -> list[Dict
     return connection.execute(statement.format(invariant, condition, sql.Literal(BROKEN_ROWS))).fetchall()
 
 
-def _describe(run_id: str, broken: Mapping[str, list[DictRow]]) -> str:
-    lines = [f"the books of run {run_id} do not close: {', '.join(broken)}"]
+def _describe(complaint: str, broken: Mapping[str, list[DictRow]]) -> str:
+    lines = [f"{complaint}: {', '.join(broken)}"]
     for name, rows in broken.items():
         lines += [f"{name} (the first {len(rows)} rows; none is allowed):"]
         lines += [f"  {', '.join(f'{column}={value}' for column, value in row.items())}" for row in rows[:3]]

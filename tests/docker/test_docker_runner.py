@@ -19,7 +19,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from docker.api.client import APIClient
 from pictures import png
 
-from strandline import contract, docker_runner, settings
+from strandline import containers, contract, docker_runner, settings
 from strandline.docker_runner import HardenedDockerOperator
 
 RUN = "manual__2026-11-21T08:00:00+00:00"
@@ -332,7 +332,7 @@ def test_orphans_are_removed_once_their_deadline_is_over(chosen, client, request
     for name, deadline in (("orphan", old), ("alive", soon)):
         labels = {docker_runner.RUN: RUN, docker_runner.DEADLINE: deadline.isoformat()}
         made[name] = client.create_container(chosen.vision_image, name=f"strandline-test-{name}", labels=labels)["Id"]
-    assert docker_runner.remove_orphans(client) == ["strandline-test-orphan"]
+    assert containers.clear_up() == ["strandline-test-orphan"]
     left = {found["Id"] for found in client.containers(all=True, filters=docker_runner.OURS)}
     assert left == {made["alive"]}
 

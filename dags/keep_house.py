@@ -1,0 +1,54 @@
+"""
+## Every night: prove the ledger, and clear up what dead tasks left
+
+| task | does |
+|---|---|
+| **check_invariants** | proves every invariant of the whole ledger, not only of the last run |
+| **remove_orphans** | with the Docker runner: removes containers that outlived their deadline, on each queue's host |
+
+### When it is red
+| red task | means, and what to do |
+|---|---|
+| check_invariants | the log names the invariant and its first rows: facts were changed by hand, or half a backup restored |
+| remove_orphans | the Docker Engine does not answer, or does not remove: the log says which container |
+"""
+
+import datetime
+
+from airflow.sdk import CronTriggerTimetable, dag, task
+
+from strandline import ledger
+from strandline.containers import clear_up, no_retry
+
+
+@dag(
+    schedule=CronTriggerTimetable("17 3 * * *", timezone="UTC"),
+    start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+    catchup=False,
+    max_active_runs=1,
+    doc_md=__doc__,
+    tags=["strandline", "daily"],
+    default_args={
+        "owner": "strandline",
+        "retries": 2,
+        "retry_delay": datetime.timedelta(seconds=30),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": datetime.timedelta(minutes=5),
+        "execution_timeout": datetime.timedelta(minutes=30),
+    },
+)
+def keep_house():
+    @task
+    def check_invariants() -> int:
+        with no_retry(ledger.BooksOpen):
+            return ledger.prove()
+
+    @task
+    def remove_orphans() -> list[str]:
+        return clear_up()
+
+    check_invariants()
+    remove_orphans()
+
+
+keep_house()
