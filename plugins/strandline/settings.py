@@ -31,7 +31,7 @@ class Settings:
     home: Path = _setting(REPOSITORY / ".strandline", "everything that Strandline writes, but for the landing zone")
     landing: Path = _setting(REPOSITORY / "images" / "landing", "where drops of images land")
     database_url: str = _setting("", "the ledger, as role strandline_app; the embedded stack fills it in")
-    runner: str = _setting("process", "how a vision task runs: process or docker")
+    runner: str = _setting("process", "how a vision task runs: process, docker or kubernetes")
     vision_python: Path = _setting(
         REPOSITORY / ".strandline" / "venvs" / "vision" / "bin" / "python", "Python of the vision environment"
     )
@@ -40,6 +40,9 @@ class Settings:
     docker_tls: Path | None = _setting(None, "folder of ca.pem, cert.pem and key.pem for an engine behind TLS")
     landing_on_host: Path | None = _setting(None, "the landing zone as the engine's host knows it, if by another path")
     store_on_host: Path | None = _setting(None, "the store as the engine's host knows it, if by another path")
+    kubernetes_namespace: str = _setting("strandline", "where a cluster runs vision tasks")
+    store_claim: str = _setting("strandline-store", "PersistentVolumeClaim there whose root is the store")
+    landing_claim: str = _setting("strandline-landing", "PersistentVolumeClaim there whose root is the landing zone")
     cores: int = _setting(len(os.sched_getaffinity(0)), "cores that vision tasks of this host may use together")
 
     api_port: int = _setting(8080, "Airflow's UI and REST API, on loopback")

@@ -1,0 +1,349 @@
+"""The cluster's runner: what its pods may do, how they end, and that the manifests beside it are what it needs."""
+
+import datetime
+import json
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from cluster import Cluster, load, running
+from kubernetes.client import ApiClient
+from pictures import png
+
+from strandline import contract, kubernetes_runner, settings
+from strandline.kubernetes_runner import HardenedPodOperator
+
+DEPLOY = settings.REPOSITORY / "deploy" / "kubernetes"
+RUN_ID = "manual__2026-11-21T08:00:00+00:00"
+SHARD_ID = "5" * 64
+IMAGE = "registry.example/strandline/vision@sha256:" + "a" * 64
+LABEL_VALUE = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")
+
+
+@pytest.fixture
+def chosen(tmp_path, monkeypatch) -> Iterator[settings.Settings]:
+    values = {"HOME": tmp_path / "home", "LANDING": tmp_path / "landing", "RUNNER": "kubernetes"}
+    values |= {"VISION_IMAGE": IMAGE, "DATABASE_URL": "postgresql://secret@nowhere/ledger"}
+    for name, value in values.items():
+        monkeypatch.setenv(f"STRANDLINE_{name}", str(value))
+    settings.get.cache_clear()
+    yield settings.get()
+    settings.get.cache_clear()
+
+
+@pytest.fixture
+def request_(chosen) -> dict[str, Any]:
+    """To pack three images."""
+    names = [b"2026-11-21T08/cat/%d.png" % number for number in range(3)]
+    for number, name in enumerate(names):
+        path = chosen.landing / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(number))
+    stats = [(chosen.landing / os.fsdecode(name)).stat() for name in names]
+    columns = {"entry": pa.array(range(3), pa.int32()), "name": names}
+    columns["version"] = [f"{s.st_size}-{s.st_mtime_ns}" for s in stats]
+    manifest = chosen.store / "manifest.parquet"
+    manifest.parent.mkdir(parents=True)
+    pq.write_table(pa.table(columns), manifest)
+    ref = {"path": "manifest.parquet", "sha256": contract.sha256_file(manifest)}
+    sizes = {"height": 32, "width": 32, "workers": 1}
+    return {"shard_id": SHARD_ID, "manifest": ref, "limits": contract.Limits().to_dict()} | sizes
+
+
+@pytest.fixture
+def cluster(chosen, tmp_path, monkeypatch) -> Iterator[Cluster]:
+    """Its node runs the vision command that the pod names, on this host's paths; its role is the worker's."""
+    (role,) = (each for each in manifests("role.yaml") if each["kind"] == "Role")
+    (tmp_path / "cluster").mkdir()
+    for proxy in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(proxy, raising=False)
+    with running(tmp_path / "cluster", lambda pod: vision(chosen, pod), role["rules"]) as cluster:
+        connection = {"conn_type": "kubernetes", "extra": {"kube_config_path": str(cluster.kubeconfig)}}
+        monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", json.dumps(connection))
+        yield cluster
+
+
+def vision(chosen: settings.Settings, pod: dict[str, Any]) -> list[str]:
+    """What the pod's container would run, where the mounts are the host's own folders."""
+    container = pod["spec"]["containers"][0]
+    mounts = {"/store": str(chosen.store), "/landing": str(chosen.landing), "/tmp": str(chosen.home)}
+    for variable in container["env"]:
+        if variable["name"] in ("STRANDLINE_STORE", "STRANDLINE_LANDING", "HOME", "MPLCONFIGDIR"):
+            variable["value"] = mounts[variable["value"]]
+    container["env"].append({"name": "PYTHONPATH", "value": str(settings.REPOSITORY / "docker" / "vision")})
+    arguments = [re.sub("^/store", str(chosen.store), argument) for argument in container["args"]]
+    return [str(chosen.vision_python), "-m", "vision", *arguments]
+
+
+def manifests(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((DEPLOY / name).read_text()))
+
+
+def script(text: str) -> Callable[[dict[str, Any]], list[str]]:
+    return lambda pod: [sys.executable, "-c", text]
+
+
+def operator(request: dict[str, Any]) -> HardenedPodOperator:
+    return HardenedPodOperator(task_id="pack", vision_command="pack", request=request)
+
+
+def execute(task: HardenedPodOperator, try_number: int = 1) -> dict[str, Any]:
+    return task.execute({"run_id": RUN_ID, "ti": SimpleNamespace(try_number=try_number)})
+
+
+def spec_of(task: HardenedPodOperator, chosen: settings.Settings) -> dict[str, Any]:
+    """The pod as it goes over the wire."""
+    folder = task._new_attempt(chosen, RUN_ID, 1)
+    return ApiClient().sanitize_for_serialization(task.build_pod(chosen, folder, RUN_ID))
+
+
+@pytest.fixture
+def pod(chosen, request_) -> dict[str, Any]:
+    return spec_of(operator(request_), chosen)
+
+
+class TestSpec:
+    def test_it_is_a_pod_that_the_api_knows(self, pod):
+        load(pod, "V1Pod")
+
+    def test_an_unknown_field_would_be_noticed(self, pod):
+        with pytest.raises(AssertionError):
+            load(pod | {"spec": pod["spec"] | {"noSuchField": True}}, "V1Pod")
+
+    def test_it_can_gain_nothing(self, pod):
+        spec, (container,) = pod["spec"], pod["spec"]["containers"]
+        assert spec["securityContext"] == {
+            "runAsNonRoot": True,
+            "runAsUser": os.getuid() or 10001,
+            "runAsGroup": 10001,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+        }
+        assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers", "serviceAccountName"} & set(spec)
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["enableServiceLinks"] is False
+        assert spec["restartPolicy"] == "Never"
+
+    def test_its_limits_are_what_it_is_given(self, pod, chosen):
+        (container,) = pod["spec"]["containers"]
+        assert container["resources"]["limits"] == container["resources"]["requests"]
+        assert container["resources"]["limits"] == {
+            "cpu": "1",
+            "memory": str(chosen.task_memory_bytes),
+            "ephemeral-storage": str(128 * 2**20),
+        }
+        assert pod["spec"]["activeDeadlineSeconds"] == chosen.task_timeout_minutes * 60
+
+    def test_it_can_write_its_attempt_alone(self, pod):
+        (container,) = pod["spec"]["containers"]
+        writable = [mount for mount in container["volumeMounts"] if not mount.get("readOnly")]
+        (own,) = (mount for mount in writable if mount["name"] == "store")
+        attempt = pod["metadata"]["annotations"]["strandline.attempt"]
+        assert own["mountPath"] == f"/store/{own['subPath']}"
+        assert own["subPath"].startswith("runs/manual_")
+        assert own["subPath"].endswith(f"/pack/{SHARD_ID}/{attempt}")
+        assert container["args"] == ["pack", "--request", f"{own['mountPath']}/request.json"]
+        assert [mount["mountPath"] for mount in writable if mount["name"] != "store"] == ["/tmp"]
+        volumes = {volume.pop("name"): volume for volume in pod["spec"]["volumes"]}
+        assert volumes == {
+            "landing": {"persistentVolumeClaim": {"claimName": "strandline-landing", "readOnly": True}},
+            "store": {"persistentVolumeClaim": {"claimName": "strandline-store", "readOnly": False}},
+            "scratch": {"emptyDir": {"medium": "Memory", "sizeLimit": str(64 * 2**20)}},
+        }
+
+    def test_it_holds_no_secret(self, pod, monkeypatch):
+        assert "secret@nowhere" not in json.dumps(pod)
+        (container,) = pod["spec"]["containers"]
+        assert "envFrom" not in container
+        assert {variable["name"] for variable in container["env"]} == {
+            *("LANG", "HOME", "MPLCONFIGDIR", "PYTHONUNBUFFERED"),
+            *("STRANDLINE_LANDING", "STRANDLINE_STORE", "STRANDLINE_SUBMITTED_AT"),
+        }
+
+    def test_its_labels_are_valid_and_its_annotations_say_what_they_mean(self, pod):
+        labels, annotations = pod["metadata"]["labels"], pod["metadata"]["annotations"]
+        assert all(LABEL_VALUE.match(value) for value in labels.values())
+        assert {"strandline.run", "strandline.shard", "strandline.command", "strandline.attempt"} <= set(labels)
+        assert annotations["strandline.run"] == RUN_ID
+        assert annotations["strandline.shard"] == SHARD_ID
+
+    def test_labels_of_different_shards_differ(self, chosen, request_):
+        pods = [spec_of(operator(request_ | {"shard_id": "5" * 63 + last}), chosen) for last in "56"]
+        assert len({pod["metadata"]["labels"]["strandline.shard"] for pod in pods}) == 2
+
+    def test_a_gpu_is_asked_for_where_the_request_names_one(self, chosen):
+        ref = {"path": "shard.parquet", "sha256": "0" * 64}
+        request = {"shard_id": SHARD_ID, "shard": ref, "bundle": {"path": "models/1", "version": "1"}}
+        request |= {"batch_size": 64, "threads": 3, "device": "gpu"}
+        task = HardenedPodOperator(task_id="classify", vision_command="classify", request=request)
+        spec = spec_of(task, chosen)["spec"]
+        (container,) = spec["containers"]
+        assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+        assert container["resources"]["limits"]["cpu"] == "3"
+        assert spec["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+
+    def test_nothing_but_a_gpu_request_tolerates_gpu_nodes(self, pod):
+        assert "tolerations" not in pod["spec"]
+        assert "nvidia.com/gpu" not in pod["spec"]["containers"][0]["resources"]["limits"]
+
+    @pytest.mark.parametrize("image", ["", "vision:latest", "sha256:" + "a" * 64])
+    def test_an_image_goes_by_digest_and_can_be_pulled(self, request_, monkeypatch, image):
+        monkeypatch.setenv("STRANDLINE_VISION_IMAGE", image)
+        settings.get.cache_clear()
+        with pytest.raises(AirflowFailException, match="name@sha256"):
+            spec_of(operator(request_), settings.get())
+
+    def test_nothing_is_rendered(self):
+        assert HardenedPodOperator.template_fields == ()
+
+
+class TestRun:
+    def test_a_pod_ends_with_a_sealed_attempt_and_is_deleted(self, chosen, cluster, request_):
+        done = execute(operator(request_))
+        assert contract.read_result(chosen.store / done["folder"], "pack").counts["decoded"] == 3
+        assert done == {"shard_id": SHARD_ID, "folder": done["folder"], "image": "sha256:" + "a" * 64}
+        assert len(cluster.created) == 1
+        assert cluster.pods == {}
+
+    def test_what_another_try_cannot_mend_is_not_tried_again(self, cluster, request_):
+        request_["manifest"]["sha256"] = "0" * 64
+        with pytest.raises(AirflowFailException, match=r"SHA-256.*exit code 65"):
+            execute(operator(request_))
+        assert cluster.pods == {}
+
+    @pytest.mark.parametrize(
+        ("does", "kind", "says"),
+        [
+            ("print('bad request'); raise SystemExit(64)", AirflowFailException, "bad request.*exit code 64"),
+            ("print('no luck'); raise SystemExit(70)", AirflowException, "ended with exit code 70.*no luck"),
+            ("print('out of memory'); raise SystemExit(137)", AirflowException, "STRANDLINE_TASK_MEMORY_BYTES"),
+            ("import os; os.kill(os.getpid(), 9)", AirflowException, "killed, by a person or the cluster"),
+            ("pass", contract.NoResult, "the attempt did not happen"),
+        ],
+    )
+    def test_how_a_pod_ends_decides_what_is_tried_again(self, cluster, request_, does, kind, says):
+        cluster.runs = script(does)
+        with pytest.raises(kind, match=says) as raised:
+            execute(operator(request_))
+        assert raised.type is kind
+        assert cluster.pods == {}
+
+    def test_a_pod_is_held_to_its_deadline_without_us(self, cluster, request_, monkeypatch):
+        monkeypatch.setenv("STRANDLINE_TASK_TIMEOUT_MINUTES", "0.05")
+        settings.get.cache_clear()
+        cluster.runs = script("import time; time.sleep(600)")
+        with pytest.raises(AirflowException, match=r"deadline of 0\.05 minutes"):
+            execute(operator(request_))
+        assert cluster.pods == {}
+
+    def test_a_pod_that_somebody_deletes_fails_the_try(self, cluster, request_):
+        cluster.runs = script("import time; time.sleep(600)")
+        delete = _once(lambda: following(cluster), lambda: cluster.delete(next(iter(cluster.pods))))
+        with delete, pytest.raises(AirflowException, match="was deleted while it ran"):
+            execute(operator(request_))
+        assert cluster.pods == {}
+
+    def test_a_killed_task_deletes_its_pod(self, cluster, request_):
+        cluster.runs = script("import time; time.sleep(600)")
+        task = operator(request_)
+        with _once(lambda: following(cluster), task.on_kill), pytest.raises(AirflowException):
+            execute(task)
+        assert ("delete", "pods") in cluster.calls
+        assert cluster.pods == {}
+
+    def test_a_pod_that_no_node_has_room_for_is_given_up(self, cluster, request_, monkeypatch):
+        monkeypatch.setenv("STRANDLINE_TASK_TIMEOUT_MINUTES", "0.02")
+        settings.get.cache_clear()
+        cluster.runs = lambda pod: None
+        with pytest.raises(AirflowException, match="too long to be scheduled"):
+            execute(operator(request_))
+        assert ("list", "events") in cluster.calls
+        assert cluster.pods == {}
+
+    def test_a_stale_twin_is_deleted_before_the_start_and_nothing_else(self, chosen, cluster, request_):
+        real, cluster.runs = cluster.runs, script("import time; time.sleep(600)")
+        twin, other = (spec_of(operator(request_ | {"shard_id": shard}), chosen) for shard in (SHARD_ID, "6" * 64))
+        cluster.create(twin)
+        cluster.create(other)
+        cluster.runs = real
+        execute(operator(request_), try_number=2)
+        assert list(cluster.pods) == [other["metadata"]["name"]]
+
+    def test_orphans_are_cleared_up_once_no_task_can_be_theirs(self, chosen, cluster, request_):
+        cluster.runs = script("pass")
+        young, old = (spec_of(operator(request_), chosen) for _ in range(2))
+        cluster.create(young)
+        cluster.create(old)
+        made = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=chosen.task_timeout_minutes + 2)
+        cluster.pods[old["metadata"]["name"]].manifest["metadata"]["creationTimestamp"] = made.isoformat()
+        assert HardenedPodOperator.clear_up(chosen) == [old["metadata"]["name"]]
+        assert list(cluster.pods) == [young["metadata"]["name"]]
+
+    def test_a_flood_of_lines_does_not_become_the_tasks_log(self, cluster, request_, monkeypatch, capsys):
+        monkeypatch.setattr(kubernetes_runner, "LOGGED_LINES", 10)
+        cluster.runs = script("print('drip\\n' * 1000); raise SystemExit(70)")
+        with pytest.raises(AirflowException):
+            execute(operator(request_))
+        shown = capsys.readouterr().out
+        assert shown.count("drip") == 10
+        assert "more lines were printed" in shown
+
+    def test_a_line_without_an_end_is_read_and_shown_in_bounds(self, cluster, request_, monkeypatch, capsys):
+        monkeypatch.setattr(kubernetes_runner, "READ_BYTES", 10_000)
+        cluster.runs = script("print('@' * 1_000_000); raise SystemExit(70)")
+        with pytest.raises(AirflowException, match="exit code 70"):
+            execute(operator(request_))
+        assert 1000 < capsys.readouterr().out.count("@") <= 2000
+        assert cluster.read_bytes <= 10_000
+
+    def test_what_the_role_forbids_is_said(self, cluster, request_):
+        cluster.role = [rule for rule in cluster.role if rule["resources"] != ["pods"]]
+        with pytest.raises(AirflowException, match=r"refuses \(403 Forbidden\).*cannot list pods"):
+            execute(operator(request_))
+
+    def test_the_role_allows_no_more_than_is_used(self, cluster, request_):
+        execute(operator(request_))
+        allowed = {
+            (verb, resource) for rule in cluster.role for resource in rule["resources"] for verb in rule["verbs"]
+        }
+        assert set(cluster.calls) == allowed - {("list", "events")}  # which are read while a pod waits, as above
+
+
+def following(cluster: Cluster) -> bool:
+    return ("get", "pods/log") in cluster.calls
+
+
+class _once:
+    """Beside the block: wait until `when`, then do `then`."""
+
+    def __init__(self, when: Callable[[], bool], then: Callable[[], Any]) -> None:
+        self.thread = threading.Thread(target=self._run, args=(when, then))
+
+    def _run(self, when: Callable[[], bool], then: Callable[[], Any]) -> None:
+        give_up = time.monotonic() + 30
+        while not when():
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+        then()
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        self.thread.join()
