@@ -3,6 +3,7 @@
 PYTHON ?= python3.11
 N ?= 500
 MODEL ?= cifar_resnet110_v1
+RUNTIME ?= cpu
 
 HOME_FOLDER := $(CURDIR)/.strandline
 AIRFLOW := $(HOME_FOLDER)/venvs/airflow/bin/python
@@ -16,7 +17,7 @@ CONTAINED := HOME="$(HOME_FOLDER)/user" AIRFLOW_HOME="$(HOME_FOLDER)/user/airflo
 	MPLCONFIGDIR="$(HOME_FOLDER)/user/matplotlib" DO_NOT_TRACK=true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs drop pretrained champion bench test check docs lock \
+.PHONY: help demo up down status logs drop pretrained champion bench images test check docs lock \
 	python environments dev-environments
 
 help: ## List these verbs
@@ -48,6 +49,9 @@ champion: environments ## Train the first champion anew (hours)
 
 bench: environments ## Measure this machine: images/s of each phase and of the whole run
 	@$(AIRFLOW) -m embedded.bench
+
+images: environments ## Build the container images; RUNTIME=cu112 for those of GPU hosts
+	@$(AIRFLOW) -m embedded.images --runtime $(RUNTIME)
 
 test: dev-environments ## Run all tests
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
