@@ -51,7 +51,7 @@ def build(name: str, runtime: str = "cpu", context: Path = settings.REPOSITORY) 
         command += [f"--build-arg={key}={value}" for key, value in arguments.items()]
         _docker([*command, str(context)])
         image = id_file.read_text().strip()
-    suffix = "" if runtime == "cpu" else f"-{runtime}"
+    suffix = f"-{runtime}" if name == "vision" and runtime != "cpu" else ""
     for tag in (f"{version}-{image.removeprefix('sha256:')[:12]}{suffix}", f"latest{suffix}"):
         _docker(["docker", "tag", image, f"strandline/{name}:{tag}"])
     return image

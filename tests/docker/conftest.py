@@ -26,3 +26,9 @@ def engine() -> docker.DockerClient:
 def vision_image(engine: docker.DockerClient) -> str:
     """The ID of the vision image of this checkout."""
     return images.build("vision")
+
+
+@pytest.fixture(scope="session")
+def airflow_image(engine: docker.DockerClient) -> str:
+    """The ID of the Airflow image of this checkout."""
+    return images.build("airflow")
