@@ -50,8 +50,8 @@ champion: environments ## Train the first champion anew (hours)
 bench: environments ## Measure this machine: images/s of each phase and of the whole run
 	@$(AIRFLOW) -m embedded.bench
 
-images: environments ## Build the container images; RUNTIME=cu112 for those of GPU hosts
-	@$(AIRFLOW) -m embedded.images --runtime $(RUNTIME)
+images: python ## Build the container images; RUNTIME=cu112 for those of GPU hosts
+	@$(PYTHON) -m embedded.images --runtime $(RUNTIME)
 
 test: dev-environments ## Run all tests
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
