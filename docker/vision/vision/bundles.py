@@ -91,4 +91,7 @@ def write_settings(
 
 
 def runtime_versions() -> dict[str, str]:
-    return {name: installed_version(name) for name in ("mxnet", "gluoncv", "numpy", "pillow", "pyarrow")}
+    import mxnet  # its builds for GPUs are installed under other names
+
+    others = {name: installed_version(name) for name in ("gluoncv", "numpy", "pillow", "pyarrow")}
+    return {"mxnet": mxnet.__version__} | others
