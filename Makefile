@@ -17,7 +17,7 @@ CONTAINED := HOME="$(HOME_FOLDER)/user" AIRFLOW_HOME="$(HOME_FOLDER)/user/airflo
 	MPLCONFIGDIR="$(HOME_FOLDER)/user/matplotlib" DO_NOT_TRACK=true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs drop pretrained champion bench images test check docs lock \
+.PHONY: help demo up down status logs drop pretrained secrets champion bench images test check docs lock \
 	python environments dev-environments
 
 help: ## List these verbs
@@ -43,6 +43,9 @@ drop: environments ## Drop N real images into the landing zone: make drop N=500
 
 pretrained: environments ## Register a pretrained model of GluonCV: make pretrained MODEL=cifar_resnet110_v1
 	@$(AIRFLOW) -m embedded.pretrained $(MODEL)
+
+secrets: environments ## Write .env for docker compose: fresh secrets, made once
+	@$(AIRFLOW) -m embedded.dotenv
 
 champion: environments ## Train the first champion anew (hours)
 	@$(CONTAINED) PYTHONPATH="$(PYTHONPATH):$(CURDIR)/docker/vision" $(VISION) -m embedded.train_champion

@@ -1,0 +1,312 @@
+"""`docker compose up`: the whole stack in containers, with two workers; what it computes, and what it survives."""
+
+import contextlib
+import datetime
+import json
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow.parquet as pq
+import pytest
+from docker.models.containers import Container
+from psycopg.rows import dict_row
+
+import docker
+from embedded import dotenv, images
+from embedded.api import Api, ApiError
+from embedded.processes import free_port
+from strandline import contract, docker_runner, ledger, settings
+from strandline.process_runner import vision_environment
+
+pytestmark = pytest.mark.timeout(1800)
+DAG = "ingest_images"
+PROJECT = "strandline-test"
+HOUR = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)  # to come: no scheduled run takes up what is dropped there
+LASTING = ("postgres", "rabbitmq", "api-server", "scheduler", "dag-processor", "triggerer", "worker", "engine-proxy")
+
+
+class Compose:
+    """One deployment of docker-compose.yml, with its own project name, ports, secrets and folders."""
+
+    def __init__(self, home: Path, engine: docker.DockerClient, vision_image: str) -> None:
+        self.home, self.engine, self.env_file = home, engine, home / "env"
+        self.ports = {name: str(free_port()) for name in ("API", "POSTGRES", "RABBITMQ")}
+        chosen = settings.load({"STRANDLINE_HOME": str(home), "STRANDLINE_LANDING": str(home / "landing")})
+        self.values = dotenv.make(
+            self.env_file,
+            chosen,
+            STRANDLINE_VISION_IMAGE=vision_image,
+            STRANDLINE_API_PORT=self.ports["API"],
+            STRANDLINE_POSTGRES_PORT=self.ports["POSTGRES"],
+            RABBITMQ_MANAGEMENT_PORT=self.ports["RABBITMQ"],
+            STRANDLINE_STABLE_SECONDS="0.5",
+            STRANDLINE_ENGINE_SOCKET=os.environ.get("DOCKER_HOST", "/var/run/docker.sock").removeprefix("unix://"),
+        )
+        self.landing, self.store = home / "landing", Path(self.values["STRANDLINE_STORE_ON_HOST"])
+
+    def run(self, *arguments: str) -> str:
+        command = ["docker", "compose", "--project-name", PROJECT, "--env-file", str(self.env_file), *arguments]
+        done = subprocess.run(command, cwd=settings.REPOSITORY, capture_output=True, text=True)
+        assert done.returncode == 0, f"{' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def api(self, user: str = "admin") -> Api:
+        return Api(f"http://127.0.0.1:{self.ports['API']}", user, self.values[f"STRANDLINE_PASSWORD_{user.upper()}"])
+
+    def containers(self, service: str) -> list[Container]:
+        labels = [f"com.docker.compose.project={PROJECT}", f"com.docker.compose.service={service}"]
+        return self.engine.containers.list(all=True, filters={"label": labels})
+
+    def vision(self, command: str | None = None) -> list[Container]:
+        """Running containers of tasks."""
+        labels = [docker_runner.RUN] + ([f"{docker_runner.COMMAND}={command}"] if command else [])
+        return self.engine.containers.list(filters={"label": labels})
+
+    def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
+        with psycopg.connect(self.url("owner"), row_factory=dict_row) as connection:
+            return connection.execute(query, parameters).fetchall()
+
+    def url(self, role: str) -> str:
+        password = self.values[f"STRANDLINE_PASSWORD_{role.upper()}"]
+        return f"postgresql://strandline_{role}:{password}@127.0.0.1:{self.ports['POSTGRES']}/strandline"
+
+    def drop(self, hour: datetime.datetime, count: int) -> None:
+        environment = os.environ | {"STRANDLINE_HOME": str(settings.load().home)}
+        environment |= {"STRANDLINE_LANDING": str(self.landing)}
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, (settings.REPOSITORY, settings.REPOSITORY / "plugins")))
+        command = [settings.load().vision_python, "-m", "embedded.drop"]
+        command += ["--count", str(count), "--hour", hour.strftime("%Y-%m-%dT%H")]
+        subprocess.run(command, env=environment, check=True)
+
+    def closing(self, run_id: str) -> dict[str, Any]:
+        (row,) = self.rows("SELECT * FROM closings WHERE run_id = %(run_id)s", run_id=run_id)
+        return row
+
+
+@pytest.fixture(scope="module")
+def compose(engine, vision_image) -> Iterator[Compose]:
+    images.build("airflow")
+    home = Path(tempfile.mkdtemp(prefix="strandline-compose-"))
+    home.chmod(0o755)
+    deployment = Compose(home, engine, vision_image)
+    try:
+        deployment.run("up", "--detach", "--wait", "--scale", "worker=2", "--quiet-pull")
+        yield deployment
+    finally:
+        deployment.run("down", "--volumes", "--timeout", "1")
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def api(compose) -> Iterator[Api]:
+    with contextlib.closing(compose.api()) as session:
+        yield session
+
+
+def test_all_parts_are_up_healthy_and_bounded(compose):
+    for service in LASTING:
+        found = compose.containers(service)
+        assert len(found) == (2 if service == "worker" else 1), service
+        for container in found:
+            assert container.status == "running", service
+            assert container.attrs["State"].get("Health", {}).get("Status", "healthy") == "healthy", service
+            host = container.attrs["HostConfig"]
+            assert host["Memory"] > 0, service
+            assert host["RestartPolicy"]["Name"] == "unless-stopped", service
+            assert not host["Privileged"], service
+    (migrate,) = compose.containers("migrate")
+    assert migrate.attrs["State"]["ExitCode"] == 0
+
+
+def test_only_the_filter_has_the_engines_socket_and_no_service_of_ours_is_root(compose):
+    for service in LASTING:
+        for container in compose.containers(service):
+            sources = {mount["Source"] for mount in container.attrs["Mounts"]}
+            has_socket = compose.values["STRANDLINE_ENGINE_SOCKET"] in sources
+            assert has_socket == (service == "engine-proxy"), service
+            if service not in ("postgres", "rabbitmq", "engine-proxy"):
+                assert container.attrs["Config"]["User"].split(":")[0] not in ("", "0", "root"), service
+                assert container.attrs["HostConfig"]["CapDrop"] == ["ALL"], service
+
+
+def test_ports_are_on_loopback_only(compose):
+    published = [
+        binding["HostIp"]
+        for service in LASTING
+        for container in compose.containers(service)
+        for bindings in container.attrs["NetworkSettings"]["Ports"].values()
+        for binding in bindings or []
+    ]
+    assert len(published) == 3
+    assert set(published) == {"127.0.0.1"}
+
+
+PROBE = """
+import json, sys, urllib.error, urllib.request
+def ask(method, path):
+    request = urllib.request.Request("http://engine-proxy:2375" + path, method=method)
+    try:
+        return urllib.request.urlopen(request, timeout=10).status
+    except urllib.error.HTTPError as error:
+        return error.code
+print(json.dumps([ask(method, path) for method, path in json.loads(sys.argv[1])]))
+"""
+
+
+def test_the_filter_lets_through_what_tasks_need_and_nothing_else(compose):
+    asked = {
+        ("GET", "/_ping"): 200,
+        ("GET", "/v1.41/containers/json"): 200,
+        ("GET", f"/v1.41/images/{compose.values['STRANDLINE_VISION_IMAGE']}/json"): 200,
+        ("GET", "/v1.41/info"): 403,
+        ("GET", "/v1.41/secrets"): 403,
+        ("GET", "/v1.41/containers/x/archive?path=/etc/shadow"): 403,
+        ("POST", "/v1.41/containers/x/exec"): 403,
+        ("POST", "/v1.41/containers/x/attach"): 403,
+        ("POST", "/v1.41/build"): 403,
+        ("POST", "/v1.41/volumes/create"): 403,
+        ("POST", "/v1.41/containers/prune"): 403,
+        ("DELETE", "/v1.41/images/strandline"): 403,
+        ("GET", "/containers/json/../../info"): 403,
+        ("GET", "/v1.41/containers/%2e%2e/json/../../info"): 403,
+    }
+    worker = compose.containers("worker")[0]
+    code, output = worker.exec_run(["python", "-c", PROBE, json.dumps(list(asked))])
+    assert code == 0, output
+    assert dict(zip(asked, json.loads(output), strict=True)) == asked
+    scheduler = compose.containers("scheduler")[0]
+    code, output = scheduler.exec_run(["python", "-c", PROBE, json.dumps([["GET", "/_ping"]])])
+    assert code != 0, "only workers share a network with the filter"
+
+
+def test_the_databases_are_apart_and_each_role_has_its_own(compose):
+    names = compose.rows("SELECT datname, pg_get_userbyid(datdba) AS owner FROM pg_database WHERE NOT datistemplate")
+    owners = {row["datname"]: row["owner"] for row in names}
+    assert owners == {"postgres": "postgres", "airflow": "airflow", "strandline": "strandline_owner"}
+    with psycopg.connect(compose.url("analyst")) as connection:
+        connection.execute("SELECT * FROM reporting.runs")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT * FROM outcomes")
+
+
+@pytest.mark.parametrize(("user", "allowed"), [("viewer", False), ("user", True), ("op", True), ("admin", True)])
+def test_each_user_may_do_what_its_role_says(compose, user, allowed):
+    with contextlib.closing(compose.api(user)) as session:
+        assert {row["dag_id"] for row in session.dags()} >= {DAG}
+        hour = HOUR + datetime.timedelta(days=1)
+        if allowed:
+            run_id = session.trigger(DAG, (hour, hour + datetime.timedelta(hours=1)), {"dry_run": True})
+            assert session.wait(DAG, run_id, timeout=600) == "success"
+        else:
+            with pytest.raises(ApiError) as refused:
+                session.trigger(DAG, (hour, hour + datetime.timedelta(hours=1)))
+            assert refused.value.status == 403
+
+
+def test_secrets_are_made_once_for_their_owner_only(compose):
+    assert stat.S_IMODE(compose.env_file.stat().st_mode) == 0o600
+    again = dotenv.make(compose.env_file, settings.load({"STRANDLINE_HOME": str(compose.home)}))
+    assert again | {dotenv.IMAGE: compose.values[dotenv.IMAGE]} == compose.values
+    text = (settings.REPOSITORY / "docker-compose.yml").read_text()
+    assert not [value for name, value in compose.values.items() if "PASSWORD" in name and value in text]
+
+
+def test_a_drop_is_ingested_by_hardened_containers_on_two_workers(compose, api):
+    compose.drop(HOUR, 6000)  # enough for a shard a core
+    run_id = api.trigger(DAG, (HOUR, HOUR + datetime.timedelta(hours=1)))
+    assert api.wait(DAG, run_id, timeout=900) == "success", logs_of_failures(api, run_id)
+    counts = compose.closing(run_id)
+    assert (counts["listed"], counts["ingested"], counts["classified"]) == (6000, 6000, 6000)
+    batches = compose.rows("SELECT image_digest, device, seconds FROM batches WHERE run_id = %(run)s", run=run_id)
+    assert {batch["image_digest"] for batch in batches} == {compose.values["STRANDLINE_VISION_IMAGE"]}
+    assert all(batch["seconds"].keys() >= {"spawn", "import", "first_batch"} for batch in batches)
+    assert same_rows_as_processes(compose, run_id)
+    assert compose.vision() == []
+
+
+def test_nothing_is_lost_when_a_worker_the_broker_and_the_ledger_go_away(compose, api):
+    """F06, F10: a worker is killed in mid-batch; Postgres and RabbitMQ go and come back while the run goes on."""
+    hour = HOUR + datetime.timedelta(hours=1)
+    compose.drop(hour, 4000)
+    run_id = api.trigger(DAG, (hour, hour + datetime.timedelta(hours=1)))
+    wait_for(lambda: compose.vision("classify"), 600)
+    victim = wait_for(lambda: busy_worker(compose, api, run_id), 60)
+    victim.kill()  # SIGKILL to its first process: the whole container goes, and nobody tidies up
+    for service in ("postgres", "rabbitmq"):
+        (container,) = compose.containers(service)
+        container.kill()
+        container.start()
+    victim.start()
+    assert wait_for(lambda: ended(api, run_id), 1200) == "success", logs_of_failures(api, run_id)
+    counts = compose.closing(run_id)
+    assert counts["listed"] == counts["ingested"] + counts["duplicates"] == 4000
+    assert (counts["classified"], counts["failed"]) == (4000, 0)
+    assert same_rows_as_processes(compose, run_id)
+    with ledger.connect(compose.url("app")) as connection:
+        assert {name: rows for name, rows in ledger.check_invariants(connection).items() if rows} == {}
+    wait_for(lambda: not compose.vision(), 60)
+
+
+def ended(api: Api, run_id: str) -> str | None:
+    """The run's end, once it has one; while the stack mends itself, nobody answers."""
+    try:
+        state = api.run(DAG, run_id)["state"]
+    except (ApiError, json.JSONDecodeError):
+        return None
+    return state if state in ("success", "failed") else None
+
+
+def logs_of_failures(api: Api, run_id: str) -> str:
+    failed = [row for row in api.task_instances(DAG, run_id) if row["state"] == "failed"]
+    return "\n".join(f"--- {row['task_id']}\n" + "\n".join(api.log(DAG, run_id, row)[-25:]) for row in failed)
+
+
+def busy_worker(compose: Compose, api: Api, run_id: str) -> Container | None:
+    """A worker that is classifying, by the name that its task gives."""
+    rows = [row for row in api.task_instances(DAG, run_id) if row["task_id"] == "classify"]
+    busy = {row["hostname"] for row in rows if row["state"] == "running"}
+    return next((worker for worker in compose.containers("worker") if worker.short_id in busy), None)
+
+
+def same_rows_as_processes(compose: Compose, run_id: str) -> bool:
+    """Each shard classified once more by a plain process on this machine: the ledger's rows are the same."""
+    run = next(folder for folder in (compose.store / "runs").iterdir() if folder.name.endswith(_short_hash(run_id)))
+    chosen = settings.load({"STRANDLINE_HOME": str(compose.home / "control")})
+    expected: dict[str, tuple[str, list[float]]] = {}
+    for number, sealed in enumerate(sorted((run / "classify").glob(f"*/*/{contract.RESULT_FILE}"))):
+        folder = compose.home / "control" / str(number)
+        folder.mkdir(parents=True)
+        shutil.copy(sealed.with_name(contract.REQUEST_FILE), folder)
+        environment = vision_environment(chosen, folder) | {"STRANDLINE_STORE": str(compose.store)}
+        command = [settings.load().vision_python, "-m", "vision", "classify"]
+        subprocess.run([*command, "--request", folder / contract.REQUEST_FILE], env=environment, check=True)
+        for row in pq.read_table(folder / contract.PREDICTIONS_FILE).to_pylist():
+            expected[row["image_id"]] = (row["label"], row["probabilities"])
+    shutil.rmtree(compose.home / "control")
+    loaded = compose.rows("SELECT image_id, label, probabilities FROM predictions WHERE run_id = %(run)s", run=run_id)
+    assert loaded
+    for row in loaded:
+        label, probabilities = expected[row["image_id"]]
+        assert row["label"] == label
+        assert row["probabilities"] == pytest.approx(probabilities, abs=1e-5)
+    return True
+
+
+def _short_hash(run_id: str) -> str:
+    return settings.load({"STRANDLINE_HOME": "/x"}).run_folder(run_id).name.rpartition("-")[2]
+
+
+def wait_for(found: Callable[[], Any], seconds: float) -> Any:
+    give_up = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < give_up
+        time.sleep(0.2)
+    return value
