@@ -1,9 +1,11 @@
 """The cluster's runner: what its pods may do, how they end, and that the manifests beside it are what it needs."""
 
+import dataclasses
 import datetime
 import json
 import os
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -15,12 +17,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.serialization.serialized_objects import DagSerialization
 from cluster import Cluster, load, running
 from kubernetes.client import ApiClient
 from pictures import png
 
 from strandline import contract, kubernetes_runner, settings
+from strandline.containers import vision_task
 from strandline.kubernetes_runner import HardenedPodOperator
 
 DEPLOY = settings.REPOSITORY / "deploy" / "kubernetes"
@@ -105,6 +110,13 @@ def spec_of(task: HardenedPodOperator, chosen: settings.Settings) -> dict[str, A
     """The pod as it goes over the wire."""
     folder = task._new_attempt(chosen, RUN_ID, 1)
     return ApiClient().sanitize_for_serialization(task.build_pod(chosen, folder, RUN_ID))
+
+
+@pytest.fixture
+def values() -> dict[str, Any]:
+    """Of the Helm chart."""
+    (values,) = manifests("values.yaml")
+    return values
 
 
 @pytest.fixture
@@ -323,6 +335,84 @@ class TestRun:
             (verb, resource) for rule in cluster.role for resource in rule["resources"] for verb in rule["verbs"]
         }
         assert set(cluster.calls) == allowed - {("list", "events")}  # which are read while a pod waits, as above
+
+
+class TestDags:
+    def test_only_this_runner_imports_the_client(self):
+        """In a fresh interpreter, with the DAG that maps vision tasks."""
+        lines = "import runpy, sys; runpy.run_path(sys.argv[1]); print('kubernetes.client' in sys.modules)"
+        command = [sys.executable, "-c", lines, str(settings.REPOSITORY / "dags" / "ingest_images.py")]
+        imported = {}
+        for name in ("process", "kubernetes"):
+            environment = os.environ | {"PYTHONPATH": str(settings.REPOSITORY / "plugins"), "STRANDLINE_RUNNER": name}
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+            imported[name] = done.stdout.split()[-1]
+        assert imported == {"process": "False", "kubernetes": "True"}
+
+    def test_what_a_mapped_task_returns_is_pushed_and_no_sidecar_is(self, chosen, request_, pod):
+        with DAG("pods") as dag:
+            vision_task("pack", "pack").expand(request=[request_])
+        json.dumps(DagSerialization.to_dict(dag))
+        task = dag.get_task("pack").unmap({"request": request_})
+        assert isinstance(task, HardenedPodOperator)
+        assert task.do_xcom_push
+        assert task.execution_timeout == datetime.timedelta(minutes=chosen.task_timeout_minutes)
+        assert [container["name"] for container in pod["spec"]["containers"]] == ["vision"]
+
+
+class TestManifests:
+    @pytest.mark.parametrize("name", ["claims.yaml", "network-policy.yaml", "role.yaml"])
+    def test_they_are_what_the_api_knows(self, name, chosen):
+        for manifest in manifests(name):
+            load(manifest, f"V1{manifest['kind']}")
+            assert manifest["metadata"]["namespace"] == chosen.kubernetes_namespace
+
+    def test_the_network_policy_closes_the_pods_of_the_runner(self, pod):
+        (policy,) = manifests("network-policy.yaml")
+        assert policy["spec"] == {
+            "podSelector": {"matchLabels": {"app.kubernetes.io/name": "strandline-vision"}},
+            "policyTypes": ["Ingress", "Egress"],
+        }
+        assert policy["spec"]["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+
+    def test_the_claims_are_those_of_the_pods_and_of_airflow(self, pod, values):
+        claims = {claim["metadata"]["name"] for claim in manifests("claims.yaml")}
+        volumes = [*pod["spec"]["volumes"], *values["volumes"]]
+        mounted = {each["persistentVolumeClaim"]["claimName"] for each in volumes if "persistentVolumeClaim" in each}
+        assert mounted | {values["logs"]["persistence"]["existingClaim"]} == claims
+
+    def test_the_values_set_what_is_a_setting(self, values, monkeypatch):
+        plain = {each["name"]: each["value"] for each in values["env"] if each["name"].startswith("STRANDLINE_")}
+        secret = {each["envName"] for each in values["secret"]}
+        known = {f"STRANDLINE_{field.name.upper()}" for field in dataclasses.fields(settings.Settings)}
+        assert set(plain) | secret <= known
+        chosen = settings.load(plain)
+        assert chosen.runner == "kubernetes"
+        mounts = {mount["name"]: mount["mountPath"] for mount in values["volumeMounts"]}
+        assert (str(chosen.store), str(chosen.landing)) == (mounts["store"], mounts["landing"])
+
+    def test_the_values_set_options_that_airflow_has(self, values):
+        from airflow.configuration import conf
+
+        options = [each["name"].split("__")[1:] for each in values["env"] if each["name"].startswith("AIRFLOW__")]
+        assert options
+        assert [option for option in options if not conf.has_option(*map(str.lower, option))] == []
+
+    def test_the_values_hold_no_secret(self, values):
+        secret = re.compile("PASSWORD|SECRET|FERNET|TOKEN|URL|CONN")
+        given = [*values["env"], *values["migrateDatabaseJob"]["env"]]
+        assert [each["name"] for each in given if secret.search(each["name"]) and "value" in each] == []
+
+    def test_the_values_give_the_migration_what_it_needs(self, values):
+        program = values["migrateDatabaseJob"]["command"][1].removeprefix("/opt/strandline/")
+        needed = re.findall(r'environ\["(STRANDLINE_\w+)"\]', (settings.REPOSITORY / program).read_text())
+        assert needed
+        assert set(needed) <= {each["name"] for each in values["migrateDatabaseJob"]["env"]}
+
+    def test_workers_have_the_role_and_no_other(self, values):
+        (account,) = (each for each in manifests("role.yaml") if each["kind"] == "ServiceAccount")
+        assert values["workers"]["serviceAccount"] == {"create": False, "name": account["metadata"]["name"]}
+        assert values["allowPodLaunching"] is False
 
 
 def following(cluster: Cluster) -> bool:
