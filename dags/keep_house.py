@@ -9,7 +9,7 @@
 ### When it is red
 | red task | means, and what to do |
 |---|---|
-| check_invariants | the log names the invariant and its first rows: facts were changed by hand, or half a backup restored |
+| check_invariants | the log names the invariant and its rows: facts were changed by hand, or half a backup restored |
 | remove_orphans | the Docker Engine does not answer, or does not remove: the log says which container |
 """
 

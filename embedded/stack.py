@@ -179,7 +179,7 @@ class Stack:
                 if time.monotonic() > deadline:
                     raise StackError(f"no {pending} after {timeout:.0f} s; its log is in {self._logs}")
                 time.sleep(0.5)
-            api.set_pool(POOL, self.settings.cores, "cores that vision tasks may use together")
+            api.set_pool(POOL, self.settings.at_once, "vision tasks that may run at once")
 
     def _pending(self, api: Api, begin: datetime.datetime) -> str:
         """What is not ready yet, in words; nothing when all is."""

@@ -7,7 +7,6 @@ Needs the settings of the tasks, and:
     STRANDLINE_OWNER_URL       the ledger, as role strandline_owner
     STRANDLINE_PASSWORD_<X>    of the database roles OWNER, APP, ANALYST and AIRFLOW, when there is a superuser
     STRANDLINE_PASSWORD_<X>    of Airflow's users VIEWER, USER, OP and ADMIN, whose roles are named like them
-    STRANDLINE_CLASSIFIER_SLOTS   vision tasks that may run at once, on all workers together
 """
 
 import os
@@ -30,7 +29,7 @@ def main() -> None:
         print(line, flush=True)
     _airflow("db", "migrate")
     _make_users()
-    _airflow("pools", "set", POOL, os.environ["STRANDLINE_CLASSIFIER_SLOTS"], "vision tasks that may run at once")
+    _airflow("pools", "set", POOL, str(settings.get().at_once), "vision tasks that may run at once")
 
 
 def _make_users() -> None:

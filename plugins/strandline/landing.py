@@ -22,7 +22,9 @@ from strandline.entries import DETAILS, EPOCH, HOUR, Entry, scan
 log = logging.getLogger(__name__)
 
 CHUNK = 10_000  # files that are compared with the ledger at a time
-MIN_SHARD = 2_000  # entries that are worth a task of their own while a core is idle
+MIN_SHARD = 2_000  # entries that are worth a task of their own while nothing else would run
+DEFAULT_SHARD, MAX_SHARD = 16_384, 65_536  # entries; the most that a retry may cost
+STARTUP_SHARE = 0.1  # of a classification's seconds
 
 Kind = Literal["scheduled", "manual", "backfill"]
 
@@ -133,7 +135,8 @@ def _list_anew(
     height, width = _image_size(model, chosen)
     entries, counts = _take_up(connection, run, model["version"], chosen.landing)
     images = [entry for entry in entries if not entry.state]
-    planned = plan(images, run.shard_size or chosen.shard_size, chosen.max_shards, chosen.cores)
+    size = run.shard_size or chosen.shard_size or _measured_size(connection, model["version"])
+    planned = plan(images, size, chosen.max_shards, chosen.at_once)
     packing = {"height": height, "width": width, "limits": chosen.limits.to_dict()}
     shards = {shard_id(shard, packing): shard for shard in planned}
     for id_, shard in shards.items():
@@ -240,13 +243,24 @@ def _manifest(chosen: settings.Settings, run_id: str, id_: str) -> Path:
     return chosen.run_folder(run_id) / "manifests" / f"{id_}.parquet"
 
 
-def plan(entries: Sequence[Entry], size: int, max_shards: int, cores: int) -> list[list[Entry]]:
+def _measured_size(connection: ledger.Connection, version: str) -> int:
+    """Entries of a shard of which start-up takes a tenth, by the version's last batches in the ledger."""
+    (recent,) = ledger.fetch(connection, "select_startup", {"version": version})
+    if not recent["startup"] or not recent["images_per_second"]:
+        return DEFAULT_SHARD
+    size: float = recent["startup"] * recent["images_per_second"] * (1 - STARTUP_SHARE) / STARTUP_SHARE
+    log.info("%.1f s of start-up at %.0f images/s: a shard of %.0f would spend a tenth on it", *recent.values(), size)
+    return min(max(round(size), MIN_SHARD), MAX_SHARD)
+
+
+def plan(entries: Sequence[Entry], size: int, max_shards: int, at_once: int) -> list[list[Entry]]:
     """Cut entries into shards of equal size, give or take one, in the order of names and versions.
 
-    Shards have at most `size` entries while that makes no more than `max_shards`, and less where cores would idle.
+    Shards have at most `size` entries while that makes no more than `max_shards`, and less where fewer than `at_once`
+    would run.
     """
     ordered = sorted(entries, key=operator.attrgetter("name", "version"))
-    wanted = max(-(-len(ordered) // size), min(cores, len(ordered) // MIN_SHARD))
+    wanted = max(-(-len(ordered) // size), min(at_once, len(ordered) // MIN_SHARD))
     count = min(wanted, max_shards)
     ends = [len(ordered) * i // count for i in range(count + 1)] if count else []
     return [ordered[start:end] for start, end in itertools.pairwise(ends)]

