@@ -261,6 +261,9 @@ def plan(entries: Sequence[Entry], size: int, max_shards: int, at_once: int) -> 
     """
     ordered = sorted(entries, key=operator.attrgetter("name", "version"))
     wanted = max(-(-len(ordered) // size), min(at_once, len(ordered) // MIN_SHARD))
+    rounds = -(-wanted // at_once)  # a last round that is full ends sooner than one with a task or two
+    if rounds * at_once * MIN_SHARD <= len(ordered):
+        wanted = rounds * at_once
     count = min(wanted, max_shards)
     ends = [len(ordered) * i // count for i in range(count + 1)] if count else []
     return [ordered[start:end] for start, end in itertools.pairwise(ends)]
