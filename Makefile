@@ -54,7 +54,7 @@ bench: environments ## Measure this machine: images/s of each phase and of the w
 	@$(AIRFLOW) -m embedded.bench
 
 images: python ## Build the container images; RUNTIME=cu112 for those of GPU hosts
-	@$(PYTHON) -m embedded.images --runtime $(RUNTIME)
+	@$(PYTHON) -m embedded.images --runtime $(RUNTIME) --model-version "$(MODEL_VERSION)"
 
 test: dev-environments ## Run all tests
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"

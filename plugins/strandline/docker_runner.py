@@ -65,6 +65,8 @@ class HardenedDockerOperator(VisionOperator):
             self._client.start(self._container)
             last = self.follow(self._lines())
             state = self._ended()
+            # A log that is followed may lose its end.
+            last = self._client.logs(self._container, tail=1).decode("utf-8", "backslashreplace").strip() or last
         finally:
             self.on_kill()
         code, how = state["ExitCode"], f"ended with exit code {state['ExitCode']}"

@@ -36,6 +36,7 @@ class Settings:
         REPOSITORY / ".strandline" / "venvs" / "vision" / "bin" / "python", "Python of the vision environment"
     )
     vision_image: str = _setting("", "the vision image by digest (`make images` prints it), for containers")
+    model_store: str = _setting("", "where `make images` fetches model bundles by version: a folder or web address")
     docker_url: str = _setting("unix:///var/run/docker.sock", "the Docker Engine that runs vision tasks")
     docker_tls: Path | None = _setting(None, "folder of ca.pem, cert.pem and key.pem for an engine behind TLS")
     landing_on_host: Path | None = _setting(None, "the landing zone as the engine's host knows it, if by another path")

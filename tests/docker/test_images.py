@@ -3,11 +3,12 @@
 import json
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from embedded import images
+from embedded import images, model_store
 from strandline import contract, settings
 
 LARGEST = {"vision": 750_000_000, "airflow": 1_100_000_000}  # bytes; 689 and 1,007 MB when it was written
@@ -56,9 +57,11 @@ def test_it_is_labelled(engine, image):
     assert labels["strandline.model_version"] == contract.sha256_file(images.CHAMPION / "manifest.json")
 
 
-def test_it_is_tagged_by_its_content(engine, image, name):
-    tag = f"strandline/{name}:0.1.0-{image.removeprefix('sha256:')[:12]}"
-    assert tag in engine.images.get(image).tags
+def test_it_is_tagged_by_content_and_revision(engine, image, name):
+    found = engine.images.get(image)
+    revision = found.labels["org.opencontainers.image.revision"]
+    named = {f"0.1.0-{image.removeprefix('sha256:')[:12]}", f"revision-{revision[:12]}"}
+    assert {f"strandline/{name}:{tag}" for tag in named} <= set(found.tags)
 
 
 def test_it_is_not_root(engine, image, name):
@@ -108,21 +111,29 @@ def test_vision_holds_the_champion(engine, vision_image):
     assert found == {path.name: contract.sha256_file(path) for path in images.CHAMPION.iterdir()}
 
 
-def test_an_altered_champion_stops_the_build(engine, vision_image, tmp_path: Path, capfd):
-    for part in ("docker", "models", "plugins", ".dockerignore"):
-        source = settings.REPOSITORY / part
-        if source.is_dir():
-            ignored = shutil.ignore_patterns("__pycache__", ".*_cache")
-            shutil.copytree(source, tmp_path / part, symlinks=True, ignore=ignored)
-        else:
-            shutil.copy(source, tmp_path / part)
-    weights = tmp_path / "models" / images.CHAMPION.name / "weights.params"
-    content = bytearray(weights.read_bytes())
-    content[len(content) // 2] ^= 1
-    weights.write_bytes(content)
-    with pytest.raises(images.ImageError):
-        images.build("vision", context=tmp_path)
+def test_an_altered_champion_stops_the_build(engine, vision_image, capfd):
+    images.FETCHED.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=images.FETCHED) as folder:
+        bundle = shutil.copytree(images.CHAMPION, Path(folder) / "bundle")
+        weights = bundle / "weights.params"
+        content = bytearray(weights.read_bytes())
+        content[len(content) // 2] ^= 1
+        weights.write_bytes(content)
+        with pytest.raises(images.ImageError):
+            images.build("vision", champion=bundle)
     assert "weights.params is missing or not what the bundle's manifest says" in capfd.readouterr().err
+
+
+def test_a_champion_of_the_model_store_is_built_in(engine, vision_image):
+    version = contract.sha256_file(images.CHAMPION / "manifest.json")
+    with tempfile.TemporaryDirectory() as store:
+        shutil.copytree(images.CHAMPION, Path(store) / version)
+        bundle = model_store.fetch(version, store, images.FETCHED)
+    try:
+        image = images.build("vision", champion=bundle)
+    finally:
+        shutil.rmtree(bundle)
+    assert engine.images.get(image).labels["strandline.model_version"] == version
 
 
 def test_vision_user_owns_nothing(engine, vision_image):
