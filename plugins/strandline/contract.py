@@ -36,6 +36,7 @@ SHARD_FILE = "shard.parquet"
 OUTCOMES_FILE = "outcomes.parquet"
 PREDICTIONS_FILE = "predictions.parquet"
 METRICS_FILE = "metrics.json"
+PREFLIGHT_FILE = "preflight.json"
 CHECKPOINT_FILE = "checkpoint.npz"
 BUNDLE_FOLDER = "bundle"
 
@@ -266,13 +267,39 @@ class PackageRequest(Message):
     command: Literal["package"] = "package"
 
 
-Request = PackRequest | ClassifyRequest | TrainRequest | EvaluateRequest | PackageRequest
+@dataclasses.dataclass(frozen=True)
+class PreflightRequest(Message):
+    """Find out whether a host can classify with a bundle on a device. `shard_id` is a name for the check."""
+
+    shard_id: str
+    bundle: BundleRef
+    batch_size: int
+    threads: int
+    device: Literal["cpu", "gpu"] = "cpu"
+    command: Literal["preflight"] = "preflight"
+
+
+@dataclasses.dataclass(frozen=True)
+class PreflightReport(Message):
+    """What a host can do. `hardware` is the processor, or a line a card: name, driver, memory; `largest_difference`
+    is between probabilities of the GPU and of the CPU, None where no GPU was asked for.
+    """
+
+    device: Literal["cpu", "gpu"]
+    hardware: tuple[str, ...]
+    versions: dict[str, str]
+    images_per_second: float
+    largest_difference: float | None
+
+
+Request = PackRequest | ClassifyRequest | TrainRequest | EvaluateRequest | PackageRequest | PreflightRequest
 REQUESTS: dict[str, type[Any]] = {
     "pack": PackRequest,
     "classify": ClassifyRequest,
     "train": TrainRequest,
     "evaluate": EvaluateRequest,
     "package": PackageRequest,
+    "preflight": PreflightRequest,
 }
 
 

@@ -51,6 +51,11 @@ def test_results_survive_the_border():
     assert contract.Result.from_dict(GOLDEN["result"]).to_dict() == GOLDEN["result"]
 
 
+def test_preflight_reports_survive_the_border():
+    golden = GOLDEN["preflight_report"]
+    assert json.loads(json.dumps(contract.PreflightReport.from_dict(golden).to_dict())) == golden
+
+
 @pytest.fixture
 def attempt(tmp_path) -> Path:
     contract.write_json(tmp_path / contract.REQUEST_FILE, GOLDEN["requests"]["pack"])

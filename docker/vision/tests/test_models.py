@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from vision import contract, metrics, shards
+from vision import contract, metrics, preflight, shards
 
 PROJECT = Path(__file__).resolve().parents[1]
 CLASSES = ("stripes", "disc")
@@ -284,6 +284,66 @@ def test_wrong_requests_end_with_their_exit_code(store, bundle, fresh, changes, 
 def test_a_gpu_that_is_not_there_fails_loudly(store, bundle, fresh):
     _, errors = run(store, "gpu", "classify", classify_request(bundle, fresh, device="gpu"), contract.EXIT_FAILED)
     assert "asks for a GPU" in errors
+
+
+def preflight_request(bundle: dict, **changes) -> dict:
+    return {"shard_id": "check", "bundle": bundle, "batch_size": 16, "threads": 1} | changes
+
+
+def test_preflight_says_what_a_host_can_do(store, bundle):
+    folder, _ = run(store, "preflight", "preflight", preflight_request(bundle))
+    report = contract.PreflightReport.from_dict(json.loads((folder / "preflight.json").read_bytes()))
+    assert (report.device, report.largest_difference) == ("cpu", None)
+    assert report.hardware
+    assert report.images_per_second > 10
+    assert report.versions["model"] == bundle["version"]
+    result = contract.read_result(folder, "preflight")
+    assert set(result.files) == {"preflight.json"}
+    assert result.seconds.keys() >= {"verify", "first_batch", "compare", "measure"}
+
+
+def test_preflight_refuses_an_altered_bundle(store, bundle, trained):
+    shutil.copytree(trained, store / "altered")
+    (store / "altered" / "classes.json").write_text('["disc", "stripes"]')
+    request = preflight_request(bundle | {"path": "altered"})
+    _, errors = run(store, "preflight-altered", "preflight", request, contract.EXIT_BAD_INPUT)
+    assert "classes.json" in errors
+
+
+@pytest.mark.parametrize(
+    ("nvidia_smi", "says"),
+    [
+        (None, "there is no nvidia-smi"),
+        ("echo no driver answers >&2; exit 9", "ended with 9 and said: no driver answers;"),
+        ("exit 0", "said: nothing"),
+        ("echo A card, 1.2.3, 16384 MiB", "MXNet sees none"),
+    ],
+    ids=["no tool", "no driver", "no card", "no CUDA"],
+)
+def test_preflight_of_a_gpu_that_cannot_be_used_fails_loudly(store, bundle, monkeypatch, tmp_path, nvidia_smi, says):
+    if nvidia_smi:
+        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{nvidia_smi}\n")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    request = preflight_request(bundle, device="gpu")
+    folder, errors = run(store, tmp_path.name, "preflight", request, contract.EXIT_FAILED)
+    assert says in errors.splitlines()[-1]
+    assert not (folder / "preflight.json").exists()
+
+
+@pytest.mark.parametrize("wrong", [0.502, np.nan])
+def test_a_gpu_that_answers_wrongly_is_told_from_one_that_rounds(wrong):
+    reference = np.array([[0.5, 0.5], [0.1, 0.9]], np.float32)
+    assert preflight.largest_difference(reference + np.float32(1e-5), reference) == pytest.approx(1e-5, rel=0.01)
+    with pytest.raises(RuntimeError, match="do not classify"):
+        preflight.largest_difference(np.array([[wrong, 0.5], [0.1, 0.9]], np.float32), reference)
+
+
+def test_the_pictures_of_a_check_are_always_the_same():
+    images = preflight.pictures(3, 30, 32)
+    assert (images.shape, images.dtype) == ((3, 30, 32, 3), np.uint8)
+    np.testing.assert_array_equal(images, preflight.pictures(3, 30, 32))
+    assert len(np.unique(images.reshape(3, -1), axis=0)) == 3
 
 
 def test_package_seals_the_trained_weights_with_what_was_measured(store, bundle, evaluated, fresh, trained):

@@ -26,6 +26,8 @@ def main(argv: list[str] | None = None) -> int:
         paths = Paths.from_environment(out=arguments.request.resolve().parent)
         if threads := getattr(request, "threads", None):
             os.environ["OMP_NUM_THREADS"] = str(threads)  # read once, when MXNet is imported
+        # Cards from Ampere on would round what they multiply to 10 bits: answers would depend on the card.
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
         if arguments.command == "train" and request.device == "cpu":
             # MXNet's threaded engine lays weights out in an order that a race decides, and rounding follows it.
             os.environ["MXNET_ENGINE_TYPE"] = "NaiveEngine"
