@@ -14,7 +14,7 @@ from strandline import settings
 from strandline.containers import vision_task
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-DAG_IDS = {"ingest_images", "keep_house"}
+DAG_IDS = {"check_host", "ingest_images", "keep_house"}
 HEAVY = ("pandas", "great_expectations", "pyarrow", "evidently", "numpy")
 
 
@@ -68,20 +68,30 @@ def test_ingest_images_is_in_the_order_that_matters(dags):
         assert dag.get_task(before).downstream_task_ids == {after}
 
 
-@pytest.mark.parametrize("task_id", ["pack", "classify"])
-def test_vision_tasks_are_mapped_bounded_and_never_rendered(dags, task_id):
-    task = dags["ingest_images"].get_task(task_id)
+def test_check_host_is_triggered_by_hand_alone(dags):
+    dag = dags["check_host"]
+    assert not dag.timetable.can_be_scheduled
+    assert set(dag.task_ids) == {"plan", "check", "report"}
+    assert dag.get_task("plan").downstream_task_ids == {"check"}
+    assert dag.get_task("check").downstream_task_ids == {"report"}
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "task_id"), [("ingest_images", "pack"), ("ingest_images", "classify"), ("check_host", "check")]
+)
+def test_vision_tasks_are_mapped_bounded_and_never_rendered(dags, dag_id, task_id):
+    task = dags[dag_id].get_task(task_id)
     assert task.is_mapped
     assert task.pool == "classifier"
     assert "shard_id" in task.map_index_template
     assert task.operator_class.template_fields == ()
 
 
-@pytest.mark.parametrize(("device", "queues"), [("cpu", ["default"] * 2), ("gpu", ["default", "gpu"])])
+@pytest.mark.parametrize(("device", "queues"), [("cpu", ["default"] * 3), ("gpu", ["default", "gpu", "gpu"])])
 def test_what_computes_is_queued_for_the_hosts_that_can(monkeypatch, device, queues):
     monkeypatch.setenv("STRANDLINE_DEVICE", device)
     settings.get.cache_clear()
-    assert [vision_task(name, name).kwargs["queue"] for name in ("pack", "classify")] == queues
+    assert [vision_task(name, name).kwargs["queue"] for name in ("pack", "classify", "preflight")] == queues
     settings.get.cache_clear()
 
 

@@ -1,0 +1,64 @@
+"""
+## By hand: can a host of the kind that classifies do so, and how fast?
+
+`plan -> check -> report`
+
+The kind is that of the setting `STRANDLINE_DEVICE`: with `gpu`, the check goes to queue `gpu`, as classification does,
+and one of its workers takes it; the details of **check** name which. Trigger it after a host was added, or its driver
+changed.
+
+| task | does |
+|---|---|
+| **plan** | pins the champion |
+| **check** | on the host, in the real runner: `nvidia-smi` (GPU), the model bundle's hashes, made pictures \
+classified on the device, the GPU's probabilities against the CPU's, then the speed |
+| **report** | logs hardware, images/s and the largest difference, and returns the report |
+
+### When it is red
+| red task | means, and what to do |
+|---|---|
+| plan | no champion is installed: `make up` |
+| check | the host cannot classify, or classifies wrongly: the log's last line names the driver, the container \
+toolkit or the bundle. Stop the worker of that host until it is mended; nothing falls back to the CPU |
+| report | the host's files are not in the store that the other hosts see: look at the store's mount on both |
+"""
+
+import datetime
+
+from airflow.sdk import dag, task
+
+from strandline import preflight
+from strandline.containers import no_retry, vision_task
+
+
+@dag(
+    schedule=None,
+    start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+    catchup=False,
+    max_active_runs=4,
+    doc_md=__doc__,
+    tags=["strandline", "manual"],
+    default_args={
+        "owner": "strandline",
+        "retries": 2,
+        "retry_delay": datetime.timedelta(seconds=5),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": datetime.timedelta(minutes=5),
+        "execution_timeout": datetime.timedelta(minutes=30),
+    },
+)
+def check_host():
+    @task
+    def plan() -> list[dict]:
+        with no_retry(preflight.NoChampion):
+            return [preflight.plan()]
+
+    @task
+    def report(checked: list[dict]) -> dict:
+        return preflight.report(checked[0])
+
+    checked = vision_task("check", "preflight").expand(request=plan())
+    report(checked.output)
+
+
+check_host()

@@ -1,0 +1,56 @@
+"""Preflight: whether a host can classify with the champion, asked and answered."""
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+from strandline import contract, ledger, settings
+
+log = logging.getLogger(__name__)
+
+
+class NoChampion(Exception):
+    """There is nothing to check a host with; the message says what to do."""
+
+
+def plan() -> dict[str, Any]:
+    """The preflight request, as a JSON object, for a host of the kind that classifies: with the champion, on
+    STRANDLINE_DEVICE.
+
+    Raises:
+        NoChampion: none is installed.
+    """
+    chosen = settings.get()
+    with ledger.connect() as connection:
+        found = ledger.fetch(connection, "select_champion")
+    if not found:
+        raise NoChampion("there is no champion to check a host with: `make up` installs the first one")
+    return contract.PreflightRequest(
+        shard_id=chosen.device,
+        bundle=contract.BundleRef(found[0]["bundle"], found[0]["version"]),
+        batch_size=chosen.classify_batch_size,
+        threads=chosen.cores,
+        device=cast(Literal["cpu", "gpu"], chosen.device),
+    ).to_dict()
+
+
+def report(checked: Mapping[str, Any]) -> dict[str, Any]:
+    """What a check found, a `contract.PreflightReport` as a JSON object; a line of it is logged.
+
+    Args:
+        checked: `folder` of the attempt, relative to the store.
+
+    Raises:
+        contract.NoResult: its files are missing or altered.
+    """
+    folder = contract.store_path(settings.get().store, checked["folder"])
+    result = contract.read_result(folder, "preflight")
+    if contract.PREFLIGHT_FILE not in result.files:
+        raise contract.NoResult(f"{folder} has a result without {contract.PREFLIGHT_FILE}: run the check again")
+    answer: dict[str, Any] = json.loads((folder / contract.PREFLIGHT_FILE).read_bytes())
+    found = contract.PreflightReport.from_dict(answer)
+    log.info("%s images/s on %s: %s", f"{found.images_per_second:,.0f}", found.device, "; ".join(found.hardware))
+    if found.largest_difference is not None:
+        log.info("probabilities of the GPU and the CPU differ by %.1e at the most", found.largest_difference)
+    return answer
