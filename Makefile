@@ -44,8 +44,8 @@ drop: environments ## Drop N real images into the landing zone: make drop N=500
 pretrained: environments ## Register a pretrained model of GluonCV: make pretrained MODEL=cifar_resnet110_v1
 	@$(AIRFLOW) -m embedded.pretrained $(MODEL)
 
-secrets: environments ## Write .env for docker compose: fresh secrets, made once
-	@$(AIRFLOW) -m embedded.dotenv
+secrets: python ## Write .env for docker compose: fresh secrets, made once
+	@$(PYTHON) -m embedded.dotenv
 
 champion: environments ## Train the first champion anew (hours)
 	@$(CONTAINED) PYTHONPATH="$(PYTHONPATH):$(CURDIR)/docker/vision" $(VISION) -m embedded.train_champion

@@ -4,13 +4,13 @@
 | task | does |
 |---|---|
 | **check_invariants** | proves every invariant of the whole ledger, not only of the last run |
-| **remove_orphans** | with the Docker runner: removes containers that outlived their deadline, on each queue's host |
+| **remove_orphans** | removes containers and pods that outlived their deadline, as each vision task does on its own host |
 
 ### When it is red
 | red task | means, and what to do |
 |---|---|
 | check_invariants | the log names the invariant and its rows: facts were changed by hand, or half a backup restored |
-| remove_orphans | the Docker Engine does not answer, or does not remove: the log says which container |
+| remove_orphans | the Docker Engine or the cluster does not answer, or does not remove: the log says what |
 """
 
 import datetime

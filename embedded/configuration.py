@@ -97,7 +97,6 @@ def _airflow(settings: Settings, airflow_url: str, dags: Path) -> dict[str, str]
         "dag_processor": {"refresh_interval": 10},
         "scheduler": {"task_instance_heartbeat_timeout": 60},
         "logging": {"base_log_folder": home / "logs"},
-        "usage_data_collection": {"enabled": False},
     }
     options = {f"AIRFLOW__{s}__{k}".upper(): str(v) for s, values in sections.items() for k, v in values.items()}
     return {"AIRFLOW_HOME": str(home), **options}
