@@ -4,7 +4,7 @@
 | task | does |
 |---|---|
 | **check_invariants** | proves every invariant of the whole ledger, not only of the last run |
-| **remove_orphans** | removes containers and pods that outlived their deadline, as each vision task does on its own host |
+| **remove_orphans** | removes containers and pods that outlived their deadline, as each vision task does, too |
 
 ### When it is red
 | red task | means, and what to do |

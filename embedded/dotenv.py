@@ -61,6 +61,9 @@ def _fresh(chosen: settings.Settings) -> dict[str, str]:
         "AIRFLOW_JWT_SECRET": secrets.token_urlsafe(64),
         **{f"STRANDLINE_PASSWORD_{name}": secrets.token_urlsafe(16) for name in PASSWORDS},
         "STRANDLINE_UID": str(os.getuid() or WORKER),
+        "STRANDLINE_ENGINE_SOCKET": os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix(
+            "unix://"
+        ),
         "STRANDLINE_CORES": str(chosen.cores),
         "STRANDLINE_LANDING_ON_HOST": str(chosen.landing),
         "STRANDLINE_STORE_ON_HOST": str(chosen.home / "compose" / "store"),

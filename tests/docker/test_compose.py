@@ -48,7 +48,6 @@ class Compose:
             STRANDLINE_POSTGRES_PORT=self.ports["POSTGRES"],
             RABBITMQ_MANAGEMENT_PORT=self.ports["RABBITMQ"],
             STRANDLINE_STABLE_SECONDS="0.5",
-            STRANDLINE_ENGINE_SOCKET=os.environ.get("DOCKER_HOST", "/var/run/docker.sock").removeprefix("unix://"),
         )
         self.landing, self.store = home / "landing", Path(self.values["STRANDLINE_STORE_ON_HOST"])
 
