@@ -299,7 +299,7 @@ def test_preflight_says_what_a_host_can_do(store, bundle):
     assert report.versions["model"] == bundle["version"]
     result = contract.read_result(folder, "preflight")
     assert set(result.files) == {"preflight.json"}
-    assert result.seconds.keys() >= {"verify", "first_batch", "compare", "measure"}
+    assert result.seconds.keys() >= {"libraries", "verify", "first_batch", "compare", "measure"}
 
 
 def test_preflight_refuses_an_altered_bundle(store, bundle, trained):
