@@ -342,6 +342,15 @@ def test_an_image_is_named_by_digest_and_present(client, request_, monkeypatch, 
         execute(operator(request_))
 
 
+def test_a_task_may_be_silent_for_longer_than_the_engine_may(client, request_, monkeypatch):
+    """A deep network prints nothing for minutes, and that is no time-out of the engine."""
+    monkeypatch.setattr(docker_runner, "ENGINE_PATIENCE", 2)
+    task = probe(request_, "import time; time.sleep(7); print('done at last')")
+    with pytest.raises(contract.NoResult):
+        execute(task)
+    assert task.printed == ["done at last"]
+
+
 def test_a_flood_of_output_costs_neither_memory_nor_the_log(client, request_, caplog):
     """F22"""
     with pytest.raises(contract.NoResult):
