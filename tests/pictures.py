@@ -1,7 +1,14 @@
 """Small real images without an imaging library: the Airflow environment has none."""
 
+import os
 import struct
 import zlib
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from strandline import contract, settings
 
 
 def png(seed: int, side: int = 32) -> bytes:
@@ -15,3 +22,21 @@ def png(seed: int, side: int = 32) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
     )
+
+
+def pack_request(chosen: settings.Settings, shard_id: str, count: int = 3) -> dict[str, Any]:
+    """The request to pack images that this puts into the landing zone."""
+    names = [b"2026-11-21T08/cat/%d.png" % number for number in range(count)]
+    for number, name in enumerate(names):
+        path = chosen.landing / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(number))
+    stats = [(chosen.landing / os.fsdecode(name)).stat() for name in names]
+    columns = {"entry": pa.array(range(count), pa.int32()), "name": names}
+    columns["version"] = [f"{s.st_size}-{s.st_mtime_ns}" for s in stats]
+    manifest = chosen.store / "manifest.parquet"
+    manifest.parent.mkdir(parents=True)
+    pq.write_table(pa.table(columns), manifest)
+    ref = {"path": "manifest.parquet", "sha256": contract.sha256_file(manifest)}
+    sizes = {"height": 32, "width": 32, "workers": 1}
+    return {"shard_id": shard_id, "manifest": ref, "limits": contract.Limits().to_dict()} | sizes

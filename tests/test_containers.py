@@ -1,16 +1,13 @@
 """The process runner, with real vision processes."""
 
-import os
 import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
-from pictures import png
+from pictures import pack_request
 
 from strandline import contract, settings
 from strandline.containers import vision_task
@@ -32,21 +29,7 @@ def chosen(tmp_path, monkeypatch) -> settings.Settings:
 
 @pytest.fixture
 def request_(chosen) -> dict:
-    """To pack three images."""
-    names = [b"2026-11-21T08/cat/%d.png" % number for number in range(3)]
-    for number, name in enumerate(names):
-        path = chosen.landing / os.fsdecode(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(png(number))
-    stats = [(chosen.landing / os.fsdecode(name)).stat() for name in names]
-    columns = {"entry": pa.array(range(3), pa.int32()), "name": names}
-    columns["version"] = [f"{s.st_size}-{s.st_mtime_ns}" for s in stats]
-    manifest = chosen.store / "manifest.parquet"
-    manifest.parent.mkdir(parents=True)
-    pq.write_table(pa.table(columns), manifest)
-    ref = {"path": "manifest.parquet", "sha256": contract.sha256_file(manifest)}
-    sizes = {"height": 32, "width": 32, "workers": 1}
-    return {"shard_id": SHARD, "manifest": ref, "limits": contract.Limits().to_dict()} | sizes
+    return pack_request(chosen, SHARD)
 
 
 def execute(request: dict, try_number: int = 1, operator: ProcessOperator | None = None) -> dict:

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import yaml
 from airflow.sdk import DAG
@@ -22,7 +20,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.serialization.serialized_objects import DagSerialization
 from cluster import Cluster, load, running
 from kubernetes.client import ApiClient
-from pictures import png
+from pictures import pack_request
 
 from strandline import contract, kubernetes_runner, settings
 from strandline.containers import vision_task
@@ -48,21 +46,7 @@ def chosen(tmp_path, monkeypatch) -> Iterator[settings.Settings]:
 
 @pytest.fixture
 def request_(chosen) -> dict[str, Any]:
-    """To pack three images."""
-    names = [b"2026-11-21T08/cat/%d.png" % number for number in range(3)]
-    for number, name in enumerate(names):
-        path = chosen.landing / os.fsdecode(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(png(number))
-    stats = [(chosen.landing / os.fsdecode(name)).stat() for name in names]
-    columns = {"entry": pa.array(range(3), pa.int32()), "name": names}
-    columns["version"] = [f"{s.st_size}-{s.st_mtime_ns}" for s in stats]
-    manifest = chosen.store / "manifest.parquet"
-    manifest.parent.mkdir(parents=True)
-    pq.write_table(pa.table(columns), manifest)
-    ref = {"path": "manifest.parquet", "sha256": contract.sha256_file(manifest)}
-    sizes = {"height": 32, "width": 32, "workers": 1}
-    return {"shard_id": SHARD_ID, "manifest": ref, "limits": contract.Limits().to_dict()} | sizes
+    return pack_request(chosen, SHARD_ID)
 
 
 @pytest.fixture

@@ -13,12 +13,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from docker.api.client import APIClient
-from pictures import png
+from pictures import pack_request
 
 from strandline import containers, contract, docker_runner, settings
 from strandline.docker_runner import HardenedDockerOperator
@@ -53,21 +51,7 @@ def client(chosen) -> Iterator[APIClient]:
 
 @pytest.fixture
 def request_(chosen) -> dict[str, Any]:
-    """To pack three images."""
-    names = [b"2026-11-21T08/cat/%d.png" % number for number in range(3)]
-    for number, name in enumerate(names):
-        path = chosen.landing / os.fsdecode(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(png(number))
-    stats = [(chosen.landing / os.fsdecode(name)).stat() for name in names]
-    columns = {"entry": pa.array(range(3), pa.int32()), "name": names}
-    columns["version"] = [f"{s.st_size}-{s.st_mtime_ns}" for s in stats]
-    manifest = chosen.store / "manifest.parquet"
-    manifest.parent.mkdir(parents=True)
-    pq.write_table(pa.table(columns), manifest)
-    ref = {"path": "manifest.parquet", "sha256": contract.sha256_file(manifest)}
-    sizes = {"height": 32, "width": 32, "workers": 1}
-    return {"shard_id": SHARD, "manifest": ref, "limits": contract.Limits().to_dict()} | sizes
+    return pack_request(chosen, SHARD)
 
 
 def operator(request: dict[str, Any], kind: type[HardenedDockerOperator] = HardenedDockerOperator) -> Any:
