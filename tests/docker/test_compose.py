@@ -116,7 +116,7 @@ def test_all_parts_are_up_healthy_and_bounded(compose):
         assert len(found) == (2 if service == "worker" else 1), service
         for container in found:
             assert container.status == "running", service
-            assert container.attrs["State"].get("Health", {}).get("Status", "healthy") == "healthy", service
+            assert container.attrs["State"]["Health"]["Status"] == "healthy", service
             host = container.attrs["HostConfig"]
             assert host["Memory"] > 0, service
             assert host["RestartPolicy"]["Name"] == "unless-stopped", service
