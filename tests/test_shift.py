@@ -2,17 +2,16 @@
 reference profile, which holds real predictions and embeddings: one half of it is the reference, the other the source.
 """
 
-import dataclasses
 import itertools
 import json
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from strandline import drift
+from strandline import shift
+from strandline.verdict import MINIMUM_ROWS, judge
 
 BUNDLE = Path(__file__).parents[1] / "models/cifar_resnet20_v1"
 CLASSES = json.loads((BUNDLE / "classes.json").read_bytes())
@@ -20,11 +19,11 @@ CONFUSION = np.array(json.loads((BUNDLE / "metrics.json").read_bytes())["confusi
 ACCURACY = CONFUSION.trace() / CONFUSION.sum()
 CAT, DOG = CLASSES.index("cat"), CLASSES.index("dog")
 EVEN = np.full(10, 0.1)
-ALPHA = drift.alpha_per_window(1, 168)
+ALPHA = shift.alpha_per_window(1, 168)
 
 
 def sample(probabilities, embeddings):
-    return drift.Sample(probabilities.argmax(axis=1), probabilities, embeddings)
+    return shift.Sample(probabilities.argmax(axis=1), probabilities, embeddings)
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +39,8 @@ def halves():
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(drift, "PERMUTATIONS", 199)
-    monkeypatch.setattr(drift, "RESAMPLES", 100)
+    monkeypatch.setattr(shift, "PERMUTATIONS", 199)
+    monkeypatch.setattr(shift, "RESAMPLES", 100)
 
 
 def take(source, rows):
@@ -51,14 +50,14 @@ def take(source, rows):
 def window_of(source, shares, rows, seed):
     """A random window with these shares of true classes, if the model's probabilities are right. No row comes twice."""
     rng = np.random.default_rng([3, seed])
-    weights = drift.shift_weights(source.probabilities, shares, CONFUSION)
+    weights = shift.shift_weights(source.probabilities, shares, CONFUSION)
     kept = np.flatnonzero(rng.random(len(source)) * weights.max() < weights)
     return take(source, rng.permutation(kept)[:rows])
 
 
 def worsened(window):
     """As bad pictures do: the model is unsure and embeddings shrink."""
-    return sample(drift.temper(window.probabilities, 4.0), window.embeddings * 0.8)
+    return sample(shift.temper(window.probabilities, 4.0), window.embeddings * 0.8)
 
 
 def one_class(which, share):
@@ -78,11 +77,11 @@ def at_most(rate, windows):
 @pytest.mark.parametrize("shares", [EVEN, one_class(CAT, 0.9), one_class(DOG, 1.0), np.eye(10)[[CAT, DOG]].sum(0) / 2])
 def test_class_shares_inverts_the_confusion(shares):
     predicted = shares @ (CONFUSION / CONFUSION.sum(axis=1, keepdims=True))
-    assert drift.class_shares(predicted, CONFUSION) == pytest.approx(shares, abs=1e-6)
+    assert shift.class_shares(predicted, CONFUSION) == pytest.approx(shares, abs=1e-6)
 
 
 def test_class_shares_of_what_no_mix_predicts_are_shares_still():
-    shares = drift.class_shares(np.eye(10)[CAT], CONFUSION)  # cats alone would have some dogs predicted
+    shares = shift.class_shares(np.eye(10)[CAT], CONFUSION)  # cats alone would have some dogs predicted
     assert shares.min() >= 0
     assert shares.sum() == pytest.approx(1)
     assert shares.argmax() == CAT
@@ -91,12 +90,12 @@ def test_class_shares_of_what_no_mix_predicts_are_shares_still():
 def test_the_mix_p_value_is_that_of_chi_square_where_counts_are_large():
     reference, window = np.full(10, 500), np.array([50, 50, 50, 50, 50, 50, 50, 50, 65, 35])
     expected = stats.chi2_contingency(np.array([window, reference])).pvalue
-    assert drift.mix_change(window, reference, CONFUSION).p_value == pytest.approx(expected, abs=0.04)
+    assert shift.mix_change(window, reference, CONFUSION).p_value == pytest.approx(expected, abs=0.04)
 
 
 def test_a_class_that_neither_side_predicted_is_no_trouble():
     counts, reference = np.array([20, 30, 0] + [0] * 7), np.array([200, 300, 0] + [0] * 7)
-    assert drift.mix_change(counts, reference, CONFUSION).p_value == 1.0
+    assert shift.mix_change(counts, reference, CONFUSION).p_value == 1.0
 
 
 @pytest.mark.parametrize(
@@ -112,7 +111,7 @@ def test_intervals_of_a_mix_hold_the_truth(quick, shares):
         # Another champion of the same quality, whose confusion matrix is measured on as many images.
         confusion = np.stack([rng.multinomial(1000, row) for row in recalls])
         window, reference = rng.multinomial(500, shares @ recalls), rng.multinomial(5000, EVEN @ recalls)
-        mix = drift.mix_change(window, reference, confusion, seed)
+        mix = shift.mix_change(window, reference, confusion, seed)
         held.append([share.low <= truth <= share.high for share, truth in zip(mix.shares, shares, strict=True)])
         held_distance.append(mix.distance.low <= np.abs(shares - EVEN).sum() / 2 <= mix.distance.high)
     assert np.mean(held) > 0.86  # of 0.95; a class with a handful of images has the least
@@ -124,7 +123,7 @@ def test_an_unchanged_mix_seldom_alarms(quick):
     rng, windows = np.random.default_rng(6), 200
     predicted = CONFUSION.sum(axis=0) / CONFUSION.sum()
     found = [
-        drift.mix_change(rng.multinomial(500, predicted), rng.multinomial(5000, predicted), CONFUSION, seed).p_value
+        shift.mix_change(rng.multinomial(500, predicted), rng.multinomial(5000, predicted), CONFUSION, seed).p_value
         for seed in range(windows)
     ]
     assert sum(p_value <= 0.05 for p_value in found) <= at_most(0.05, windows)
@@ -149,7 +148,7 @@ def test_the_picture_p_value_is_that_of_all_permutations():
     every = [discrepancy(list(chosen)) for chosen in itertools.combinations(range(10), 5)]
     exact = np.mean(np.array(every) >= every[0] - 1e-9)
     certain = np.ones((5, 1))
-    found = drift.picture_change(sample(certain, ours), sample(certain, theirs), np.ones(5))
+    found = shift.picture_change(sample(certain, ours), sample(certain, theirs), np.ones(5))
     assert found.p_value == pytest.approx(exact, abs=0.04)
     assert found.distance == pytest.approx(np.sqrt(every[0] * 25 / 10 / 5), rel=1e-4)
 
@@ -164,29 +163,29 @@ def test_a_mix_alone_does_not_change_the_pictures(quick, halves, shares):
     found = []
     for seed in range(windows := 40):
         window = window_of(source, shares, 250, seed)
-        estimated = drift.class_shares(window.counts() / len(window), CONFUSION)
-        weights = drift.shift_weights(reference.probabilities, estimated, CONFUSION)
-        found.append(drift.picture_change(window, reference, weights, seed).p_value)
+        estimated = shift.class_shares(window.counts() / len(window), CONFUSION)
+        weights = shift.shift_weights(reference.probabilities, estimated, CONFUSION)
+        found.append(shift.picture_change(window, reference, weights, seed).p_value)
     assert sum(p_value <= 0.05 for p_value in found) <= at_most(0.05, windows)
 
 
 def test_without_weights_a_mix_would_pass_for_changed_pictures(quick, halves):
     reference, source = halves
     window = window_of(source, one_class(CAT, 0.9), 250, 0)
-    assert drift.picture_change(window, reference, np.ones(len(reference))).p_value <= 0.01
+    assert shift.picture_change(window, reference, np.ones(len(reference))).p_value <= 0.01
 
 
 @pytest.mark.parametrize("shares", [EVEN, one_class(CAT, 0.9)], ids=["even", "most"])
 def test_changed_pictures_are_found_in_any_mix(halves, shares):
     reference, source = halves
-    found = drift.measure(worsened(window_of(source, shares, 200, 1)), reference, CONFUSION, ALPHA)
+    found = shift.measure(worsened(window_of(source, shares, 200, 1)), reference, CONFUSION, ALPHA)
     assert found.pictures.p_value <= ALPHA
 
 
 def test_pictures_of_a_class_that_the_reference_lacks_are_not_compared(quick, halves):
     reference, source = halves
     lacking = take(reference, reference.predicted != CAT)
-    found = drift.picture_change(take(source, source.predicted == CAT), lacking, np.ones(len(lacking)))
+    found = shift.picture_change(take(source, source.predicted == CAT), lacking, np.ones(len(lacking)))
     assert (found.compared, found.p_value, found.distance) == (0, 1.0, 0.0)
 
 
@@ -195,19 +194,19 @@ def test_pictures_of_a_class_that_the_reference_lacks_are_not_compared(quick, ha
 
 def test_temperature_makes_mean_confidence_the_accuracy(halves):
     probabilities = halves[0].probabilities
-    degrees = drift.temperature(probabilities, ACCURACY)
-    assert drift.temper(probabilities, degrees).max(axis=1).mean() == pytest.approx(ACCURACY, abs=1e-6)
-    assert drift.temper(drift.temper(probabilities, 2.0), 0.5) == pytest.approx(probabilities, abs=1e-6)
+    degrees = shift.temperature(probabilities, ACCURACY)
+    assert shift.temper(probabilities, degrees).max(axis=1).mean() == pytest.approx(ACCURACY, abs=1e-6)
+    assert shift.temper(shift.temper(probabilities, 2.0), 0.5) == pytest.approx(probabilities, abs=1e-6)
 
 
 @pytest.mark.parametrize(("accuracy", "nearest"), [(1.0, 0.05), (0.0, 20.0)])
 def test_temperature_stays_in_bounds(halves, accuracy, nearest):
-    assert drift.temperature(halves[0].probabilities, accuracy) == pytest.approx(nearest, rel=0.01)
+    assert shift.temperature(halves[0].probabilities, accuracy) == pytest.approx(nearest, rel=0.01)
 
 
 def test_the_reference_is_estimated_to_be_as_accurate_as_the_champion(halves):
     probabilities = halves[0].probabilities
-    found = drift.estimated_accuracy(probabilities, probabilities, np.ones(len(probabilities)), EVEN, CONFUSION)
+    found = shift.estimated_accuracy(probabilities, probabilities, np.ones(len(probabilities)), EVEN, CONFUSION)
     assert found.estimate.value == pytest.approx(ACCURACY, abs=1e-3)
     assert found.p_value == pytest.approx(0.5, abs=0.05)
 
@@ -218,13 +217,13 @@ def test_an_estimate_alarms_at_its_level_beside_a_small_reference(halves):
     for _ in range(runs):
         rows = rng.permutation(len(everything))
         window, reference = everything[rows[:2000]], everything[rows[2000:2500]]
-        found.append(drift.estimated_accuracy(window, reference, np.ones(500), EVEN, CONFUSION).p_value)
+        found.append(shift.estimated_accuracy(window, reference, np.ones(500), EVEN, CONFUSION).p_value)
     assert sum(p_value <= 0.05 for p_value in found) <= at_most(0.05, runs)
 
 
 def test_a_mix_of_hard_classes_explains_a_lower_accuracy(halves):
     reference, source = halves
-    found = drift.measure(window_of(source, one_class(CAT, 0.9), 250, 2), reference, CONFUSION, ALPHA).estimated
+    found = shift.measure(window_of(source, one_class(CAT, 0.9), 250, 2), reference, CONFUSION, ALPHA).estimated
     assert found.expected < 0.87
     assert found.estimate.low <= 0.84 <= found.estimate.high  # 0.827 of cats are recognised, and more of the others
     assert found.p_value > 0.01
@@ -232,17 +231,17 @@ def test_a_mix_of_hard_classes_explains_a_lower_accuracy(halves):
 
 def test_an_unsure_model_is_estimated_to_be_worse(halves):
     reference, source = halves
-    found = drift.measure(worsened(window_of(source, EVEN, 500, 3)), reference, CONFUSION, ALPHA).estimated
+    found = shift.measure(worsened(window_of(source, EVEN, 500, 3)), reference, CONFUSION, ALPHA).estimated
     assert found.fall > 0.1
     assert found.p_value < 1e-6
-    assert found.estimate.high - found.estimate.value > 1.96 * drift.TRANSFER_ERROR * found.fall
+    assert found.estimate.high - found.estimate.value > 1.96 * shift.TRANSFER_ERROR * found.fall
 
 
 def test_realised_accuracy_has_the_published_interval():
     """R. G. Newcombe, Statistics in Medicine 17 (1998), table I, method 3."""
     labels = np.full(263, CAT)
     predicted = np.where(np.arange(263) < 81, CAT, DOG)
-    found = drift.realised_accuracy(predicted, labels, CONFUSION)
+    found = shift.realised_accuracy(predicted, labels, CONFUSION)
     assert (found.estimate.low, found.estimate.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert found.expected == pytest.approx(0.827)
     assert found.labelled == 263
@@ -255,16 +254,16 @@ def test_realised_accuracy_alarms_at_its_level():
     for _ in range(runs):
         labels = rng.integers(10, size=rows)
         predicted = np.where(rng.random(rows) < recalls[labels], labels, (labels + 1) % 10)
-        alarms += drift.realised_accuracy(predicted, labels, CONFUSION).p_value <= 0.05
+        alarms += shift.realised_accuracy(predicted, labels, CONFUSION).p_value <= 0.05
     assert alarms <= at_most(0.06, runs)
     assert alarms >= 0.02 * runs
 
 
 def test_rows_without_a_label_do_not_count():
     labels = np.array([CAT, -1, DOG, -1])
-    found = drift.realised_accuracy(np.array([CAT, CAT, CAT, CAT]), labels, CONFUSION)
+    found = shift.realised_accuracy(np.array([CAT, CAT, CAT, CAT]), labels, CONFUSION)
     assert (found.estimate.value, found.labelled) == (0.5, 2)
-    assert drift.realised_accuracy(labels, np.full(4, -1), CONFUSION) is None
+    assert shift.realised_accuracy(labels, np.full(4, -1), CONFUSION) is None
 
 
 # What a window can show
@@ -272,7 +271,7 @@ def test_rows_without_a_label_do_not_count():
 
 def test_a_detectable_fall_is_detected():
     rng, rows, runs = np.random.default_rng(10), 500, 4000
-    fall = drift.detectable(rows, 5000, CONFUSION, 0.01).accuracy_fall
+    fall = shift.detectable(rows, 5000, CONFUSION, 0.01).accuracy_fall
     sure = rng.binomial(rows, ACCURACY - fall, runs) / rows
     usual = rng.binomial(5000, ACCURACY, runs) / 5000
     z = (usual - sure) / np.sqrt(usual * (1 - usual) * (1 / rows + 1 / 5000))
@@ -283,10 +282,10 @@ def test_a_detectable_mix_is_detected(quick):
     """Also the one that is hardest to see: half of the classes gain what the other half loses."""
     rng, rows, runs = np.random.default_rng(11), 500, 100
     recalls = CONFUSION / CONFUSION.sum(axis=1, keepdims=True)
-    distance = drift.detectable(rows, 5000, CONFUSION, 0.01).mix_distance
+    distance = shift.detectable(rows, 5000, CONFUSION, 0.01).mix_distance
     shares = EVEN + distance / 5 * np.where(np.arange(10) % 2, 1, -1)
     found = [
-        drift.mix_change(rng.multinomial(rows, shares @ recalls), rng.multinomial(5000, EVEN @ recalls), CONFUSION, run)
+        shift.mix_change(rng.multinomial(rows, shares @ recalls), rng.multinomial(5000, EVEN @ recalls), CONFUSION, run)
         for run in range(runs)
     ]
     assert np.mean([mix.p_value <= 0.01 for mix in found]) > 0.8
@@ -294,139 +293,28 @@ def test_a_detectable_mix_is_detected(quick):
 
 
 def test_larger_windows_show_smaller_changes():
-    sizes = [drift.detectable(rows, 5000, CONFUSION, ALPHA) for rows in (50, 100, 500, 5000)]
+    sizes = [shift.detectable(rows, 5000, CONFUSION, ALPHA) for rows in (50, 100, 500, 5000)]
     assert sizes == sorted(sizes, key=lambda one: (one.accuracy_fall, one.mix_distance), reverse=True)
-    assert drift.detectable(drift.MINIMUM_ROWS, 5000, CONFUSION, ALPHA).accuracy_fall == pytest.approx(0.12, abs=0.005)
-    assert drift.detectable(1, 5000, CONFUSION, ALPHA) == drift.Detectable(1.0, 1.0)
+    assert shift.detectable(MINIMUM_ROWS, 5000, CONFUSION, ALPHA).accuracy_fall == pytest.approx(0.12, abs=0.005)
+    assert shift.detectable(1, 5000, CONFUSION, ALPHA) == shift.Detectable(1.0, 1.0)
 
 
 # False alarms
 
 
 def test_the_budget_of_false_alarms_is_spent_evenly():
-    assert drift.alpha_per_window(1, 168, 3) == pytest.approx(1 / 504)
-    assert drift.alpha_per_window(100, 1, 3) == 1.0
+    assert shift.alpha_per_window(1, 168, 3) == pytest.approx(1 / 504)
+    assert shift.alpha_per_window(100, 1, 3) == 1.0
     with pytest.raises(ValueError, match="must each be above 0"):
-        drift.alpha_per_window(1, 0, 3)
+        shift.alpha_per_window(1, 0, 3)
 
 
 def test_holm_by_hand():
-    assert drift.holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}) == pytest.approx(
+    assert shift.holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}) == pytest.approx(
         {"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02}
     )
-    assert drift.holm({"a": 0.5, "b": 0.9}) == {"a": 1.0, "b": 1.0}
-    assert drift.holm({}) == {}
-
-
-@pytest.mark.parametrize(
-    ("history", "persists"),
-    [("", False), ("1", False), ("11", True), ("10", False), ("10001", True), ("100001", False), ("1110", False)],
-)
-def test_persistence_needs_the_latest_and_one_more(history, persists):
-    assert drift.persistent([mark == "1" for mark in history]) is persists
-
-
-@pytest.mark.parametrize(("need", "of"), [(1, 1), (2, 5), (3, 4)])
-def test_persistence_rate_counts_every_history(need, of):
-    alpha = 0.2
-    rate = sum(
-        alpha ** sum(history) * (1 - alpha) ** (of - sum(history))
-        for history in itertools.product([False, True], repeat=of)
-        if drift.persistent(history, need, of)
-    )
-    assert drift.persistence_rate(alpha, need, of) == pytest.approx(rate)
-
-
-def test_persistence_rate_of_one_alarm_a_week():
-    assert 1 / drift.persistence_rate(1 / 168) == pytest.approx(7_120, abs=5)
-
-
-# The verdict
-
-
-def drift_of(*, mix=1.0, pictures=1.0, unsure=1.0, estimate=0.92, labels=None, labelled=0, rows=500, distance=0.2):
-    """What was measured, with these p-values."""
-    shares = [drift.Estimate(0.1, 0.08, 0.12)] * 9 + [drift.Estimate(0.3, 0.26, 0.34)]
-    return drift.Drift(
-        rows=rows,
-        alpha=0.002,
-        mix=drift.Mix((0.1,) * 10, tuple(shares), drift.Estimate(distance, 0.1, 0.3), mix),
-        pictures=drift.Pictures(0.2, pictures, 500, 500, 1000),
-        estimated=drift.Accuracy(drift.Estimate(estimate, estimate - 0.03, estimate + 0.03), 0.92, unsure),
-        realised=labels and drift.Accuracy(drift.Estimate(labels, 0.7, 0.9), 0.92, 1e-9, labelled),
-        detectable=drift.Detectable(0.18, 0.05),
-    )
-
-
-CASES = {
-    "nothing": (drift_of(), "none", False),
-    "mix": (drift_of(mix=0.0005), "watch", False),
-    "mix of hard classes, unsure": (drift_of(mix=0.0005, unsure=1e-9, estimate=0.7), "watch", False),
-    "mix, but a tiny one": (drift_of(mix=0.0005, distance=0.01), "none", False),
-    "pictures": (drift_of(pictures=0.0005), "watch", False),
-    "pictures, and a fall too small to mind": (drift_of(pictures=0.0005, unsure=1e-9, estimate=0.91), "watch", False),
-    "pictures, and a fall": (drift_of(pictures=0.0005, unsure=1e-9, estimate=0.81), "retrain", True),
-    "all": (drift_of(mix=0.0005, pictures=0.0005, unsure=1e-9, estimate=0.81), "retrain", True),
-    "labels": (drift_of(labels=0.8, labelled=200), "retrain", True),
-    "few labels": (drift_of(labels=0.8, labelled=20), "none", False),
-    "few rows": (drift_of(mix=0.0005, pictures=0.0005, unsure=1e-9, estimate=0.5, rows=99), "none", False),
-    "no rows": (None, "none", False),
-}
-
-
-@pytest.mark.parametrize(("found", "action", "asks"), CASES.values(), ids=CASES)
-def test_verdicts_when_the_window_before_asked(found, action, asks):
-    verdict = drift.judge(found, CLASSES, [True])
-    assert (verdict.action, verdict.asks) == (action, asks)
-    assert verdict.enough is (found is not None and found.rows >= drift.MINIMUM_ROWS)
-
-
-def test_one_window_alone_does_not_retrain():
-    verdict = drift.judge(CASES["all"][0], CLASSES, [True, False, False, False, False])
-    assert (verdict.action, verdict.asks) == ("watch", True)
-    assert verdict.sentence.endswith("Retraining is due once 2 of 5 windows ask for it; so far 1 did.")
-
-
-@pytest.mark.parametrize(
-    ("case", "sentence"),
-    [
-        (
-            "nothing",
-            "No change found in 500 images. A fall of accuracy by 5.0 points, or 18% of the images in other classes,"
-            " would most likely have shown.",
-        ),
-        (
-            "mix",
-            "The mix of classes changed (p < 0.001): truck makes up 30% (26–34%) of the images instead of 10%. Within a"
-            " class the pictures look as before. Estimated accuracy is 92% (89–95%); 92% is usual for such a mix of"
-            " classes.",
-        ),
-        (
-            "pictures, and a fall",
-            "The pictures look different from the reference even within the same class (p < 0.001). Estimated accuracy"
-            " fell from 92% to 81% (78–84%). Retraining is due: 2 of the last 5 windows ask for it.",
-        ),
-        (
-            "labels",
-            "Accuracy on 200 labelled images fell from 92% to 80% (70–90%). Retraining is due: 2 of the last 5 windows"
-            " ask for it.",
-        ),
-        (
-            "few rows",
-            "Not enough data: the window has 99 images, and at least 100 are needed. In so few, a fall of accuracy by"
-            " less than 5.0 points can pass for chance.",
-        ),
-        ("no rows", "Not enough data: the window has no predictions."),
-    ],
-)
-def test_sentences(case, sentence):
-    assert drift.judge(CASES[case][0], CLASSES, [True]).sentence == sentence
-
-
-def test_a_sentence_does_not_claim_what_was_not_compared():
-    found = drift_of(mix=0.0005)
-    found = dataclasses.replace(found, pictures=dataclasses.replace(found.pictures, compared=100))
-    assert "Most pictures could not be compared" in drift.judge(found, CLASSES).sentence
+    assert shift.holm({"a": 0.5, "b": 0.9}) == {"a": 1.0, "b": 1.0}
+    assert shift.holm({}) == {}
 
 
 # All together
@@ -442,7 +330,7 @@ def test_windows_of_real_predictions_get_the_right_verdict(halves):
     }
     found = {}
     for name, window in windows.items():
-        verdict = drift.judge(drift.measure(window, reference, CONFUSION, ALPHA), CLASSES, [True])
+        verdict = judge(shift.measure(window, reference, CONFUSION, ALPHA), CLASSES, [True])
         found[name] = (verdict.action, verdict.pictures_changed)
     assert found == {
         "untouched": ("none", False),
@@ -455,27 +343,25 @@ def test_windows_of_real_predictions_get_the_right_verdict(halves):
 def test_the_same_seed_gives_the_same_drift(halves):
     reference, source = halves
     window, labels = take(source, slice(300)), source.predicted[:300]
-    first, again, other = (drift.measure(window, reference, CONFUSION, ALPHA, labels, seed) for seed in (1, 1, 2))
+    first, again, other = (shift.measure(window, reference, CONFUSION, ALPHA, labels, seed) for seed in (1, 1, 2))
     assert first == again
     assert first != other
     assert first.realised.estimate.value == 1.0
 
 
 @pytest.mark.parametrize("shares", [EVEN, one_class(CAT, 1.0)], ids=["even", "one class"])
-def test_a_hundred_thousand_rows_are_quick(halves, shares):
+def test_of_a_hundred_thousand_rows_a_thousand_pictures_are_compared(halves, shares):
     reference, source = halves
     window = window_of(source, shares, 2500, 5)
     many = take(window, np.random.default_rng(0).integers(len(window), size=100_000))
-    started = time.process_time()
-    found = drift.measure(many, reference, CONFUSION, ALPHA)
-    assert time.process_time() - started < 10  # about 0.4 on an idle core
-    assert found.pictures.rows == drift.COMPARED_ROWS
+    found = shift.measure(many, reference, CONFUSION, ALPHA)
+    assert found.pictures.rows == shift.COMPARED_ROWS
 
 
 def test_one_row_is_measured_and_not_judged(halves):
     reference, source = halves
-    found = drift.measure(take(source, [0]), reference, CONFUSION, ALPHA)
-    assert drift.judge(found, CLASSES).sentence == (
+    found = shift.measure(take(source, [0]), reference, CONFUSION, ALPHA)
+    assert judge(found, CLASSES).sentence == (
         "Not enough data: the window has 1 image, and at least 100 are needed. In so few, a fall of accuracy by less"
         " than 100 points can pass for chance."
     )
@@ -485,26 +371,26 @@ def test_a_reference_without_anything_like_the_window_gives_an_answer_still(quic
     certain = np.eye(10)[[CAT] * 200 + [DOG] * 200]
     both = sample(certain, np.random.default_rng(0).normal(size=(400, 3)))
     perfect = np.eye(10, dtype=int) * 1000
-    found = drift.measure(take(both, slice(200)), take(both, slice(200, 400)), perfect, 0.01)
+    found = shift.measure(take(both, slice(200)), take(both, slice(200, 400)), perfect, 0.01)
     assert found.pictures.compared == 0
     assert found.mix.p_value <= 0.01
     assert found.mix.shares[CAT].value == pytest.approx(1)
-    assert drift.judge(found, CLASSES, [True]).action == "watch"
+    assert judge(found, CLASSES, [True]).action == "watch"
 
 
 def test_what_cannot_be_compared_is_refused(halves):
     reference, source = halves
     narrow = sample(source.probabilities, source.embeddings[:, :10])
     with pytest.raises(ValueError, match="nothing to compare"):
-        drift.measure(take(source, slice(0)), reference, CONFUSION, ALPHA)
+        shift.measure(take(source, slice(0)), reference, CONFUSION, ALPHA)
     with pytest.raises(ValueError, match="not of the same model"):
-        drift.measure(narrow, reference, CONFUSION, ALPHA)
+        shift.measure(narrow, reference, CONFUSION, ALPHA)
     with pytest.raises(ValueError, match="not of the same model"):
-        drift.measure(source, reference, CONFUSION[:9, :9], ALPHA)
+        shift.measure(source, reference, CONFUSION[:9, :9], ALPHA)
     with pytest.raises(ValueError, match="test images of every class"):
-        drift.measure(source, reference, CONFUSION * (np.arange(10) != CAT)[:, None], ALPHA)
+        shift.measure(source, reference, CONFUSION * (np.arange(10) != CAT)[:, None], ALPHA)
     with pytest.raises(ValueError, match="allow more false alarms"):
-        drift.measure(source, reference, CONFUSION, 1e-4)
+        shift.measure(source, reference, CONFUSION, 1e-4)
 
 
 @pytest.mark.parametrize(
@@ -519,6 +405,6 @@ def test_what_cannot_be_compared_is_refused(halves):
 )
 def test_a_sample_is_checked(change, message):
     whole = {"predicted": np.array([0, 1]), "probabilities": np.full((2, 10), 0.1), "embeddings": np.zeros((2, 3))}
-    drift.Sample(**whole)
+    shift.Sample(**whole)
     with pytest.raises(ValueError, match=message):
-        drift.Sample(**(whole | change))
+        shift.Sample(**(whole | change))

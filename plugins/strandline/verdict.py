@@ -1,0 +1,142 @@
+"""What is to be done about a window, and why, in words."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from strandline.shift import Accuracy, Drift, Estimate
+
+MINIMUM_ROWS = 100  # with fewer, and one false alarm a week, more than a fifth of falls by 12 points are missed
+SMALLEST_MIX = 0.05  # distance of mixes that is worth a word: a large window shows any difference
+SMALLEST_FALL = 0.03  # of accuracy, that is worth a retraining
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to do, and why in words. `asks`: this window by itself is a reason to retrain."""
+
+    action: Literal["none", "watch", "retrain"]
+    sentence: str
+    asks: bool = False
+    enough: bool = True
+    mix_changed: bool = False
+    pictures_changed: bool = False
+    accuracy_fell: bool = False
+
+
+def judge(
+    drift: Drift | None,
+    classes: Sequence[str],
+    earlier: Sequence[bool] = (),
+    *,
+    need: int = 2,
+    of: int = 5,
+    minimum_rows: int = MINIMUM_ROWS,
+    smallest_mix: float = SMALLEST_MIX,
+    smallest_fall: float = SMALLEST_FALL,
+) -> Verdict:
+    """The verdict on a window; None stands for an empty one.
+
+    A window asks for retraining where accuracy fell below what its mix of classes explains: as enough labels show, or
+    as the model is unsure of pictures that changed. A changed mix alone never does. The action is `retrain` where the
+    asking is `persistent`, and `watch` where anything was found.
+
+    Args:
+        classes: the names of the classes, for the sentence. As they are: escape it where it is shown.
+        earlier: `asks` of the windows before, the latest last.
+    """
+    if drift is None or drift.rows < minimum_rows:
+        return Verdict("none", _not_enough(drift, minimum_rows), enough=False)
+    labelled = drift.realised is not None and drift.realised.labelled >= minimum_rows
+    accuracy = drift.realised if drift.realised is not None and labelled else drift.estimated
+    mix = drift.mix.p_value <= drift.alpha and drift.mix.distance.value >= smallest_mix
+    pictures = drift.pictures.p_value <= drift.alpha
+    fell = accuracy.p_value <= drift.alpha and accuracy.fall >= smallest_fall
+    asks = fell and (labelled or pictures)
+    history = [*earlier, asks]
+    if not (mix or pictures or fell):
+        return Verdict("none", _nothing_found(drift))
+    sentences = [
+        _pictures_sentence(drift, mix) if pictures else _mix_sentence(drift, classes) if mix else "",
+        _accuracy_sentence(accuracy, fell),
+        _persistence_sentence(history, need, of) if asks else "",
+    ]
+    action: Literal["watch", "retrain"] = "retrain" if persistent(history, need, of) else "watch"
+    return Verdict(action, " ".join(filter(None, sentences)), asks, True, mix, pictures, fell)
+
+
+def _not_enough(drift: Drift | None, minimum_rows: int) -> str:
+    if drift is None:
+        return "Not enough data: the window has no predictions."
+    images, fall = f"{drift.rows:,} image{'s' * (drift.rows > 1)}", _points(drift.detectable.accuracy_fall)
+    return (
+        f"Not enough data: the window has {images}, and at least {minimum_rows:,} are needed. In so few, a fall of"
+        f" accuracy by less than {fall} can pass for chance."
+    )
+
+
+def _nothing_found(drift: Drift) -> str:
+    return (
+        f"No change found in {drift.rows:,} images. A fall of accuracy by {_points(drift.detectable.accuracy_fall)}, or"
+        f" {drift.detectable.mix_distance:.0%} of the images in other classes, would most likely have shown."
+    )
+
+
+def _pictures_sentence(drift: Drift, mix: bool) -> str:
+    also = " So does the mix of predicted classes, perhaps because of that." if mix else ""
+    chance = _chance(drift.pictures.p_value)
+    return f"The pictures look different from the reference even within the same class ({chance}).{also}"
+
+
+def _mix_sentence(drift: Drift, classes: Sequence[str]) -> str:
+    shares, reference = drift.mix.shares, drift.mix.reference
+    most = max(range(len(classes)), key=lambda one: abs(shares[one].value - reference[one]))
+    within = "Within a class the pictures look as before."
+    if 2 * drift.pictures.compared < drift.pictures.rows:
+        within = "Most pictures could not be compared, for want of their like in the reference."
+    return (
+        f"The mix of classes changed ({_chance(drift.mix.p_value)}): {classes[most]} makes up"
+        f" {_interval(shares[most])} of the images instead of {reference[most]:.0%}. {within}"
+    )
+
+
+def _accuracy_sentence(accuracy: Accuracy, fell: bool) -> str:
+    name = f"Accuracy on {accuracy.labelled:,} labelled images" if accuracy.labelled else "Estimated accuracy"
+    if fell:
+        return f"{name} fell from {accuracy.expected:.0%} to {_interval(accuracy.estimate)}."
+    return f"{name} is {_interval(accuracy.estimate)}; {accuracy.expected:.0%} is usual for such a mix of classes."
+
+
+def _persistence_sentence(history: Sequence[bool], need: int, of: int) -> str:
+    asking = sum(history[-of:])
+    if persistent(history, need, of):
+        return f"Retraining is due: {asking} of the last {of} windows ask for it."
+    return f"Retraining is due once {need} of {of} windows ask for it; so far {asking} did."
+
+
+def _interval(estimate: Estimate) -> str:
+    return f"{estimate.value:.0%} ({100 * estimate.low:.0f}–{estimate.high:.0%})"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.{1 if share < 0.1 else 0}f} points"
+
+
+def _chance(p_value: float) -> str:
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+
+
+def persistent(history: Sequence[bool], need: int = 2, of: int = 5) -> bool:
+    """Whether the latest window, and at least `need` of the last `of`, say so. The latest is the last."""
+    return bool(history) and history[-1] and sum(history[-of:]) >= need
+
+
+def persistence_rate(alpha: float, need: int = 2, of: int = 5) -> float:
+    """How often `persistent` holds where each window says so by chance, with probability alpha, on its own.
+
+    The latest does, and of the others a binomial number. For 2 of 5 that is about 4 alpha squared: 1 in 168 windows,
+    one a week, becomes 1 in 7,120, one in ten months.
+    """
+    others = range(need - 1, of)
+    return alpha * sum(math.comb(of - 1, hits) * alpha**hits * (1 - alpha) ** (of - 1 - hits) for hits in others)
