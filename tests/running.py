@@ -21,6 +21,16 @@ LATE_HOUR = datetime.datetime(2026, 3, 1, 5, tzinfo=datetime.UTC)
 LATE_IMAGES = 7
 
 
+def drop(landing: Path, hour: datetime.datetime, count: int) -> None:
+    """Real images, as `make drop` drops them."""
+    chosen = settings.load()  # its home is where the archive is cached
+    environment = os.environ | {"STRANDLINE_HOME": str(chosen.home), "STRANDLINE_LANDING": str(landing)}
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, (settings.REPOSITORY, settings.REPOSITORY / "plugins")))
+    command = [chosen.vision_python, "-m", "embedded.drop"]
+    command += ["--count", str(count), "--hour", hour.strftime("%Y-%m-%dT%H")]
+    subprocess.run(command, env=environment, check=True)
+
+
 @dataclasses.dataclass(frozen=True)
 class Strandline:
     """A running stack, and what tests do with it."""
@@ -33,13 +43,7 @@ class Strandline:
         return self.stack.settings.landing
 
     def drop(self, hour: datetime.datetime, count: int) -> None:
-        """Real images, as `make drop` drops them."""
-        home = settings.load().home  # where the archive is cached
-        environment = os.environ | {"STRANDLINE_HOME": str(home), "STRANDLINE_LANDING": str(self.landing)}
-        environment["PYTHONPATH"] = os.pathsep.join(map(str, (settings.REPOSITORY, settings.REPOSITORY / "plugins")))
-        command = [self.stack.settings.vision_python, "-m", "embedded.drop"]
-        command += ["--count", str(count), "--hour", hour.strftime("%Y-%m-%dT%H")]
-        subprocess.run(command, env=environment, check=True)
+        drop(self.landing, hour, count)
 
     def trigger(self, hour: datetime.datetime, **params: Any) -> str:
         return self.api.trigger(DAG, (hour, hour + datetime.timedelta(hours=1)), params)

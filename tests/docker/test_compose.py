@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import json
-import os
 import shutil
 import stat
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any
 import psycopg
 import pyarrow.parquet as pq
 import pytest
+import running
 from docker.models.containers import Container
 from psycopg.rows import dict_row
 
@@ -78,12 +78,7 @@ class Compose:
         return f"postgresql://strandline_{role}:{password}@127.0.0.1:{self.ports['POSTGRES']}/strandline"
 
     def drop(self, hour: datetime.datetime, count: int) -> None:
-        environment = os.environ | {"STRANDLINE_HOME": str(settings.load().home)}
-        environment |= {"STRANDLINE_LANDING": str(self.landing)}
-        environment["PYTHONPATH"] = os.pathsep.join(map(str, (settings.REPOSITORY, settings.REPOSITORY / "plugins")))
-        command = [settings.load().vision_python, "-m", "embedded.drop"]
-        command += ["--count", str(count), "--hour", hour.strftime("%Y-%m-%dT%H")]
-        subprocess.run(command, env=environment, check=True)
+        running.drop(self.landing, hour, count)
 
     def closing(self, run_id: str) -> dict[str, Any]:
         (row,) = self.rows("SELECT * FROM closings WHERE run_id = %(run_id)s", run_id=run_id)
@@ -97,6 +92,7 @@ def compose(engine, vision_image) -> Iterator[Compose]:
     home.chmod(0o755)
     deployment = Compose(home, engine, vision_image)
     try:
+        deployment.run("down", "--volumes", "--timeout", "1")  # what a killed test left
         deployment.run("up", "--detach", "--wait", "--scale", "worker=2", "--quiet-pull")
         yield deployment
     finally:
@@ -277,7 +273,7 @@ def busy_worker(compose: Compose, api: Api, run_id: str) -> Container | None:
 
 def same_rows_as_processes(compose: Compose, run_id: str) -> bool:
     """Each shard classified once more by a plain process on this machine: the ledger's rows are the same."""
-    run = next(folder for folder in (compose.store / "runs").iterdir() if folder.name.endswith(_short_hash(run_id)))
+    run = settings.load({"STRANDLINE_HOME": str(compose.store.parent)}).run_folder(run_id)
     chosen = settings.load({"STRANDLINE_HOME": str(compose.home / "control")})
     expected: dict[str, tuple[str, list[float]]] = {}
     for number, sealed in enumerate(sorted((run / "classify").glob(f"*/*/{contract.RESULT_FILE}"))):
@@ -297,10 +293,6 @@ def same_rows_as_processes(compose: Compose, run_id: str) -> bool:
         assert row["label"] == label
         assert row["probabilities"] == pytest.approx(probabilities, abs=1e-5)
     return True
-
-
-def _short_hash(run_id: str) -> str:
-    return settings.load({"STRANDLINE_HOME": "/x"}).run_folder(run_id).name.rpartition("-")[2]
 
 
 def wait_for(found: Callable[[], Any], seconds: float) -> Any:
