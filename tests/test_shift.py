@@ -192,6 +192,46 @@ def test_pictures_of_a_class_that_the_reference_lacks_are_not_compared(quick, ha
 # Accuracy
 
 
+def test_the_most_changed_pictures_come_first(halves):
+    reference, source = halves
+    mixed = sample(source.probabilities[:400], source.embeddings[:400].copy())
+    mixed.embeddings[:160] *= 0.5
+    first = shift.most_changed(mixed, reference, 20)
+    assert len(first) == 20
+    assert np.mean(first < 160) > 0.9  # and 0.4 of the window
+
+
+def test_pictures_of_classes_that_cannot_be_compared_are_not_called_changed(halves):
+    reference, source = halves
+    cats, dogs = (take(side, side.predicted == one) for side, one in ((source, CAT), (reference, DOG)))
+    assert len(shift.most_changed(cats, dogs, 5)) == 0
+
+
+def test_embeddings_of_the_first_rows_are_enough(halves):
+    reference, source = halves
+    partly = shift.Sample(source.predicted, source.probabilities, source.embeddings[:300])
+    found = shift.picture_change(partly, reference, np.ones(len(reference)))
+    assert found == shift.picture_change(take(source, slice(300)), reference, np.ones(len(reference)))
+
+
+def test_columns_alarm_at_their_level_together():
+    rng = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(200):
+        window, reference = ({name: rng.normal(size=n) for name in "abcde"} for n in (200, 500))
+        alarms += min(shift.column_changes(window, reference).values()) <= 0.05
+    assert alarms <= at_most(0.05, 200)
+
+
+def test_a_changed_column_is_found_and_an_empty_one_passed_over():
+    rng = np.random.default_rng(0)
+    window = {"same": rng.normal(size=500), "more": rng.normal(size=500) + 1, "none": np.full(500, np.nan)}
+    reference = {"same": rng.normal(size=500), "more": rng.normal(size=500), "none": rng.normal(size=500)}
+    found = shift.column_changes(window, reference)
+    assert found.keys() == {"same", "more"}
+    assert found["more"] < 1e-6 < found["same"]
+
+
 def test_temperature_makes_mean_confidence_the_accuracy(halves):
     probabilities = halves[0].probabilities
     degrees = shift.temperature(probabilities, ACCURACY)
@@ -400,7 +440,7 @@ def test_what_cannot_be_compared_is_refused(halves):
         ({"predicted": np.array([0, 10])}, "no column for"),
         ({"probabilities": np.full((2, 10), np.nan)}, "not finite"),
         ({"embeddings": np.full((2, 3), np.inf)}, "not finite"),
-        ({"embeddings": np.zeros(2)}, r"embeddings \[n, features\]"),
+        ({"embeddings": np.zeros(2)}, r"embeddings \[k, features\]"),
     ],
 )
 def test_a_sample_is_checked(change, message):

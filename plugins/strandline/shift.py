@@ -1,9 +1,10 @@
 """What changed between the champion's reference and a window of predictions: the mix of classes, the pictures, or how
 well the model does on them. All of it from predictions and embeddings; labels are used where there are some.
 
-Arrays: predicted class indices int [n]; probabilities float [n, classes]; embeddings float [n, features]; confusion
-counts int [true class, predicted class] of the champion's test images. Shares, accuracies and intervals are 0..1. What
-is random comes from a seed. Rows count as drawn independently: many copies of one picture make p-values too small.
+Arrays: predicted class indices int [n]; probabilities float [n, classes]; embeddings float [k, features] of the first
+k rows, which are in random order; confusion counts int [true class, predicted class] of the champion's test images.
+Shares, accuracies and intervals are 0..1. What is random comes from a seed. Rows count as drawn independently: many
+copies of one picture make p-values too small.
 """
 
 import math
@@ -43,8 +44,8 @@ class Sample:
         import numpy as np
 
         if (self.predicted.ndim, self.probabilities.ndim, self.embeddings.ndim) != (1, 2, 2):
-            raise ValueError("a sample has classes [n], probabilities [n, classes] and embeddings [n, features]")
-        if len({len(self.predicted), len(self.probabilities), len(self.embeddings)}) > 1:
+            raise ValueError("a sample has classes [n], probabilities [n, classes] and embeddings [k, features]")
+        if not len(self.predicted) == len(self.probabilities) >= len(self.embeddings):
             raise ValueError("a sample's classes, probabilities and embeddings are not of the same rows")
         if not (np.isfinite(self.probabilities).all() and np.isfinite(self.embeddings).all()):
             raise ValueError("a sample has values that are not finite: leave out the predictions that failed")
@@ -263,8 +264,8 @@ def picture_change(window: Sample, reference: Sample, weights: "Floats", seed: i
     import numpy as np
 
     rng = np.random.default_rng([seed, 2])
-    drawn = rng.permutation(len(window))[:COMPARED_ROWS]
-    groups = [np.flatnonzero(reference.predicted == one) for one in range(reference.classes)]
+    drawn = rng.permutation(len(window.embeddings))[:COMPARED_ROWS]
+    groups = [np.flatnonzero(_embedded(reference) == one) for one in range(reference.classes)]
     kept = rng.permutation(np.concatenate([_thin(rows, weights[rows], rng) for rows in groups]))[:COMPARED_ROWS]
     statistics, compared = np.zeros(1 + PERMUTATIONS), 0
     for one in range(reference.classes):
@@ -275,6 +276,29 @@ def picture_change(window: Sample, reference: Sample, weights: "Floats", seed: i
             compared += len(ours)
     distance = math.sqrt(statistics[0] / max(compared, 1))
     return Pictures(distance, _permutation_p(statistics), len(drawn), compared, len(kept))
+
+
+def most_changed(window: Sample, reference: Sample, count: int) -> "Integers":
+    """Row numbers of the window's pictures that show best what changed, the first most of all.
+
+    Those with the largest witness: the mean of the kernel over the window's pictures of the predicted class, less that
+    over the reference's (Gretton et al., 2012, section 2.3). Of classes that both sides have.
+    """
+    import numpy as np
+
+    witness = np.full(len(window.embeddings), -np.inf)
+    for one in range(reference.classes):
+        (ours,), (theirs,) = (np.nonzero(_embedded(side) == one) for side in (window, reference))
+        if len(ours) and len(theirs):
+            kernel = _kernel(np.concatenate([window.embeddings[ours], reference.embeddings[theirs]]))[: len(ours)]
+            witness[ours] = kernel[:, : len(ours)].mean(axis=1) - kernel[:, len(ours) :].mean(axis=1)
+    order: Integers = np.argsort(-witness, kind="stable")[:count]
+    return order.compress(np.isfinite(witness[order]))
+
+
+def _embedded(sample: Sample) -> "Integers":
+    """Predicted classes of the rows that have embeddings."""
+    return sample.predicted[: len(sample.embeddings)]
 
 
 def _thin(rows: "Integers", weights: "Floats", rng: "np.random.Generator") -> "Integers":
@@ -289,14 +313,22 @@ def _discrepancies(ours: "Floats", theirs: "Floats", rng: "np.random.Generator")
     import numpy as np
 
     a, b = len(ours), len(theirs)
-    rows = np.concatenate([ours, theirs]).astype(np.float32)
-    squares = np.square(rows).sum(axis=1)
-    distances = np.maximum(squares[:, None] + squares - 2 * rows @ rows.T, 0)
-    kernel = np.exp(-distances / max(float(np.median(distances[np.triu_indices(a + b, 1)])), 1e-12))
+    kernel = _kernel(np.concatenate([ours, theirs]))
     sides = np.tile(np.repeat(np.array([1 / a, -1 / b], np.float32), [a, b]), (1 + PERMUTATIONS, 1))
     rng.permuted(sides[1:], axis=1, out=sides[1:])
     scaled: Floats = np.maximum(((sides @ kernel) * sides).sum(axis=1), 0) * (a * b / (a + b))
     return scaled
+
+
+def _kernel(rows: "Floats") -> "Floats":
+    """Gaussian, as wide as the median distance, [n, n]."""
+    import numpy as np
+
+    rows = rows.astype(np.float32)
+    squares = np.square(rows).sum(axis=1)
+    distances = np.maximum(squares[:, None] + squares - 2 * rows @ rows.T, 0)
+    kernel: Floats = np.exp(-distances / max(float(np.median(distances[np.triu_indices(len(rows), 1)])), 1e-12))
+    return kernel
 
 
 def estimated_accuracy(
@@ -367,6 +399,22 @@ def detectable(rows: int, reference_rows: int, confusion: "Integers", alpha: flo
     fallen = max(accuracy - 2 * by_chance, 0.5)  # a rough guess, for its variance
     fall = by_chance + _quantile(power) * math.sqrt(_variance(fallen, pooled))
     return Detectable(mix_distance=min(effect / 2 * blur, 1.0), accuracy_fall=min(fall, 1.0))
+
+
+def column_changes(window: Mapping[str, "Floats"], reference: Mapping[str, "Floats"]) -> dict[str, float]:
+    """p-values of columns [n] that both sides have, adjusted by `holm`: the two-sample test of Kolmogorov and Smirnov
+    (Hodges, "The Significance Probability of the Smirnov Two-Sample Test", Arkiv för Matematik 3, 1958). Values that
+    are not finite are passed over, and a column without any.
+    """
+    import numpy as np
+    from scipy.stats import ks_2samp
+
+    p_values = {}
+    for name in window.keys() & reference.keys():
+        ours, theirs = (side[name].compress(np.isfinite(side[name])) for side in (window, reference))
+        if len(ours) and len(theirs):
+            p_values[name] = float(ks_2samp(ours, theirs, method="asymp").pvalue)
+    return holm(p_values)
 
 
 def temperature(probabilities: "Floats", accuracy: float) -> float:
