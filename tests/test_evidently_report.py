@@ -155,7 +155,7 @@ def test_a_class_is_no_part_of_the_page():
     assert "alert(1)" in comparison.html
     assert not any(name in comparison.html for name in names[:3] + names[4:])
     assert "R&D" in comparison.html
-    assert columns[LABEL].problem == r"The reference has no R&D, \x1b[31m, \x26#x22; and 4 more."
+    assert columns[LABEL].problem == r"The reference has no R&D, \u202egnp, \x1b[31m and 4 more."
 
 
 def test_different_classes_stay_different():
