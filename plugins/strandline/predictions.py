@@ -18,7 +18,7 @@ OUTCOME_COLUMNS = (
     *("image_id", "width", "height", "format", "mode", "bytes", *contract.IMAGE_STATISTICS),
 )
 PREDICTION_COLUMNS = ("image_id", "label", "confidence", "probabilities", "failure")
-BATCH_COLUMNS = ("shard_id", "shard_rows", "seconds", "versions", "device", "shard_sha256", "image_digest")
+BATCH_COLUMNS = ("shard_id", "shard_rows", "seconds", "versions", "device", "shard_sha256", "image_digest", "folder")
 
 
 class LoadError(Exception):
@@ -35,6 +35,7 @@ class Attempt:
     shard_sha256: str
     result: contract.Result
     image_digest: str | None
+    folder: str  # relative to the store
 
     @classmethod
     def read(cls, store: Path, classified: Mapping[str, Any], model_version: str) -> "Attempt":
@@ -61,13 +62,14 @@ class Attempt:
         found = pq.read_metadata(predictions).num_rows
         if not rows == found == result.counts.get("rows"):
             raise LoadError(f"{predictions} has {found} rows, its result {result.counts}, and the shard {rows} rows")
-        return cls(shard_id, predictions, rows, request.shard.sha256, result, classified.get("image"))
+        shard_sha256, image, folder = request.shard.sha256, classified.get("image"), classified["folder"]
+        return cls(shard_id, predictions, rows, shard_sha256, result, image, folder)
 
     def batch(self) -> tuple[Any, ...]:
         """Its row, in the order of BATCH_COLUMNS."""
         seconds, versions = Jsonb(self.result.seconds), Jsonb(self.result.versions)
         made_by = (seconds, versions, self.result.device, self.shard_sha256, self.image_digest)
-        return self.shard_id, self.shard_rows, *made_by
+        return self.shard_id, self.shard_rows, *made_by, self.folder
 
 
 def load(run_id: str, classified: Iterable[Mapping[str, Any]]) -> dict[str, int]:
