@@ -93,7 +93,8 @@ def test_one_window_alone_does_not_retrain():
         (
             "mix",
             "The mix of classes changed (p < 0.001): truck makes up 30% (26–34%) of the images instead of 10%. Within a"
-            " class the pictures look as before. Estimated accuracy is 92% (89–95%); 92% is usual for such a mix of"
+            " class the pictures look as before. A person should say whether this mix is expected: retraining is no"
+            " cure for it. Estimated accuracy is 92% (89–95%); 92% is usual for such a mix of"
             " classes.",
         ),
         (

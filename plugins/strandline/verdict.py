@@ -97,7 +97,8 @@ def _mix_sentence(drift: Drift, classes: Sequence[str]) -> str:
         within = "Most pictures could not be compared, for want of their like in the reference."
     return (
         f"The mix of classes changed ({_chance(drift.mix.p_value)}): {classes[most]} makes up"
-        f" {_interval(shares[most])} of the images instead of {reference[most]:.0%}. {within}"
+        f" {_interval(shares[most])} of the images instead of {reference[most]:.0%}. {within} A person should say"
+        " whether this mix is expected: retraining is no cure for it."
     )
 
 
