@@ -11,7 +11,7 @@ REVOKE ALL ON ALL TABLES IN SCHEMA public FROM strandline_app, strandline_analys
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO strandline_app;
 GRANT INSERT ON
     model_versions, drops, entries, runs, shards, run_entries, images, outcomes, batches, predictions,
-    prediction_failures, validation_results, closings
+    prediction_failures, validation_results, closings, drift_reports
     TO strandline_app;
 GRANT EXECUTE ON FUNCTION install_first_champion TO strandline_app;
 

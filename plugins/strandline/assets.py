@@ -3,3 +3,4 @@
 from airflow.sdk import Asset
 
 PREDICTIONS = Asset("predictions", uri="strandline://ledger/predictions")
+RETRAINING = Asset("retraining", uri="strandline://ledger/retraining")  # updated where drift asks for it

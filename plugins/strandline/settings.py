@@ -30,6 +30,7 @@ def _setting(default: Any, doc: str) -> Any:
 class Settings:
     home: Path = _setting(REPOSITORY / ".strandline", "everything that Strandline writes, but for the landing zone")
     landing: Path = _setting(REPOSITORY / "images" / "landing", "where drops of images land")
+    labels: Path = _setting(REPOSITORY / "images" / "labels", "where label files land")
     database_url: str = _setting("", "the ledger, as role strandline_app; the embedded stack fills it in")
     runner: str = _setting("process", "how a vision task runs: process, docker or kubernetes")
     vision_python: Path = _setting(
@@ -69,10 +70,24 @@ class Settings:
     decode_cpu_seconds: int = _setting(10, "CPU seconds that one decode may take")
     decode_memory_bytes: int = _setting(2**30, "memory that a decoding process may take")
 
+    label_max_file_bytes: int = _setting(2 * 2**30, "larger label files are refused unread")
+    label_max_rows: int = _setting(5_000_000, "label files with more rows are refused")
+    label_patience_hours: float = _setting(3.0, "a label file that names unknown images waits so long for them")
+    audit_random: int = _setting(20, "images of each hourly run, drawn at random, that people are asked to label")
+    audit_uncertain: int = _setting(20, "beside them, images without a label that the model is least sure of")
+
     classify_batch_size: int = _setting(64, "images a batch of the network")
     device: str = _setting("cpu", "cpu or gpu")
     task_memory_bytes: int = _setting(8 * 2**30, "memory limit of one vision task")
     task_timeout_minutes: float = _setting(60.0, "a mapped task that runs longer is stopped and retried")
+
+    false_alarms_a_week: float = _setting(1.0, "windows of a week that may be called changed although nothing is")
+    windows_a_week: int = _setting(168, "windows that are reported in a week")
+    persistence_need: int = _setting(2, "windows that have to ask for a retraining, the latest among them")
+    persistence_of: int = _setting(5, "the last windows that are looked at for that")
+    retrain_min_labels: int = _setting(500, "labelled images in the windows that ask, before a retraining is requested")
+    retrain_cooldown_hours: float = _setting(24.0, "time after a request for retraining in which there is no other")
+    retrain_weekly_budget: int = _setting(2, "requests for retraining in any 7 days")
 
     @property
     def at_once(self) -> int:
@@ -138,7 +153,11 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"{PREFIX}DEVICE must be cpu or gpu, not {settings.device}")
     if not 0 <= settings.quarantine_limit <= 1:
         raise SettingsError(f"{PREFIX}QUARANTINE_LIMIT must be a share from 0 to 1, not {settings.quarantine_limit}")
-    for name in ("shard_size", "slots", "max_shards", "cores", "classify_batch_size"):
+    if not 1 <= settings.persistence_need <= settings.persistence_of:
+        raise SettingsError(f"{PREFIX}PERSISTENCE_NEED must be from 1 to {PREFIX}PERSISTENCE_OF")
+    if settings.false_alarms_a_week <= 0:
+        raise SettingsError(f"{PREFIX}FALSE_ALARMS_A_WEEK must be above 0: without any, no change could be called one")
+    for name in ("windows_a_week", "shard_size", "slots", "max_shards", "cores", "classify_batch_size"):
         if (value := getattr(settings, name)) is not None and value < 1:
             raise SettingsError(f"{PREFIX}{name.upper()} must be at least 1")
 

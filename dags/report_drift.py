@@ -1,0 +1,106 @@
+"""
+## After every hour's predictions: what changed, for people to read and machines to act on
+
+`list -> report -> request_retraining`
+
+| task | does |
+|---|---|
+| **list** | the windows to report: of the runs of `ingest_images` that closed their books, or the one you ask for |
+| **report** | one task a window: Evidently's report, the verdict, a row in `drift_reports` |
+| **request_retraining** | updates the asset `retraining` where a verdict asks for it; else it is skipped |
+
+### The verdict
+**none**: nothing found. **watch**: something changed; a person should look. **retrain**: accuracy fell, and kept \
+falling; `retrain_model` is started, but for cool-down, weekly budget, or too few labels.
+The mix of classes alone never starts a retraining. Windows that are backfilled, triggered by hand here, or reported \
+again never do either.
+
+### Trigger
+`start` (and `end`, for more than an hour) reports any window again; the new report says which one it replaces.
+
+### When it is red
+| red task | means, and what to do |
+|---|---|
+| list | the database does not answer: the log says which |
+| report | no such model, a bundle or files of predictions that are gone, or settings that contradict each other: the \
+log's last line names it. Classification is not touched by it; mend it and clear the task |
+| request_retraining | the database of Airflow does not answer: clear it |
+"""
+
+import datetime
+
+from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from strandline import drift
+from strandline.assets import PREDICTIONS, RETRAINING
+from strandline.containers import no_retry
+from strandline.windows import WindowError
+
+HOUR = r"^\d{4}-\d{2}-\d{2}T\d{2}$"
+VERSION = r"^[0-9a-f]{64}$"
+
+
+@dag(
+    schedule=[PREDICTIONS],
+    start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+    catchup=False,
+    max_active_runs=1,  # verdicts look at those before them
+    doc_md=__doc__,
+    tags=["strandline", "hourly"],
+    default_args={
+        "owner": "strandline",
+        "retries": 2,
+        "retry_delay": datetime.timedelta(seconds=5),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": datetime.timedelta(minutes=5),
+        "execution_timeout": datetime.timedelta(minutes=30),
+    },
+    params={
+        "start": Param(
+            None,
+            type=["null", "string"],
+            pattern=HOUR,
+            title="First hour",
+            description="Of the window, UTC, as 2026-11-21T08; empty for the last complete hour.",
+        ),
+        "end": Param(
+            None,
+            type=["null", "string"],
+            pattern=HOUR,
+            title="End",
+            description="The hour before which the window ends; empty for a window of one hour.",
+        ),
+        "model_version": Param(
+            None,
+            type=["null", "string"],
+            pattern=VERSION,
+            title="Model version",
+            description="Report this version's predictions instead of the champion's (64 hex digits).",
+        ),
+    },
+)
+def report_drift():
+    @task(task_id="list")
+    def list_windows(*, params: dict, triggering_asset_events) -> list[dict]:
+        runs = [event.source_run_id for event in triggering_asset_events.get(PREDICTIONS, [])]
+        return drift.list_windows([run for run in runs if run], **params)
+
+    @task(map_index_template="{{ window }}", max_active_tis_per_dagrun=1)
+    def report(asked: dict, *, run_id: str) -> dict:
+        get_current_context()["window"] = asked["start"][:13]
+        with no_retry(WindowError):
+            return drift.report(run_id, **asked)
+
+    @task(outlets=[RETRAINING])
+    def request_retraining(reports: list[dict], *, outlet_events) -> list[dict]:
+        requests = [one for one in reports if one["requests_retraining"]]
+        if not requests:
+            raise AirflowSkipException("no window asks for a retraining, or it is held back")
+        outlet_events[RETRAINING].extra = requests[-1]
+        return requests
+
+    request_retraining(report.expand(asked=list_windows()))
+
+
+report_drift()

@@ -1,0 +1,325 @@
+"""What changed in a window of predictions: a report for people, and a verdict for machines."""
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psycopg.types.json import Jsonb
+
+from strandline import drift_page, evidently_report, ledger, settings, shift, verdict, windows
+from strandline.entries import EPOCH, HOUR
+from strandline.windows import Data, Window, WindowError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+LATE_WINDOWS = 24  # hours that one run's late files make a new report of
+EXAMPLES = 12  # pictures that are shown
+BINS = 20  # of confidence, from 0 to 1
+CALIBRATION_BINS = 10
+PAGE = "index.html"
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A window held against the reference; where that could not be, `drift` is None and `instead` may say why.
+
+    `counts` are of images: landed and predicted (`images`), `compared`, and `labelled` among these. `content` is what
+    comes of it into report.json.
+    """
+
+    counts: Mapping[str, int]
+    content: Mapping[str, Any]
+    drift: shift.Drift | None = None
+    instead: str | None = None
+    examples: Sequence[drift_page.Example] = ()
+    evidently_html: str = ""
+    evidently: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def list_windows(
+    run_ids: Sequence[str], start: str | None = None, end: str | None = None, model_version: str | None = None
+) -> list[dict[str, Any]]:
+    """The windows to report, in the order of time, as arguments of `report`.
+
+    Those of runs of `ingest_images`: each run's own interval, and the hours to which it added late files. Or the one
+    that a person asks for, from hour `start` to before hour `end` (without it: one hour), as 2026-11-21T08 in UTC.
+    Without any, the last complete hour.
+    """
+    if start or not run_ids:
+        now = datetime.datetime.now(datetime.UTC)
+        first = _hour(start) if start else now - (now - EPOCH) % HOUR - HOUR
+        last = _hour(end) if end else first + HOUR
+        return [_asked(first, last, model_version, alarms=False)]
+    with ledger.connect() as connection:
+        rows = ledger.fetch(connection, "select_run_windows", {"run_ids": list(run_ids)})
+    late = [row for row in rows if row["late"]]
+    left_out = late[: max(len(late) - LATE_WINDOWS, 0)]
+    if left_out:
+        hours = f"{left_out[0]['window_start']} to {left_out[-1]['window_end']}"
+        log.warning("%d hours from %s got late files, too: trigger them to have them reported", len(left_out), hours)
+    taken = [row for row in rows if row not in left_out]
+    return [_asked(row["window_start"], row["window_end"], row["model_version"], row["alarms"]) for row in taken]
+
+
+def _hour(text: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.UTC)
+
+
+def _asked(start: datetime.datetime, end: datetime.datetime, version: str | None, alarms: bool) -> dict[str, Any]:
+    return {"start": start.isoformat(), "end": end.isoformat(), "model_version": version, "alarms": alarms}
+
+
+def report(run_id: str, start: str, end: str, model_version: str | None, alarms: bool) -> dict[str, Any]:
+    """Report a window: files in the store (`index.html`, `report.json`, `evidently.json`) and a row in the ledger.
+
+    A run of `report_drift` reports a window once; asked again, it answers with what it reported.
+
+    Args:
+        start, end: of the window, with a time zone, in ISO format.
+        model_version: None stands for the champion.
+        alarms: it may raise an alarm, if its standing in the ledger allows it.
+
+    Returns:
+        report_id, window (its name), model_version, action, sentence, held_back, live, page (the path of the HTML), and
+        `requests_retraining`.
+
+    Raises:
+        WindowError: the window is not of full hours, there is no such model, files are gone, or the settings allow no
+            alarm.
+    """
+    chosen = settings.get()
+    with ledger.connect() as connection:
+        model = _model(connection, model_version)
+        parse = datetime.datetime.fromisoformat
+        window = Window(parse(start), parse(end), model["version"])
+        key = {"run_id": run_id, "window_start": window.start, "window_end": window.end}
+        key["model_version"] = model["version"]
+        if not ledger.fetch(connection, "select_drift_report", key):
+            comparison = _compare(connection, chosen, model, window)
+            ledger.execute(connection, "lock_ledger")  # one after the other: each sees the verdicts before it
+            _record(connection, chosen, key, model, comparison, alarms)
+        (row,) = ledger.fetch(connection, "select_drift_report", key)
+    page = chosen.store / row["folder"] / PAGE
+    log.info("%s: %s. %s The report: %s", window.name, row["action"], row["sentence"], page)
+    return {
+        "report_id": row["report_id"],
+        "window": window.name,
+        "model_version": model["version"],
+        **{name: row[name] for name in ("action", "sentence", "held_back", "live")},
+        "page": str(page),
+        "requests_retraining": row["action"] == "retrain" and not row["held_back"],
+    }
+
+
+def _model(connection: ledger.Connection, version: str | None) -> dict[str, Any]:
+    if version:
+        found = ledger.fetch(connection, "select_model_version", {"version": version})
+    else:
+        found = ledger.fetch(connection, "select_champion")
+    if not found:
+        raise WindowError(f"model version {version} is not registered" if version else "there is no champion: make up")
+    return found[0]
+
+
+def _compare(
+    connection: ledger.Connection, chosen: settings.Settings, model: Mapping[str, Any], window: Window
+) -> Comparison:
+    import numpy as np
+
+    classes: list[str] = model["classes"]
+    rows = windows.read_rows(connection, window)
+    truth = np.array([classes.index(row["truth"]) if row["truth"] in classes else -1 for row in rows], np.int64)
+    query = {"window_start": window.start, "window_end": window.end, "model_version": window.model_version}
+    (images,) = ledger.fetch(connection, "count_window_images", query)
+    counts = {"images": images["predicted"], "compared": len(rows), "labelled": int((truth >= 0).sum())}
+    problems = _problems(images, rows, classes)
+    content: dict[str, Any] = {"problems": problems, "predicted": {"reference": [], "current": []}, "columns": []}
+    content |= {"confidence": None, "calibration": None, "column_p_values": {}}
+    reference = windows.read_reference(chosen, model)
+    if reference is None or not (model["metrics"] or {}).get("confusion"):
+        instead = (
+            f"Nothing to compare with: model {model['name']} was registered without a reference profile or without"
+            " test results. Package it with both, and register it again."
+        )
+        return Comparison(counts, content, instead=instead)
+    if not rows:
+        return Comparison(counts, content)
+
+    current = windows.read_window(connection, chosen, rows, classes)
+    try:
+        alpha = shift.alpha_per_window(chosen.false_alarms_a_week, chosen.windows_a_week)
+        confusion = np.array(model["metrics"]["confusion"])
+        drift = shift.measure(current.sample, reference.sample, confusion, alpha, truth)
+    except ValueError as error:
+        raise WindowError(f"window {window.name} cannot be compared: {error}") from error
+    evidently = evidently_report.compare(reference.frame(classes), current.frame(classes))
+    samples = {"reference": reference.sample, "current": current.sample}
+    content |= {
+        "predicted": {side: sample.counts().tolist() for side, sample in samples.items()},
+        "confidence": _histograms({side: sample.probabilities.max(axis=1) for side, sample in samples.items()}),
+        "calibration": _calibration(current, truth) if counts["labelled"] else None,
+        "columns": [dataclasses.asdict(column) for column in evidently.columns],
+        "column_p_values": shift.column_changes(current.columns, reference.columns),
+    }
+    changed = [rows[number] for number in shift.most_changed(current.sample, reference.sample, EXAMPLES).tolist()]
+    pictures = windows.thumbnails(chosen, model, changed, windows.folders(connection, chosen, changed))
+    examples = [
+        drift_page.Example(row["name"], row["label"], row["confidence"], picture)
+        for row, picture in zip(changed, pictures, strict=True)
+    ]
+    return Comparison(counts, content, drift, None, examples, evidently.html, evidently.snapshot)
+
+
+def _problems(images: Mapping[str, int], rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> list[str]:
+    """What a reader has to know about the window's data, as sentences."""
+    problems = []
+    if missing := images["landed"] - images["predicted"]:
+        problems.append(f"{missing:,} of the {images['landed']:,} images that landed have no prediction by this model.")
+    if images["predicted"] > len(rows):
+        problems.append(
+            f"Of {images['predicted']:,} images, {len(rows):,} are compared: those with the smallest SHA-256, which is"
+            " a random sample."
+        )
+    if unknown := sorted({row["truth"] for row in rows} - {None, *classes}):
+        named = ", ".join(unknown[:3]) + (" and others" if len(unknown) > 3 else "")
+        problems.append(f"There are labels that the model has no class for ({named}): they count as unlabelled.")
+    return problems
+
+
+def _histograms(confidences: "Mapping[str, NDArray[np.floating[Any]]]") -> dict[str, Any]:
+    """Shares of predictions by confidence."""
+    import numpy as np
+
+    edges = np.linspace(0, 1, BINS + 1)
+    shares = {side: np.histogram(values, edges)[0] / len(values) for side, values in confidences.items()}
+    return {"edges": edges.tolist(), **{side: values.tolist() for side, values in shares.items()}}
+
+
+def _calibration(current: Data, truth: "NDArray[np.integer[Any]]") -> list[dict[str, float]]:
+    """Accuracy of labelled predictions by confidence, with Wilson's interval; bins without any are left out."""
+    import numpy as np
+    from scipy.stats import binomtest  # type: ignore[import-untyped]
+
+    labelled = truth >= 0
+    confidence = current.sample.probabilities.max(axis=1)[labelled]
+    right = (current.sample.predicted == truth)[labelled]
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    curve = []
+    for one in np.unique(bins):
+        within = bins == one
+        interval = binomtest(int(right[within].sum()), int(within.sum())).proportion_ci(shift.LEVEL, "wilson")
+        point = {"confidence": float(confidence[within].mean()), "accuracy": float(right[within].mean())}
+        curve.append(point | {"low": interval.low, "high": interval.high, "images": int(within.sum())})
+    return curve
+
+
+def _record(
+    connection: ledger.Connection,
+    chosen: settings.Settings,
+    key: Mapping[str, Any],
+    model: Mapping[str, Any],
+    comparison: Comparison,
+    alarms: bool,
+) -> None:
+    """Judge, in the light of the windows before, and write the report and its row."""
+    (standing,) = ledger.fetch(connection, "select_window_standing", key)
+    live = alarms and standing["live"]
+    query = {**key, "windows": chosen.persistence_of - 1}
+    earlier = ledger.fetch(connection, "select_earlier_windows", query)[::-1] if live else []
+    judged = _judge(chosen, model, comparison, [row["asks"] for row in earlier], live)
+    asking = [row["window_start"] for row in earlier if row["asks"]]
+    first = min([*asking, key["window_start"]])
+    held_back = _held_back(connection, chosen, first, key["window_end"]) if judged.action == "retrain" else None
+    replaces = {"report_id": standing["replaces"], "made_at": _text(standing["replaced_at"])}
+    window = {"start": _text(key["window_start"]), "end": _text(key["window_end"]), **comparison.counts}
+    content = {
+        "window": window,
+        "model": {"name": model["name"], "version": model["version"]},
+        "made_at": _text(datetime.datetime.now(datetime.UTC)),
+        "live": live,
+        "replaces": replaces if standing["replaces"] else None,
+        "verdict": dataclasses.asdict(judged),
+        "held_back": held_back,
+        "classes": model["classes"],
+        "drift": comparison.drift and dataclasses.asdict(comparison.drift),
+        **comparison.content,
+    }
+    folder = _folder(chosen, key)
+    page = drift_page.render(content, comparison.examples, comparison.evidently_html)
+    digest = _write(chosen.store / folder, content, comparison.evidently, page)
+    row = {**key, **comparison.counts, "live": live, "replaces": standing["replaces"], "held_back": held_back}
+    row |= {"action": judged.action, "asks": judged.asks, "sentence": judged.sentence}
+    row |= {"report": Jsonb(content), "folder": folder, "html_sha256": digest}
+    ledger.fetch(connection, "insert_drift_report", row)
+
+
+def _judge(
+    chosen: settings.Settings, model: Mapping[str, Any], comparison: Comparison, earlier: Sequence[bool], live: bool
+) -> verdict.Verdict:
+    if comparison.instead:
+        return verdict.Verdict("none", comparison.instead, enough=False)
+    judged = verdict.judge(
+        comparison.drift, model["classes"], earlier, need=chosen.persistence_need, of=chosen.persistence_of
+    )
+    if judged.action == "retrain" and not live:
+        return dataclasses.replace(judged, action="watch")
+    return judged
+
+
+def _held_back(
+    connection: ledger.Connection, chosen: settings.Settings, start: datetime.datetime, end: datetime.datetime
+) -> str | None:
+    """Why no retraining is requested although it is due; None where it is. [start, end) are the windows that ask."""
+    (labels,) = ledger.fetch(connection, "count_labelled_images", {"start": start, "end": end})
+    (requests,) = ledger.fetch(connection, "select_retraining_requests")
+    if labels["labelled"] < chosen.retrain_min_labels:
+        return (
+            f"Retraining waits for labels: the windows that ask for it have {labels['labelled']:,} labelled images, and"
+            f" {chosen.retrain_min_labels:,} are needed."
+        )
+    cooldown = datetime.timedelta(hours=chosen.retrain_cooldown_hours)
+    if requests["latest"] and requests["now"] < requests["latest"] + cooldown:
+        until = f"{requests['latest'] + cooldown:%Y-%m-%d %H:%M} UTC"
+        return f"Retraining was requested a short while ago: there will be no other request before {until}."
+    if requests["of_the_week"] >= chosen.retrain_weekly_budget:
+        return (
+            f"Retraining was requested {requests['of_the_week']} times in 7 days, as often as the budget allows: a"
+            " person may trigger retrain_model."
+        )
+    return None
+
+
+def _text(moment: datetime.datetime | None) -> str | None:
+    return moment.astimezone(datetime.UTC).isoformat() if moment else None
+
+
+def _folder(chosen: settings.Settings, key: Mapping[str, Any]) -> str:
+    """Of a report, relative to the store: readable, and one's own for each run of `report_drift`."""
+    window = Window(key["window_start"], key["window_end"]).name
+    run = hashlib.sha256(key["run_id"].encode()).hexdigest()[:8]
+    return f"drift/{window}-{key['model_version'][:12]}-{run}"
+
+
+def _write(folder: Path, content: Mapping[str, Any], evidently: Mapping[str, Any], page: str) -> str:
+    """Write each file whole or not at all; returns the SHA-256 of the page, in hex."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {"report.json": content, "evidently.json": evidently}
+    texts = {name: json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) for name, value in files.items()}
+    for name, text in {**texts, PAGE: page}.items():
+        partial = folder / f"{name}.{os.getpid()}.partial"
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(folder / name)
+    return hashlib.sha256(page.encode()).hexdigest()

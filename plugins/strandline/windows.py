@@ -1,0 +1,243 @@
+"""A window of predictions and the champion's reference profile, read as arrays from the ledger and the store.
+
+A window is the images that landed in [start, end), full hours, as one model version predicted them. Of a large one
+COMPARED are read: those with the smallest hashes, which is a random sample, and always the same.
+"""
+
+import collections
+import dataclasses
+import datetime
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from strandline import contract, ledger, settings, shift
+from strandline.entries import EPOCH, HOUR
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+COMPARED = 100_000  # images of a window
+THUMBNAIL = 96  # pixels, its longer side at most
+REFERENCE_FILE = "reference.parquet"
+MEASURES = ("width", "height", "bytes", *contract.IMAGE_STATISTICS)
+
+
+class WindowError(Exception):
+    """A window cannot be read and another try cannot help; the message says what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """[start, end) of landing hours, and the model version that predicted; None stands for the champion.
+
+    Raises:
+        WindowError: it is not one or more full hours.
+    """
+
+    start: datetime.datetime
+    end: datetime.datetime
+    model_version: str | None = None
+
+    def __post_init__(self) -> None:
+        ends = (self.start, self.end)
+        if any(end.tzinfo is None or (end - EPOCH) % HOUR for end in ends) or self.start >= self.end:
+            raise WindowError(f"the window {self.start} to {self.end} must be one or more full hours with a time zone")
+
+    @property
+    def name(self) -> str:
+        """As 2026-11-21T08, with its end where it is more than an hour."""
+        end = "" if self.end - self.start == HOUR else f"--{self.end:%Y-%m-%dT%H}"
+        return f"{self.start:%Y-%m-%dT%H}{end}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Predictions, and by name the measures of their images, float [n] each, in the order of the sample's rows."""
+
+    sample: shift.Sample
+    measures: "Mapping[str, NDArray[np.floating[Any]]]"
+
+    @property
+    def columns(self) -> "dict[str, NDArray[np.floating[Any]]]":
+        """The measures, and those of the predictions: confidence, margin (of the first over the second class) and
+        entropy (nats).
+        """
+        import numpy as np
+
+        probabilities = self.sample.probabilities
+        second, first = (
+            np.sort(probabilities, axis=1)[:, -2:].T if probabilities.shape[1] > 1 else [0, probabilities.T[0]]
+        )
+        width, height = self.measures["width"], self.measures["height"]
+        clipped = np.clip(probabilities, 1e-12, 1)
+        return {
+            **self.measures,
+            "aspect": width / height,
+            "confidence": first,
+            "margin": first - second,
+            "entropy": -(clipped * np.log(clipped)).sum(axis=1),
+        }
+
+    def frame(self, classes: Sequence[str]) -> "pd.DataFrame":
+        """The columns, and `label`, the predicted class."""
+        import pandas as pd
+
+        return pd.DataFrame({**self.columns, "label": [classes[one] for one in self.sample.predicted]})
+
+
+def read_reference(chosen: settings.Settings, model: Mapping[str, Any]) -> Data | None:
+    """The reference profile of a model version (its row in the ledger); None where its bundle has none.
+
+    Raises:
+        WindowError: the bundle is gone, or its profile is not what the manifest says.
+    """
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    bundle = contract.store_path(chosen.store, model["bundle"])
+    try:
+        files = json.loads((bundle / "manifest.json").read_bytes())["files"]
+        if REFERENCE_FILE not in files:
+            return None
+        if contract.sha256_file(bundle / REFERENCE_FILE) != files[REFERENCE_FILE]["sha256"]:
+            raise WindowError(f"{bundle / REFERENCE_FILE} is not what the bundle's manifest says: register it again")
+        table = pq.read_table(bundle / REFERENCE_FILE)
+    except OSError as error:
+        raise WindowError(
+            f"the bundle of model version {model['version']} is gone ({error}): register it again"
+        ) from error
+    embeddings = np.array(table["embedding"].to_pylist(), np.float32)
+    return _data(
+        [model["classes"].index(label) for label in table["label"].to_pylist()],
+        table["probabilities"].to_pylist(),
+        embeddings.reshape(len(table), -1),
+        {name: table[name].to_numpy() for name in MEASURES},
+    )
+
+
+def read_rows(connection: ledger.Connection, window: Window) -> list[dict[str, Any]]:
+    """The window's predictions with their images and labels (`truth`, None where there is none), COMPARED at most."""
+    query = {"window_start": window.start, "window_end": window.end, "model_version": window.model_version}
+    return ledger.fetch(connection, "select_window_predictions", query | {"rows": COMPARED})
+
+
+def read_window(
+    connection: ledger.Connection, chosen: settings.Settings, rows: Sequence[Mapping[str, Any]], classes: Sequence[str]
+) -> Data:
+    """The data of rows of `read_rows`, with the embeddings of as many as are compared.
+
+    Raises:
+        WindowError: files of the window's predictions are gone from the store.
+    """
+    import numpy as np
+
+    numbers = {name: number for number, name in enumerate(classes)}
+    return _data(
+        [numbers[row["label"]] for row in rows],
+        [row["probabilities"] for row in rows],
+        _embeddings(rows[: shift.COMPARED_ROWS], folders(connection, chosen, rows[: shift.COMPARED_ROWS])),
+        {name: np.array([row[name] for row in rows], float) for name in MEASURES},
+    )
+
+
+def _data(
+    predicted: Sequence[int],
+    probabilities: Sequence[Sequence[float]],
+    embeddings: "NDArray[np.floating[Any]]",
+    measures: Mapping[str, Any],
+) -> Data:
+    import numpy as np
+
+    sample = shift.Sample(np.array(predicted, np.int64), np.array(probabilities, np.float64), embeddings)
+    return Data(sample, {name: column.astype(float) for name, column in measures.items()})
+
+
+def folders(
+    connection: ledger.Connection, chosen: settings.Settings, rows: Sequence[Mapping[str, Any]]
+) -> dict[tuple[str, str], Path]:
+    """The attempt that made the predictions of each run and shard among the rows.
+
+    Raises:
+        WindowError: it was not recorded.
+    """
+    batches = sorted({(row["run_id"], row["shard_id"]) for row in rows})
+    query = {"run_ids": [run_id for run_id, _ in batches], "shard_ids": [shard_id for _, shard_id in batches]}
+    found = ledger.fetch(connection, "select_batch_folders", query)
+    for row in found:
+        if row["folder"] is None:
+            raise WindowError(
+                f"run {row['run_id']} was loaded before the folders of batches were kept: its embeddings are not found"
+            )
+    return {(row["run_id"], row["shard_id"]): contract.store_path(chosen.store, row["folder"]) for row in found}
+
+
+def _embeddings(
+    rows: Sequence[Mapping[str, Any]], attempts: Mapping[tuple[str, str], Path]
+) -> "NDArray[np.floating[Any]]":
+    """Float32 [n, features]."""
+    import numpy as np
+
+    found: dict[str, Any] = {}
+    for batch, ids in _by_batch(rows).items():
+        found |= _column(attempts[batch] / contract.PREDICTIONS_FILE, "embedding", ids)
+    return np.array([found[row["image_id"]] for row in rows], np.float32)
+
+
+def thumbnails(
+    chosen: settings.Settings,
+    model: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    attempts: Mapping[tuple[str, str], Path],
+) -> list[bytes]:
+    """Each row's image as a PNG, made anew of the pixels that the model saw.
+
+    Raises:
+        WindowError: the shards of the predictions are gone from the store.
+    """
+    from PIL import Image
+
+    bundle = contract.store_path(chosen.store, model["bundle"])
+    size = json.loads((bundle / "preprocessing.json").read_bytes())
+    pixels: dict[str, bytes] = {}
+    for batch, ids in _by_batch(rows).items():
+        request = contract.read_request("classify", attempts[batch] / contract.REQUEST_FILE)
+        assert isinstance(request, contract.ClassifyRequest)
+        pixels |= _column(contract.store_path(chosen.store, request.shard.path), "pixels", ids)
+    pictures = []
+    for row in rows:
+        image = Image.frombytes("RGB", (size["width"], size["height"]), pixels[row["image_id"]])
+        image.thumbnail((THUMBNAIL, THUMBNAIL))
+        image.save(buffer := io.BytesIO(), "PNG")
+        pictures.append(buffer.getvalue())
+    return pictures
+
+
+def _by_batch(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[str]]:
+    batches: dict[tuple[str, str], list[str]] = collections.defaultdict(list)
+    for row in rows:
+        batches[row["run_id"], row["shard_id"]].append(row["image_id"])
+    return batches
+
+
+def _column(path: Path, name: str, ids: Sequence[str]) -> dict[str, Any]:
+    """A column of a Parquet file, by image, of these images.
+
+    Raises:
+        WindowError: the file is gone, or lacks one of them.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, columns=["image_id", name], filters=[("image_id", "in", list(ids))])
+    except (pa.ArrowException, OSError) as error:
+        raise WindowError(f"{path} cannot be read ({error}): the predictions' files are gone from the store") from error
+    found = dict(zip(table["image_id"].to_pylist(), table[name].to_pylist(), strict=True))
+    if missing := set(ids) - found.keys():
+        raise WindowError(f"{path} has no image {min(missing)}, although the ledger says so: it is not the same file")
+    return found

@@ -1,0 +1,16 @@
+-- At most so many images that landed in a window, in the order of their hashes: as good as random, and always the same.
+SELECT image_id, name, predictions.label, confidence, probabilities, predictions.run_id, predictions.shard_id,
+       width, height, bytes, brightness, contrast, saturation, sharpness, image_labels.label AS truth
+FROM (
+    SELECT image_id, min(display_name) AS name
+    FROM entries
+    JOIN outcomes USING (entry_id)
+    WHERE drop_at >= %(window_start)s AND drop_at < %(window_end)s AND image_id IS NOT NULL
+    GROUP BY image_id
+) AS landed
+JOIN predictions USING (image_id)
+JOIN images USING (image_id)
+LEFT JOIN image_labels USING (image_id)
+WHERE predictions.model_version = %(model_version)s
+ORDER BY image_id
+LIMIT %(rows)s

@@ -1,0 +1,22 @@
+-- Whether a window may alarm, and which report a new one of it replaces. A report that was made before its window had
+-- ended was of a part of it: the next one of that window counts.
+SELECT EXISTS (SELECT FROM champions WHERE version = %(model_version)s AND period @> now())
+           AND NOT EXISTS (
+               SELECT FROM drift_reports
+               WHERE model_version = %(model_version)s
+                 AND window_start = %(window_start)s AND window_end = %(window_end)s AND made_at >= window_end
+           )
+           AND NOT EXISTS (
+               SELECT FROM drift_reports
+               WHERE model_version = %(model_version)s AND live AND window_end > %(window_end)s
+           ) AS live,
+       report_id AS replaces,
+       made_at AS replaced_at
+FROM (SELECT) AS nothing
+LEFT JOIN LATERAL (
+    SELECT report_id, made_at
+    FROM drift_reports
+    WHERE model_version = %(model_version)s AND window_start = %(window_start)s AND window_end = %(window_end)s
+    ORDER BY report_id DESC
+    LIMIT 1
+) AS latest ON true

@@ -1,0 +1,245 @@
+"""Reports of windows: what is compared, judged, recorded and asked for, on a real ledger and real predictions."""
+
+import datetime
+import json
+
+import drifting
+import pytest
+from drifting import FIRST, HOUR, ingest, rows, worse
+
+from strandline import drift, ledger, settings
+from strandline.windows import WindowError
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+def version(database, tmp_path) -> str:
+    return drifting.register(tmp_path)
+
+
+def asked(run_ids, **kwargs):
+    return drift.list_windows([run_ids] if isinstance(run_ids, str) else run_ids, **kwargs)
+
+
+def report(run_id, dag_run="report 1"):
+    """Of the only window of a run of `ingest_images`."""
+    (window,) = asked(run_id)
+    return drift.report(dag_run, **window)
+
+
+def hours(version, kinds, first=FIRST, **kwargs):
+    """Report an hour for each letter: clean or bad; what came of each."""
+    reports = []
+    for number, kind in enumerate(kinds):
+        hour = first + number * HOUR
+        run_id = ingest(version, hour, rows(300, number, worse if kind == "b" else None), **kwargs)
+        reports.append(report(run_id, f"report of {hour}"))
+    return reports
+
+
+def content(found):
+    page = drift.Path(found["page"])
+    return json.loads((page.parent / "report.json").read_text())
+
+
+def recorded():
+    with ledger.connect() as connection:
+        return connection.execute("SELECT * FROM drift_reports ORDER BY report_id").fetchall()
+
+
+def test_a_clean_hour_gets_a_report_and_no_alarm(version):
+    found = report(ingest(version, FIRST, rows(400), truth="same"))
+    assert (found["action"], found["live"], found["requests_retraining"]) == ("none", True, False)
+    said = content(found)
+    assert said["window"] == {
+        "start": "2026-11-20T00:00:00+00:00",
+        "end": "2026-11-20T01:00:00+00:00",
+        "images": 400,
+        "compared": 400,
+        "labelled": 400,
+    }
+    assert said["drift"]["realised"]["estimate"]["value"] == 1.0
+    assert sum(said["predicted"]["current"]) == 400
+    assert sum(said["confidence"]["current"]) == pytest.approx(1)
+    assert sum(point["images"] for point in said["calibration"]) == 400
+    assert {column["column"] for column in said["columns"]} >= {"brightness", "confidence", "label"}
+    assert said["column_p_values"]["brightness"] > 0.01
+    (row,) = recorded()
+    assert row["report"] == said
+    assert (row["images"], row["compared"], row["labelled"], row["replaces"]) == (400, 400, 400, None)
+    page = settings.get().store / row["folder"] / "index.html"
+    assert found["sentence"] in page.read_text()
+
+
+def test_bad_pictures_are_watched_and_then_asked_to_be_retrained_for(version, monkeypatch):
+    first, second = hours(version, "bb", truth="cat")
+    assert (first["action"], second["action"]) == ("watch", "retrain")
+    assert second["requests_retraining"]
+    assert [row["asks"] for row in recorded()] == [True, True]
+    assert content(second)["column_p_values"]["brightness"] < 1e-6
+
+
+def test_a_changed_mix_asks_a_person(version):
+    found = []
+    for number in range(3):
+        hour = FIRST + number * HOUR
+        found.append(report(ingest(version, hour, rows(200, number, label="dog")), f"report {number}"))
+    assert {one["action"] for one in found} == {"watch"}
+    assert "A person should say whether this mix is expected" in found[-1]["sentence"]
+
+
+def test_without_labels_retraining_waits(version):
+    _, second = hours(version, "bb")
+    assert second["action"] == "retrain"
+    assert not second["requests_retraining"]
+    assert "0 labelled images, and 500 are needed" in second["held_back"]
+
+
+def test_requests_keep_the_cooldown_and_the_budget(version, monkeypatch):
+    monkeypatch.setenv("STRANDLINE_RETRAIN_MIN_LABELS", "1")
+    settings.get.cache_clear()
+    *_, second, third = hours(version, "bbb", truth="cat")
+    assert second["requests_retraining"]
+    assert third["action"] == "retrain"
+    assert "requested a short while ago" in third["held_back"]
+    monkeypatch.setenv("STRANDLINE_RETRAIN_COOLDOWN_HOURS", "0")
+    settings.get.cache_clear()
+    fourth, fifth = hours(version, "bb", FIRST + 3 * HOUR, truth="cat")
+    assert fourth["requests_retraining"]
+    assert "requested 2 times in 7 days" in fifth["held_back"]
+
+
+def test_a_backfilled_hour_never_alarms(version):
+    hours(version, "b", truth="cat")
+    run_id = ingest(version, FIRST + HOUR, rows(300, 5, worse), truth="cat", kind="backfill")
+    found = report(run_id, "report of the backfill")
+    assert (found["action"], found["live"]) == ("watch", False)
+    assert recorded()[-1]["asks"]
+
+
+def test_an_hour_before_one_that_was_reported_never_alarms(version):
+    hours(version, "bb", FIRST + HOUR, truth="cat")
+    found = report(ingest(version, FIRST, rows(300, 9, worse), truth="cat", kind="manual"), "an old hour")
+    assert (found["action"], found["live"]) == ("watch", False)
+
+
+def test_a_report_made_again_says_so_and_never_alarms(version):
+    _, live = hours(version, "bb", truth="cat")
+    (window,) = drift.list_windows([], start=f"{FIRST + HOUR:%Y-%m-%dT%H}")
+    again = drift.report("by hand", **window)
+    assert (again["action"], again["live"]) == ("watch", False)
+    assert content(again)["replaces"]["report_id"] == live["report_id"]
+    assert recorded()[-1]["replaces"] == live["report_id"]
+    assert again["page"] != live["page"]
+
+
+def test_reporting_again_in_the_same_run_changes_nothing(version):
+    run_id = ingest(version, FIRST, rows(300))
+    first = report(run_id)
+    assert report(run_id) == first
+    assert len(recorded()) == 1
+
+
+def test_an_hour_that_was_reported_too_early_counts_once_it_is_over(version):
+    start = datetime.datetime.now(datetime.UTC).replace(minute=0, second=0, microsecond=0)
+    early = report(ingest(version, start, rows(150), kind="manual"), "too early")
+    assert early["live"]
+    later = report("run of " + f"{start:%Y-%m-%dT%H}", "again, and still too early")
+    assert later["live"]
+    assert content(later)["replaces"]["report_id"] == early["report_id"]
+
+
+def test_another_model_than_the_champion_never_alarms(version, tmp_path):
+    other = drifting.register(tmp_path / "other", **{"MODEL_CARD.md": b"another"})
+    found = [report(ingest(other, FIRST + n * HOUR, rows(300, n, worse), truth="cat"), f"{n}") for n in range(2)]
+    assert [one["live"] for one in found] == [False, False]
+    assert {one["model_version"] for one in found} == {other}
+
+
+def test_late_files_have_their_hour_reported_again(version, monkeypatch):
+    (first,) = hours(version, "c")
+    run_id = ingest(version, FIRST + HOUR, rows(250, 2), late=100)
+    of_late, own = asked(run_id)
+    assert [of_late["alarms"], own["alarms"]] == [False, True]
+    again, live = (drift.report("report 2", **window) for window in (of_late, own))
+    assert content(again)["window"]["images"] == 400
+    assert content(again)["replaces"]["report_id"] == first["report_id"]
+    assert content(live)["window"]["images"] == 150
+    monkeypatch.setattr(drift, "LATE_WINDOWS", 0)
+    assert asked(run_id) == [own]
+
+
+def test_an_empty_window_says_so(version):
+    found = report(ingest(version, FIRST, []))
+    assert (found["action"], found["sentence"]) == ("none", "Not enough data: the window has no predictions.")
+    assert drift.Path(found["page"]).is_file()
+    assert content(found)["drift"] is None
+
+
+def test_one_class_only_gets_a_report(version):
+    found = report(ingest(version, FIRST, rows(150, label="frog"), truth="frog"))
+    assert found["action"] == "watch"
+    assert "frog makes up" in found["sentence"]
+
+
+def test_labels_that_the_model_does_not_know_are_named(version):
+    found = report(ingest(version, FIRST, rows(120), truth="</script><script>alert(1)</script>"))
+    said = content(found)
+    assert said["window"]["labelled"] == 0
+    assert "no class for (</script><script>alert(1)</script>)" in said["problems"][0]
+    assert "<script>alert(1)" not in drift.Path(found["page"]).read_text()
+
+
+@pytest.mark.parametrize("missing", ["reference.parquet", "metrics.json"])
+def test_a_missing_reference_says_so(tmp_path, missing):
+    version = drifting.register(tmp_path, **{missing: None})
+    found = report(ingest(version, FIRST, rows(120)))
+    assert (found["action"], found["live"]) == ("none", True)
+    assert "Nothing to compare with: model cifar_resnet20_v1 was registered without" in found["sentence"]
+    assert content(found)["drift"] is None
+
+
+def test_a_large_window_is_sampled(version, monkeypatch):
+    monkeypatch.setattr("strandline.windows.COMPARED", 200)
+    found = report(ingest(version, FIRST, rows(300)))
+    said = content(found)
+    assert (said["window"]["images"], said["window"]["compared"]) == (300, 200)
+    assert "Of 300 images, 200 are compared" in said["problems"][0]
+
+
+def test_files_that_are_gone_are_named_and_nothing_is_recorded(version):
+    run_id = ingest(version, FIRST, rows(120))
+    (gone,) = settings.get().run_folder(run_id).glob("classify/*/*/predictions.parquet")
+    gone.unlink()
+    with pytest.raises(WindowError, match=r"predictions\.parquet cannot be read"):
+        report(run_id)
+    assert recorded() == []
+
+
+def test_settings_that_allow_no_alarm_are_named(version, monkeypatch):
+    run_id = ingest(version, FIRST, rows(120))
+    monkeypatch.setenv("STRANDLINE_FALSE_ALARMS_A_WEEK", "0.001")
+    settings.get.cache_clear()
+    with pytest.raises(WindowError, match="allow more false alarms"):
+        report(run_id)
+
+
+def test_windows_that_a_person_asks_for(version):
+    (window,) = drift.list_windows([], start="2026-11-20T00", end="2026-11-21T00")
+    assert (window["start"], window["end"]) == ("2026-11-20T00:00:00+00:00", "2026-11-21T00:00:00+00:00")
+    (last,) = drift.list_windows([])
+    end = datetime.datetime.fromisoformat(last["end"])
+    assert datetime.timedelta(0) <= datetime.datetime.now(datetime.UTC) - end < 2 * HOUR
+    with pytest.raises(WindowError, match="full hours"):
+        drift.report("by hand", "2026-11-20T01:00:00+00:00", "2026-11-20T00:00:00+00:00", None, False)
+    with pytest.raises(WindowError, match="is not registered"):
+        drift.report("by hand", "2026-11-20T00:00:00+00:00", "2026-11-20T01:00:00+00:00", "0" * 64, False)
+
+
+def test_a_day_is_one_window(version):
+    hours(version, "cc")
+    (window,) = drift.list_windows([], start="2026-11-20T00", end="2026-11-21T00")
+    found = drift.report("by hand", **window)
+    assert found["window"] == "2026-11-20T00--2026-11-21T00"
+    assert content(found)["window"]["images"] == 600
