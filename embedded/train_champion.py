@@ -64,18 +64,22 @@ class Maker:
         """References to the `shards` of a split and to its `labels`."""
         landing = self.store / "landing" / split
         labels = self._write_images(split, landing)
-        manifest = self.store / f"{split}-manifest.parquet"
         names = sorted(labels)
-        versions = [f"{s.st_size}-{s.st_mtime_ns}" for s in ((landing / name).stat() for name in names)]
-        columns = {"entry": range(len(names)), "name": [os.fsencode(name) for name in names], "version": versions}
-        _write(manifest, contract.MANIFEST_COLUMNS, columns)
-        request: Request = {"shard_id": split, "manifest": self.ref(manifest), "workers": self.chosen.cores}
-        request |= {"height": cifar.SIDE, "width": cifar.SIDE, "limits": self.chosen.limits.to_dict()}
-        folder = self.run(f"pack-{split}", "pack", request, landing)
+        folder = self.pack_files(split, landing, names)
         outcomes = shards.read_table(folder / contract.OUTCOMES_FILE, contract.OUTCOME_COLUMNS, ("image_id",))
         found = dict(zip(outcomes["image_id"].to_pylist(), (labels[name] for name in names), strict=True))
         _write(folder / "labels.parquet", contract.LABEL_COLUMNS, {"image_id": list(found), "label": [*found.values()]})
         return {"shards": [self.ref(folder / contract.SHARD_FILE)], "labels": self.ref(folder / "labels.parquet")}
+
+    def pack_files(self, name: str, landing: Path, names: list[str]) -> Path:
+        """The folder of a finished attempt to pack these files of `landing`."""
+        manifest = self.store / f"{name}-manifest.parquet"
+        versions = [f"{s.st_size}-{s.st_mtime_ns}" for s in ((landing / one).stat() for one in names)]
+        columns = {"entry": range(len(names)), "name": [os.fsencode(one) for one in names], "version": versions}
+        _write(manifest, contract.MANIFEST_COLUMNS, columns)
+        request: Request = {"shard_id": name, "manifest": self.ref(manifest), "workers": self.chosen.cores}
+        request |= {"height": cifar.SIDE, "width": cifar.SIDE, "limits": self.chosen.limits.to_dict()}
+        return self.run(f"pack-{name}", "pack", request, landing)
 
     def run(self, name: str, command: str, request: Request, landing: Path | None = None) -> Path:
         """The folder of a finished attempt; run only where it has no result yet."""
