@@ -17,11 +17,11 @@ CONTAINED := HOME="$(HOME_FOLDER)/user" AIRFLOW_HOME="$(HOME_FOLDER)/user/airflo
 	MPLCONFIGDIR="$(HOME_FOLDER)/user/matplotlib" DO_NOT_TRACK=true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs drop pretrained secrets champion bench images test check docs lock \
+.PHONY: help demo up down status logs drop pretrained secrets champion bench bench-drift images test check docs lock \
 	python environments dev-environments
 
 help: ## List these verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: environments ## Set everything up, ingest 2,020 real and hostile files, and show what came of them
 	@$(AIRFLOW) -m embedded.demo
@@ -52,6 +52,10 @@ champion: environments ## Train the first champion anew (hours)
 
 bench: environments ## Measure this machine: images/s of each phase and of the whole run
 	@$(AIRFLOW) -m embedded.bench
+
+bench-drift: environments ## Measure how well drift is found, on real pictures; writes docs/drift-evaluation.md
+	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
+	@$(CONTAINED) $(AIRFLOW) -m embedded.bench_drift
 
 images: python ## Build the container images; RUNTIME=cu112 for those of GPU hosts
 	@$(PYTHON) -m embedded.images --runtime $(RUNTIME) --model-version "$(MODEL_VERSION)"
