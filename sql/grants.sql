@@ -13,6 +13,7 @@ GRANT INSERT ON
     model_versions, drops, entries, runs, shards, run_entries, images, outcomes, batches, predictions,
     prediction_failures, validation_results, closings, drift_reports
     TO strandline_app;
+GRANT INSERT ON datasets, dataset_images, model_lineage TO strandline_app;
 GRANT EXECUTE ON FUNCTION install_first_champion TO strandline_app;
 
 GRANT USAGE ON SCHEMA reporting TO strandline_app, strandline_analyst;

@@ -127,6 +127,15 @@ MUTATIONS = {
            FROM champions""",
         "UPDATE champions SET period = tstzrange(lower(period), now() + interval '1 h')",
     ],
+    "19_nothing_learnt_is_tested": [
+        """WITH sets AS (
+               INSERT INTO datasets (dataset_id, kind, images, labels, shards, rule, made_by)
+               SELECT repeat(id, 64), kind, 1, 'a', '[]', '{}', 'me'
+               FROM (VALUES ('a', 'original'), ('b', 'window')) AS one (id, kind)
+               RETURNING dataset_id
+           )
+           INSERT INTO dataset_images SELECT dataset_id, repeat('0', 64), 'cat' FROM sets""",
+    ],
 }
 
 

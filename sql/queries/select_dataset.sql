@@ -1,0 +1,1 @@
+SELECT * FROM datasets WHERE dataset_id = %(dataset_id)s
