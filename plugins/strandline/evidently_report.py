@@ -106,13 +106,11 @@ def _obstacle(reference: "pd.Series[Any]", current: "pd.Series[Any]", text: bool
     """Why the values cannot be compared, for people."""
     empty = [name for name, side in (("reference", reference), ("window", current)) if not side.count()]
     if empty:
-        return f"Not compared: the {' and the '.join(empty)} has no values."
+        return f"The {' and the '.join(empty)} has no values."
     if not text and reference.nunique() == 1:
         least, most = current.min(), current.max()
-        window = f"only {least:.4g}" if least == most else f"{least:.4g} to {most:.4g}"
-        return (
-            f"Not compared: the reference has only {reference.max():.4g}, so there is no scale; the window, {window}."
-        )
+        window = f"{least:.4g}" if least == most else f"{least:.4g} to {most:.4g}"
+        return f"The reference has only {reference.max():.4g}: no scale to measure on. The window has {window}."
     return None
 
 
@@ -128,7 +126,7 @@ def _judged(column: str, reference: "pd.Series[Any]", current: "pd.Series[Any]",
         notes.append(f"The reference has no {', '.join(new[:SHOWN_CLASSES])}{more}.")
     enough = (by_chance := _by_chance(reference.dropna(), current.dropna(), column == LABEL)) <= threshold / 2
     if not enough:
-        notes.append(f"Not judged: in so few images, chance alone makes a distance of about {by_chance:.2f}.")
+        notes.append(f"In so few images, chance alone makes a distance of about {by_chance:.2f}.")
     return ColumnDrift(
         column, method, threshold, score, score >= threshold if enough else None, " ".join(notes) or None
     )
