@@ -11,7 +11,8 @@ REVOKE ALL ON ALL TABLES IN SCHEMA public FROM strandline_app, strandline_analys
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO strandline_app;
 GRANT INSERT ON
     model_versions, drops, entries, runs, shards, run_entries, images, outcomes, batches, predictions,
-    prediction_failures, validation_results, closings, drift_reports
+    prediction_failures, validation_results, closings, drift_reports,
+    label_files, label_rejections, labels, audit_samples, audit_images
     TO strandline_app;
 GRANT INSERT ON datasets, dataset_images, model_lineage TO strandline_app;
 GRANT EXECUTE ON FUNCTION install_first_champion TO strandline_app;

@@ -1,0 +1,152 @@
+-- The 95 % interval of Wilson for a share: it keeps within 0 and 1, and is sound for few trials and for shares near 1.
+CREATE FUNCTION reporting.wilson(
+    successes double precision, trials double precision, OUT low double precision, OUT high double precision
+)
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT greatest(centre - half, 0), least(centre + half, 1)
+    FROM (
+        SELECT (successes + z * z / 2) / (trials + z * z) AS centre,
+               z * sqrt(greatest(successes * (trials - successes), 0) / trials + z * z / 4) / (trials + z * z) AS half
+        FROM (SELECT 1.959964 AS z) AS quantile
+        WHERE trials > 0
+    ) AS bounds
+$$;
+
+-- Realised accuracy, of all images with a label, by the hour in which they landed. Of a class: of the images that are
+-- of it. Where people labelled those that the model was unsure of (`uncertain`), the share says too little of the rest:
+-- `reporting.audit_accuracy` is the one without such a bias.
+CREATE VIEW reporting.class_accuracy AS
+SELECT model_version, drop_at AS hour, class, labelled, correct, uncertain, correct::double precision / labelled AS accuracy,
+       low, high
+FROM (
+    SELECT model_version, drop_at, truth.label AS class,
+           count(*) AS labelled,
+           count(*) FILTER (WHERE predictions.label = truth.label) AS correct,
+           count(*) FILTER (WHERE EXISTS (
+               SELECT FROM audit_images WHERE audit_images.image_id = truth.image_id AND chosen = 'uncertain'
+           )) AS uncertain
+    FROM predictions
+    JOIN standing_labels AS truth USING (image_id)
+    WHERE truth.label <> '' AND NOT conflicting
+    GROUP BY model_version, drop_at, truth.label
+) AS counted
+CROSS JOIN LATERAL reporting.wilson(correct, labelled);
+
+CREATE VIEW reporting.accuracy AS
+SELECT model_version, hour, labelled, correct, uncertain, correct::double precision / labelled AS accuracy, low, high
+FROM (
+    SELECT model_version, hour,
+           sum(labelled)::bigint AS labelled, sum(correct)::bigint AS correct, sum(uncertain)::bigint AS uncertain
+    FROM reporting.class_accuracy
+    GROUP BY model_version, hour
+) AS counted
+CROSS JOIN LATERAL reporting.wilson(correct, labelled);
+
+-- Accuracy on the random audit samples alone, of an hour, a day, and all time. Each image stands for as many as its run
+-- had for each that was answered; the interval is that of as many equally weighted images (Kish's effective size).
+CREATE VIEW reporting.audit_accuracy AS
+SELECT model_version, period, since, asked, labelled, correct, population, accuracy, effective, low, high
+FROM (
+    SELECT model_version,
+           CASE WHEN grouping(hour) = 0 THEN 'hour' WHEN grouping(day) = 0 THEN 'day' ELSE 'all' END AS period,
+           coalesce(hour, day) AS since,
+           sum(asked)::bigint AS asked, sum(labelled)::bigint AS labelled, sum(correct)::bigint AS correct,
+           sum(population)::bigint AS population,
+           sum(weight * correct) / sum(weight * labelled) AS accuracy,
+           sum(weight * labelled) ^ 2 / sum(weight ^ 2 * labelled) AS effective
+    FROM (
+        SELECT runs.model_version, interval_start AS hour, date_trunc('day', interval_start, 'UTC') AS day,
+               population, count(*) AS asked, count(truth.image_id) AS labelled,
+               count(*) FILTER (WHERE truth.label = predictions.label) AS correct,
+               population::double precision / nullif(count(truth.image_id), 0) AS weight
+        FROM audit_samples
+        JOIN runs USING (run_id)
+        JOIN audit_images USING (run_id)
+        JOIN predictions USING (image_id, model_version)
+        LEFT JOIN image_labels AS truth USING (image_id)
+        WHERE chosen = 'random'
+        GROUP BY audit_samples.run_id, runs.model_version, interval_start, population
+    ) AS samples
+    GROUP BY GROUPING SETS ((model_version, hour, day), (model_version, day), (model_version))
+) AS pooled
+LEFT JOIN LATERAL reporting.wilson(accuracy * effective, effective) ON true;
+
+-- What people are asked to label, and have not yet.
+CREATE VIEW reporting.unanswered AS
+SELECT audit_images.run_id, image_id, display_name AS fname, drop_at, chosen, margin, chosen_at
+FROM audit_images
+JOIN audit_samples USING (run_id)
+JOIN standing_labels USING (image_id)
+WHERE label IS NULL;
+
+-- How far labelling has come, by the hour in which the images landed.
+CREATE VIEW reporting.labelling AS
+SELECT drop_at AS hour, count(*) AS images,
+       count(*) FILTER (WHERE label <> '' AND NOT conflicting) AS labelled,
+       count(*) FILTER (WHERE label = '' AND NOT conflicting) AS unusable,
+       count(*) FILTER (WHERE conflicting) AS conflicting,
+       count(*) FILTER (WHERE label IS NULL) AS unlabelled,
+       count(*) FILTER (WHERE source = 'path') AS from_path,
+       count(*) FILTER (WHERE source = 'file') AS from_file,
+       count(*) FILTER (WHERE source IN ('person', 'decision')) AS from_people,
+       count(*) FILTER (WHERE asked) AS asked,
+       count(*) FILTER (WHERE asked AND label IS NULL) AS unanswered
+FROM (
+    SELECT *, EXISTS (SELECT FROM audit_images WHERE audit_images.image_id = standing_labels.image_id) AS asked
+    FROM standing_labels
+) AS images
+GROUP BY drop_at;
+
+-- Images of which those of the highest rank say different things: held out of training and of accuracy until a person
+-- decides. One row for each that is said.
+CREATE VIEW reporting.label_conflicts AS
+SELECT image_id, display_name AS fname, drop_at, labels.source, labels.labeller, labels.label, labels.labelled_at
+FROM labels
+JOIN standing_labels USING (image_id, source)
+WHERE conflicting
+  AND NOT EXISTS (
+      SELECT
+      FROM labels AS later
+      WHERE (later.image_id, later.source, later.labeller) = (labels.image_id, labels.source, labels.labeller)
+        AND later.labelled_at > labels.labelled_at
+  );
+
+-- How often a labeller agrees with each other one, and with the paths, on the images that both labelled. One who hardly
+-- does so has misread the task, or means harm.
+CREATE VIEW reporting.labellers AS
+WITH words AS (
+    SELECT DISTINCT ON (image_id, source, labeller) image_id, source, labeller, label
+    FROM labels
+    WHERE source <> 'decision'
+    ORDER BY image_id, source, labeller, labelled_at DESC
+), others AS (
+    SELECT * FROM words
+    UNION ALL
+    SELECT image_id, 'path', NULL, path_label
+    FROM (SELECT DISTINCT image_id FROM words) AS labelled
+    JOIN images USING (image_id)
+    JOIN entries USING (entry_id)
+    WHERE path_label IS NOT NULL AND coalesce(notes, '') NOT LIKE '%UNKNOWN_LABEL%'
+)
+SELECT source, labeller, images, compared, agreed, agreed::double precision / nullif(compared, 0) AS agreement, low, high
+FROM (
+    SELECT words.source, words.labeller, count(DISTINCT words.image_id) AS images, count(others.image_id) AS compared,
+           count(*) FILTER (WHERE others.label = words.label) AS agreed
+    FROM words
+    LEFT JOIN others
+        ON others.image_id = words.image_id
+       AND (others.source, others.labeller) IS DISTINCT FROM (words.source, words.labeller)
+    GROUP BY words.source, words.labeller
+) AS compared
+LEFT JOIN LATERAL reporting.wilson(agreed, compared) ON true;
+
+CREATE VIEW reporting.label_files AS
+SELECT file_id, display_name AS fname, state, reason, detail, rows_read, accepted, known, rejected, reasons,
+       size, modified_at, sha256, same_as, model_version, run_id, recorded_at
+FROM label_files;
+
+CREATE VIEW reporting.label_rejections AS
+SELECT file_id, display_name AS fname, line, label_rejections.reason, shown, recorded_at
+FROM label_rejections
+JOIN label_files USING (file_id);
