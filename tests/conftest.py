@@ -83,11 +83,12 @@ def new_database(port: int, template: str = TEMPLATE) -> Iterator[Database]:
 
 @contextlib.contextmanager
 def new_ledger(port: int, home: Path) -> Iterator[Database]:
-    """A fresh ledger; the settings name it, and `home` as Strandline's home."""
+    """A fresh ledger; the settings name it, `home` as Strandline's home, and `home/labels` for label files."""
     with new_database(port) as database, pytest.MonkeyPatch.context() as patch:
         ledger.migrate(database.owner)  # grants on the database itself are not copied from a template
         patch.setenv("STRANDLINE_DATABASE_URL", database.app)
         patch.setenv("STRANDLINE_HOME", str(home))
+        patch.setenv("STRANDLINE_LABELS", str(home / "labels"))
         settings.get.cache_clear()
         yield database
     settings.get.cache_clear()

@@ -1,15 +1,17 @@
 """Each invariant is silent on honest books, and speaks when they are broken behind its back."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 import seeding
 from conftest import Database, new_ledger
 from psycopg.rows import dict_row
-from seeding import File, Run, refused, rejected, vanished
+from seeding import File, Run, digest, refused, rejected, vanished
 
-from strandline import ledger, predictions
+from strandline import labels, ledger, predictions, settings
 
 NAMES = [path.stem for path in sorted((ledger.SQL / "invariants").glob("*.sql"))]
 
@@ -127,6 +129,27 @@ MUTATIONS = {
            FROM champions""",
         "UPDATE champions SET period = tstzrange(lower(period), now() + interval '1 h')",
     ],
+    "16_label_files_reconcile": [
+        "DELETE FROM labels WHERE file_id = (SELECT min(file_id) FROM labels)",
+        "DELETE FROM label_rejections",
+        "UPDATE label_files SET rows_read = rows_read + 1 WHERE state = 'loaded'",
+        "UPDATE label_files SET rows_read = 1, accepted = 1 WHERE state = 'refused'",
+        "UPDATE label_files SET reasons = '{}' WHERE rejected > 0",
+    ],
+    "17_file_labels_are_classes": ["UPDATE labels SET label = 'lizard' WHERE source = 'file'"],
+    "18_audit_samples_are_whole": [
+        "DELETE FROM audit_images WHERE chosen = 'random'",
+        """WITH moved AS (
+               UPDATE audit_images SET chosen = 'uncertain'
+               WHERE image_id = (
+                   SELECT image_id FROM audit_images JOIN audit_samples USING (run_id)
+                   ORDER BY sha256(convert_to(seed || image_id, 'UTF8')) LIMIT 1
+               )
+           )
+           UPDATE audit_samples SET random = random - 1, uncertain = uncertain + 1""",
+        "UPDATE audit_images SET image_id = reverse(image_id)",
+        "UPDATE audit_images SET chosen = CASE chosen WHEN 'random' THEN 'uncertain' ELSE 'random' END",
+    ],
     "19_nothing_learnt_is_tested": [
         """WITH sets AS (
                INSERT INTO datasets (dataset_id, kind, images, labels, shards, rule, made_by)
@@ -149,7 +172,18 @@ def books(postgres_port: int, tmp_path_factory: pytest.TempPathFactory) -> Itera
         for run, failing in ((first, ["failing.jpg"]), (later, []), (empty, [])):
             predictions.load(run.run_id, run.ready(failing))
             ledger.close_run(run.run_id)
+        write_labels(settings.get().labels)
+        labels.load("labelling", at_once=True)
+        labels.choose_audit(["first"])
         yield database
+
+
+def write_labels(folder: Path) -> None:
+    folder.mkdir()
+    good = f"image_id,label\n{digest('cat.jpg')},cat\n{digest('dog.jpg')},lizard\n{digest('nothing')},dog\n"
+    for name, text in (("good.csv", good), ("bad.csv", "no header\n")):
+        (folder / name).write_text(text)
+        os.utime(folder / name, (0, 0))
 
 
 @pytest.fixture

@@ -165,7 +165,7 @@ class _Scanner:
     def enter(self, level: _Level, leaf: bytes, depth: int) -> "_Level | Entry | None":
         """A folder, opened; or one entry for all of it, where it may not be; or None, where its drop is not taken."""
         name = level.prefix + leaf
-        hour = _path_hour(name + b"/")
+        hour = path_hour(name + b"/")
         if hour and not self.takes(hour):
             return None
         try:
@@ -184,9 +184,9 @@ class _Scanner:
         """What one path is, by its stat alone."""
         name = level.prefix + leaf
         if stat.S_ISLNK(status.st_mode):
-            return self._entry(name, status, _path_hour(name + b"/"), "rejected", "SYMLINK")
+            return self._entry(name, status, path_hour(name + b"/"), "rejected", "SYMLINK")
         if status.st_dev != self.device:
-            return self._entry(name, status, _path_hour(name + b"/"), "rejected", "OTHER_DEVICE")
+            return self._entry(name, status, path_hour(name + b"/"), "rejected", "OTHER_DEVICE")
         if not stat.S_ISREG(status.st_mode):
             return self._entry(name, status, level.hour, "rejected", "SPECIAL")
         state, reason = self._judge(name, leaf.lower(), status)
@@ -225,8 +225,8 @@ class _Scanner:
         )
 
 
-def _path_hour(path: bytes) -> datetime.datetime | None:
-    """The hour that the first folders of a path name."""
+def path_hour(path: bytes) -> datetime.datetime | None:
+    """The hour that the first folders of a path name, if they do."""
     match = HOUR_FOLDER.match(path)
     if not match:
         return None
@@ -240,7 +240,7 @@ def _path_hour(path: bytes) -> datetime.datetime | None:
 @functools.lru_cache
 def _label(folder: bytes) -> str | None:
     match = HOUR_FOLDER.match(folder)
-    label, slash, deeper = folder[match.end() :].partition(b"/") if match and _path_hour(folder) else (b"", b"", b"")
+    label, slash, deeper = folder[match.end() :].partition(b"/") if match and path_hour(folder) else (b"", b"", b"")
     try:
         return label.decode() if slash and not deeper else None
     except UnicodeDecodeError:

@@ -1,0 +1,275 @@
+"""Labels: what files and people say that images show, and which images people are asked about."""
+
+import collections
+import contextlib
+import datetime
+import logging
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
+
+from psycopg.types.json import Jsonb
+
+from strandline import ledger, settings
+from strandline.entries import FOLDER, Entry, LandingError, scan
+from strandline.label_files import PACKED, SUFFIXES, Reader, Refused, Row, default_labeller, is_labeller
+
+log = logging.getLogger(__name__)
+
+REJECTIONS_KEPT = 100_000  # rows of a file; all are counted
+ROWS = {"accepted": "accepted", "known": "repeated", "rejected": "rejected"}  # what verdicts on rows are called
+SAMPLED_DAYS = 2  # how long after its end a run is still sampled
+
+
+class LabelError(Exception):
+    """Labels cannot be taken, and another try cannot help; the message says what to do."""
+
+
+class _Deferred(Exception):
+    """A file is left for the next run; the message says why."""
+
+
+def load(run_id: str, at_once: bool = False) -> dict[str, int]:
+    """Load each label file that was not seen before, in the order of their times, one transaction each.
+
+    A broken row is rejected, and breaks no other. A file is left for the next run while it changes, and while it names
+    images that are not ingested, until STRANDLINE_LABEL_PATIENCE_HOURS after it came.
+
+    Args:
+        run_id: of ingest_labels.
+        at_once: do not wait for images that are not ingested.
+
+    Returns:
+        Files `loaded`, `known` (their content was loaded under another name or time), `refused` and `deferred`; rows
+        `accepted`, `repeated` and `rejected`.
+
+    Raises:
+        LabelError: there is no champion, whose classes are the valid labels, or no folder of label files.
+    """
+    patience = 0 if at_once else settings.get().label_patience_hours * 3600
+    totals = collections.Counter(dict.fromkeys(("loaded", "known", "refused", "deferred", *ROWS.values()), 0))
+    for entry in _new_files(totals):
+        try:
+            row = _take(entry, run_id, patience)
+        except _Deferred as deferred:
+            log.info("label file %s is left for the next run: %s", entry.display_name, deferred)
+            totals["deferred"] += 1
+            continue
+        totals.update({row["state"]: 1} | {total: row[verdict] for verdict, total in ROWS.items()})
+    return dict(totals)
+
+
+def record(image_id: str, label: str | None, labeller: str, decides: bool = False) -> bool:
+    """Record what a person says that an image shows; the same again is no new word.
+
+    Args:
+        label: a class of the champion, or None: none of them, or the image is of no use.
+        labeller: the person's name in Airflow.
+        decides: it ends a conflict between people: it goes before all that was said of the image.
+
+    Raises:
+        LabelError: no such image, class or labeller.
+    """
+    with ledger.connect() as connection:
+        classes = _champion(connection)["classes"]
+        if label is not None and label not in classes:
+            raise LabelError(f"{label} is not a class of the champion: those are {', '.join(classes)}")
+        if not is_labeller(labeller):
+            raise LabelError(f"{labeller!r} cannot be the name of a labeller")
+        if not ledger.fetch(connection, "select_image", {"image_id": image_id}):
+            raise LabelError(f"the ledger has no image {image_id}")
+        ledger.execute(connection, "lock_labels")
+        source = "decision" if decides else "person"
+        word = {"image_id": image_id, "source": source, "labeller": labeller, "label": label or ""}
+        return bool(ledger.execute(connection, "insert_person_label", word))
+
+
+def choose_audit(run_ids: Sequence[str] | None = None, seed: str | None = None) -> dict[str, int]:
+    """Choose which images of runs people are asked to label: some at random, and those that the model is least sure of.
+
+    A run is sampled once; again changes nothing.
+
+    Args:
+        run_ids: of ingest_images; by default each run that was closed in the last days and has no sample, backfills
+            excepted.
+        seed: of the random choice; a fresh one for each run by default. The ledger keeps it.
+
+    Returns:
+        `runs` that were looked at, and how many images are `asked` for now.
+    """
+    chosen = settings.get()
+    asked = 0
+    with ledger.connect() as connection:
+        if run_ids is None:
+            rows = ledger.fetch(connection, "select_unsampled_runs", {"days": SAMPLED_DAYS})
+            run_ids = [row["run_id"] for row in rows]
+        for run_id in run_ids:
+            counts = {"random": chosen.audit_random, "uncertain": chosen.audit_uncertain}
+            sample = {"run_id": run_id, "seed": seed or secrets.token_hex(16), **counts}
+            asked += ledger.execute(connection, "insert_audit_sample", sample)
+    return {"runs": len(run_ids), "asked": asked}
+
+
+def _champion(connection: ledger.Connection) -> dict[str, Any]:
+    found = ledger.fetch(connection, "select_champion")
+    if not found:
+        raise LabelError("there is no champion, whose classes are the valid labels: `make up` installs the first one")
+    return found[0]
+
+
+def _new_files(totals: collections.Counter[str]) -> list[Entry]:
+    """The files that are not recorded, the oldest first; those that may still change are counted as deferred."""
+    root = settings.get().labels
+    try:
+        found = list(scan(root, lambda _: True, time.time_ns()))
+    except LandingError as error:
+        raise LabelError(f"there is no folder {root} for label files: create it, or set STRANDLINE_LABELS") from error
+    waiting = [entry for entry in found if entry.state != "deferred"]
+    totals["deferred"] += len(found) - len(waiting)
+    with ledger.connect() as connection:
+        new = _unrecorded(connection, waiting)
+    return sorted(new, key=lambda entry: (entry.mtime_ns, entry.name))
+
+
+def _unrecorded(connection: ledger.Connection, entries: Sequence[Entry]) -> list[Entry]:
+    query = {"names": [entry.name for entry in entries], "versions": [entry.version for entry in entries]}
+    return [entries[row["position"]] for row in ledger.fetch(connection, "select_new_label_files", query)]
+
+
+def _take(entry: Entry, run_id: str, patience: float) -> dict[str, Any]:
+    """Load one version of one file, or refuse it; its row.
+
+    Raises:
+        _Deferred: it is not for this run.
+    """
+    try:
+        return _load(entry, run_id, patience)
+    except Refused as refused:
+        log.warning("label file %s is refused: %s %s", entry.display_name, refused.reason, refused.detail)
+        with ledger.connect() as connection:
+            return _record(connection, entry, run_id, "refused", reason=refused.reason, detail=refused.detail)
+
+
+def _load(entry: Entry, run_id: str, patience: float) -> dict[str, Any]:
+    kind = _kind(entry)
+    with ledger.connect() as connection:
+        model = _champion(connection)
+        with _open(entry) as file:
+            age = time.time() - os.fstat(file.fileno()).st_ctime
+            sha256, hourless = _stage(connection, file, kind, entry, model["classes"])
+            if _version(file) != entry.version:
+                raise _Deferred("it changed while it was read")
+        ledger.execute(connection, "lock_labels")
+        if same := ledger.fetch(connection, "select_loaded_label_file", {"sha256": sha256}):
+            return _record(connection, entry, run_id, "known", sha256=sha256, same_as=same[0]["file_id"])
+        counts, reasons = _judge(connection, hourless)
+        if "UNKNOWN_IMAGE" in reasons and age < patience:
+            raise _Deferred(f"{reasons['UNKNOWN_IMAGE']} of its rows name images that are not ingested")
+        if reasons:
+            log.warning("label file %s has rows that are rejected: %s", entry.display_name, reasons)
+        facts = {"sha256": sha256, "model_version": model["version"], "rows_read": sum(counts.values())}
+        row = _record(connection, entry, run_id, "loaded", **facts, **counts, reasons=Jsonb(reasons))
+        ledger.execute(connection, "insert_labels", row)
+        ledger.execute(connection, "insert_label_rejections", row | {"kept": REJECTIONS_KEPT})
+        return row
+
+
+def _kind(entry: Entry) -> str:
+    """csv or jsonl.
+
+    Raises:
+        Refused: it is no file to read.
+    """
+    name = entry.name.lower()
+    if entry.version.endswith("-unreadable"):
+        raise Refused("UNREADABLE")
+    if entry.reason not in (None, "NOT_IMAGE", "TOO_LARGE"):  # which are said of images
+        raise Refused(entry.reason)
+    if name.endswith(PACKED):
+        raise Refused("PACKED")
+    if not name.endswith(tuple(SUFFIXES)):
+        raise Refused("NOT_LABELS")
+    if entry.size > settings.get().label_max_file_bytes:
+        raise Refused("TOO_LARGE")
+    return SUFFIXES[name[name.rindex(b".") :]]
+
+
+@contextlib.contextmanager
+def _open(entry: Entry) -> Iterator[BinaryIO]:
+    """The very file that was seen, whatever lies at its path by now; no link is followed on the way.
+
+    Raises:
+        _Deferred: it is not there any more.
+    """
+    *folders, leaf = entry.name.split(b"/")
+    with contextlib.ExitStack() as opened:
+        try:
+            fd = os.open(settings.get().labels, FOLDER)
+            for folder in folders:
+                opened.callback(os.close, fd)
+                fd = os.open(folder, FOLDER | os.O_NOFOLLOW, dir_fd=fd)
+            opened.callback(os.close, fd)
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            file = opened.enter_context(os.fdopen(os.open(leaf, flags, dir_fd=fd), "rb"))
+        except OSError as error:
+            raise _Deferred(f"it is not there any more, or cannot be opened ({error})") from error
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode) or _version(file) != entry.version:
+            raise _Deferred("it changed since it was listed")
+        yield file
+
+
+def _version(file: BinaryIO) -> str:
+    status = os.fstat(file.fileno())
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _stage(
+    connection: ledger.Connection, file: BinaryIO, kind: str, entry: Entry, classes: Sequence[str]
+) -> tuple[str, bool]:
+    """Copy all rows, good and bad, to the database; the content's hash, and whether there are paths without an hour."""
+    now, max_rows = datetime.datetime.now(datetime.UTC), settings.get().label_max_rows
+    reader = Reader(file, kind, default_labeller(entry.name), classes, now, max_rows)
+    hourless = False
+
+    def rows() -> Iterator[Row]:
+        nonlocal hourless
+        for row in reader.rows():
+            hourless = hourless or (row.path is not None and row.drop_at is None)
+            yield row
+
+    for table in ("staged_labels", "staged_paths", "judged_labels"):
+        ledger.execute(connection, f"create_{table}")
+    ledger.copy_rows(connection, "staged_labels", Row._fields, rows())
+    return reader.sha256, hourless
+
+
+def _judge(connection: ledger.Connection, hourless: bool) -> tuple[dict[str, int], dict[str, int]]:
+    """Rows by verdict, and of the rejected ones by reason."""
+    ledger.execute(connection, "analyze_staged_labels")
+    ledger.execute(connection, "insert_staged_paths")
+    if hourless:
+        ledger.execute(connection, "insert_staged_paths_without_hour")
+    ledger.execute(connection, "insert_judged_labels")
+    counted = ledger.fetch(connection, "count_judged_labels")
+    verdicts = {verdict: sum(row["rows"] for row in counted if row["verdict"] == verdict) for verdict in ROWS}
+    return verdicts, {row["reason"]: row["rows"] for row in counted if row["reason"]}
+
+
+def _record(connection: ledger.Connection, entry: Entry, run_id: str, state: str, **facts: Any) -> dict[str, Any]:
+    """The row of a file, recorded.
+
+    Raises:
+        _Deferred: another run was first.
+    """
+    ledger.execute(connection, "lock_labels")
+    if not _unrecorded(connection, [entry]):
+        raise _Deferred("another run has just recorded it")
+    row = {"name": entry.name, "version": entry.version, "display_name": entry.display_name, "size": entry.size}
+    row |= {"modified_at": entry.modified_at, "state": state, "run_id": run_id, "reasons": Jsonb({})}
+    row |= dict.fromkeys(("reason", "detail", "sha256", "same_as", "model_version"))
+    row |= dict.fromkeys(("rows_read", *ROWS), 0)
+    row |= facts
+    return row | ledger.fetch(connection, "insert_label_file", row)[0]

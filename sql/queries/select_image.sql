@@ -1,0 +1,1 @@
+SELECT image_id FROM images WHERE image_id = %(image_id)s
