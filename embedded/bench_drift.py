@@ -11,6 +11,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -84,15 +85,16 @@ def main() -> int:
     minutes = (time.perf_counter() - started) / 60
     figures = [{"kind": dataclasses.asdict(k), "windows": [dataclasses.asdict(w) for w in f]} for k, f in found]
     contract.write_json(chosen.home / "bench-drift.json", {"minutes": minutes, "kinds": figures})
-    arguments.page.write_text(bench_drift_page.page(found, chosen.cores, minutes), encoding="utf-8")
-    print(f"{arguments.page}; all figures: {chosen.home / 'bench-drift.json'}")
+    arguments.page.write_text(bench_drift_page.page(found), encoding="utf-8")
+    print(f"{arguments.page}, in {minutes:.0f} minutes; all figures: {chosen.home / 'bench-drift.json'}")
     return 0
 
 
 def pictures(chosen: settings.Settings) -> Path:
     """The file of all changed pictures, made anew."""
     path = chosen.home / "bench-drift" / "pictures.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(path.parent, ignore_errors=True)
+    path.parent.mkdir(parents=True)
     folders = settings.REPOSITORY, settings.REPOSITORY / "plugins", settings.REPOSITORY / "docker" / "vision"
     command = [str(chosen.vision_python), "-m", "embedded.bench_drift_pictures", str(path)]
     subprocess.run(command, env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders))}, check=True)
@@ -130,9 +132,8 @@ def _pictures(table: Any, classes: Sequence[str]) -> Pictures:
     data = windows.Data(sample, {name: table[name].to_numpy().astype(np.float64) for name in windows.MEASURES})
     if "true_label" not in table.column_names:  # the champion's reference
         return Pictures(data, np.full(len(predicted), -1))
-    return Pictures(
-        data, np.array([indices[name] for name in table["true_label"].to_pylist()]), table["tuned"][0].as_py()
-    )
+    truth = np.array([indices[name] for name in table["true_label"].to_pylist()])
+    return Pictures(data, truth, table["tuned"][0].as_py())
 
 
 def plan(material: Material, times: float = 1) -> list[Kind]:
@@ -201,7 +202,6 @@ def _judge(work: tuple[Kind, int]) -> Found:
 
 def judge(material: Material, kind: Kind, index: int) -> Found:
     """Draw a window of this kind, and say what is found in it."""
-
     rng = np.random.default_rng([SEED, index, *kind.name.encode()])
     reference, pool = material.reference, material.pools[kind.pool]
     if kind.split:
@@ -244,7 +244,6 @@ def draw(truth: Integers, mix: Floats | None, rows: int, rng: Generator) -> Inte
     Raises:
         ValueError: there are not so many rows of a class.
     """
-
     if mix is None:
         return rng.choice(len(truth), rows, replace=False)
     counts = rng.multinomial(rows, mix)

@@ -41,7 +41,7 @@ class Kind:
     mix: str | None = None
     rows: int = 500
     split: bool = False
-    evidently: int = 10
+    evidently: int = 0
     small_reference: bool = False
 
 
@@ -74,15 +74,13 @@ class Found:
 Results = Sequence[tuple[Kind, Sequence[Found]]]
 
 
-def page(results: Results, cores: int, minutes: float) -> str:
+def page(results: Results) -> str:
     sections = {name: [one for one in results if one[0].section == name] for name in HEADINGS}
     windows = {name: [one for _, found in rows for one in found] for name, rows in sections.items()}
     tables = [f"### {HEADINGS[name]}\n\n{_detection(rows)}" for name, rows in sections.items() if rows]
     return TEMPLATE.format(
         count=sum(map(len, windows.values())),
         asked=sum(one.evidently is not None for found in windows.values() for one in found),
-        cores=cores,
-        minutes=minutes,
         need=BUDGET.persistence_need,
         of=BUDGET.persistence_of,
         minimum=verdict.MINIMUM_ROWS,
@@ -141,8 +139,8 @@ def _worst(changed: Results) -> dict[str, str]:
 
 TEMPLATE = """# How well drift is found
 
-Made by `make bench-drift` of {count:,} windows of real pictures, on {cores} cores in {minutes:.0f} minutes. All
-figures are of this code and that run; an edit of this page is lost at the next.
+Made by `make bench-drift`, of {count:,} windows of real pictures. All figures are of this code; an edit of this
+page is lost at the next run.
 
 ## What to learn from it
 
@@ -158,7 +156,7 @@ figures are of this code and that run; an edit of this page is lost at the next.
   and {untuned_inside} of the windows. Where pictures changed it is a reason to label some, not a measurement.
 - **Evidently's default** called {untouched_drifted} untouched windows drifted ({few_drifted} of 50 to 200 images),
   {mix_drifted} with another mix, {tuned_drifted} with tuned changes of the pictures and {untuned_drifted} with
-  others. It does not say which of the two it was, nor what it costs.
+  others. It says which columns drifted, but not whether classes or pictures changed, nor what that costs.
 
 ## Where the method is weak
 
