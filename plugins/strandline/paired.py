@@ -1,0 +1,216 @@
+"""Statistics of two models that answered the same images: which is right more often, by how much, and how many labels
+it takes to know. Every interval is two-sided: each of its limits errs with a probability of alpha.
+
+Rows count as drawn independently: many copies of one picture make intervals too narrow.
+"""
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+from strandline.shift import Estimate
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.floating[Any]]
+    Bools = NDArray[np.bool_]
+
+POWER = 0.8
+BINS = 15  # of confidence
+RESAMPLES = 400
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Images counted by who is right: `gained` only the challenger, `lost` only the champion, the rest both or none."""
+
+    rows: int
+    gained: int
+    lost: int
+
+    @classmethod
+    def of(cls, champion: "Bools", challenger: "Bools") -> "Pairs":
+        """Of who is right on each image."""
+        return cls(len(champion), int((challenger & ~champion).sum()), int((champion & ~challenger).sum()))
+
+    @property
+    def difference(self) -> float:
+        """Accuracy of the challenger less that of the champion."""
+        return (self.gained - self.lost) / self.rows if self.rows else 0.0
+
+    @property
+    def variance(self) -> float:
+        """Of the difference on one image where both are as good: the share of images where one alone is right. Never 0:
+        one image is added to each count (Bonett and Price, "Adjusted Wald Confidence Interval for a Difference of
+        Binomial Proportions Based on Paired Data", Journal of Educational and Behavioral Statistics 37, 2012).
+        """
+        return (self.gained + self.lost + 2) / (self.rows + 2)
+
+    def z(self, difference: float) -> float:
+        """How far the observed difference is above this one, in standard errors: the score test of Tango,
+        "Equivalence Test and Confidence Interval for the Difference in Proportions for the Paired-Sample Design"
+        (Statistics in Medicine 17, 1998).
+        """
+        rows, gained, lost = self.rows, self.gained, self.lost
+        linear = gained + lost - (2 * rows - gained + lost) * difference
+        root = math.sqrt(max(linear**2 + 8 * rows * lost * difference * (1 - difference), 0.0))
+        losing = (linear + root) / (4 * rows)  # the likeliest share of `lost` where this is the difference
+        variance = rows * (2 * losing + difference * (1 - difference))
+        above = gained - lost - rows * difference
+        return above / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, above) if above else 0.0
+
+    def interval(self, alpha: float) -> Estimate:
+        """Of the difference: all that the score test does not reject. Recommended by Fagerland, Lydersen, Laake,
+        "Recommended Tests and Confidence Intervals for Paired Binomial Proportions" (Statistics in Medicine 33, 2014).
+        """
+        from scipy.optimize import brentq  # type: ignore[import-untyped]
+
+        if not self.rows:
+            return Estimate(0.0, -1.0, 1.0)
+        quantile, value = NormalDist().inv_cdf(1 - alpha), self.difference
+        low = brentq(lambda at: self.z(at) - quantile, -1, value) if value > -1 else -1.0
+        high = brentq(lambda at: self.z(at) + quantile, value, 1) if value < 1 else 1.0
+        return Estimate(value, low, high)
+
+    def p_below(self, difference: float) -> float:
+        """p-value for the true difference being below this one, by the score test."""
+        return NormalDist().cdf(self.z(difference)) if self.rows else 1.0
+
+    def p_different(self) -> float:
+        """p-value for one being better: McNemar's test, exact and conditional ("Note on the Sampling Error of the
+        Difference between Correlated Proportions or Percentages", Psychometrika 12, 1947). Not the mid-p: that one has
+        more power, but does not guarantee its level.
+        """
+        from scipy.stats import binomtest  # type: ignore[import-untyped]
+
+        discordant = self.gained + self.lost
+        return float(binomtest(self.gained, discordant).pvalue) if discordant else 1.0
+
+
+def share(hits: int, rows: int, alpha: float) -> Estimate:
+    """A share and its exact interval (Clopper and Pearson, "The Use of Confidence or Fiducial Limits Illustrated in the
+    Case of the Binomial", Biometrika 26, 1934).
+    """
+    from scipy.stats import binomtest
+
+    if not rows:
+        return Estimate(0.0, 0.0, 1.0)
+    interval = binomtest(hits, rows).proportion_ci(1 - 2 * alpha, "exact")
+    return Estimate(hits / rows, float(interval.low), float(interval.high))
+
+
+def p_below(hits: int, rows: int, bound: float) -> float:
+    """p-value for the true share being below the bound: the exact binomial test."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(hits, rows, bound, alternative="less").pvalue) if rows else 1.0
+
+
+def more_labels(rows: int, value: float, bound: float, truth: float, variance: float, alpha: float) -> int | None:
+    """How many more labels lift the lower limit to the bound with a probability of POWER, after a mean of `value` on
+    the first rows, if the true mean is `truth`. None where that is not above the bound: no number would.
+
+    Conditional power (Lachin, "A Review of Methods for Futility Stopping Based on Conditional Power", Statistics in
+    Medicine 24, 2005). The distance to the bound is convex in the number, and negative at 0: it has one zero.
+
+    Args:
+        variance: of one row.
+    """
+    if truth <= bound:
+        return None
+    normal = NormalDist()
+
+    def enough(more: int) -> bool:
+        ahead = rows * (value - bound) + more * (truth - bound)
+        noise = normal.inv_cdf(1 - alpha) * math.sqrt(rows + more) + normal.inv_cdf(POWER) * math.sqrt(more)
+        return ahead >= math.sqrt(variance) * noise
+
+    few, many = 0, 1
+    while not enough(many):
+        few, many = many, 2 * many
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (few, middle) if enough(middle) else (middle, many)
+    return many
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Predictions of like confidence: how sure the model is on average, and how often right."""
+
+    rows: int
+    confidence: float
+    accuracy: float
+
+
+def reliability(confidence: "Floats", right: "Bools") -> tuple[Bin, ...]:
+    """Confidence [n] against accuracy, in bins of the same width; those without a row are left out."""
+    import numpy as np
+
+    which = _bins(confidence)
+    rows, sure, hits = (np.bincount(which, weights, BINS) for weights in (None, confidence, right))
+    return tuple(Bin(int(n), float(c / n), float(h / n)) for n, c, h in zip(rows, sure, hits, strict=True) if n)
+
+
+def calibration_error(bins: tuple[Bin, ...]) -> float:
+    """Expected calibration error: the mean gap of confidence and accuracy (Guo, Pleiss, Sun, Weinberger, "On
+    Calibration of Modern Neural Networks", ICML 2017, arXiv:1706.04599).
+    """
+    rows = sum(one.rows for one in bins)
+    return sum(one.rows * abs(one.confidence - one.accuracy) for one in bins) / rows if rows else 0.0
+
+
+def calibration_change(
+    champion: tuple["Floats", "Bools"], challenger: tuple["Floats", "Bools"], alpha: float, seed: int = 0
+) -> tuple[Estimate, float]:
+    """Calibration error of the challenger less that of the champion, and its variance on one row. Each side is
+    confidence [n] and who is right [n].
+
+    Bootstrap of images, so that both sides keep their pairs, and its percentiles (Efron and Tibshirani, "An
+    Introduction to the Bootstrap", 1993, chapter 13). Noise adds to a calibration error, and more of it to one near 0:
+    a loss against a champion that is calibrated nearly perfectly comes out too small.
+    """
+    import numpy as np
+
+    rows, rng = len(champion[0]), np.random.default_rng([seed, 2])
+    sides = [(_bins(confidence), confidence - right) for confidence, right in (champion, challenger)]
+
+    def change(weights: Any) -> float:
+        before, after = (np.abs(np.bincount(bins, weights * gaps)).sum() for bins, gaps in sides)
+        return float(after - before) / rows
+
+    value = change(np.ones(rows))
+    drawn = [change(np.bincount(rng.integers(rows, size=rows), minlength=rows)) for _ in range(RESAMPLES)]
+    low, high = np.quantile(drawn, (alpha, 1 - alpha)).tolist()
+    return Estimate(value, min(low, value), max(high, value)), float(rows * np.var(drawn))
+
+
+def _bins(confidence: "Floats") -> "NDArray[np.integer[Any]]":
+    import numpy as np
+
+    which: NDArray[np.integer[Any]] = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    return which
+
+
+def ratio(champion: "Floats", challenger: "Floats", alpha: float) -> Estimate:
+    """Seconds of the challenger for one of the champion's, of rounds [r] in which both ran one after the other: the
+    geometric mean (Fleming and Wallace, "How Not to Lie with Statistics", Communications of the ACM 29, 1986) with
+    Student's interval of the logarithms.
+
+    Raises:
+        ValueError: the rounds of the two differ in number, or are fewer than two, or a time is not above 0.
+    """
+    import numpy as np
+    from scipy.special import stdtrit  # type: ignore[import-untyped]
+
+    if champion.shape != challenger.shape or len(champion) < 2:
+        raise ValueError("to compare speed takes the same number of rounds of both models, at least two")
+    if not (np.minimum(champion, challenger) > 0).all():
+        raise ValueError("a round took no time: measure more images a round")
+    logarithms = np.log(challenger / champion)
+    half = stdtrit(len(logarithms) - 1, 1 - alpha) * logarithms.std(ddof=1) / math.sqrt(len(logarithms))
+    low, value, high = np.exp(logarithms.mean() + np.array([-half, 0, half])).tolist()
+    return Estimate(value, low, high)
