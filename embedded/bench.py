@@ -70,6 +70,7 @@ class Bench:
             base,
             home=home,
             landing=home / "landing",
+            labels=home / "labels",
             stable_seconds=0.0,
             api_port=free_port(),
             postgres_port=free_port(),

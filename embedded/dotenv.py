@@ -32,7 +32,7 @@ def main() -> int:
 def make(path: Path, chosen: settings.Settings, **changes: str) -> dict[str, str]:
     """Write what is missing in the file, and the vision image built last; its variables."""
     values = _fresh(chosen) | read(path) | _built_image() | changes
-    for name in ("STRANDLINE_LANDING_ON_HOST", "STRANDLINE_STORE_ON_HOST"):
+    for name in ("STRANDLINE_LANDING_ON_HOST", "STRANDLINE_LABELS_ON_HOST", "STRANDLINE_STORE_ON_HOST"):
         _make_folder(Path(values[name]), int(values["STRANDLINE_UID"]))
     write(values, path)
     return values
@@ -66,6 +66,7 @@ def _fresh(chosen: settings.Settings) -> dict[str, str]:
         ),
         "STRANDLINE_CORES": str(chosen.cores),
         "STRANDLINE_LANDING_ON_HOST": str(chosen.landing),
+        "STRANDLINE_LABELS_ON_HOST": str(chosen.labels),
         "STRANDLINE_STORE_ON_HOST": str(chosen.home / "compose" / "store"),
     }
 

@@ -80,7 +80,7 @@ class Stack:
             StackError: a port is taken, a component ended, or `timeout` seconds went by.
             PostgresError: Postgres cannot be started.
         """
-        for folder in (self._run, self._logs, self.settings.landing):
+        for folder in (self._run, self._logs, self.settings.landing, self.settings.labels):
             folder.mkdir(parents=True, exist_ok=True)
         with self._alone():
             environment = self.environment()

@@ -69,7 +69,7 @@ def home() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def chosen(home) -> settings.Settings:
     ports = {name: processes.free_port() for name in ("api_port", "postgres_port")}
-    return dataclasses.replace(settings.load({}), home=home, landing=home / "landing", **ports)
+    return dataclasses.replace(settings.load({}), home=home, landing=home / "landing", labels=home / "labels", **ports)
 
 
 @pytest.fixture(scope="module")

@@ -157,6 +157,9 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"{PREFIX}PERSISTENCE_NEED must be from 1 to {PREFIX}PERSISTENCE_OF")
     if settings.false_alarms_a_week <= 0:
         raise SettingsError(f"{PREFIX}FALSE_ALARMS_A_WEEK must be above 0: without any, no change could be called one")
+    for name in ("label_patience_hours", "audit_random", "audit_uncertain"):
+        if getattr(settings, name) < 0:
+            raise SettingsError(f"{PREFIX}{name.upper()} must be at least 0")
     for name in ("windows_a_week", "shard_size", "slots", "max_shards", "cores", "classify_batch_size"):
         if (value := getattr(settings, name)) is not None and value < 1:
             raise SettingsError(f"{PREFIX}{name.upper()} must be at least 1")

@@ -39,7 +39,8 @@ class Compose:
     def __init__(self, home: Path, engine: docker.DockerClient, vision_image: str) -> None:
         self.home, self.engine, self.env_file = home, engine, home / "env"
         self.ports = {name: str(free_port()) for name in ("API", "POSTGRES", "RABBITMQ")}
-        chosen = settings.load({"STRANDLINE_HOME": str(home), "STRANDLINE_LANDING": str(home / "landing")})
+        folders = {"HOME": home, "LANDING": home / "landing", "LABELS": home / "labels"}
+        chosen = settings.load({f"STRANDLINE_{name}": str(folder) for name, folder in folders.items()})
         self.values = dotenv.make(
             self.env_file,
             chosen,

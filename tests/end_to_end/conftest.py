@@ -22,7 +22,12 @@ from strandline import settings
 def strandline(worker_home: Path) -> Iterator[Strandline]:
     ports = {name: free_port() for name in ("api_port", "postgres_port")}
     chosen = dataclasses.replace(
-        settings.load(), home=worker_home / "home", landing=worker_home / "landing", stable_seconds=0.5, **ports
+        settings.load(),
+        home=worker_home / "home",
+        landing=worker_home / "landing",
+        labels=worker_home / "labels",
+        stable_seconds=0.5,
+        **ports,
     )
     stack = Stack(chosen)
     # A file of long ago that no run has seen: the first scheduled run has to find it.
