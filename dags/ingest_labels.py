@@ -1,0 +1,78 @@
+"""
+## Every hour: what files say that images show, and which images people are asked about
+
+| task | does |
+|---|---|
+| **load** | loads each label file that was not seen before (CSV, JSON Lines); bad rows are rejected, one by one |
+| **choose_audit** | of each run of `ingest_images` that closed its books: some images at random, and those that the \
+model is least sure of |
+
+At half past, when the hour before is ingested. A file that names images which are not ingested is left for the next
+run, for three hours (`STRANDLINE_LABEL_PATIENCE_HOURS`). The same file again changes nothing.
+
+### Trigger
+*Trigger* loads what lies there now. With `at_once` it does not wait for images that are not ingested: rows of \
+such are rejected.
+
+### Where to look
+`reporting.label_files` has each file with its rows counted, `reporting.label_rejections` each rejected row with its \
+reason, `reporting.labelling` how far labelling has come.
+
+### When it is red
+| red task | means, and what to do |
+|---|---|
+| load | no folder for label files, no champion, or the database does not answer: the log's last line says which. \
+A file never makes it red, whatever is in it |
+| choose_audit | the database does not answer: clear it |
+"""
+
+import datetime
+
+from airflow.sdk import CronTriggerTimetable, Param, dag, task
+
+from strandline import labels
+from strandline.assets import LABELS
+from strandline.containers import no_retry
+
+
+@dag(
+    schedule=CronTriggerTimetable("30 * * * *", timezone="UTC"),
+    start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+    catchup=False,
+    max_active_runs=1,
+    doc_md=__doc__,
+    tags=["strandline", "hourly"],
+    default_args={
+        "owner": "strandline",
+        "retries": 2,
+        "retry_delay": datetime.timedelta(seconds=5),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": datetime.timedelta(minutes=5),
+        "execution_timeout": datetime.timedelta(minutes=30),
+    },
+    params={
+        "at_once": Param(
+            False,
+            type="boolean",
+            title="At once",
+            description="Do not wait for images that are not ingested: reject the rows that name them.",
+        ),
+    },
+)
+def ingest_labels():
+    @task(outlets=[LABELS])
+    def load(*, run_id: str, params: dict, outlet_events) -> dict:
+        with no_retry(labels.LabelError):
+            counts = labels.load(run_id, params["at_once"])
+        outlet_events[LABELS].extra = counts
+        return counts
+
+    @task
+    def choose_audit() -> dict:
+        return labels.choose_audit()
+
+    load()
+    choose_audit()
+
+
+ingest_labels()
