@@ -14,7 +14,7 @@ from strandline import settings
 from strandline.containers import vision_task
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-DAG_IDS = {"check_host", "ingest_images", "keep_house"}
+DAG_IDS = {"check_host", "ingest_images", "keep_house", "report_drift"}
 HEAVY = ("pandas", "great_expectations", "pyarrow", "evidently", "numpy")
 
 
