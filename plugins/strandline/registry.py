@@ -7,12 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from strandline import contract, ledger, settings
-
-MANIFEST = "manifest.json"
-
-
-class BundleError(Exception):
-    """A folder is not a whole model bundle; the message says what is wrong with it."""
+from strandline.bundles import MANIFEST, verify
 
 
 def register(folder: Path, by: str) -> str:
@@ -67,23 +62,6 @@ def install_bundles(folder: Path, by: str) -> list[str]:
         installed = install_first(version, by)
         lines.append(f"Model {bundle.name}, version {version[:12]}{', is the champion' if installed else ''}.")
     return lines or [f"{folder} holds no bundle: without a champion, ingest_images cannot run."]
-
-
-def verify(folder: Path) -> dict[str, Any]:
-    """The manifest of a bundle whose every file agrees with it.
-
-    Raises:
-        BundleError: a file is missing or altered.
-    """
-    try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{folder} is not a model bundle: {error}") from error
-    for name, entry in manifest["files"].items():
-        path = folder / name
-        if not path.is_file() or contract.sha256_file(path) != entry["sha256"]:
-            raise BundleError(f"{path} is missing or not what {folder / MANIFEST} says; fetch the bundle again")
-    return manifest
 
 
 def _keep(folder: Path, version: str) -> str:
