@@ -15,7 +15,8 @@ GRANT INSERT ON
     label_files, label_rejections, labels, audit_samples, audit_images
     TO strandline_app;
 GRANT INSERT ON datasets, dataset_images, model_lineage TO strandline_app;
-GRANT EXECUTE ON FUNCTION install_first_champion TO strandline_app;
+GRANT INSERT ON gates, gate_results, watches TO strandline_app;
+GRANT EXECUTE ON FUNCTION install_first_champion, decide, promote, roll_back TO strandline_app;
 
 GRANT USAGE ON SCHEMA reporting TO strandline_app, strandline_analyst;
 GRANT SELECT ON ALL TABLES IN SCHEMA reporting TO strandline_app, strandline_analyst;

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import promoting
 import psycopg
 import pytest
 import seeding
@@ -11,7 +12,7 @@ from conftest import Database, new_ledger
 from psycopg.rows import dict_row
 from seeding import File, Run, digest, refused, rejected, vanished
 
-from strandline import labels, ledger, predictions, settings
+from strandline import labels, ledger, predictions, promotion, settings
 
 NAMES = [path.stem for path in sorted((ledger.SQL / "invariants").glob("*.sql"))]
 
@@ -79,7 +80,8 @@ MUTATIONS = {
     "08_runs_have_one_model": [
         "UPDATE predictions SET model_version = repeat('0', 64) WHERE run_id = 'first' AND label = 'cat'",
         "UPDATE prediction_failures SET model_version = repeat('0', 64) WHERE run_id = 'first'",
-        "UPDATE batches SET model_version = (SELECT version FROM champions) WHERE run_id = 'later'",
+        """UPDATE batches SET model_version = (SELECT version FROM champions WHERE how = 'installed')
+           WHERE run_id = 'later'""",
     ],
     "09_probabilities_are_sane": [
         "UPDATE predictions SET probabilities[1] = 'NaN' WHERE run_id = 'first'",
@@ -129,6 +131,35 @@ MUTATIONS = {
            FROM champions""",
         "UPDATE champions SET period = tstzrange(lower(period), now() + interval '1 h')",
     ],
+    "20_champions_are_approved": [
+        "UPDATE champions SET how = 'installed' WHERE how = 'promoted'",
+        "UPDATE champions SET reason = ' ' WHERE how = 'rolled back'",
+        "UPDATE champions SET version = repeat('0', 64) WHERE how <> 'installed'",
+        "UPDATE gates SET champion = challenger",
+        "UPDATE gates SET outcome = 'not enough evidence'",
+        "UPDATE gates SET requested_by = upper('op')",
+        "UPDATE gates SET answer_by = made_at - interval '1 h'",
+        "UPDATE gates SET made_at = now() + interval '1 h'",
+        "UPDATE gates SET approvers = '{}'",
+        "UPDATE approvals SET decision = 'rejected'",
+        "UPDATE approvals SET recorded_at = now() + interval '1 h'",
+        "UPDATE model_versions SET registered_by = 'op'",
+        "DELETE FROM approvals",
+    ],
+    "21_gates_follow_from_their_checks": [
+        "UPDATE gate_results SET outcome = 'fail' WHERE check_name = 'window'",
+        "UPDATE gate_results SET outcome = 'not enough evidence' WHERE check_name = 'window'",
+        "DELETE FROM gate_results WHERE check_name = 'window'",
+        "UPDATE gates SET outcome = 'fail'",
+    ],
+    "22_every_step_is_audited": [
+        "DELETE FROM audit_log WHERE what = 'approved'",
+        "DELETE FROM audit_log WHERE what = 'rolled back'",
+        "DELETE FROM gates",
+        "DELETE FROM champions WHERE how = 'promoted'",
+        "INSERT INTO audit_log (who, what, of_table, details) SELECT who, what, of_table, details FROM audit_log",
+        "UPDATE champions SET version = repeat('0', 64) WHERE how = 'promoted'",
+    ],
     "16_label_files_reconcile": [
         "DELETE FROM labels WHERE file_id = (SELECT min(file_id) FROM labels)",
         "DELETE FROM label_rejections",
@@ -175,7 +206,18 @@ def books(postgres_port: int, tmp_path_factory: pytest.TempPathFactory) -> Itera
         write_labels(settings.get().labels)
         labels.load("labelling", at_once=True)
         labels.choose_audit(["first"])
+        change_champions(first.version, later.version)
         yield database
+
+
+def change_champions(first: str, second: str) -> None:
+    """There, through the gate, and back."""
+    promoting.hold("gate", second, first)
+    promotion.decide("gate", promoting.answer())
+    back = {"run_id": "back", "to_version": first, "expected": second, "by": "op", "reason": "worse"}
+    with ledger.connect() as connection:
+        ledger.fetch(connection, "promote", {"gate_id": "gate", "expected": first})
+        ledger.fetch(connection, "roll_back", back)
 
 
 def write_labels(folder: Path) -> None:

@@ -1,0 +1,163 @@
+"""Promotion: a challenger is examined, a person answers, the champion changes; and the way back.
+
+The ledger's functions hold the promises (`sql/migrations/0006_promotion.sql`). Here is what Postgres cannot know:
+whether a bundle is whole, and what a person's answer says.
+"""
+
+import contextlib
+import datetime
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import psycopg
+
+from strandline import bundles, ledger, settings
+
+log = logging.getLogger(__name__)
+
+DECISIONS = {"Approve": "approved", "Reject": "rejected"}  # by what a person clicks
+REASON_LENGTH = 2000
+
+
+class PromotionError(Exception):
+    """The champion stays, and another try cannot help; the message says why."""
+
+
+def decide(gate_id: str, answer: Mapping[str, Any]) -> str:
+    """Record what a person answered to a gate: `approved` or `rejected`. The same again changes nothing.
+
+    Args:
+        answer: of Airflow's human-in-the-loop: `chosen_options`, `params_input` (`reason`), `responded_at` and
+            `responded_by_user`. Airflow checks none of it against the form.
+
+    Raises:
+        PromotionError: nobody answered, not in time, without a reason, or who may not; nothing was recorded.
+    """
+    person, options = (answer.get("responded_by_user") or {}).get("name"), answer["chosen_options"]
+    if not person:
+        raise PromotionError("nobody answered: the champion stays")
+    if len(options) != 1 or options[0] not in DECISIONS:
+        raise PromotionError(f"the answer is {options}, and has to be one of {', '.join(DECISIONS)}")
+    decision = DECISIONS[options[0]]
+    row = {"gate_id": gate_id, "decision": decision, "approver": person, "answered_at": _instant(answer)}
+    row["reason"] = reason((answer.get("params_input") or {}).get("reason"))
+    with ledger.connect() as connection, _refused():
+        ledger.fetch(connection, "insert_approval", row)
+    log.info("%s by %s: %s", decision, person, row["reason"])
+    return decision
+
+
+def reason(given: object) -> str:
+    """Why somebody wants it, on one line.
+
+    Raises:
+        PromotionError: it is no text, empty, or too long.
+    """
+    if not isinstance(given, str) or not (line := " ".join(given.split())):
+        raise PromotionError("no reason was given: clear the task that asks, and answer with a reason")
+    if len(line) > REASON_LENGTH or not line.isprintable():
+        raise PromotionError(
+            f"the reason has more than {REASON_LENGTH:,} or unprintable characters: clear, and answer anew"
+        )
+    return line
+
+
+def promote(gate_id: str) -> dict[str, Any]:
+    """Make the challenger of an approved gate the champion, in place of the one that it was compared with. Doing it
+    again changes nothing.
+
+    Returns:
+        `version`, `replaces`, and `since` when it is champion.
+
+    Raises:
+        PromotionError: its bundle is not whole; the gate was not passed or not approved; or the champion changed since.
+    """
+    with ledger.connect() as connection, _refused():
+        gate = _one(connection, "select_gate", {"gate_id": gate_id}, f"there is no gate {gate_id}")
+        _check_bundle(connection, gate["challenger"])
+        done = {"gate_id": gate_id, "expected": gate["champion"]}
+        since = ledger.fetch(connection, "promote", done)[0]["since"]
+    log.info("version %s is champion since %s", gate["challenger"], since.isoformat())
+    return {"version": gate["challenger"], "replaces": gate["champion"], "since": since.isoformat()}
+
+
+def roll_back(
+    run_id: str, by: str | None, why: object, to_version: str | None = None, expected: str | None = None
+) -> dict[str, Any]:
+    """Put a version back that was champion before. A run does it once: doing it again changes nothing.
+
+    Args:
+        run_id: of the DAG that asks.
+        by: the person who asks.
+        to_version: the one before the champion by default.
+        expected: to be the champion now; whoever is by default.
+
+    Returns:
+        `version`, `replaces`, and `since` when it is champion.
+
+    Raises:
+        PromotionError: no reason or no person, it was never champion, its bundle is gone or altered, or the champion is
+            not who was expected. The champion stays.
+    """
+    if not by:
+        raise PromotionError("a roll back is asked for by a person: trigger it in Airflow as one")
+    line = reason(why)
+    with ledger.connect() as connection, _refused():
+        if done := ledger.fetch(connection, "select_roll_back", {"run_id": run_id}):
+            return _changed(done[0])
+        row: dict[str, Any] = {"run_id": run_id, "by": by, "reason": line}
+        row["expected"] = expected or champion(connection)["version"]
+        row["to_version"] = to_version or _before(connection, row["expected"])
+        _check_bundle(connection, row["to_version"])
+        ledger.fetch(connection, "roll_back", row)
+        changed = _changed(ledger.fetch(connection, "select_roll_back", row)[0])
+    log.info("rolled back from %(replaces)s to %(version)s", changed)
+    return changed
+
+
+def champion(connection: ledger.Connection) -> dict[str, Any]:
+    """The row of the model version in office.
+
+    Raises:
+        PromotionError: none is installed.
+    """
+    return _one(connection, "select_champion", {}, "there is no champion: `make up` installs the first one")
+
+
+def _before(connection: ledger.Connection, version: str) -> str:
+    nobody = f"there was no other champion before {version}: give the version to go back to"
+    return str(_one(connection, "select_predecessor", {"version": version}, nobody)["version"])
+
+
+def _check_bundle(connection: ledger.Connection, version: str) -> None:
+    row = _one(connection, "select_model_version", {"version": version}, f"no model version {version} is registered")
+    try:
+        bundles.verify(settings.get().store / row["bundle"], version)
+    except bundles.BundleError as error:
+        raise PromotionError(f"the bundle of version {version} cannot be used: {error}. The champion stays") from error
+
+
+def _one(connection: ledger.Connection, query: str, row: Mapping[str, Any], otherwise: str) -> dict[str, Any]:
+    found = ledger.fetch(connection, query, row)
+    if not found:
+        raise PromotionError(otherwise)
+    return found[0]
+
+
+def _changed(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"version": row["version"], "replaces": row["replaces"], "since": row["since"].isoformat()}
+
+
+def _instant(answer: Mapping[str, Any]) -> datetime.datetime:
+    at = answer["responded_at"]
+    return at if isinstance(at, datetime.datetime) else datetime.datetime.fromisoformat(at)
+
+
+@contextlib.contextmanager
+def _refused() -> Iterator[None]:
+    """What the ledger refuses, in its own words."""
+    try:
+        yield
+    except (psycopg.errors.RaiseException, psycopg.errors.CheckViolation) as error:
+        raise PromotionError(error.diag.message_primary or str(error)) from error

@@ -1,0 +1,1 @@
+SELECT promote(%(gate_id)s, %(expected)s) AS since

@@ -1,0 +1,1 @@
+SELECT * FROM gates WHERE gate_id = %(gate_id)s
