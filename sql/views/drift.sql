@@ -1,0 +1,17 @@
+-- A report a row; `latest` marks the one that no other replaces.
+CREATE VIEW reporting.drift AS
+SELECT report_id, window_start, window_end, model_versions.name AS model, model_version,
+       action, sentence, held_back, live, images, compared, labelled,
+       (report #>> '{drift,mix,distance,value}')::double precision AS mix_distance,
+       (report #>> '{drift,mix,p_value}')::double precision AS mix_p_value,
+       (report #>> '{drift,pictures,p_value}')::double precision AS pictures_p_value,
+       (report #>> '{drift,estimated,expected}')::double precision AS expected_accuracy,
+       (report #>> '{drift,estimated,estimate,value}')::double precision AS estimated_accuracy,
+       (report #>> '{drift,estimated,estimate,low}')::double precision AS estimated_accuracy_low,
+       (report #>> '{drift,estimated,estimate,high}')::double precision AS estimated_accuracy_high,
+       (report #>> '{drift,realised,estimate,value}')::double precision AS realised_accuracy,
+       (report #>> '{drift,alpha}')::double precision AS alpha,
+       NOT EXISTS (SELECT FROM drift_reports AS later WHERE later.replaces = drift_reports.report_id) AS latest,
+       replaces, folder, made_at
+FROM drift_reports
+JOIN model_versions ON version = model_version;
