@@ -85,7 +85,7 @@ class VisionOperator(BaseOperator):
     """Run a vision command on a request, as one attempt with a folder of its own.
 
     Args:
-        vision_command: pack, classify, train, evaluate, package or preflight.
+        vision_command: pack, classify, train, evaluate, package, preflight or trial.
         request: the command's request as a JSON object, with a `shard_id`.
 
     Returns:

@@ -37,6 +37,7 @@ OUTCOMES_FILE = "outcomes.parquet"
 PREDICTIONS_FILE = "predictions.parquet"
 METRICS_FILE = "metrics.json"
 PREFLIGHT_FILE = "preflight.json"
+TRIAL_FILE = "trial.json"
 CHECKPOINT_FILE = "checkpoint.npz"
 BUNDLE_FOLDER = "bundle"
 
@@ -292,7 +293,40 @@ class PreflightReport(Message):
     largest_difference: float | None
 
 
-Request = PackRequest | ClassifyRequest | TrainRequest | EvaluateRequest | PackageRequest | PreflightRequest
+@dataclasses.dataclass(frozen=True)
+class TrialRequest(Message):
+    """Try a challenger beside the champion: whether it loads and answers, and how fast both are, in turns.
+
+    `shard_id` is a name for the trial.
+    """
+
+    shard_id: str
+    champion: BundleRef
+    challenger: BundleRef
+    rounds: int
+    batch_size: int
+    threads: int
+    device: Literal["cpu", "gpu"] = "cpu"
+    command: Literal["trial"] = "trial"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialReport(Message):
+    """How a trial went. `detail` says what happened where the challenger did not load or answer; seconds are for one
+    image, a number a round.
+    """
+
+    loaded: bool
+    detail: str
+    champion_seconds: tuple[float, ...]
+    challenger_seconds: tuple[float, ...]
+    device: Literal["cpu", "gpu"]
+    versions: dict[str, str]
+
+
+Request = (
+    PackRequest | ClassifyRequest | TrainRequest | EvaluateRequest | PackageRequest | PreflightRequest | TrialRequest
+)
 REQUESTS: dict[str, type[Any]] = {
     "pack": PackRequest,
     "classify": ClassifyRequest,
@@ -337,6 +371,7 @@ def read_request(command: str, path: Path) -> Request:
     except ValueError as error:
         raise BadRequest(f"{path} is not JSON: {error}") from error
     return parse_request(command, raw)
+    "trial": TrialRequest,
 
 
 def write_json(path: Path, value: object) -> None:

@@ -56,6 +56,11 @@ def test_preflight_reports_survive_the_border():
     assert json.loads(json.dumps(contract.PreflightReport.from_dict(golden).to_dict())) == golden
 
 
+def test_trial_reports_survive_the_border():
+    golden = GOLDEN["trial_report"]
+    assert json.loads(json.dumps(contract.TrialReport.from_dict(golden).to_dict())) == golden
+
+
 @pytest.fixture
 def attempt(tmp_path) -> Path:
     contract.write_json(tmp_path / contract.REQUEST_FILE, GOLDEN["requests"]["pack"])

@@ -1,0 +1,113 @@
+"""The trial of a challenger, as a process, on networks with random weights."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vision import bundles, contract
+
+PROJECT = Path(__file__).resolve().parents[1]
+NETWORKS = {"first": "cifar_resnet20_v1", "second": "cifar_resnet20_v1", "slow": "cifar_resnet56_v1"}
+SIDE = {"first": 32, "second": 24, "slow": 32}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    """Bundles of random weights, and one of weights that are no numbers."""
+    folder = tmp_path_factory.mktemp("store")
+    for name, network in NETWORKS.items():
+        make_bundle(folder / name, network, SIDE[name])
+    make_bundle(folder / "broken", "cifar_resnet20_v1", 32, weights="nan")
+    return folder
+
+
+def make_bundle(folder: Path, network: str, side: int, weights: str = "random") -> None:
+    folder.mkdir()
+    script = f"""
+import sys, mxnet as mx
+from vision import networks
+net = networks.build({network!r}, ("a", "b"))
+net.initialize(mx.init.MSRAPrelu("out", 0) if {weights == "random"} else mx.init.Constant(float("nan")))
+net(mx.nd.zeros((1, 3, 32, 32)))
+net.save_parameters(sys.argv[1])
+"""
+    subprocess.run([sys.executable, "-c", script, str(folder / "weights.params")], env=environment(folder), check=True)
+    bundles.write_settings(folder, ("a", "b"), side, side, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+    bundles.seal(folder, folder.name, network)
+
+
+def environment(home: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home.parent),
+        "MPLCONFIGDIR": str(home.parent),
+        "PYTHONPATH": str(PROJECT),
+        "STRANDLINE_STORE": str(home.parent),
+        "STRANDLINE_LANDING": str(home.parent),
+    }
+
+
+def ref(store: Path, name: str) -> contract.BundleRef:
+    return contract.BundleRef(name, contract.sha256_file(store / name / "manifest.json"))
+
+
+def run(store: Path, out: Path, challenger: contract.BundleRef, champion: str = "first", expect: int = 0) -> str:
+    request = contract.TrialRequest("aa", ref(store, champion), challenger, rounds=4, batch_size=8, threads=1)
+    (out / "request.json").write_text(json.dumps(request.to_dict()))
+    command = [sys.executable, "-m", "vision", "trial", "--request", str(out / "request.json")]
+    done = subprocess.run(command, env=environment(store / champion), capture_output=True, text=True)
+    assert done.returncode == expect, done.stderr
+    return done.stderr
+
+
+def report(out: Path) -> contract.TrialReport:
+    assert set(contract.read_result(out, "trial").files) == {"trial.json"}
+    return contract.TrialReport.from_dict(json.loads((out / "trial.json").read_bytes()))
+
+
+@pytest.mark.parametrize("challenger", ["first", "second"])
+def test_both_are_timed_in_every_round(store, tmp_path, challenger):
+    run(store, tmp_path, ref(store, challenger))
+    found = report(tmp_path)
+    assert (found.loaded, found.detail, found.device) == (True, "", "cpu")
+    assert len(found.champion_seconds) == len(found.challenger_seconds) == 4
+    assert min(found.champion_seconds + found.challenger_seconds) > 0
+
+
+def test_a_slower_challenger_is_seen(store, tmp_path):
+    run(store, tmp_path, ref(store, "slow"))
+    found = report(tmp_path)
+    assert sorted(found.challenger_seconds)[1] > 1.5 * sorted(found.champion_seconds)[1]
+
+
+def test_a_challenger_that_answers_no_numbers_is_told(store, tmp_path):
+    run(store, tmp_path, ref(store, "broken"))
+    found = report(tmp_path)
+    assert (found.loaded, found.champion_seconds, found.challenger_seconds) == (False, (), ())
+    assert "no numbers" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("challenger", "says"),
+    [
+        (contract.BundleRef("gone", "00"), "not a model bundle"),
+        (contract.BundleRef("second", "00"), "the request asks for"),
+    ],
+)
+def test_a_challenger_that_is_not_what_it_should_be_is_told(store, tmp_path, challenger, says):
+    run(store, tmp_path, challenger)
+    assert not report(tmp_path).loaded
+    assert says in report(tmp_path).detail
+
+
+def test_a_champion_that_does_not_load_is_an_error(store, tmp_path):
+    bad = store / "altered-copy"
+    bad.mkdir()
+    for path in (store / "first").iterdir():
+        (bad / path.name).write_bytes(path.read_bytes() + (b"x" if path.name == "weights.params" else b""))
+    errors = run(store, tmp_path, ref(store, "first"), "altered-copy", contract.EXIT_BAD_INPUT)
+    assert "not what the bundle's manifest says" in errors

@@ -1,0 +1,88 @@
+"""Try a challenger beside the champion in the real runner: does it load and answer, and how fast are both?"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vision import bundles, contract
+from vision.networks import Classifier
+from vision.paths import Paths
+from vision.preflight import pictures
+
+BATCHES = 8  # a round
+
+
+def run(request: contract.TrialRequest, paths: Paths) -> contract.Result:
+    """Write trial.json. A challenger that does not work is an answer; a champion that does not is an error.
+
+    Raises:
+        contract.BadInput: the champion's bundle is not what the request says.
+    """
+    started = time.perf_counter()
+    champion = _Runner.load(request.champion, request, paths.store)
+    champion.seconds()  # to be as warm as the challenger
+    try:
+        challenger = _Runner.load(request.challenger, request, paths.store)
+        challenger.check()
+    except (contract.ContractError, ValueError, KeyError, RuntimeError, OSError) as error:
+        challenger, detail = None, str(error) or type(error).__name__
+    loaded = time.perf_counter()
+    rounds = [_round(champion, challenger, number) for number in range(request.rounds)] if challenger else []
+    versions = bundles.runtime_versions()
+    report = contract.TrialReport(
+        loaded=challenger is not None,
+        detail="" if challenger else detail,
+        champion_seconds=tuple(seconds for seconds, _ in rounds),
+        challenger_seconds=tuple(seconds for _, seconds in rounds),
+        device=champion.classifier.device,
+        versions=versions,
+    )
+    contract.write_json(paths.out / contract.TRIAL_FILE, report.to_dict())
+    return contract.write_result(
+        paths.out,
+        "trial",
+        [contract.TRIAL_FILE],
+        counts={"images": len(champion.images), "rounds": len(rounds)},
+        seconds=paths.startup | {"load": loaded - started, "measure": time.perf_counter() - loaded},
+        versions=versions | {"model": request.challenger.version},
+        device=champion.classifier.device,
+    )
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """A bundle's network, and the made pictures that it is timed on, in the size that it takes."""
+
+    classifier: Classifier
+    images: np.ndarray
+
+    @classmethod
+    def load(cls, ref: contract.BundleRef, request: contract.TrialRequest, store: Path) -> "_Runner":
+        bundle = bundles.load(store, ref)
+        classifier = Classifier(bundle, request.device, request.threads, request.batch_size)
+        return cls(classifier, pictures(BATCHES * request.batch_size, bundle.height, bundle.width))
+
+    def check(self) -> None:
+        """
+        Raises:
+            ValueError: what it answers are no probabilities.
+        """
+        probabilities, _ = self.classifier(self.images)
+        if not np.isfinite(probabilities).all():
+            raise ValueError("its probabilities are no numbers")
+
+    def seconds(self) -> float:
+        """For one image."""
+        started = time.perf_counter()
+        self.classifier(self.images)
+        return (time.perf_counter() - started) / len(self.images)
+
+
+def _round(champion: _Runner, challenger: _Runner, number: int) -> tuple[float, float]:
+    """Who is first alternates: what slows this host for a moment, or heats it, slows both."""
+    if number % 2:
+        second = challenger.seconds()
+        return champion.seconds(), second
+    return champion.seconds(), challenger.seconds()
