@@ -16,6 +16,7 @@ GRANT INSERT ON
     TO strandline_app;
 GRANT INSERT ON datasets, dataset_images, model_lineage TO strandline_app;
 GRANT INSERT ON gates, gate_results, watches TO strandline_app;
+GRANT INSERT ON replays TO strandline_app;
 GRANT EXECUTE ON FUNCTION install_first_champion, decide, promote, roll_back TO strandline_app;
 
 GRANT USAGE ON SCHEMA reporting TO strandline_app, strandline_analyst;

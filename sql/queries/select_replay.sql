@@ -1,0 +1,1 @@
+SELECT * FROM replays WHERE run_id = %(run_id)s
