@@ -19,6 +19,7 @@ from strandline import settings
 SQL = settings.REPOSITORY / "sql"
 ROLES = ("strandline_owner", "strandline_app", "strandline_analyst")
 BROKEN_ROWS = 20  # shown of an invariant that does not hold
+STREAMED_ROWS = 4096  # fetched at a time
 
 # Every wait ends: for the server, for a statement, and for a peer that has gone without a word.
 CONNECTION = {
@@ -106,6 +107,13 @@ def execute(connection: Connection, query: str, parameters: Mapping[str, Any] | 
 def fetch(connection: Connection, query: str, parameters: Mapping[str, Any] | None = None) -> list[DictRow]:
     """The rows of `sql/queries/<query>.sql`."""
     return connection.execute(_text(f"queries/{query}.sql"), parameters or {}).fetchall()
+
+
+def stream(connection: Connection, query: str, parameters: Mapping[str, Any] | None = None) -> Iterator[DictRow]:
+    """The rows of `sql/queries/<query>.sql`, a few thousand at a time: for more than memory should hold."""
+    with connection.cursor(name=query) as cursor:
+        cursor.itersize = STREAMED_ROWS
+        yield from cursor.execute(_text(f"queries/{query}.sql"), parameters or {}, binary=True)
 
 
 def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
