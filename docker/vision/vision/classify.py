@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vision import bundles, contract, shards
+from vision import bundles, contract, preflight, shards
 from vision.networks import Classifier
 from vision.paths import Paths
 
@@ -35,7 +35,7 @@ def run(request: contract.ClassifyRequest, paths: Paths) -> contract.Result:
         [contract.PREDICTIONS_FILE],
         counts=counts,
         seconds=paths.startup | seconds,
-        versions=bundles.runtime_versions() | {"model": bundle.version},
+        versions=bundles.runtime_versions() | {"model": bundle.version, "processor": preflight.processor()},
         device=classifier.device,
     )
 

@@ -13,6 +13,7 @@ from vision import bundles, contract
 from vision.paths import Paths
 
 NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader")
+VECTORS = ("amx_tile", "avx512_vnni", "avx512f", "avx2", "avx", "sse4_1")  # the widest first, as Linux calls them
 PATIENCE = 60  # seconds for nvidia-smi; a card that is stuck answers never
 BATCHES = 4
 MEASURED_SECONDS = 2.0
@@ -27,7 +28,7 @@ def run(request: contract.PreflightRequest, paths: Paths) -> contract.Result:
         RuntimeError: the host cannot do what is asked of it, or answers wrongly; the message says what to look at.
     """
     started = time.perf_counter()
-    hardware = cards() if request.device == "gpu" else [_processor()]
+    hardware = cards() if request.device == "gpu" else [processor()]
     # After nvidia-smi has answered: without a driver, MXNet for CUDA cannot even be imported.
     from vision.networks import Classifier
 
@@ -109,10 +110,13 @@ def largest_difference(ours: np.ndarray, reference: np.ndarray) -> float:
     return difference
 
 
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+def processor() -> str:
+    """The processor and its widest vectors: by these, its libraries choose how they compute, and so how they round."""
+    lines = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
+    facts = {name.strip(): value.strip() for name, _, value in reversed(lines)}
+    flags = facts.get("flags", "").split()
+    widest = next((flag for flag in VECTORS if flag in flags), None)
+    return facts.get("model name", platform.machine()) + (f" ({widest})" if widest else "")
 
 
 def _images_per_second(classifier: Callable[[np.ndarray], Any], images: np.ndarray) -> float:
