@@ -1,0 +1,260 @@
+"""The page of a replay: one file without script or network, for people who ask whether a past window still holds."""
+
+import base64
+import collections
+import datetime
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from strandline import validation_page
+from strandline.entries import display_name
+
+STYLE = (
+    validation_page.STYLE
+    + """
+.verdict.odd { border-color: var(--odd); }
+.verdict h1 + p { font-size: 1.0625rem; }
+.wide { overflow-x: auto; border-radius: .75rem; background: var(--card); }
+.wide td, .wide tbody th { font-size: .9375rem; }
+.wide td .name { display: block; max-width: 24rem; }
+.wide td.same { font-weight: 600; }
+.wide td.other { background: var(--odd-back); color: var(--odd); }
+@media (max-width: 40rem) {
+  .wide thead { display: table-header-group; }
+  .wide tbody tr { display: table-row; }
+  .wide tbody th, .wide tbody td, .wide th:first-child, .wide td:last-child { padding: .5rem .75rem; }
+  .wide tbody th, .wide tbody td { border-top: 1px solid var(--line); }
+}
+"""
+)
+HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+VERDICTS = {
+    "equal": ("good", "Equal"),
+    "within tolerance": ("odd", "Within tolerance"),
+    "unequal": ("bad", "Not equal"),
+    "not compared": ("odd", "Nothing to compare with"),
+    "not replayed": ("bad", "Not replayed"),
+}
+COUNTS = {
+    "images": "Images",
+    "equal": "Equal",
+    "within_tolerance": "Within tolerance",
+    "different": "Different",
+    "unrecorded": "Not on record",
+    "missing": "Not replayed",
+}
+LONGEST_TEXT = 300
+SHOWN_LABELS = 20  # of the matrix
+SHOWN_RUNS = 100
+UNEQUAL = (
+    "The same version on the same runtime has to give the same bits, on another runtime the same label and nearly the"
+    " same probabilities. Where it does not, either the record was changed, or this host computes wrongly, or it is"
+    " not the runtime that it says it is. Replay the window on another host; run <code>check_host</code> on this one;"
+    " compare the ledger with a backup of it."
+)
+
+
+def render(report: Mapping[str, Any]) -> str:
+    """The page, as HTML, of what replay.json says."""
+    hours = _hours(report["window"])
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-{HASH}'; base-uri 'none'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>Replay of {hours}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<main>
+{_verdict(report, hours)}
+{_counts(report["counts"])}
+{_missing(report["missing"])}
+{_rows(report)}
+{_agreement(report["agreement"])}
+{_runs(report["runs"])}
+{_terms(report["versions"])}
+{_runtimes(report["runtimes"])}
+<footer><p>Every image of the window has its row in <code>rows.parquet</code>, and <code>replay.json</code> says the
+same as this page; both lie beside it. <b>Equal</b>: the same label, and every probability bit for bit. <b>Within
+tolerance</b>: the same label, and no probability further away than {report["tolerance"]:g}. A replay changes no
+prediction. Replayed at {_moment(report["replayed_at"])} by run <code>{_text(report["run_id"])}</code>.</p></footer>
+</main>
+</body>
+</html>
+"""
+
+
+def _verdict(report: Mapping[str, Any], hours: str) -> str:
+    colour, title = VERDICTS[report["verdict"]]
+    names = {term["version"]: term["name"] for term in report["versions"]}
+    version = report["model_version"]
+    model = f"with {_model(version, names)}" if version else "each with the version that had classified it"
+    advice = f"<p>{UNEQUAL}</p>" if report["verdict"] == "unequal" else ""
+    return f"""<section class="verdict {colour}">
+<p class="soft">Replay: the images of {hours}, {model}</p>
+<h1>{title}</h1>
+<p>{_text(report["sentence"])}</p>
+{advice}
+</section>"""
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    items = "".join(f"<div><dt>{says}</dt><dd>{counts[name]:,}</dd></div>" for name, says in COUNTS.items())
+    return f'<dl class="counts">{items}</dl>'
+
+
+def _missing(missing: Iterable[Mapping[str, Any]]) -> str:
+    cards = "".join(
+        f'<section class="card"><h3>{one["images"]:,} images: {_text(one["says"])}</h3><p>{_text(one["advice"])}</p>'
+        f'<ul class="files">{"".join(map(_detail, one["details"]))}</ul>{_more(one["more"])}</section>'
+        for one in missing
+    )
+    return f"<h2>What could not be replayed</h2>\n{cards}" if cards else ""
+
+
+def _detail(detail: str) -> str:
+    return f'<li><bdi class="name">{_text(detail)}</bdi></li>'
+
+
+def _more(more: int) -> str:
+    return f'<p class="soft">and {more:,} more</p>' if more > 0 else ""
+
+
+def _rows(report: Mapping[str, Any]) -> str:
+    rows = report["rows"]
+    if not rows:
+        return ""
+    body = [
+        [
+            f'<bdi class="name">{_text(row["name"] or "")}</bdi><code>{row["image_id"][:12]}</code>',
+            _tag(row["status"]),
+            _label(row["recorded_label"]),
+            _label(row["label"]),
+            "–" if row["difference"] is None else f"{row['difference']:.2g}",
+            f"<code>{_text(row['made_in'] or '')}</code>",
+        ]
+        for row in rows
+    ]
+    table = _table(["Image", "Status", "Recorded", "Replayed", "Largest difference", "Run"], body)
+    more = report["counts"]["within_tolerance"] + report["counts"]["different"] - len(rows)
+    return f"<h2>Rows that are not equal</h2>\n{table}{_more(more)}"
+
+
+def _tag(status: str) -> str:
+    return f'<span class="tag {"bad" if status == "different" else "odd"}">{status}</span>'
+
+
+def _label(label: str | None) -> str:
+    return '<span class="soft">failed</span>' if label is None else f"<bdi>{_text(label)}</bdi>"
+
+
+def _agreement(agreement: Mapping[str, Any] | None) -> str:
+    """How many images that one version called so are called how by the other: rows the former, columns the latter."""
+    if not agreement:
+        return ""
+    matrix: collections.Counter[tuple[str, str]] = collections.Counter()
+    for one in agreement["pairs"]:
+        matrix[one["made"], one["replayed"]] += one["images"]
+    sizes: collections.Counter[str] = collections.Counter()
+    for (made, replayed), images in matrix.items():
+        sizes.update(dict.fromkeys({made, replayed}, images))
+    labels = sorted(label for label, _ in sizes.most_common(SHOWN_LABELS))
+    heads = "".join(f'<th scope="col" class="number"><bdi>{_text(label)}</bdi></th>' for label in labels)
+    lines = "".join(
+        f'<tr><th scope="row"><bdi>{_text(made)}</bdi></th>'
+        f"{''.join(_cell(matrix[made, replayed], made == replayed) for replayed in labels)}</tr>"
+        for made in labels
+    )
+    share = agreement["agreed"] / agreement["images"]
+    cut = f" The {SHOWN_LABELS} most frequent of {len(sizes):,} labels." if len(sizes) > SHOWN_LABELS else ""
+    return f"""<h2>Agreement with the version that made the predictions</h2>
+<p>{agreement["agreed"]:,} of {agreement["images"]:,} images ({share:.1%}) have the same label by both. A row for each
+label that the prediction has, a column for each that the replay gave.{cut}</p>
+<div class="wide"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{lines}</tbody></table></div>"""
+
+
+def _cell(images: int, same: bool) -> str:
+    kind = "same" if same else "other" if images else "soft"
+    return f'<td class="number {kind}">{images:,}</td>'
+
+
+def _runs(runs: Sequence[Mapping[str, Any]]) -> str:
+    body = [
+        [
+            f"<code>{_text(run['run_id'])}</code>",
+            run["kind"],
+            _model(run["model_version"], {run["model_version"]: run["name"]}),
+            _hours({"start": run["interval_start"], "end": run["interval_end"]}),
+            _moment(run["loaded_at"]),
+            f"{run['images']:,}",
+        ]
+        for run in runs[:SHOWN_RUNS]
+    ]
+    table = _table(["Run", "Kind", "Model version", "Of the hours", "Recorded", "Images"], body)
+    return f"<h2>Which run predicted, and with which version</h2>\n{table}{_more(len(runs) - SHOWN_RUNS)}"
+
+
+def _terms(terms: Iterable[Mapping[str, Any]]) -> str:
+    body = []
+    for term in terms:
+        model = _model(term["version"], {term["version"]: term["name"]})
+        if term["since"] is None:
+            body.append([model, "never champion", "", "", ""])
+            continue
+        by = _model(term["replaced_by"], {term["replaced_by"]: term["replaced_by_name"]}) if term["replaced_by"] else ""
+        until = _moment(term["until"]) if term["until"] else "in office"
+        why = f"<bdi>{_text(term['promoted_by'])}</bdi>: <bdi>{_text(term['reason'])}</bdi>"
+        body.append([model, _moment(term["since"]), until, by, why])
+    table = _table(["Model version", "Champion since", "Replaced at", "Replaced by", "Promoted by, and why"], body)
+    return f"<h2>When these versions were champion</h2>\n{table}"
+
+
+def _runtimes(runtimes: Iterable[Mapping[str, Any]]) -> str:
+    items = "".join(
+        f'<section class="card"><h3>{sum(one["statuses"].values()):,} images: {_due(one)}</h3>'
+        f"<ul>{''.join(f'<li>{_text(change)}</li>' for change in one['changes'])}</ul>"
+        f'<p class="soft">Now: {_text(", ".join(map(" ".join, one["replayed"].items())))}</p></section>'
+        for one in runtimes
+    )
+    return f"<h2>Runtime</h2>\n{items}" if items else ""
+
+
+def _due(runtime: Mapping[str, Any]) -> str:
+    if runtime["must_be_equal"]:
+        return "the same runtime as then, so that every bit must be the same"
+    if runtime["changes"]:
+        return "another runtime than then, so that probabilities may move within the tolerance"
+    return "the same runtime as then; on a GPU, probabilities may still move within the tolerance"
+
+
+def _table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _model(version: str, names: Mapping[str, str]) -> str:
+    return f"<bdi>{_text(names.get(version, ''))}</bdi> <code>{_text(version[:12])}</code>"
+
+
+def _hours(window: Mapping[str, str]) -> str:
+    """As 21 November 2026, 08:00 to 09:00 UTC."""
+    start, end = (datetime.datetime.fromisoformat(window[side]).astimezone(datetime.UTC) for side in ("start", "end"))
+    until = f"{end:%H:%M}" if end - start < datetime.timedelta(days=1) else f"{end.day} {end:%B %Y, %H:%M}"
+    return f"{start.day} {start:%B %Y, %H:%M} to {until} UTC"
+
+
+def _moment(text: str) -> str:
+    moment = datetime.datetime.fromisoformat(text).astimezone(datetime.UTC)
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
+
+
+def _text(value: str) -> str:
+    """Arbitrary text for HTML: what cannot be shown, or would turn what follows around, is made visible."""
+    cut = value if len(value) <= LONGEST_TEXT else f"{value[: LONGEST_TEXT - 1]}…"
+    return escape(display_name(cut.encode("utf-8", "backslashreplace")))

@@ -1,0 +1,370 @@
+"""Replays: a past window classified again, and held row by row against what is recorded. No prediction is changed.
+
+`plan` freezes what the ledger says of each image of the window, and asks for the shards to be classified again as they
+were: same shard, same batch size, same threads. `compare` reports, and `prove` is red where the same version and
+runtime gave other bits. The files of a replay: window.parquet and plan.json, which are frozen; rows.parquet with a row
+an image; replay.json and index.html.
+"""
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from psycopg.types.json import Jsonb
+
+from strandline import contract, ledger, replay_page, replay_rows, settings
+from strandline.entries import HOUR
+from strandline.replay_rows import Attempt, Source, Tally
+from strandline.windows import Window
+
+log = logging.getLogger(__name__)
+
+MAPPED = 1024  # shards: Airflow maps a task over no more
+SHOWN_DETAILS = 5
+COUNTS = ("images", "missing", "equal", "within_tolerance", "different", "unrecorded", "unequal")
+PLAN, WINDOW, ROWS, REPORT, PAGE = "plan.json", "window.parquet", "rows.parquet", "replay.json", "index.html"
+
+PUT_BACK = "Put it back from a backup of the store, and trigger the replay anew."
+# Why an image cannot be replayed, and what to do.
+MISSING = {
+    "NO_RESULT": ("the ledger has no result of it", "Its run was not loaded whole: clear that run's task load."),
+    "FOLDER_UNKNOWN": (
+        "it was classified before the ledger kept where the files of a classification are",
+        "It cannot be replayed; its prediction stands.",
+    ),
+    "REQUEST_GONE": ("the request of its classification is gone from the store", PUT_BACK),
+    "SHARD_GONE": (
+        "its shard is gone from the store, or altered",
+        f"{PUT_BACK} The ledger has the shard's SHA-256, so that no other file is taken for it. Without a backup it"
+        " cannot be replayed any more; its prediction stands.",
+    ),
+    "MODEL_GONE": (
+        "the bundle of the model version is gone from the store, or altered",
+        f"{PUT_BACK} Or register the same bundle again: its version is its hash.",
+    ),
+    "NOT_IN_SHARD": (
+        "its shard does not hold it",
+        "The ledger and the store contradict each other: keep both as they are, and report it.",
+    ),
+}
+
+
+class ReplayError(Exception):
+    """A window cannot be replayed and another try cannot help; the message says what to do."""
+
+
+class ReplayUnequal(Exception):
+    """What must have come out equal did not."""
+
+
+class _Missing(Exception):
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+def plan(run_id: str, start: str, end: str | None = None, model_version: str | None = None) -> list[dict[str, Any]]:
+    """A classify request, as a JSON object, for each shard of a window; none where this run has its replay already.
+
+    Args:
+        start: the first hour, as 2026-11-21T08, in UTC.
+        end: the hour before which the window ends; None for a window of one hour.
+        model_version: None stands for the version that each image's own run had pinned.
+
+    Raises:
+        ReplayError: nothing landed in the window, there is no such version, or it has too many shards.
+        windows.WindowError: the window does not go forward.
+    """
+    chosen = settings.get()
+    window = _window(start, end, model_version)
+    folder = _folder(chosen, run_id)
+    with ledger.connect() as connection:
+        if ledger.fetch(connection, "select_replay", {"run_id": run_id}):
+            return []
+        if model_version and not ledger.fetch(connection, "select_model_version", {"version": model_version}):
+            raise ReplayError(f"model version {model_version} is not registered")
+        folder.mkdir(parents=True, exist_ok=True)
+        query = {"window_start": window.start, "window_end": window.end, "model_version": model_version}
+        recorded = ledger.stream(connection, "select_replay_images", query)
+        keys = replay_rows.freeze(recorded, folder / WINDOW)
+        if not keys:
+            raise ReplayError(f"no image landed in {window.name}: `reporting.runs` has the hours that have some")
+        sources, requests = _sources(connection, chosen, keys, model_version)
+    if len(requests) > MAPPED:
+        raise ReplayError(f"{window.name} has {len(requests)} shards, and one run replays {MAPPED}: take fewer hours")
+    asked = {"start": window.start.isoformat(), "end": window.end.isoformat(), "model_version": model_version}
+    planned = {"sources": [source.to_dict() for source in sources], "requests": requests}
+    contract.write_json(folder / PLAN, asked | planned)
+    for source in sources:
+        if source.reason:
+            says, advice = MISSING[source.reason]
+            log.warning("shard %s cannot be replayed: %s (%s). %s", source.shard_id, says, source.detail, advice)
+    return requests
+
+
+def _window(start: str, end: str | None, model_version: str | None) -> Window:
+    first = datetime.datetime.fromisoformat(start).replace(tzinfo=datetime.UTC)
+    last = datetime.datetime.fromisoformat(end).replace(tzinfo=datetime.UTC) if end else first + HOUR
+    return Window(first, last, model_version)
+
+
+def _folder(chosen: settings.Settings, run_id: str) -> Path:
+    return chosen.store / "replays" / chosen.run_folder(run_id).name
+
+
+def _sources(
+    connection: ledger.Connection,
+    chosen: settings.Settings,
+    keys: Sequence[tuple[str | None, str | None]],
+    model_version: str | None,
+) -> tuple[list[Source], list[dict[str, Any]]]:
+    """The sources of a window, and the requests that they need: one for each shard and way to classify it."""
+    query = {"run_ids": [run_id for run_id, _ in keys], "shard_ids": [shard_id for _, shard_id in keys]}
+    batches = {
+        (row["run_id"], row["shard_id"]): row for row in ledger.fetch(connection, "select_replay_batches", query)
+    }
+    versions = {model_version or batch["model_version"] for batch in batches.values()}
+    models = {version: _model(connection, version) for version in versions}
+    sources: list[Source] = []
+    requests: list[dict[str, Any]] = []
+    places: dict[tuple[Any, ...], int] = {}
+    for key in keys:
+        batch = batches.get(cast(tuple[str, str], key))
+        version = model_version or (batch["model_version"] if batch else None)
+        try:
+            request = _request(chosen, batch, models.get(version or ""))
+        except _Missing as missing:
+            sources.append(Source(*key, version, None, missing.reason, str(missing)))
+            continue
+        assert batch is not None
+        same = (request.shard.sha256, version, request.batch_size, request.threads)
+        if same not in places:
+            places[same] = len(requests)
+            requests.append(request.to_dict())
+        runtime = _runtime(batch["versions"], batch["device"])
+        sources.append(Source(*key, version, request=places[same], runtime=runtime))
+    return sources, requests
+
+
+def _model(connection: ledger.Connection, version: str) -> Mapping[str, Any]:
+    (row,) = ledger.fetch(connection, "select_model_version", {"version": version})
+    return row
+
+
+def _request(
+    chosen: settings.Settings, batch: Mapping[str, Any] | None, model: Mapping[str, Any] | None
+) -> contract.ClassifyRequest:
+    """What was asked then, for today's device: which hosts there are is a setting.
+
+    Raises:
+        _Missing: it is not known, or a file that it needs is gone or altered.
+    """
+    if batch is None or model is None:
+        raise _Missing("NO_RESULT", "it is in no shard")
+    if not batch["folder"] or not batch["shard_sha256"]:
+        raise _Missing("FOLDER_UNKNOWN", f"run {batch['run_id']}")
+    path = contract.store_path(chosen.store, batch["folder"]) / contract.REQUEST_FILE
+    try:
+        recorded = contract.read_request("classify", path)
+    except (OSError, contract.BadRequest) as error:
+        raise _Missing("REQUEST_GONE", str(error)) from error
+    assert isinstance(recorded, contract.ClassifyRequest)
+    shard = contract.FileRef(recorded.shard.path, batch["shard_sha256"])
+    _verify(chosen, shard, "SHARD_GONE")
+    _verify(chosen, contract.FileRef(f"{model['bundle']}/manifest.json", model["version"]), "MODEL_GONE")
+    bundle = contract.BundleRef(model["bundle"], model["version"])
+    device = cast(Literal["cpu", "gpu"], chosen.device)
+    return dataclasses.replace(recorded, shard=shard, bundle=bundle, device=device)
+
+
+def _verify(chosen: settings.Settings, file: contract.FileRef, otherwise: str) -> None:
+    try:
+        contract.verified(chosen.store, file)
+    except contract.ContractError as error:
+        raise _Missing(otherwise, str(error)) from error
+
+
+def _runtime(versions: Mapping[str, str], device: str) -> dict[str, str]:
+    """What decides the bits, but for the model."""
+    return {name: version for name, version in versions.items() if name != "model"} | {"device": device}
+
+
+def compare(run_id: str, classified: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Hold a planned replay against what is recorded: files in the store, and a row in the ledger. A run has one
+    replay: asked again, it answers with what it found.
+
+    Args:
+        classified: `folder` (relative to the store) of the attempt at each request, in their order.
+
+    Returns:
+        verdict, sentence, page (the path of the HTML), and COUNTS.
+
+    Raises:
+        ReplayError: the attempts are not those that were planned, or not fit to be compared.
+        contract.NoResult: an attempt's files are missing or altered.
+    """
+    chosen = settings.get()
+    with ledger.connect() as connection:
+        if not ledger.fetch(connection, "select_replay", {"run_id": run_id}):
+            _compare(connection, chosen, run_id, classified)
+        (row,) = ledger.fetch(connection, "select_replay", {"run_id": run_id})
+    page = chosen.store / row["folder"] / PAGE
+    log.info("%s The report: %s", row["sentence"], page)
+    return {name: row[name] for name in ("verdict", "sentence", *COUNTS)} | {"page": str(page)}
+
+
+def prove(compared: Mapping[str, Any]) -> None:
+    """
+    Args:
+        compared: what `compare` returned.
+
+    Raises:
+        ReplayUnequal: predictions that must have come out equal did not.
+        ReplayError: not one image could be replayed.
+    """
+    if compared["verdict"] == "unequal":
+        raise ReplayUnequal(f"{compared['sentence']} Which ones: {compared['page']}")
+    if compared["verdict"] == "not replayed":
+        raise ReplayError(f"{compared['sentence']} Why, and what to do: {compared['page']}")
+
+
+def _compare(
+    connection: ledger.Connection, chosen: settings.Settings, run_id: str, classified: Sequence[Mapping[str, Any]]
+) -> None:
+    folder = _folder(chosen, run_id)
+    planned = json.loads((folder / PLAN).read_bytes())
+    sources = [Source.from_dict(source) for source in planned["sources"]]
+    attempts = _attempts(chosen.store, planned["requests"], classified)
+    versions = {source.model_version for source in sources if source.model_version}
+    classes = {version: len(_model(connection, version)["classes"]) for version in versions}
+    try:
+        tally = replay_rows.compare(folder / WINDOW, sources, attempts, classes, folder / ROWS)
+    except replay_rows.AttemptError as error:
+        raise ReplayError(f"{error}: trigger a new replay, and report it if that says the same") from error
+    report = _report(connection, run_id, planned, sources, tally)
+    page = replay_page.render(report)
+    _write(folder / REPORT, json.dumps(report, indent=1, ensure_ascii=False))
+    _write(folder / PAGE, page)
+    row = {"run_id": run_id, "window_start": planned["start"], "window_end": planned["end"], **report["counts"]}
+    row |= {name: report[name] for name in ("model_version", "verdict", "sentence")}
+    row |= {"report": Jsonb(report), "folder": str(folder.relative_to(chosen.store))}
+    ledger.execute(connection, "insert_replay", row | {"html_sha256": hashlib.sha256(page.encode()).hexdigest()})
+
+
+def _attempts(
+    store: Path, requests: Sequence[Mapping[str, Any]], classified: Sequence[Mapping[str, Any]]
+) -> list[Attempt]:
+    if len(requests) != len(classified):
+        raise ReplayError(
+            f"{len(requests)} shards were planned, and {len(classified)} classified: trigger a new replay"
+        )
+    attempts = []
+    for planned, done in zip(requests, classified, strict=True):
+        folder = contract.store_path(store, done["folder"])
+        result = contract.read_result(folder, "classify")
+        found = contract.read_request("classify", folder / contract.REQUEST_FILE)
+        if found != contract.parse_request("classify", planned) or contract.PREDICTIONS_FILE not in result.files:
+            raise ReplayError(f"{folder} answers something else than was planned: trigger a new replay")
+        attempts.append(Attempt(folder / contract.PREDICTIONS_FILE, _runtime(result.versions, result.device)))
+    return attempts
+
+
+def _report(
+    connection: ledger.Connection, run_id: str, planned: Mapping[str, Any], sources: Sequence[Source], tally: Tally
+) -> dict[str, Any]:
+    """What replay.json says."""
+    statuses = {name.replace(" ", "_"): tally.statuses[name] for name in replay_rows.STATUSES}
+    counts = {"images": tally.statuses.total(), **statuses, "unequal": tally.unequal}
+    verdict, sentence = _judge(counts, tally.largest)
+    runs = ledger.fetch(connection, "select_replay_runs", {"run_ids": list(tally.runs)})
+    versions = {run["model_version"] for run in runs} | {source.model_version for source in sources} - {None}
+    terms = ledger.fetch(connection, "select_terms_of_office", {"versions": sorted(versions)})
+    return {
+        "run_id": run_id,
+        "window": {"start": planned["start"], "end": planned["end"]},
+        "model_version": planned["model_version"],
+        "replayed_at": datetime.datetime.now(datetime.UTC).isoformat(),
+        "verdict": verdict,
+        "sentence": sentence,
+        "counts": counts,
+        "tolerance": replay_rows.TOLERANCE,
+        "largest_difference": tally.largest,
+        "runs": [_plain(run) | {"images": tally.runs[run["run_id"]]} for run in runs],
+        "versions": [_plain(term) for term in terms],
+        "runtimes": [_runtimes(*key, statuses) for key, statuses in tally.runtimes.items()],
+        "missing": _missing(sources, tally),
+        "agreement": _agreement(tally.pairs),
+        "rows": tally.worst,
+    }
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """With times as text."""
+    return {name: value.isoformat() if isinstance(value, datetime.datetime) else value for name, value in row.items()}
+
+
+def _judge(counts: Mapping[str, int], largest: float | None) -> tuple[str, str]:
+    """The verdict, and it in a sentence for people."""
+    images, missing, moved = counts["images"], counts["missing"], counts["within_tolerance"]
+    compared = counts["equal"] + moved + counts["different"]
+    if counts["unequal"]:
+        verdict, says = "unequal", f"{counts['unequal']:,} of {compared:,} predictions are not what is recorded."
+    elif missing == images:
+        return "not replayed", f"None of the {images:,} images could be replayed."
+    elif moved:
+        verdict = "within tolerance"
+        says = f"{moved:,} of {compared:,} predictions moved, by {largest:.1e} at the most, and kept their label."
+    elif compared:
+        verdict, says = "equal", f"All {compared:,} predictions came out as they are recorded, bit for bit."
+    else:
+        verdict, says = "not compared", "The version has no recorded predictions in this window to compare with."
+    if compared and counts["unrecorded"]:
+        says += f" Of {counts['unrecorded']:,} images the version has no recorded prediction."
+    if missing:
+        says += f" {missing:,} of {images:,} images could not be replayed."
+    return verdict, says
+
+
+def _runtimes(recorded: str, replayed: str, statuses: Mapping[str, int]) -> dict[str, Any]:
+    before, now = json.loads(recorded), json.loads(replayed)
+    names = [name for name in sorted(before | now) if before.get(name) != now.get(name)]
+    changes = [
+        f"{name}: {before.get(name, 'not recorded')} then, {now.get(name, 'not recorded')} now" for name in names
+    ]
+    equal = {"must_be_equal": replay_rows.must_be_equal(before, now)}
+    return {"recorded": before, "replayed": now, "changes": changes, "statuses": dict(statuses)} | equal
+
+
+def _missing(sources: Sequence[Source], tally: Tally) -> list[dict[str, Any]]:
+    missing = []
+    for reason, images in tally.missing.most_common():
+        says, advice = MISSING[reason]
+        details = list(dict.fromkeys(source.detail for source in sources if source.reason == reason))
+        shown = {"details": details[:SHOWN_DETAILS], "more": max(len(details) - SHOWN_DETAILS, 0)}
+        missing.append({"reason": reason, "says": says, "advice": advice, "images": images, **shown})
+    return missing
+
+
+def _agreement(pairs: Mapping[tuple[str, ...], int]) -> dict[str, Any] | None:
+    """How the version's labels agree with those of the versions that made the predictions; None where it made them."""
+    if not pairs:
+        return None
+    matrix = [
+        {"made_by": made_by, "made": made, "replayed": label, "images": images}
+        for (made_by, _, made, label), images in sorted(pairs.items())
+    ]
+    agreed = sum(images for (_, _, made, label), images in pairs.items() if made == label)
+    return {"images": sum(pairs.values()), "agreed": agreed, "pairs": matrix}
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.rename(path)
