@@ -14,7 +14,7 @@ from strandline import settings
 from strandline.containers import vision_task
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-DAG_IDS = {"check_host", "ingest_images", "keep_house", "report_drift"}
+DAG_IDS = {"check_host", "ingest_images", "ingest_labels", "keep_house", "report_drift"}
 HEAVY = ("pandas", "great_expectations", "pyarrow", "evidently", "numpy")
 
 
@@ -93,6 +93,16 @@ def test_what_computes_is_queued_for_the_hosts_that_can(monkeypatch, device, que
     settings.get.cache_clear()
     assert [vision_task(name, name).kwargs["queue"] for name in ("pack", "classify", "preflight")] == queues
     settings.get.cache_clear()
+
+
+def test_labels_are_ingested_every_hour_one_run_at_a_time(dags):
+    dag = dags["ingest_labels"]
+    assert dag.timetable.expression == "30 * * * *"  # when the hour before is ingested
+    assert dag.max_active_runs == 1
+    assert {task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks} == {
+        "load": ["labels"],
+        "choose_audit": [],
+    }
 
 
 def test_the_predictions_asset_is_updated_when_the_books_close(dags):
