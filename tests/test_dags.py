@@ -14,7 +14,7 @@ from strandline import settings
 from strandline.containers import vision_task
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-DAG_IDS = {"check_host", "ingest_images", "ingest_labels", "keep_house", "report_drift"}
+DAG_IDS = {"check_host", "ingest_images", "ingest_labels", "keep_house", "replay_window", "report_drift"}
 HEAVY = ("pandas", "great_expectations", "pyarrow", "evidently", "numpy")
 
 
@@ -77,7 +77,8 @@ def test_check_host_is_triggered_by_hand_alone(dags):
 
 
 @pytest.mark.parametrize(
-    ("dag_id", "task_id"), [("ingest_images", "pack"), ("ingest_images", "classify"), ("check_host", "check")]
+    ("dag_id", "task_id"),
+    [("ingest_images", "pack"), ("ingest_images", "classify"), ("check_host", "check"), ("replay_window", "classify")],
 )
 def test_vision_tasks_are_mapped_bounded_and_never_rendered(dags, dag_id, task_id):
     task = dags[dag_id].get_task(task_id)
@@ -103,6 +104,16 @@ def test_labels_are_ingested_every_hour_one_run_at_a_time(dags):
         "load": ["labels"],
         "choose_audit": [],
     }
+
+
+def test_replay_window_is_triggered_by_hand_and_touches_no_asset(dags):
+    dag = dags["replay_window"]
+    assert not dag.timetable.can_be_scheduled
+    order = ["plan", "classify", "compare", "prove"]
+    assert set(dag.task_ids) == set(order)
+    for before, after in itertools.pairwise(order):
+        assert dag.get_task(before).downstream_task_ids == {after}
+    assert not any(task.outlets for task in dag.tasks)
 
 
 def test_the_predictions_asset_is_updated_when_the_books_close(dags):

@@ -1,0 +1,102 @@
+"""
+## By hand: classify a past window again, and hold it against what is recorded
+
+`plan -> classify -> compare -> prove`
+
+| task | does |
+|---|---|
+| **plan** | freezes what the ledger says of each image that landed in the window; verifies shards and bundles |
+| **classify** | one task a shard: the frozen shard again, with the batch size and the threads of then |
+| **compare** | row by row: a page, `rows.parquet`, and a row in `replays`; the log names the page |
+| **prove** | red where the same version on the same runtime did not give the same bits |
+
+### Trigger
+`start` (and `end`, for more than an hour). Without `model_version`, each image is classified with the version that \
+its own run had pinned: an exact replay, also where several versions made a window's predictions. With one, its own \
+recorded predictions are compared where there are any, and the page says how it agrees with the version that made \
+the window's.
+
+A replay changes no prediction and raises no alarm. A run has one replay: clearing it repeats what it found, so \
+trigger a new run to replay anew.
+
+### When it is red
+| red task | means, and what to do |
+|---|---|
+| plan | nothing landed in the window, or no such version: the log's last line says which |
+| classify | a vision process failed three times: mend what its log names, clear it |
+| compare | an attempt's files are not what was planned, or gone: trigger a new run |
+| prove | predictions came out otherwise than recorded, or none could be replayed since shards are gone: the page that \
+the log names says which, why, and what to do |
+"""
+
+import datetime
+
+from airflow.sdk import Param, TriggerRule, dag, task
+
+from strandline import replays
+from strandline.containers import no_retry, vision_task
+from strandline.windows import WindowError
+
+HOUR = r"^\d{4}-\d{2}-\d{2}T\d{2}$"
+VERSION = r"^[0-9a-f]{64}$"
+
+
+@dag(
+    schedule=None,
+    start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+    catchup=False,
+    max_active_runs=4,
+    doc_md=__doc__,
+    tags=["strandline", "manual"],
+    default_args={
+        "owner": "strandline",
+        "retries": 2,
+        "retry_delay": datetime.timedelta(seconds=5),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": datetime.timedelta(minutes=5),
+        "execution_timeout": datetime.timedelta(minutes=30),
+    },
+    params={
+        "start": Param(
+            type="string",
+            pattern=HOUR,
+            title="First hour",
+            description="Of the window, UTC, as 2026-11-21T08.",
+        ),
+        "end": Param(
+            None,
+            type=["null", "string"],
+            pattern=HOUR,
+            title="End",
+            description="The hour before which the window ends; empty for a window of one hour.",
+        ),
+        "model_version": Param(
+            None,
+            type=["null", "string"],
+            pattern=VERSION,
+            title="Model version",
+            description="Replay with this version (64 hex digits); empty for the one that made each prediction.",
+        ),
+    },
+)
+def replay_window():
+    @task
+    def plan(*, run_id: str, params: dict) -> list[dict]:
+        with no_retry(replays.ReplayError, WindowError):
+            return replays.plan(run_id, **params)
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED)
+    def compare(classified: list[dict], *, run_id: str) -> dict:
+        with no_retry(replays.ReplayError):
+            return replays.compare(run_id, list(classified))
+
+    @task
+    def prove(compared: dict) -> None:
+        with no_retry(replays.ReplayUnequal, replays.ReplayError):
+            replays.prove(compared)
+
+    classified = vision_task("classify", "classify").expand(request=plan())
+    prove(compare(classified.output))
+
+
+replay_window()
