@@ -105,6 +105,16 @@ def test_equal_models_are_seldom_called_different(share):
     assert found <= 2 * ALPHA
 
 
+@pytest.mark.parametrize(("hits", "rows"), [(0, 10), (3, 10), (10, 10), (811, 900)])
+def test_exact_statistics_are_scipy_s(hits, rows):
+    test = stats.binomtest(hits, rows, 0.9, alternative="less")
+    interval = stats.binomtest(hits, rows).proportion_ci(1 - 2 * ALPHA, "exact")
+    found = paired.share(hits, rows, ALPHA)
+    assert (found.low, found.value, found.high) == pytest.approx((interval.low, hits / rows, interval.high))
+    assert paired.p_below(hits, rows, 0.9) == pytest.approx(test.pvalue)
+    assert Pairs(1000, hits, rows - hits).p_different() == pytest.approx(stats.binomtest(hits, rows).pvalue)
+
+
 def test_the_exact_interval_of_a_share():
     assert paired.share(0, 50, ALPHA).high == pytest.approx(1 - ALPHA ** (1 / 50))
     assert paired.share(50, 50, ALPHA).low == pytest.approx(ALPHA ** (1 / 50))
