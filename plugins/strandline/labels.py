@@ -81,7 +81,6 @@ def record(image_id: str, label: str | None, labeller: str, decides: bool = Fals
             raise LabelError(f"{labeller!r} cannot be the name of a labeller")
         if not ledger.fetch(connection, "select_image", {"image_id": image_id}):
             raise LabelError(f"the ledger has no image {image_id}")
-        ledger.execute(connection, "lock_labels")
         source = "decision" if decides else "person"
         word = {"image_id": image_id, "source": source, "labeller": labeller, "label": label or ""}
         return bool(ledger.execute(connection, "insert_person_label", word))
