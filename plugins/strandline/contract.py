@@ -39,6 +39,9 @@ METRICS_FILE = "metrics.json"
 PREFLIGHT_FILE = "preflight.json"
 TRIAL_FILE = "trial.json"
 CHECKPOINT_FILE = "checkpoint.npz"
+CURVES_FILE = "curves.json"
+CURVES_PLOT = "curves.svg"
+LINEAGE_FILE = "lineage.json"
 BUNDLE_FOLDER = "bundle"
 
 # Columns of the Parquet files, in order, as (name, Arrow type in its own words).
@@ -211,10 +214,13 @@ class ClassifyRequest(Message):
 
 @dataclasses.dataclass(frozen=True)
 class TrainRequest(Message):
-    """Train a GluonCV network from scratch on the labelled images of some shards.
+    """Train a GluonCV network on the labelled images of some shards, from scratch or from the weights of `start`.
 
     Low-resolution epochs come first: random crops of `low_side` pixels cost about half and teach nearly as much.
-    `resume` names the folder of an earlier attempt whose checkpoint is to be continued.
+    `validation_share` of the images is not learnt from: the weights that are kept are those of the epoch with the least
+    loss on it, and `patience` epochs without a better one end the training. No epoch begins that would probably end
+    after `seconds`: the learning rate then falls to zero over the epochs that fit. `resume` names the folder of an
+    earlier attempt whose checkpoint is to be continued; `shard_id` is a name for the training.
     """
 
     name: str
@@ -239,12 +245,17 @@ class TrainRequest(Message):
     low_share: float = 0.5
     device: Literal["cpu", "gpu"] = "cpu"
     resume: str | None = None
+    start: BundleRef | None = None
+    seconds: float | None = None
+    validation_share: float = 0.0
+    patience: int | None = None
+    shard_id: str = "train"
     command: Literal["train"] = "train"
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateRequest(Message):
-    """Measure a bundle on the labelled images of some shards."""
+    """Measure a bundle on the labelled images of some shards. `shard_id` is a name for the set."""
 
     bundle: BundleRef
     shards: tuple[FileRef, ...]
@@ -252,12 +263,35 @@ class EvaluateRequest(Message):
     batch_size: int
     threads: int
     device: Literal["cpu", "gpu"] = "cpu"
+    shard_id: str = "evaluate"
     command: Literal["evaluate"] = "evaluate"
 
 
 @dataclasses.dataclass(frozen=True)
+class Lineage(Message):
+    """Where a model comes from: `parent` is the version whose weights it started from; `training_set`, `holdout` and
+    `gate_window` are datasets by their ids; `image_digest` is that of the container that trained, None without one.
+    """
+
+    parent: str
+    training_set: str
+    holdout: str
+    gate_window: str
+    asked_by: str
+    reason: str
+    report_id: int | None
+    run_id: str
+    code_revision: str
+    image_digest: str | None
+    versions: dict[str, str]
+    parameters: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
 class PackageRequest(Message):
-    """Seal a trained bundle with its metrics, its reference profile and its model card."""
+    """Seal a trained bundle with its metrics, its reference profile, its model card and, where they are given, its
+    learning curves and its lineage. `shard_id` is a name for the bundle.
+    """
 
     bundle: BundleRef
     metrics: FileRef
@@ -265,6 +299,9 @@ class PackageRequest(Message):
     shards: tuple[FileRef, ...]
     made_by: str
     reference_rows: int = 5000
+    curves: FileRef | None = None
+    lineage: Lineage | None = None
+    shard_id: str = "package"
     command: Literal["package"] = "package"
 
 
@@ -334,6 +371,7 @@ REQUESTS: dict[str, type[Any]] = {
     "evaluate": EvaluateRequest,
     "package": PackageRequest,
     "preflight": PreflightRequest,
+    "trial": TrialRequest,
 }
 
 
@@ -371,7 +409,6 @@ def read_request(command: str, path: Path) -> Request:
     except ValueError as error:
         raise BadRequest(f"{path} is not JSON: {error}") from error
     return parse_request(command, raw)
-    "trial": TrialRequest,
 
 
 def write_json(path: Path, value: object) -> None:

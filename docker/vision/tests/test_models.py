@@ -8,16 +8,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from vision import contract, metrics, preflight, shards
+from vision.course import Course
 
 PROJECT = Path(__file__).resolve().parents[1]
 CLASSES = ("stripes", "disc")
 NETWORK = "cifar_resnet20_v1"
+REF = {"path": "a", "sha256": "0"}
 
 
 def picture(label: str, seed: int) -> np.ndarray:
@@ -364,6 +367,134 @@ def test_package_seals_the_trained_weights_with_what_was_measured(store, bundle,
     profile = pq.read_table(sealed / "reference.parquet")
     assert profile.num_rows == 50
     assert {"label", "embedding", "probabilities", *contract.IMAGE_STATISTICS} <= set(profile.column_names)
+
+
+@pytest.fixture(scope="module")
+def tuning(bundle, fresh) -> dict:
+    """A request to train further, on pictures that the bundle has not seen."""
+    return train_request(fresh, epochs=3, peak_lr=0.02, low_share=0.0, start=bundle, validation_share=0.2, seed=3)
+
+
+@pytest.fixture(scope="module")
+def tuned(store, tuning) -> Path:
+    return run(store, "tuned", "train", tuning)[0]
+
+
+def test_training_from_a_bundle_starts_where_it_left_off(store, tuning, tuned, bundle):
+    anew, _ = run(store, "anew", "train", tuning | {"start": None})
+    rows, rows_anew = (json.loads((folder / "curves.json").read_bytes()) for folder in (tuned, anew))
+    assert rows[0]["loss"] < rows_anew[0]["loss"] / 2
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    names = {"epoch", "loss", "accuracy", "lr", "validation_loss", "validation_accuracy", "seconds"}
+    assert all(row.keys() == names for row in rows)
+    training = json.loads((tuned / "bundle/training.json").read_bytes())
+    assert (training["start"], training["images"], training["validation_images"]) == (bundle["version"], 60, 15)
+    assert training["best_epoch"] == min(rows, key=lambda row: row["validation_loss"])["epoch"]
+
+
+def test_the_weights_of_the_best_epoch_are_kept(store, tuning):
+    """With a learning rate that ruins it, the first epoch is the best; one epoch alone ends with the same weights."""
+    ruinous = tuning | {"peak_lr": 3.0, "warmup": 0.9, "epochs": 6, "patience": 1}
+    folder, _ = run(store, "ruined", "train", ruinous)
+    training = json.loads((folder / "bundle/training.json").read_bytes())
+    rows = json.loads((folder / "curves.json").read_bytes())
+    assert training["best_epoch"] < training["epochs_done"] == len(rows) < 6
+    data = {"bundle": {"path": "ruined/bundle", "version": contract.sha256_file(folder / "bundle/manifest.json")}}
+    request = data | {"shards": tuning["shards"], "labels": tuning["labels"], "batch_size": 16, "threads": 1}
+    evaluated, _ = run(store, "ruined-evaluated", "evaluate", request)
+    assert json.loads((evaluated / "metrics.json").read_bytes())["accuracy"] > 0.9
+
+
+def test_a_killed_tuning_goes_on_from_its_checkpoint(store, tuning, tuned):
+    folder, process = start(store, "tuning-killed", "train", tuning)
+    deadline = time.monotonic() + 120
+    while not (folder / "checkpoint.npz").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline, "no checkpoint in two minutes"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (folder / "result.json").exists()
+    resumed, _ = run(store, "tuning-resumed", "train", tuning | {"resume": "tuning-killed", "shard_id": "again"})
+    manifests = [contract.sha256_file(one / "bundle/manifest.json") for one in (tuned, resumed)]
+    assert manifests[0] == manifests[1]
+    without_time = [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in json.loads((one / "curves.json").read_bytes())]
+        for one in (tuned, resumed)
+    ]
+    assert without_time[0] == without_time[1]
+
+
+def test_a_training_that_has_no_time_ends_after_an_epoch(store, tuning):
+    folder, _ = run(store, "hurried", "train", tuning | {"seconds": 0.001, "epochs": 50})
+    assert contract.read_result(folder, "train").counts["epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"classes": ["disc", "stripes"]}, "to start from"),
+        ({"network": "cifar_resnet56_v1"}, "to start from"),
+        ({"validation_share": 0.001}, "is none"),
+        ({"validation_share": 1.0}, "nothing to learn from"),
+        ({"validation_share": 0.0, "patience": 2}, "is none"),
+    ],
+)
+def test_a_tuning_that_cannot_be_is_refused(store, tuning, changes, says):
+    name = f"refused-{contract.hashlib.sha256(repr(changes).encode()).hexdigest()[:8]}"
+    _, errors = run(store, name, "train", tuning | changes, contract.EXIT_BAD_REQUEST)
+    assert says in errors
+
+
+def course(epochs: int, *losses: float, seconds: float = 10.0, budget: float | None = None) -> Course:
+    made = Course(epochs)
+    for loss in losses:
+        made.add({"validation_loss": loss, "seconds": seconds}, budget)
+    return made
+
+
+def test_patience_counts_from_the_best_epoch():
+    request = contract.parse_request("train", train_request({"shard": REF, "labels": REF}, epochs=9, patience=2))
+    assert not course(9, 0.5, 0.4, 0.6).over(request)
+    assert course(9, 0.5, 0.4, 0.6, 0.5).over(request)
+    assert course(9, 0.5, 0.4, 0.6, 0.5).best == 2
+    assert course(2, 0.5, 0.4).over(request)
+
+
+@pytest.mark.parametrize(
+    ("budget", "done", "epochs"),
+    [(None, 1, 9), (95, 1, 9), (89.9, 1, 8), (20, 1, 2), (19, 1, 1), (5, 1, 1), (20, 2, 2)],
+)
+def test_epochs_for_which_there_is_no_time_are_left_out(budget, done, epochs):
+    assert course(9, *[0.5] * done, budget=budget).epochs == epochs
+
+
+def test_a_slow_epoch_counts_for_those_to_come():
+    made = course(9, 0.5, seconds=10, budget=100)
+    made.add({"validation_loss": 0.4, "seconds": 30}, 100)
+    assert made.epochs == 4
+
+
+def test_package_adds_curves_and_lineage(store, tuned, evaluated, fresh):
+    lineage = contract.Lineage(
+        parent="a" * 64, training_set="b" * 64, holdout="c" * 64, gate_window="d" * 64, asked_by="mia", reason="dark",
+        report_id=None, run_id="manual", code_revision="e", image_digest=None, versions={}, parameters={"seed": 3},
+    )  # fmt: skip
+    request = {
+        "bundle": {"path": "tuned/bundle", "version": contract.sha256_file(tuned / "bundle/manifest.json")},
+        "metrics": ref(store, evaluated / "metrics.json"),
+        "predictions": ref(store, evaluated / "predictions.parquet"),
+        "shards": [fresh["shard"]],
+        "made_by": "retrain_model",
+        "curves": ref(store, tuned / "curves.json"),
+        "lineage": lineage.to_dict(),
+    }
+    folder, _ = run(store, "package-tuned", "package", request)
+    sealed = folder / "bundle"
+    assert contract.Lineage.from_dict(json.loads((sealed / "lineage.json").read_bytes())) == lineage
+    assert (sealed / "curves.json").read_bytes() == (tuned / "curves.json").read_bytes()
+    assert ElementTree.parse(sealed / "curves.svg").getroot().tag.endswith("svg")
+    assert "trained from the weights of model version" in (sealed / "MODEL_CARD.md").read_text()
 
 
 def test_metrics_by_hand():

@@ -11,7 +11,7 @@ from vision import contract
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.params"
-WHERE = ("shards", "labels", "resume", "threads")  # of a training: where its data lay and how fast it was
+WHERE = ("shards", "labels", "resume", "threads", "shard_id")  # of a training: where its data lay, how fast it was
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,24 @@ def seal(folder: Path, name: str, network: str) -> str:
     return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
 
 
-def write_trained(folder: Path, net: Any, request: contract.TrainRequest, images: int, data_set: str) -> str:
-    """The bundle of a network just trained, not yet measured; returns its version."""
+def parameters(request: contract.TrainRequest) -> dict[str, Any]:
+    """What a training was asked for, wherever its files lie; a bundle to start from goes by its version."""
+    asked = {key: value for key, value in request.to_dict().items() if key not in WHERE}
+    return asked | {"start": request.start.version if request.start else None}
+
+
+def write_trained(
+    folder: Path, net: Any, request: contract.TrainRequest, data_set: dict[str, Any], done: dict[str, int]
+) -> str:
+    """The bundle of a network just trained, not yet measured; returns its version.
+
+    Args:
+        data_set: what it was trained on, and `done`: how far, for `training.json`.
+    """
     folder.mkdir(exist_ok=True)
     net.save_parameters(str(folder / WEIGHTS))
     write_settings(folder, request.classes, request.height, request.width, request.mean, request.std)
-    record = {key: value for key, value in request.to_dict().items() if key not in WHERE}
-    record |= {"images": images, "data_set": data_set, "versions": runtime_versions()}
+    record = parameters(request) | data_set | done | {"versions": runtime_versions()}
     contract.write_json(folder / "training.json", record)
     return seal(folder, request.name, request.network)
 

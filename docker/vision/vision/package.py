@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vision import bundles, contract, shards
+from vision import bundles, contract, curves, shards
 from vision.paths import Paths
 
 REFERENCE_FILE = "reference.parquet"
 CARD_FILE = "MODEL_CARD.md"
+TRAINING_FILE = "training.json"
 IMAGE_COLUMNS = ("image_id", "width", "height", "format", "bytes", *contract.IMAGE_STATISTICS)
 
 
@@ -32,7 +33,14 @@ def run(request: contract.PackageRequest, paths: Paths) -> contract.Result:
     shutil.copytree(trained.folder, folder, dirs_exist_ok=True)
     contract.write_json(folder / contract.METRICS_FILE, metrics)
     rows = _write_reference(request, paths, folder / REFERENCE_FILE)
-    training = json.loads((folder / "training.json").read_bytes())
+    training = json.loads((folder / TRAINING_FILE).read_bytes())
+    if request.curves:
+        rows_of_epochs = json.loads(contract.verified(paths.store, request.curves).read_bytes())
+        contract.write_json(folder / contract.CURVES_FILE, rows_of_epochs)
+        plot = curves.plot(rows_of_epochs, training["best_epoch"])
+        (folder / contract.CURVES_PLOT).write_text(plot, encoding="utf-8")
+    if request.lineage:
+        contract.write_json(folder / contract.LINEAGE_FILE, request.lineage.to_dict())
     (folder / CARD_FILE).write_text(model_card(training, metrics, request.made_by, rows), encoding="utf-8")
     version = bundles.seal(folder, training["name"], trained.network)
     return contract.write_result(
@@ -70,9 +78,11 @@ def model_card(training: dict[str, Any], metrics: dict[str, Any], made_by: str, 
         f"| {key} | {training[key]} |"
         for key in ("network", "epochs", "batch_size", "peak_lr", "momentum", "weight_decay", "seed", "images")
     )
+    parent = training.get("start")
+    how = f"trained from the weights of model version {parent}" if parent else "trained from scratch"
     return f"""# {training["name"]}
 
-{training["network"]} of GluonCV, trained from scratch on {training["images"]:,} labelled images.
+{training["network"]} of GluonCV, {how} on {training["images"]:,} labelled images.
 
 Made by: `{made_by}`
 

@@ -1,7 +1,9 @@
-"""Train a network from scratch; the same request on the same machine gives the same weights.
+"""Train a network, from scratch or from the weights of a bundle; the same request on the same machine gives the same
+weights, unless its time runs out.
 
-One-cycle learning rate after Smith, "Super-Convergence" (2018): linear warm-up, then linearly to zero. The early
-epochs see small random crops after Touvron et al., "Fixing the train-test resolution discrepancy" (2019).
+One-cycle learning rate after Smith, "Super-Convergence" (2018): linear warm-up, then linearly to zero, over the epochs
+that the time allows (Li et al., "Budgeted Training", 2020). Low-resolution epochs see small random crops after Touvron
+et al., "Fixing the train-test resolution discrepancy" (2019).
 """
 
 import hashlib
@@ -10,47 +12,86 @@ import os
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
 
-from vision import bundles, contract, networks, shards
+from vision import bundles, contract, curves, networks, shards
+from vision.course import Course
 from vision.paths import Paths
+
+VALIDATION = 2**31  # the random stream of the split; those of epochs are numbered from 0
 
 
 def run(request: contract.TrainRequest, paths: Paths) -> contract.Result:
-    """Write the bundle of the trained network; a checkpoint after each epoch lets a later attempt go on."""
+    """Write the bundle of the trained network and its learning curves; a checkpoint after each epoch lets a later
+    attempt go on.
+    """
     started = time.perf_counter()
+    parent = _parent(request, paths.store)
     ids, images, names = shards.labelled_images(
         paths.store, request.shards, request.labels, request.height, request.width
     )
     labels = _indices(names, request.classes)
+    learnt, checked = split(len(ids), request)
     loaded = time.perf_counter()
-    trainer = _Trainer.start(request, dataset := data_set_hash(ids, names))
+    trainer = _Trainer.start(request, parent, dataset := data_set_hash(ids, names))
     checkpoint = paths.out / contract.CHECKPOINT_FILE
-    done = trainer.restore(_checkpoint(request, paths), paths.out)
-    progress = Progress(request.epochs, len(images))
-    for epoch in range(done, request.epochs):
-        loss, accuracy = trainer.epoch(epoch, images, labels, progress)
-        trainer.save(checkpoint, epoch + 1)
+    trainer.restore(_checkpoint(request, paths), paths.out)
+    course = trainer.course
+    progress = Progress(len(learnt))
+    while not course.over(request):
+        began = time.perf_counter()
+        row = trainer.epoch(images[learnt], labels[learnt], progress)
+        row |= trainer.examine(images[checked], labels[checked]) if len(checked) else {}
+        course.add(row | {"seconds": time.perf_counter() - began}, request.seconds)
+        if course.best == course.done:
+            trainer.keep()
+        trainer.save(checkpoint)
         # Each epoch starts as a resumed one does, so both compute the same: MXNet changes the layout of used weights.
         trainer.restore(checkpoint, paths.out)
-        progress.epoch_done(epoch, loss, accuracy)
+        progress.epoch_done(course)
+    trainer.take_best()
     folder = paths.out / contract.BUNDLE_FOLDER
-    version = bundles.write_trained(folder, trainer.net, request, len(images), dataset)
-    checkpoint.unlink(missing_ok=True)
-    return contract.write_result(
+    version = bundles.write_trained(
+        folder,
+        trainer.net,
+        request,
+        data_set={"images": len(learnt), "validation_images": len(checked), "data_set": dataset},
+        done={"epochs_done": course.done, "best_epoch": course.best},
+    )
+    contract.write_json(paths.out / contract.CURVES_FILE, course.rows)
+    (paths.out / contract.CURVES_PLOT).write_text(curves.plot(course.rows, course.best), encoding="utf-8")
+    files = [f"{contract.BUNDLE_FOLDER}/{file.name}" for file in sorted(folder.iterdir())]
+    result = contract.write_result(
         paths.out,
         "train",
-        [f"{contract.BUNDLE_FOLDER}/{file.name}" for file in sorted(folder.iterdir())],
-        counts={"images": len(images), "epochs": request.epochs},
-        seconds={"load": loaded - started, "train": time.perf_counter() - loaded},
+        [*files, contract.CURVES_FILE, contract.CURVES_PLOT],
+        counts={"images": len(learnt), "validation_images": len(checked), "epochs": course.done, "best": course.best},
+        seconds={"load": loaded - started, "train": course.seconds},
         versions=bundles.runtime_versions() | {"bundle": version},
         device=request.device,
     )
+    checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def split(count: int, request: contract.TrainRequest) -> tuple[np.ndarray, np.ndarray]:
+    """Which of `count` images are learnt from, and which are held back for validation.
+
+    Raises:
+        contract.BadRequest: one of the two has none.
+    """
+    held_back = round(request.validation_share * count)
+    order = np.random.default_rng((request.seed, VALIDATION)).permutation(count)
+    if not held_back and (request.validation_share or request.patience is not None):
+        raise contract.BadRequest(f"of {count} images, a validation_share of {request.validation_share} is none")
+    if held_back >= count:
+        raise contract.BadRequest(f"a validation_share of {request.validation_share} leaves nothing to learn from")
+    return np.sort(order[held_back:]), np.sort(order[:held_back])
 
 
 def data_set_hash(ids: list[str], labels: list[str]) -> str:
@@ -83,24 +124,26 @@ def augment(images: np.ndarray, side: int, padding: int, random: np.random.Gener
 class Progress:
     """One line an epoch and, on a terminal, one that moves."""
 
-    def __init__(self, epochs: int, images: int) -> None:
-        self._epochs, self._images = epochs, images
+    def __init__(self, images: int) -> None:
+        self._images = images
         self._started = time.perf_counter()
         self._seen = 0
 
-    def step(self, epoch: int, images: int) -> None:
+    def step(self, epoch: int, epochs: int, images: int) -> None:
         self._seen += images
         if sys.stderr.isatty():
             rate = self._seen / (time.perf_counter() - self._started)
             done = self._seen % self._images / self._images
-            print(f"\repoch {epoch + 1}/{self._epochs} {done:4.0%} {rate:.0f} images/s", end="", file=sys.stderr)
+            print(f"\repoch {epoch + 1}/{epochs} {done:4.0%} {rate:.0f} images/s", end="", file=sys.stderr)
 
-    def epoch_done(self, epoch: int, loss: float, accuracy: float) -> None:
+    def epoch_done(self, course: Course) -> None:
         elapsed = time.perf_counter() - self._started
         end = "\r" if sys.stderr.isatty() else ""
+        row = course.rows[-1]
+        validation = f", validation {row['validation_accuracy']:.2%}" if "validation_loss" in row else ""
         print(
-            f"{end}epoch {epoch + 1}/{self._epochs}: loss {loss:.4f}, training accuracy {accuracy:.2%}, "
-            f"{self._seen / elapsed:.0f} images/s, {elapsed / 60:.1f} min",
+            f"{end}epoch {course.done}/{course.epochs}: loss {row['loss']:.4f}, training accuracy {row['accuracy']:.2%}"
+            f"{validation}, {self._seen / elapsed:.0f} images/s, {elapsed / 60:.1f} min",
             file=sys.stderr,
             flush=True,
         )
@@ -113,40 +156,48 @@ class _Trainer:
     net: gluon.HybridBlock
     optimizer: gluon.Trainer
     context: mx.Context
+    course: Course
+    best: list[np.ndarray] = field(default_factory=list)  # weights, where a validation decides which are kept
 
     @classmethod
-    def start(cls, request: contract.TrainRequest, dataset: str) -> "_Trainer":
+    def start(cls, request: contract.TrainRequest, parent: bundles.Bundle | None, dataset: str) -> "_Trainer":
         context = networks.context(request.device, request.threads)
         mx.random.seed(request.seed)
         np.random.seed(request.seed)  # MXNet's CPU initialisers draw from numpy's global state
         net = networks.build(request.network, request.classes)
         net.initialize(mx.init.MSRAPrelu("out", 0), ctx=context)
         net(mx.nd.zeros((1, 3, request.height, request.width), ctx=context))
+        if parent:
+            networks.load_weights(net, parent, context)
         net.hybridize(static_alloc=True, static_shape=True)
         for parameter in net.collect_params(".*(gamma|beta|bias)$").values():
             parameter.wd_mult = 0.0
         settings = {"learning_rate": 0.0, "momentum": request.momentum, "wd": request.weight_decay}
-        return cls(
-            request, _identity(request, dataset), net, gluon.Trainer(net.collect_params(), "nag", settings), context
-        )
+        optimizer = gluon.Trainer(net.collect_params(), "nag", settings)
+        return cls(request, _identity(request, dataset), net, optimizer, context, Course(request.epochs))
 
-    def epoch(self, epoch: int, images: np.ndarray, labels: np.ndarray, progress: Progress) -> tuple[float, float]:
+    @property
+    def parameters(self) -> list[gluon.Parameter]:
+        return list(self.net.collect_params().values())
+
+    def epoch(self, images: np.ndarray, labels: np.ndarray, progress: Progress) -> dict[str, float]:
         """Mean loss and accuracy over the augmented images of one epoch; a last partial batch is left out."""
-        request = self.request
+        request, epoch, epochs = self.request, self.course.done, self.course.epochs
         random = np.random.default_rng((request.seed, epoch))
         order = random.permutation(len(images))
         size = min(request.batch_size, len(images))
-        low = epoch < request.low_share * request.epochs
+        low = epoch < request.low_share * epochs
         side = request.low_side if low else request.height
         steps = len(images) // size
         loss_of = gluon.loss.SoftmaxCrossEntropyLoss()
-        loss_sum, right = 0.0, 0
+        loss_sum, right, rates = 0.0, 0, []
         for step in range(steps):
             chosen = order[step * size : (step + 1) * size]
             batch = augment(images[chosen], side, 0 if low else request.padding, random)
             data = mx.nd.array(networks.normalise(batch, request.mean, request.std), ctx=self.context)
             target = mx.nd.array(labels[chosen], ctx=self.context)
-            self.optimizer.set_learning_rate(learning_rate(request, (epoch + (step + 1) / steps) / request.epochs))
+            rates.append(learning_rate(request, (epoch + (step + 1) / steps) / epochs))
+            self.optimizer.set_learning_rate(rates[-1])
             with autograd.record():
                 output = self.net(data)
                 loss = loss_of(output, target)
@@ -154,43 +205,84 @@ class _Trainer:
             self.optimizer.step(size)
             loss_sum += float(loss.sum().asscalar())
             right += int((output.argmax(axis=1) == target).sum().asscalar())
-            progress.step(epoch, size)
+            progress.step(epoch, epochs, size)
         if not np.isfinite(loss_sum):
             raise RuntimeError(f"the loss of epoch {epoch + 1} is not finite; lower peak_lr ({request.peak_lr})")
-        return loss_sum / (steps * size), right / (steps * size)
+        count = steps * size
+        return {"loss": loss_sum / count, "accuracy": right / count, "lr": float(np.mean(rates))}
 
-    def save(self, path: Path, epochs: int) -> None:
-        """Parameters, momentum and the number of epochs done: all that the next epoch depends on."""
-        arrays = {f"parameter:{i}": p.data().asnumpy() for i, p in enumerate(self.net.collect_params().values())}
+    def examine(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """Mean loss and accuracy over images as they are, batch by batch of the size that is trained with."""
+        size = min(self.request.batch_size, len(images))
+        loss_of = gluon.loss.SoftmaxCrossEntropyLoss()
+        losses, right = [], 0
+        for start in range(0, len(images), size):
+            chosen = np.arange(start, start + size) % len(images)  # the last batch is filled up, for one shape is fast
+            count = min(size, len(images) - start)
+            batch = networks.normalise(images[chosen], self.request.mean, self.request.std)
+            output = self.net(mx.nd.array(batch, ctx=self.context))
+            target = mx.nd.array(labels[chosen], ctx=self.context)
+            losses.append(loss_of(output, target).asnumpy()[:count])
+            right += int((output.argmax(axis=1) == target).asnumpy()[:count].sum())
+        return {"validation_loss": float(np.concatenate(losses).mean()), "validation_accuracy": right / len(images)}
+
+    def keep(self) -> None:
+        """Remember the weights as the best so far, where it is a validation that says so."""
+        if self.request.validation_share:
+            self.best = [parameter.data().asnumpy() for parameter in self.parameters]
+
+    def take_best(self) -> None:
+        for parameter, array in zip(self.parameters, self.best, strict=False):
+            parameter.set_data(mx.nd.array(array, ctx=self.context))
+
+    def save(self, path: Path) -> None:
+        """Parameters, momentum, the best parameters and the course: all that the next epoch depends on."""
+        arrays = {f"parameter:{i}": parameter.data().asnumpy() for i, parameter in enumerate(self.parameters)}
+        arrays |= {f"best:{i}": array for i, array in enumerate(self.best)}
         with tempfile.NamedTemporaryFile(dir=path.parent) as states:
             self.optimizer.save_states(states.name)
             momentum = np.fromfile(states.name, np.uint8)
+        course = json.dumps({"epochs": self.course.epochs, "rows": self.course.rows})
         partial = path.with_name(path.name + ".partial")
         with partial.open("wb") as file:
-            np.savez(file, epochs=epochs, request=self.identity, momentum=momentum, **arrays)
+            np.savez(file, course=course, request=self.identity, momentum=momentum, **arrays)
             file.flush()
             os.fsync(file.fileno())
         partial.rename(path)
 
-    def restore(self, path: Path | None, scratch: Path) -> int:
-        """The number of epochs that need not be run again."""
+    def restore(self, path: Path | None, scratch: Path) -> None:
+        """Be as it was when the checkpoint was saved, if there is one."""
         if path is None:
-            return 0
+            return
         with np.load(path) as saved:
             if str(saved["request"]) != self.identity:
                 raise contract.BadRequest(f"{path} is the checkpoint of another training request")
-            for i, parameter in enumerate(self.net.collect_params().values()):
+            for i, parameter in enumerate(self.parameters):
                 parameter.set_data(mx.nd.array(saved[f"parameter:{i}"], ctx=self.context))
+            self.best = [saved[f"best:{i}"] for i in range(len(self.parameters)) if f"best:{i}" in saved]
             with tempfile.NamedTemporaryFile(dir=scratch) as states:
                 saved["momentum"].tofile(states.name)
                 self.optimizer.load_states(states.name)
-            return int(saved["epochs"])
+            course = json.loads(str(saved["course"]))
+            self.course.epochs, self.course.rows = course["epochs"], course["rows"]
+
+
+def _parent(request: contract.TrainRequest, store: Path) -> bundles.Bundle | None:
+    """The bundle whose weights the training starts from, if it is to start from any."""
+    if request.start is None:
+        return None
+    parent = bundles.load(store, request.start)
+    if (parent.network, parent.classes) != (request.network, request.classes):
+        raise contract.BadRequest(
+            f"the bundle to start from is a {parent.network} of the classes {', '.join(parent.classes)}; asked for is a"
+            f" {request.network} of {', '.join(request.classes)}"
+        )
+    return parent
 
 
 def _identity(request: contract.TrainRequest, dataset: str) -> str:
     """All that decides the weights."""
-    settings = request.to_dict() | {"data_set": dataset}
-    return json.dumps({k: v for k, v in settings.items() if k not in bundles.WHERE}, sort_keys=True)
+    return json.dumps(bundles.parameters(request) | {"data_set": dataset}, sort_keys=True)
 
 
 def _checkpoint(request: contract.TrainRequest, paths: Paths) -> Path | None:
