@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 
 from embedded import model_store
-from strandline import contract, settings
+from strandline import contract, revision, settings
 
 CHAMPION = settings.REPOSITORY / "models" / "cifar_resnet20_v1"
 FETCHED = settings.REPOSITORY / ".strandline" / "cache" / "models"
@@ -42,7 +42,7 @@ def build(name: str, runtime: str = "cpu", champion: Path = CHAMPION) -> str:
     version = tomllib.loads((settings.REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
     arguments = {
         "VERSION": version,
-        "REVISION": revision(),
+        "REVISION": revision.checked_out(),
         "MODEL_VERSION": contract.sha256_file(champion / model_store.MANIFEST),
     }
     if name == "vision":
@@ -59,13 +59,6 @@ def build(name: str, runtime: str = "cpu", champion: Path = CHAMPION) -> str:
     for tag in (f"{version}-{content}{suffix}", f"revision-{commit}{suffix}", f"latest{suffix}"):
         _docker(["docker", "tag", image, f"strandline/{name}:{tag}"])
     return image
-
-
-def revision() -> str:
-    """The commit that is checked out, marked where files differ from it."""
-    git = ["git", "-C", str(settings.REPOSITORY), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    described = subprocess.run(git, capture_output=True, text=True)
-    return described.stdout.strip() or "unknown"
 
 
 def _docker(command: list[str]) -> None:

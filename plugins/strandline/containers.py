@@ -6,6 +6,7 @@ never through standard output; what the operator returns is only where to find t
 """
 
 import contextlib
+import dataclasses
 import datetime
 import importlib
 import os
@@ -134,6 +135,8 @@ class VisionOperator(BaseOperator):
         with no_retry(contract.BadRequest):
             request = contract.parse_request(self.vision_command, self.request)
         shard = chosen.run_folder(run_id) / self.vision_command / str(self.request["shard_id"])
+        if isinstance(request, contract.TrainRequest):
+            request = dataclasses.replace(request, resume=request.resume or _last_checkpoint(shard, chosen.store))
         folder = shard / f"{try_number:02d}-{uuid.uuid4().hex[:8]}"
         folder.mkdir(parents=True)
         contract.write_json(folder / contract.REQUEST_FILE, request.to_dict())
@@ -158,6 +161,12 @@ class VisionOperator(BaseOperator):
             raise AirflowFailException(f"{last}; trying again cannot help (exit code {code})")
         if code != contract.EXIT_DONE:
             raise AirflowException(f"vision {self.vision_command} {how}; its last line: {last or 'none'}")
+
+
+def _last_checkpoint(shard: Path, store: Path) -> str | None:
+    """The attempt, relative to the store, that got furthest before it was stopped; None where none has a checkpoint."""
+    found = sorted(shard.glob(f"*/{contract.CHECKPOINT_FILE}"), key=lambda path: path.stat().st_mtime_ns)
+    return str(found[-1].parent.relative_to(store)) if found else None
 
 
 def image_by_digest(chosen: settings.Settings) -> str:

@@ -37,6 +37,8 @@ def register(folder: Path, by: str) -> str:
     }
     with ledger.connect() as connection:
         ledger.execute(connection, "insert_model_version", row)
+        if (folder / contract.LINEAGE_FILE).is_file():
+            ledger.execute(connection, "insert_model_lineage", {"version": version, **_lineage(folder)})
     return version
 
 
@@ -87,3 +89,13 @@ def _keep(folder: Path, version: str) -> str:
 def _metrics(folder: Path) -> dict[str, Any] | None:
     path = folder / contract.METRICS_FILE
     return json.loads(path.read_bytes()) if path.is_file() else None
+
+
+def _lineage(folder: Path) -> dict[str, Any]:
+    """Where a model comes from, as its bundle says, for the ledger.
+
+    Raises:
+        contract.BadRequest: it does not say so in the contract's words.
+    """
+    lineage = contract.Lineage.from_dict(json.loads((folder / contract.LINEAGE_FILE).read_bytes())).to_dict()
+    return lineage | {name: json.dumps(lineage[name]) for name in ("versions", "parameters")}

@@ -88,6 +88,16 @@ class Settings:
     retrain_min_labels: int = _setting(500, "labelled images in the windows that ask, before a retraining is requested")
     retrain_cooldown_hours: float = _setting(24.0, "time after a request for retraining in which there is no other")
     retrain_weekly_budget: int = _setting(2, "requests for retraining in any 7 days")
+    retrain_window_images: int = _setting(1_000, "of the newest labelled images so many are kept for the gate, or half")
+    retrain_images: int = _setting(6_000, "images of a training set, at the most")
+    retrain_replay_share: float = _setting(
+        0.5, "part of a training set, at least, that is replayed of the original one"
+    )
+    retrain_balance: float = _setting(2.0, "new images of a class, at the most, over those of the median class")
+    retrain_epochs: int = _setting(12, "epochs of a training, at the most")
+    retrain_minutes: float = _setting(4.0, "time of a training: no epoch begins that would probably end later")
+    retrain_peak_lr: float = _setting(0.05, "highest learning rate of a training that starts from the champion")
+    revision: str = _setting("", "commit of this code, as images have it; by default the one that is checked out")
 
     @property
     def at_once(self) -> int:
@@ -160,6 +170,16 @@ def _check(settings: Settings) -> None:
     for name in ("label_patience_hours", "audit_random", "audit_uncertain"):
         if getattr(settings, name) < 0:
             raise SettingsError(f"{PREFIX}{name.upper()} must be at least 0")
+    if not (0 <= settings.retrain_replay_share < 1 and settings.retrain_balance >= 1):
+        raise SettingsError(
+            f"{PREFIX}RETRAIN_REPLAY_SHARE must be from 0 to below 1, {PREFIX}RETRAIN_BALANCE at least 1"
+        )
+    for name in ("retrain_images", "retrain_epochs", "retrain_window_images", "retrain_min_labels"):
+        if getattr(settings, name) < 1:
+            raise SettingsError(f"{PREFIX}{name.upper()} must be at least 1")
+    for name in ("retrain_minutes", "retrain_peak_lr"):
+        if getattr(settings, name) <= 0:
+            raise SettingsError(f"{PREFIX}{name.upper()} must be above 0")
     for name in ("windows_a_week", "shard_size", "slots", "max_shards", "cores", "classify_batch_size"):
         if (value := getattr(settings, name)) is not None and value < 1:
             raise SettingsError(f"{PREFIX}{name.upper()} must be at least 1")

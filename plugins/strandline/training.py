@@ -1,0 +1,360 @@
+"""Training: a frozen set of labelled images, a challenger made of the champion's weights, and where it came from.
+
+A training set has the newest labelled images of the ledger and, beside them, images that the champion first learnt
+from, so that nothing is forgotten. The newest labelled hours are kept apart, for the gate: whole hours, because images
+of one hour resemble each other, and a challenger that had learnt from half of them would look better on the other half
+than on the hours to come, which are what it is for.
+"""
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import logging
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self, cast
+
+from strandline import contract, datasets, ledger, revision, settings
+from strandline.datasets import Dataset
+
+log = logging.getLogger(__name__)
+
+VALIDATION_SHARE = 0.1
+PATIENCE = 5  # epochs
+PROGRAM = "report_drift"  # that asks, where nobody does
+
+Row = tuple[str, str]  # image id, label
+
+
+class TrainingError(Exception):
+    """A challenger cannot be trained and another try cannot help; the message says what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """Who asks for a challenger, and why; `report_id` is the drift report that did. None stands for the settings.
+
+    Raises:
+        TrainingError: no reason is given.
+    """
+
+    run_id: str
+    by: str
+    reason: str
+    report_id: int | None = None
+    epochs: int | None = None
+    minutes: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.reason.strip():
+            raise TrainingError("why should there be another model? Trigger this DAG again with a reason")
+
+    @classmethod
+    def from_context(cls, context: Mapping[str, Any], requests: Sequence[Mapping[str, Any]]) -> Self:
+        """What an Airflow task's context asks for: the last of the verdicts that did, else a person."""
+        params = context["params"]
+        chosen = {"run_id": context["run_id"], **{name: params[name] for name in ("epochs", "minutes", "seed")}}
+        if requests:
+            verdict = requests[-1]
+            return cls(by=PROGRAM, reason=verdict["sentence"], report_id=verdict["report_id"], **chosen)
+        person = getattr(context["dag_run"], "triggering_user_name", None)
+        return cls(by=person or "unknown", reason=params["reason"] or "", **chosen)
+
+
+def plan(asked: Asked) -> dict[str, Any]:
+    """Freeze what a challenger learns from, and what the gate will test it on.
+
+    Returns:
+        `plan`, which the steps to come are called with, and `train`, the request to train: both JSON objects.
+
+    Raises:
+        TrainingError: there is no champion, no holdout or nothing to replay, or too few labels.
+    """
+    chosen = settings.get()
+    with ledger.connect() as connection:
+        ledger.execute(connection, "lock_ledger")
+        champion = _champion(connection)
+        holdout = _latest(connection, "holdout", champion)
+        window = _reserve(connection, chosen, asked, champion["classes"])
+        training = _choose(connection, chosen, asked, champion, window)
+    log.info("training set %s: %d images, %s", training.dataset_id[:12], training.images, training.rule["images"])
+    log.info("kept for the gate: %d images that landed %s", window.images, window.rule["landed"])
+    planned = {
+        "parent": champion["version"],
+        "training_set": training.dataset_id,
+        "holdout": holdout.dataset_id,
+        "gate_window": window.dataset_id,
+        **{"asked_by": asked.by, "reason": asked.reason, "report_id": asked.report_id, "run_id": asked.run_id},
+    }
+    return {"plan": planned, "train": _request(chosen, asked, champion, training).to_dict()}
+
+
+def evaluation(planned: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
+    """The request to measure what was trained on the holdout.
+
+    Args:
+        trained: `folder` of the attempt, relative to the store.
+    """
+    chosen = settings.get()
+    with ledger.connect() as connection:
+        holdout = datasets.read(connection, planned["holdout"])
+    return contract.EvaluateRequest(
+        bundle=_bundle(chosen, trained, "train"),
+        shards=holdout.shards,
+        labels=holdout.labels,
+        batch_size=chosen.classify_batch_size,
+        threads=chosen.cores,
+        device=_device(chosen),
+        shard_id=holdout.dataset_id,
+    ).to_dict()
+
+
+def packaging(planned: Mapping[str, Any], trained: Mapping[str, Any], evaluated: Mapping[str, Any]) -> dict[str, Any]:
+    """The request to seal what was trained and measured, with its learning curves and its lineage."""
+    chosen = settings.get()
+    with ledger.connect() as connection:
+        holdout = datasets.read(connection, planned["holdout"])
+    bundle = _bundle(chosen, trained, "train")
+    parameters = json.loads((contract.store_path(chosen.store, bundle.path) / "training.json").read_bytes())
+    lineage = contract.Lineage(
+        **planned,
+        code_revision=revision.of_code(),
+        image_digest=trained.get("image"),
+        versions=parameters.pop("versions"),
+        parameters=parameters,
+    )
+    return contract.PackageRequest(
+        bundle=bundle,
+        metrics=_output(chosen, evaluated, "evaluate", contract.METRICS_FILE),
+        predictions=_output(chosen, evaluated, "evaluate", contract.PREDICTIONS_FILE),
+        shards=holdout.shards,
+        made_by="retrain_model",
+        curves=_output(chosen, trained, "train", contract.CURVES_FILE),
+        lineage=lineage,
+        shard_id=planned["training_set"],
+    ).to_dict()
+
+
+def packaged_bundle(packaged: Mapping[str, Any]) -> Path:
+    """The folder of the finished bundle.
+
+    Raises:
+        contract.NoResult: its files are missing or altered.
+    """
+    chosen = settings.get()
+    return contract.store_path(chosen.store, _bundle(chosen, packaged, "package").path)
+
+
+def balance(
+    new: Sequence[Row],
+    original: Sequence[Row],
+    classes: Sequence[str],
+    most: int,
+    replay_share: float,
+    most_of_median: float,
+) -> tuple[list[Row], list[Row]]:
+    """What is learnt from: of the new images, and of the original ones.
+
+    A class gets no more than `most_of_median` times as many new images as the median class, and no more than fit
+    beside the replay into `most` images; those that come first. Original images then fill up all classes to one size,
+    and are at least `replay_share` of each class, as far as there are so many.
+    """
+    found = Counter(label for _, label in new)
+    limit = max(1, int(most_of_median * statistics.median(found[name] for name in classes)))
+    limit = min(limit, int((1 - replay_share) * most / len(classes)))
+    taken = _first(new, dict.fromkeys(classes, limit))
+    counts = Counter(label for _, label in taken)
+    size = round(max(counts.values(), default=0) / (1 - replay_share))
+    known = {image for image, _ in taken}
+    replayed = [row for row in original if row[0] not in known]
+    return taken, _first(replayed, {name: size - counts[name] for name in classes} if replay_share else {})
+
+
+def _first(rows: Iterable[Row], limits: Mapping[str, int]) -> list[Row]:
+    """So many rows of each label."""
+    counts: Counter[str] = Counter()
+    taken = []
+    for image, label in rows:
+        if counts[label] < limits.get(label, 0):
+            counts[label] += 1
+            taken.append((image, label))
+    return taken
+
+
+def _champion(connection: ledger.Connection) -> dict[str, Any]:
+    found = ledger.fetch(connection, "select_champion")
+    if not found:
+        raise TrainingError("there is no champion to start from: `make up` installs the first one")
+    return found[0]
+
+
+def _latest(connection: ledger.Connection, kind: datasets.Kind, champion: Mapping[str, Any]) -> Dataset:
+    found = datasets.latest(connection, kind)
+    if not found:
+        raise TrainingError(
+            f"there is no {kind} set of labelled images for {champion['name']}: `make training-sets` freezes those of"
+            " the first champion; docs/retraining.md says how to freeze your own"
+        )
+    return found
+
+
+def _reserve(connection: ledger.Connection, chosen: settings.Settings, asked: Asked, classes: Sequence[str]) -> Dataset:
+    """Freeze the window of the gate: of the labelled images that the request is about, those of the newest hours, as
+    few as make `retrain_window_images` or half of them.
+    """
+    since = _asking_since(connection, chosen, asked)
+    hours = ledger.fetch(connection, "count_labelled_hours", {"classes": list(classes)})
+    hours = [row for row in hours if since is None or row["drop_at"] >= since]
+    usable = sum(row["usable"] for row in hours)
+    span = f" from {_hour(since)} on" if since else ""
+    if usable < chosen.retrain_min_labels:
+        raise TrainingError(
+            f"there are {usable:,} labelled images{span}, and {chosen.retrain_min_labels:,} are needed: label"
+            f" {chosen.retrain_min_labels - usable:,} more, or lower STRANDLINE_RETRAIN_MIN_LABELS"
+        )
+    wanted = min(chosen.retrain_window_images, usable // 2)
+    kept, number = 0, 0
+    while kept < wanted and number < len(hours):
+        kept += hours[number]["testable"]
+        number += 1
+    if kept < wanted:
+        raise TrainingError(
+            f"of {usable:,} labelled images{span}, models have learnt from all but {kept:,}, and {wanted:,} are kept"
+            f" for the gate: label {wanted - kept:,} images that landed since"
+        )
+    learnable, needed = sum(row["learnable"] for row in hours[number:]), chosen.retrain_min_labels // 2
+    first = hours[number - 1]["drop_at"]
+    if learnable < needed:
+        raise TrainingError(
+            f"the labelled images that landed from {_hour(first)} on are kept for the gate; {learnable:,} are left to"
+            f" learn from{span}, and {needed:,} are needed: label {needed - learnable:,} more of the hours before"
+        )
+    query = {"classes": list(classes), "since": first}
+    rows = ledger.fetch(connection, "select_testable_images", query)
+    rule = {
+        "landed": f"from {_hour(first)} on",
+        "since": first.isoformat(),
+        "images": "all labelled ones of these hours that no model has learnt from",
+        "hours": f"the newest whole hours, as few as have {wanted} of them",
+    }
+    return datasets.freeze(connection, chosen, "window", _rows(rows), _shards(chosen, rows), rule, asked.by)
+
+
+def _asking_since(connection: ledger.Connection, chosen: settings.Settings, asked: Asked) -> datetime.datetime | None:
+    """Where the windows begin that ask for a retraining; None where a person asks, who means all labelled images."""
+    if asked.report_id is None:
+        return None
+    query = {"report_id": asked.report_id, "windows": chosen.persistence_of}
+    (found,) = ledger.fetch(connection, "select_asking_since", query)
+    if found["since"] is None:
+        raise TrainingError(f"the ledger has no drift report {asked.report_id} that asks for a retraining")
+    since: datetime.datetime = found["since"]
+    return since
+
+
+def _choose(
+    connection: ledger.Connection,
+    chosen: settings.Settings,
+    asked: Asked,
+    champion: Mapping[str, Any],
+    window: Dataset,
+) -> Dataset:
+    """Freeze the training set: what landed before the window, balanced and with replay."""
+    classes, most, share = champion["classes"], chosen.retrain_images, chosen.retrain_replay_share
+    before = datetime.datetime.fromisoformat(window.rule["since"])
+    query = {"classes": classes, "before": before, "per_class": most}
+    landed = ledger.fetch(connection, "select_learnable_images", query)
+    original = _latest(connection, "original", champion) if share else None
+    known = _by_hash(datasets.labels(chosen.store, original), asked.seed) if original else []
+    new, replayed = balance(_rows(landed), known, classes, most, share, chosen.retrain_balance)
+    taken = {image for image, _ in new}
+    shards = _shards(chosen, [row for row in landed if row["image_id"] in taken])
+    rule = {
+        "images": f"{len(new)} that landed, {len(replayed)} replayed",
+        "landed": f"labelled, before {_hour(before)}, in no holdout and no window; of each class the newest, at most"
+        f" {chosen.retrain_balance:g} times as many as the median class has",
+        "replayed": f"original set {original.dataset_id if original else None}: as many as make all classes equal, at"
+        f" least {share:.0%} of each class, by SHA-256 of seed and image",
+        "seed": asked.seed,
+    }
+    shards += original.shards if original and replayed else ()
+    return datasets.freeze(connection, chosen, "training", new + replayed, shards, rule, asked.by)
+
+
+def _by_hash(labels: Mapping[str, str], seed: int) -> list[Row]:
+    """In a random order that a seed decides, on any machine."""
+    return sorted(labels.items(), key=lambda row: hashlib.sha256(f"{seed} {row[0]}".encode()).digest())
+
+
+def _rows(rows: Iterable[Mapping[str, Any]]) -> list[Row]:
+    return [(row["image_id"], row["label"]) for row in rows]
+
+
+def _shards(chosen: settings.Settings, rows: Iterable[Mapping[str, Any]]) -> tuple[contract.FileRef, ...]:
+    """Those that the images were classified from."""
+    refs = {}
+    for folder in sorted({row["folder"] for row in rows}):
+        try:
+            request = contract.read_request(
+                "classify", contract.store_path(chosen.store, folder) / contract.REQUEST_FILE
+            )
+        except OSError as error:
+            raise TrainingError(f"{error}: the shards of labelled images are gone from the store") from error
+        assert isinstance(request, contract.ClassifyRequest)
+        refs[request.shard.path] = request.shard
+    return tuple(refs.values())
+
+
+def _request(
+    chosen: settings.Settings, asked: Asked, champion: Mapping[str, Any], training: Dataset
+) -> contract.TrainRequest:
+    bundle = contract.store_path(chosen.store, champion["bundle"])
+    try:
+        size = json.loads((bundle / "preprocessing.json").read_bytes())
+    except OSError as error:
+        raise TrainingError(f"the champion's bundle is gone ({error}): register it again") from error
+    return contract.TrainRequest(
+        name=champion["name"],
+        network=champion["network"],
+        classes=tuple(champion["classes"]),
+        shards=training.shards,
+        labels=training.labels,
+        height=size["height"],
+        width=size["width"],
+        mean=tuple(size["mean"]),
+        std=tuple(size["std"]),
+        epochs=asked.epochs or chosen.retrain_epochs,
+        threads=chosen.cores,
+        seed=asked.seed,
+        peak_lr=chosen.retrain_peak_lr,
+        low_share=0.0,  # small crops teach the shapes that the champion knows already
+        device=_device(chosen),
+        start=contract.BundleRef(champion["bundle"], champion["version"]),
+        seconds=60 * (asked.minutes or chosen.retrain_minutes),
+        validation_share=VALIDATION_SHARE,
+        patience=PATIENCE,
+        shard_id=training.dataset_id,
+    )
+
+
+def _device(chosen: settings.Settings) -> Literal["cpu", "gpu"]:
+    return cast(Literal["cpu", "gpu"], chosen.device)
+
+
+def _bundle(chosen: settings.Settings, attempt: Mapping[str, Any], command: str) -> contract.BundleRef:
+    """The bundle that an attempt wrote."""
+    result = contract.read_result(contract.store_path(chosen.store, attempt["folder"]), command)
+    return contract.BundleRef(f"{attempt['folder']}/{contract.BUNDLE_FOLDER}", result.versions["bundle"])
+
+
+def _output(chosen: settings.Settings, attempt: Mapping[str, Any], command: str, name: str) -> contract.FileRef:
+    result = contract.read_result(contract.store_path(chosen.store, attempt["folder"]), command)
+    return contract.FileRef(f"{attempt['folder']}/{name}", result.files[name])
+
+
+def _hour(moment: datetime.datetime | None) -> str:
+    return f"{moment:%Y-%m-%dT%H}" if moment else ""

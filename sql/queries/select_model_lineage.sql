@@ -1,0 +1,1 @@
+SELECT * FROM model_lineage WHERE version = %(version)s
