@@ -166,7 +166,6 @@ def test_different_classes_stay_different():
 
 LARGE = """
 import json, resource, socket, time
-started = time.monotonic()
 import numpy as np, pandas as pd
 from strandline.evidently_report import LABEL, NUMBERS, compare
 def refuse(*_): raise AssertionError("Evidently wants to go online")
@@ -177,7 +176,7 @@ reference, current = (
     for rows in (5_000, 100_000)
 )
 html = compare(reference, current).html
-print(json.dumps([time.monotonic() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(html)]))
+print(json.dumps([time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(html)]))
 """
 
 
@@ -187,7 +186,7 @@ def test_a_large_window_is_compared_in_bounds_and_offline():
         [sys.executable, "-c", LARGE], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(plugins)}
     )
     seconds, megabytes, length = json.loads(done.stdout)
-    assert seconds < 60  # 10 on two idle cores, most of it imports
+    assert seconds < 30  # of a processor, which is about 10 where it is idle, most of it imports
     assert megabytes < 800
     assert length < 5_000_000
     assert done.stderr == ""

@@ -7,19 +7,21 @@ frame; frames inherit the page's policy, so that allows exactly the scripts of E
 import base64
 import datetime
 import hashlib
-import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from strandline import validation_page
+from strandline import drift_plots, validation_page
+from strandline.drift_plots import interval, text
 from strandline.verdict import MINIMUM_ROWS
 
 STYLE = (
     validation_page.STYLE
+    + drift_plots.STYLE
     + """
+main { overflow-wrap: anywhere; }
 .verdict.odd { border-color: var(--odd); }
 .verdict.unknown { border-color: var(--soft); }
 .verdict p { max-width: 58rem; }
@@ -39,20 +41,6 @@ STYLE = (
 .card:has(.tag.unknown) .big { color: var(--soft); }
 .card p.soft, figcaption, td .soft { font-size: .875rem; }
 .tag.unknown { color: var(--soft); background: var(--page); }
-figure { margin: 0; }
-figcaption { margin: .25rem 0 .5rem; }
-.key { display: inline-flex; align-items: center; gap: .375rem; margin-right: 1rem; }
-.key svg { width: 1.25rem; height: .875rem; flex: none; }
-svg.plot { height: auto; overflow: visible; }
-svg text { fill: var(--ink); font-size: 12px; unicode-bidi: isolate; }
-svg text.soft { fill: var(--soft); }
-svg .grid { stroke: var(--line); }
-svg .before { fill: var(--soft); fill-opacity: .45; stroke: none; }
-svg line.before, svg path.before { stroke: var(--soft); stroke-opacity: 1; stroke-width: 3; }
-svg path.before { stroke-width: 1.5; stroke-dasharray: 4 4; fill: none; }
-svg .now { fill: var(--bar); stroke: var(--bar); stroke-width: 2; }
-svg .open { fill: var(--card); }
-svg path.now { fill: none; }
 .examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: .75rem; }
 .examples figure { padding: .75rem; border-radius: .75rem; background: var(--card); font-size: .875rem; }
 .examples img { display: block; width: 6rem; height: 6rem; object-fit: contain; image-rendering: pixelated; }
@@ -84,9 +72,6 @@ document.querySelector("details").addEventListener("toggle", event => {
 EVIDENTLY_SCRIPTS = 4  # of its template: data, a global name, the library, the call that draws
 EVIDENTLY_BYTES = 8_000_000
 EXAMPLES, EXAMPLE_BYTES = 24, 64_000
-SHOWN_CLASSES = 20
-LONGEST_TEXT = 200
-WIDTH = 400  # of a plot: its text is as large as the page's on a telephone, and larger on a desk
 
 COLUMNS = {
     "width": "Width",
@@ -159,14 +144,14 @@ def _verdict(report: Mapping[str, Any], hours: str) -> str:
         colour, title = "unknown", "Too few images to tell" if report["drift"] else "Nothing could be compared"
     facts = {
         "Images": f"{window['images']:,}" + (f", {window['labelled']:,} with a label" if window["labelled"] else ""),
-        "Model": f"<bdi>{_text(model['name'])}</bdi>, version <code>{_text(model['version'][:12])}</code>",
+        "Model": f"<bdi>{text(model['name'])}</bdi>, version <code>{text(model['version'][:12])}</code>",
         "Made": _moment(report["made_at"]),
     }
     items = "".join(f"<div><dt>{name}</dt> <dd>{value}</dd></div>" for name, value in facts.items())
     return f"""<section class="verdict {colour}">
 <p class="soft">Drift report: the images of {hours}, against the model's reference</p>
 <h1>{title}</h1>
-<p>{_text(verdict["sentence"], 2000)}</p>
+<p>{text(verdict["sentence"], 2000)}</p>
 <dl class="facts">{items}</dl>
 {_notes(report)}
 </section>"""
@@ -183,7 +168,7 @@ def _notes(report: Mapping[str, Any]) -> str:
             f"Made again: replaces the report of {_moment(earlier['made_at'])}, number {earlier['report_id']}."
         )
     notes += report["problems"]
-    return f'<ul class="notes">{"".join(f"<li>{_text(note, 1000)}</li>" for note in notes)}</ul>' if notes else ""
+    return f'<ul class="notes">{"".join(f"<li>{text(note, 1000)}</li>" for note in notes)}</ul>' if notes else ""
 
 
 def _cards(drift: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
@@ -194,7 +179,7 @@ def _cards(drift: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
             "Mix of classes",
             _tag(verdict["mix_changed"], mix["p_value"], drift, verdict, "changed"),
             f"{mix['distance']['value']:.0%}",
-            f"of the images are in other classes than usual (95% interval {_interval(mix['distance'])})",
+            f"of the images are in other classes than usual (95% interval {interval(mix['distance'])})",
             _chance(mix["p_value"], drift["alpha"]),
             f"{could} {detectable['mix_distance']:.0%} of the images or more in other classes.",
         ),
@@ -224,12 +209,12 @@ def _accuracy(drift: Mapping[str, Any], verdict: Mapping[str, Any], could: str) 
     )
     if other:
         where = "Estimated without labels" if labelled else f"On the {other['labelled']:,} labelled images"
-        words += f" {where}, it is {other['estimate']['value']:.0%} ({_interval(other['estimate'])})."
+        words += f" {where}, it is {other['estimate']['value']:.0%} ({interval(other['estimate'])})."
     return _card(
         "Accuracy",
         _tag(verdict["accuracy_fell"], accuracy["p_value"], drift, verdict, "fell"),
         f"{accuracy['estimate']['value']:.0%}",
-        f"{says} are classified right (95% interval {_interval(accuracy['estimate'])})",
+        f"{says} are classified right (95% interval {interval(accuracy['estimate'])})",
         words,
         could,
     )
@@ -264,155 +249,21 @@ def _odds(p_value: float) -> str:
 
 
 def _plots(report: Mapping[str, Any]) -> str:
+    if not report["drift"]:
+        return ""
     plots = [
-        _shares(report) if report["drift"] else "",
-        _histogram(report["confidence"]) if report["confidence"] else "",
-        _reliability(report["calibration"]) if report["calibration"] else "",
+        drift_plots.shares(report["drift"]["mix"], report["predicted"]["current"], report["classes"]),
+        drift_plots.histogram(report["confidence"]) if report["confidence"] else "",
+        drift_plots.reliability(report["calibration"]) if report["calibration"] else "",
     ]
-    return f'<h2>What the model sees</h2>\n<div class="plots">{"".join(plots)}</div>' if any(plots) else ""
-
-
-def _plot(title: str, keys: Mapping[str, str], height: float, label: str, drawing: Iterable[str]) -> str:
-    legend = "".join(
-        f'<span class="key"><svg viewBox="0 0 20 14" aria-hidden="true">{mark}</svg>{name}</span>'
-        for name, mark in keys.items()
-    )
-    return (
-        f'<figure class="card"><h2>{title}</h2><figcaption>{legend}</figcaption><svg class="plot" role="img"'
-        f' aria-label="{label}" viewBox="0 0 {WIDTH} {height}">{"".join(drawing)}</svg></figure>'
-    )
-
-
-def _shares(report: Mapping[str, Any]) -> str:
-    """A row for each class, or for those whose shares changed most."""
-    mix, counts = report["drift"]["mix"], report["predicted"]["current"]
-    changes = [abs(share["value"] - before) for share, before in zip(mix["shares"], mix["reference"], strict=True)]
-    most = sorted(range(len(changes)), key=changes.__getitem__, reverse=True)[:SHOWN_CLASSES]
-    shown, total = sorted(most), max(sum(counts), 1)
-    largest = max(max(mix["shares"][one]["high"], mix["reference"][one], counts[one] / total) for one in shown)
-    left, top, row = 96, 8, 28
-    bottom = top + row * len(shown)
-    x, ticks = _axis(largest, left, WIDTH - 14)
-    drawing = [_tick(x(at), bottom, top, f"{at:.0%}") for at in ticks]
-    for number, one in enumerate(shown):
-        y, share, name = top + row * (number + 0.5), mix["shares"][one], _text(report["classes"][one], 60)
-        before, predicted = mix["reference"][one], counts[one] / total
-        drawing.append(
-            f"<g><title>{name}: {share['value']:.1%} ({_interval(share)}), reference {before:.1%}, predicted"
-            f" {predicted:.1%}</title>"
-            f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{_text(report["classes"][one], 13)}</text>'
-            f'<line class="before" x1="{x(before)}" x2="{x(before)}" y1="{y - 9}" y2="{y + 9}"/>'
-            f'<path class="now" d="M{x(share["low"])} {y}H{x(share["high"])}"/>'
-            f'<circle class="now open" cx="{x(predicted)}" cy="{y}" r="5"/>'
-            f'<circle class="now" cx="{x(share["value"])}" cy="{y}" r="3"/></g>'
-        )
-    drawing.append(
-        f'<text class="soft" x="{WIDTH - 14}" y="{bottom + 34}" text-anchor="end">share of the images</text>'
-    )
-    name, share = _text(report["classes"][most[0]], 60), mix["shares"][most[0]]
-    label = (
-        f"Shares of the classes. The most changed: {name}, {share['value']:.0%} ({_interval(share)}) instead of"
-        f" {mix['reference'][most[0]]:.0%}"
-    )
-    keys = {
-        "reference": '<line class="before" x1="10" x2="10" y1="0" y2="14"/>',
-        "this window, estimated, with 95% interval": (
-            '<path class="now" d="M0 7H20"/><circle class="now" cx="10" cy="7" r="3"/>'
-        ),
-        "this window, as predicted": '<circle class="now open" cx="10" cy="7" r="5"/>',
-    }
-    title = "Share of each class" if len(shown) == len(changes) else f"The {len(shown)} classes that changed most"
-    return _plot(title, keys, bottom + 38, label, drawing)
-
-
-def _histogram(confidence: Mapping[str, Sequence[float]]) -> str:
-    edges, before, now = confidence["edges"], confidence["reference"], confidence["current"]
-    left, top, bottom = 44, 26, 176
-    y, ticks = _axis(max(*before, *now), bottom, top)
-    x = _linear(edges[0], edges[-1], left, WIDTH - 10)
-    drawing = [_level(y(at), left, f"{at:.0%}") for at in ticks]
-    drawing += [
-        f'<rect class="before" x="{x(low)}" y="{y(share)}" width="{x(high) - x(low):.2f}"'
-        f' height="{bottom - y(share):.2f}"/>'
-        for low, high, share in zip(edges[:-1], edges[1:], before, strict=True)
-    ]
-    steps = "".join(f"V{y(share)}H{x(high)}" for high, share in zip(edges[1:], now, strict=True))
-    drawing.append(f'<path class="now" d="M{left} {bottom}{steps}V{bottom}"/>')
-    drawing += [_under(x(at), bottom, f"{at:.0%}") for at in (edges[0], (edges[0] + edges[-1]) / 2, edges[-1])]
-    drawing.append(_named(left, bottom, "confidence of the prediction", "share of the predictions"))
-    keys = {
-        "reference": '<rect class="before" width="20" height="14"/>',
-        "this window": '<path class="now" d="M1 14V4H19V14"/>',
-    }
-    label = f"Shares of predictions by confidence. In the last bin: {now[-1]:.0%} instead of {before[-1]:.0%}"
-    return _plot("How sure the model is", keys, bottom + 38, label, drawing)
-
-
-def _reliability(points: Sequence[Mapping[str, float]]) -> str:
-    left, top, bottom = 44, 26, 206
-    x, y = _linear(0, 1, left, WIDTH - 10), _linear(0, 1, bottom, top)
-    drawing = [_level(y(at / 4), left, f"{at / 4:.0%}") for at in range(5)]
-    drawing.append(f'<path class="before" d="M{x(0)} {y(0)}L{x(1)} {y(1)}"/>')
-    drawing += [
-        f"<g><title>{point['images']:,} images: {point['confidence']:.0%} sure, {point['accuracy']:.0%} right"
-        f" ({_interval(point)})</title>"
-        f'<path class="now" d="M{x(point["confidence"])} {y(point["low"])}V{y(point["high"])}"/>'
-        f'<circle class="now" cx="{x(point["confidence"])}" cy="{y(point["accuracy"])}" r="3.5"/></g>'
-        for point in points
-    ]
-    drawing += [_under(x(at / 4), bottom, f"{at / 4:.0%}") for at in range(5)]
-    drawing.append(_named(left, bottom, "how sure the model is", "how many are right"))
-    keys = {
-        "as sure as right": '<path class="before" d="M0 13L20 1"/>',
-        "labelled images, share that is right, with 95% interval": (
-            '<path class="now" d="M10 0V14"/><circle class="now" cx="10" cy="7" r="3"/>'
-        ),
-    }
-    images, right = sum(point["images"] for point in points), sum(p["images"] * p["accuracy"] for p in points)
-    sure = sum(point["images"] * point["confidence"] for point in points)
-    label = (
-        f"Accuracy by confidence of {images:,} labelled images: {sure / images:.0%} sure, {right / images:.0%} right"
-    )
-    return _plot("Is it as sure as it is right?", keys, bottom + 38, label, drawing)
-
-
-def _linear(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
-    return lambda value: round(start + (value - low) / (high - low) * (end - start), 2)
-
-
-def _axis(largest: float, start: float, end: float) -> tuple[Callable[[float], float], list[float]]:
-    """From 0 to a bit above the largest share, with up to six ticks."""
-    step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2) if step == 0.2 or largest <= 5 * step)
-    count = max(math.ceil(largest / step - 1e-9), 1)
-    return _linear(0, count * step, start, end), [step * number for number in range(count + 1)]
-
-
-def _tick(x: float, bottom: float, top: float, text: str) -> str:
-    return f'<line class="grid" x1="{x}" x2="{x}" y1="{top}" y2="{bottom}"/>{_under(x, bottom, text)}'
-
-
-def _level(y: float, left: float, text: str) -> str:
-    line = f'<line class="grid" x1="{left}" x2="{WIDTH - 10}" y1="{y}" y2="{y}"/>'
-    return f'{line}<text class="soft" x="{left - 8}" y="{y + 4}" text-anchor="end">{text}</text>'
-
-
-def _under(x: float, bottom: float, text: str) -> str:
-    return f'<text class="soft" x="{x}" y="{bottom + 17}" text-anchor="middle">{text}</text>'
-
-
-def _named(left: float, bottom: float, across: str, up: str) -> str:
-    middle = (left + WIDTH - 10) / 2
-    return (
-        f'<text class="soft" x="{middle}" y="{bottom + 34}" text-anchor="middle">{across}</text>'
-        f'<text class="soft" x="0" y="10">{up}</text>'
-    )
+    return f'<h2>What the model sees</h2>\n<div class="plots">{"".join(plots)}</div>'
 
 
 def _examples(examples: Sequence[Example]) -> str:
     figures = "".join(
         f'<figure><img src="data:image/png;base64,{base64.b64encode(one.png).decode()}" alt="" width="96" height="96">'
-        f"<figcaption><b><bdi>{_text(one.label)}</bdi></b>, {one.confidence:.0%} sure"
-        f'<bdi class="name">{_text(one.name)}</bdi></figcaption></figure>'
+        f"<figcaption><b><bdi>{text(one.label)}</bdi></b>, {one.confidence:.0%} sure"
+        f'<bdi class="name">{text(one.name)}</bdi></figcaption></figure>'
         for one in [one for one in examples if len(one.png) <= EXAMPLE_BYTES][:EXAMPLES]
     )
     return (
@@ -444,12 +295,12 @@ from 0 (the same shares) to 0.83 (no class in common). This is for orientation: 
 def _row(one: Mapping[str, Any], chance: float | None) -> str:
     unknown = "not compared" if one["score"] is None else "not judged"
     colour, says = {True: ("odd", "drifted"), False: ("good", "as before"), None: ("unknown", unknown)}[one["drifted"]]
-    problem = f'<div class="soft">{_text(one["problem"], 500)}</div>' if one["problem"] else ""
+    problem = f'<div class="soft">{text(one["problem"], 500)}</div>' if one["problem"] else ""
     distance = "–" if one["score"] is None else f"{one['score']:.2f}"
     odds = "–" if chance is None else _odds(chance)
     return (
-        f'<tr><th scope="row">{COLUMNS.get(one["column"], _text(one["column"]))}'
-        f"<code>{METHODS.get(one['method'], _text(one['method']))}</code></th>"
+        f'<tr><th scope="row">{COLUMNS.get(one["column"], text(one["column"]))}'
+        f"<code>{METHODS.get(one['method'], text(one['method']))}</code></th>"
         f'<td><span class="tag {colour}">{says}</span>{problem}</td>'
         f'<td class="number" data-label="distance">{distance}</td>'
         f'<td class="number" data-label="threshold">{one["threshold"]:.2f}</td>'
@@ -490,8 +341,8 @@ def _footer(report: Mapping[str, Any]) -> str:
     if drift:
         words = (
             "The reference is images that the model classified before it was put to use. Beyond chance is what"
-            f" {_odds(drift['alpha'])} unchanged windows or fewer show. A 95% interval holds the true number 95 times in"
-            " 100."
+            f" {_odds(drift['alpha'])} unchanged windows or fewer show. A 95% interval holds the true number in 95 of"
+            " 100 cases."
         )
     if window["compared"] < window["images"]:
         words += f" Of this window's {window['images']:,} images {window['compared']:,} were compared."
@@ -512,15 +363,5 @@ def _moment(text: str) -> str:
     return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
 
 
-def _interval(estimate: Mapping[str, float]) -> str:
-    return f"{100 * estimate['low']:.0f}–{estimate['high']:.0%}"
-
-
 def _points(share: float) -> str:
     return f"{100 * share:.{1 if share < 0.1 else 0}f} points"
-
-
-def _text(value: str, longest: int = LONGEST_TEXT) -> str:
-    """Arbitrary text for HTML: what cannot be shown, or would turn what follows around, is made visible."""
-    cut = value if len(value) <= longest else f"{value[: longest - 1]}…"
-    return escape("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut))

@@ -83,8 +83,7 @@ def _values(frame: "pd.DataFrame", column: str) -> "pd.Series[Any]":
         return pd.Series(np.nan, index=range(len(frame)))
     series = frame[column].reset_index(drop=True)
     if column == LABEL:
-        names = {name: _harmless(str(name)) for name in series.dropna().unique()}
-        return series.map(names).astype(object)
+        return series.astype(object).map(lambda name: _harmless(str(name)), na_action="ignore")
     return pd.to_numeric(series, errors="coerce").astype(float).replace([np.inf, -np.inf], np.nan)
 
 
