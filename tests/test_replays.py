@@ -128,6 +128,16 @@ def test_the_same_version_and_runtime_give_the_same_bits(run):
     assert predicted() == before
 
 
+def test_shards_are_read_in_parts(run, monkeypatch):
+    monkeypatch.setattr("strandline.replay_rows.ROWS_AT_ONCE", 4)
+    monkeypatch.setattr("strandline.ledger.STREAMED_ROWS", 7)
+    lose_shard(run)
+    image = FILES[3].image_id
+    found = replay(change=moved(1e-4, image))
+    assert counts(found) == {"images": 30, "missing": 10, "equal": 19, "within_tolerance": 1, "unequal": 1}
+    assert {row["image_id"] for row in report(found)["rows"]} == {image}
+
+
 def test_a_run_has_one_replay(run):
     first = replay()
     written = {path: path.stat().st_mtime_ns for path in Path(first["page"]).parent.iterdir()}

@@ -18,7 +18,8 @@ STYLE = (
 .verdict h1 + p { font-size: 1.0625rem; }
 .wide { overflow-x: auto; border-radius: .75rem; background: var(--card); }
 .wide td, .wide tbody th { font-size: .9375rem; }
-.wide td .name { display: block; max-width: 24rem; }
+.wide td .name { display: block; min-width: 12rem; max-width: 24rem; }
+.wide td code { white-space: nowrap; }
 .wide td.same { font-weight: 600; }
 .wide td.other { background: var(--odd-back); color: var(--odd); }
 @media (max-width: 40rem) {
