@@ -1,19 +1,17 @@
-"""The page of a gate, for the person who approves: one file without script or network, whatever the classes are called.
-
-Colours and places of a plot are attributes and classes, because the policy of the page refuses styles on elements.
-"""
+"""The page of a gate, for the person who approves: one file without script or network, whatever classes are called."""
 
 import base64
 import hashlib
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from strandline import validation_page
+from strandline import gate_plots, validation_page
+from strandline.gate_plots import points, signed, text
 
 STYLE = (
     validation_page.STYLE
+    + gate_plots.STYLE
     + """
 .verdict.odd { border-color: var(--odd); }
 .verdict p { max-width: 58rem; }
@@ -33,24 +31,6 @@ td.measured .soft { display: block; }
 td.plotted { width: 14rem; }
 ul.files li { font-size: .875rem; overflow-wrap: anywhere; padding: .25rem 0; }
 ul.files code { color: var(--soft); }
-figure { margin: 0; }
-figcaption { margin: .25rem 0 .5rem; font-size: .875rem; }
-.key { display: inline-flex; align-items: center; gap: .375rem; margin-right: 1rem; }
-.key svg { width: 1.25rem; height: .875rem; flex: none; }
-svg.plot { height: auto; overflow: visible; }
-svg text { fill: var(--ink); font-size: 12px; unicode-bidi: isolate; }
-svg text.soft { fill: var(--soft); }
-svg text.small { font-size: 10px; }
-svg .grid { stroke: var(--line); }
-svg .zero { stroke: var(--soft); stroke-dasharray: 3 3; fill: none; }
-svg .allowed { fill: var(--good-back); }
-svg .bound { stroke: var(--bad); stroke-width: 1.5; }
-svg .old { fill: var(--soft); stroke: var(--soft); stroke-width: 2; }
-svg .now { fill: var(--bar); stroke: var(--bar); stroke-width: 2; }
-svg path.old, svg path.now { fill: none; }
-svg .right { fill: var(--bar); }
-svg .wrong { fill: var(--bad); }
-svg .frame { fill: none; stroke: var(--line); }
 @media (max-width: 60rem) { .cards, .plots { grid-template-columns: minmax(0, 1fr); } }
 @media (max-width: 40rem) {
   tbody tr { grid-template-columns: minmax(0, 1fr) auto; }
@@ -68,12 +48,8 @@ VERDICTS = {
     "not enough evidence": ("odd", "Not enough evidence: it cannot be promoted yet"),
 }
 TAGS = {"pass": ("good", "passes"), "fail": ("bad", "fails"), "not enough evidence": ("odd", "not enough evidence")}
-WIDTH = 400  # of a plot: its text is as large as the page's on a telephone, and larger on a desk
-SHOWN_ROWS = 20  # of classes or slices in a plot
-NAMED_CLASSES, DRAWN_CLASSES = 20, 60  # of a confusion matrix
 
 Report = Mapping[str, Any]
-Scale = Callable[[float], float]
 
 
 def render(report: Report) -> str:
@@ -84,8 +60,8 @@ def render(report: Report) -> str:
     facts = {
         "Challenger": _version(report["challenger"]),
         "Champion": _version(report["champion"]),
-        "Requested by": f"<bdi>{_text(report['requested_by'])}</bdi>",
-        "Made": _text(report["made_at"]),
+        "Requested by": f"<bdi>{text(report['requested_by'])}</bdi>",
+        "Made": text(report["made_at"]),
     }
     items = "".join(f"<div><dt>{name}</dt> <dd>{value}</dd></div>" for name, value in facts.items())
     return f"""<!doctype html>
@@ -95,7 +71,7 @@ def render(report: Report) -> str:
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-{HASH}'; base-uri 'none'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
-<title>Gate of {_text(report["challenger"])}</title>
+<title>Gate of {text(report["challenger"])}</title>
 <style>{STYLE}</style>
 </head>
 <body>
@@ -103,7 +79,7 @@ def render(report: Report) -> str:
 <section class="verdict {colour}">
 <p class="soft">The gate: a challenger against the champion, on the same images</p>
 <h1>{title}</h1>
-<p>{_text(report["sentence"])}</p>
+<p>{text(report["sentence"])}</p>
 <dl class="facts">{items}</dl>
 </section>
 {_cards(report)}
@@ -119,7 +95,7 @@ def render(report: Report) -> str:
 
 
 def _version(version: str) -> str:
-    return f'<code title="{_text(version)}"><bdi>{_text(version[:12])}</bdi></code>'
+    return f'<code title="{text(version)}"><bdi>{text(version[:12])}</bdi></code>'
 
 
 def _cards(report: Report) -> str:
@@ -139,7 +115,7 @@ def _accuracy(title: str, what: str, compared: Report | None) -> str:
         title,
         f"{old:.1%} → {new:.1%}",
         f"right of {compared['rows']:,} images: {what}",
-        f"Difference {_points(compared['difference'])}. Only the challenger is right on {compared['gained_rows']:,},"
+        f"Difference {points(compared['difference'])}. Only the challenger is right on {compared['gained_rows']:,},"
         f" only the champion on {compared['lost_rows']:,}.",
     )
 
@@ -182,31 +158,11 @@ def _check(check: Report) -> str:
         show, unit = _unit(check["unit"])
         interval = f"{show(found['low'])} to {show(found['high'])}" if found["high"] > found["low"] else ""
         measured = f'{show(found["value"])}{unit}<span class="soft">{interval}</span>'
-        plot = _interval(check, f"{side} {show(check['bound'])}{unit}")
+        plot = gate_plots.interval(check, f"{side} {show(check['bound'])}{unit}")
     return (
-        f'<tr><th scope="row">{escape(check["name"])}<span class="says">{_text(check["sentence"])}</span></th>'
+        f'<tr><th scope="row">{escape(check["name"])}<span class="says">{text(check["sentence"])}</span></th>'
         f'<td><span class="tag {colour}">{says}</span></td><td class="measured">{measured}</td>'
         f'<td class="plotted">{plot}</td></tr>\n'
-    )
-
-
-def _interval(check: Report, allowed: str) -> str:
-    """A line on a scale of its own: green is where it is allowed to be, the red line where that ends."""
-    found, bound = check["found"], check["bound"]
-    marks = [found["low"], found["value"], found["high"], bound]
-    marks += [0.0] if check["unit"] in ("points", "gap", "probability") else [1.0] if check["unit"] == "ratio" else []
-    room = 0.12 * ((max(marks) - min(marks)) or 1.0)
-    x = _linear(min(marks) - room, max(marks) + room, 0, 200)
-    start, end = (x(bound), 200.0) if check["allowed"] == "above" else (0.0, x(bound))
-    equal = f'<path class="zero" d="M{x(marks[4])} 2V26"/>' if len(marks) > 4 else ""
-    middle = min(max(x(bound), 58), 142)
-    return (
-        f'<svg class="plot" viewBox="0 0 200 42" role="img" aria-label="{escape(check["name"])}: {allowed}">'
-        f'<rect class="allowed" x="{start}" y="2" width="{end - start:.2f}" height="24"/>{equal}'
-        f'<line class="bound" x1="{x(bound)}" x2="{x(bound)}" y1="2" y2="26"/>'
-        f'<path class="now" d="M{x(found["low"])} 14H{x(found["high"])}"/>'
-        f'<circle class="now" cx="{x(found["value"])}" cy="14" r="3.5"/>'
-        f'<text class="soft" x="{middle}" y="39" text-anchor="middle">{allowed}</text></svg>'
     )
 
 
@@ -216,149 +172,23 @@ def _set(title: str, name: str, report: Report) -> str:
         return f"<h2>{title}</h2>\n<p>There is nothing to compare: no labelled image was answered.</p>"
     margin = rules["class_margin"] if name == "holdout" else None
     plots = [
-        _confusion("Champion", compared["champion"]["confusion"], report["classes"]),
-        _confusion("Challenger", compared["challenger"]["confusion"], report["classes"]),
-        _changes("Change of each class", compared["classes"], margin),
-        _reliability(compared["champion"], compared["challenger"]),
-        _changes("Change of each slice", compared["slices"], rules["slice_margin"]),
+        gate_plots.confusion("Champion", compared["champion"]["confusion"], report["classes"]),
+        gate_plots.confusion("Challenger", compared["challenger"]["confusion"], report["classes"]),
+        gate_plots.changes("Change of each class", compared["classes"], margin),
+        gate_plots.reliability(compared["champion"], compared["challenger"]),
+        gate_plots.changes("Change of each slice", compared["slices"], rules["slice_margin"]),
         _lost(compared["lost"]),
     ]
     return f'<h2>{title}, {compared["rows"]:,} images</h2>\n<div class="plots">{"".join(plots)}</div>'
-
-
-def _confusion(who: str, counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
-    """A row for each true class: blue the share that is right, red the shares that are not."""
-    size, title = len(classes), f"{who}: what each class was taken for"
-    if size > DRAWN_CLASSES:
-        return f'<figure class="card"><h3>{title}</h3><figcaption>Too many classes to draw.</figcaption></figure>'
-    named = size <= NAMED_CLASSES
-    left, top = (88, 84) if named else (20, 20)
-    cell = round((WIDTH - left - 4) / size, 2)
-    drawing = []
-    for row, line in enumerate(counts):
-        y, total = top + row * cell, sum(line)
-        if named:
-            name, middle = _text(classes[row], 11), left + (row + 0.5) * cell
-            drawing.append(f'<text x="{left - 6}" y="{y + cell / 2 + 4:.2f}" text-anchor="end">{name}</text>')
-            drawing.append(
-                f'<text transform="translate({middle + 4:.2f} {top - 6}) rotate(-60)" text-anchor="start">{name}</text>'
-            )
-        for column, count in enumerate(line):
-            if count:
-                drawing.append(_cell(left + column * cell, y, cell, count / total, count, row == column, size <= 12))
-    drawing.append(f'<rect class="frame" x="{left}" y="{top}" width="{size * cell:.2f}" height="{size * cell:.2f}"/>')
-    right = sum(line[row] for row, line in enumerate(counts))
-    label = f"{who}: {right:,} of {sum(map(sum, counts)):,} images on the diagonal"
-    keys = {
-        "right": '<rect class="right" width="20" height="14"/>',
-        "wrong": '<rect class="wrong" width="20" height="14"/>',
-        "rows: true class; columns: predicted": "",
-    }
-    return _plot(title, keys, top + size * cell + 4, label, drawing)
-
-
-def _cell(x: float, y: float, side: float, share: float, count: int, right: bool, written: bool) -> str:
-    strength = 0.12 + 0.6 * (share if right else math.sqrt(share))  # the root: errors are few, and they matter
-    number = (
-        f'<text class="small" x="{x + side / 2:.2f}" y="{y + side / 2 + 3.5:.2f}" text-anchor="middle">{count}</text>'
-        if written
-        else ""
-    )
-    return (
-        f"<g><title>{count:,} images, {share:.1%} of the class</title>"
-        f'<rect class="{"right" if right else "wrong"}" x="{x:.2f}" y="{y:.2f}" width="{side}" height="{side}"'
-        f' fill-opacity="{strength:.2f}"/>{number}</g>'
-    )
-
-
-def _changes(title: str, changes: Sequence[Report], margin: float | None) -> str:
-    """A row for each class or slice; of many, those that may have lost most."""
-    known = [change for change in changes if change["rows"]]
-    if not known:
-        return ""
-    shown = sorted(known, key=lambda change: change["difference"]["low"])[:SHOWN_ROWS]
-    if len(shown) == len(known):
-        shown = known
-    else:
-        title = f"{title}: the {SHOWN_ROWS} of {len(known):,} that may have lost most"
-    ends = [0.0, *(change["difference"][end] for change in shown for end in ("low", "high")), -(margin or 0)]
-    step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if step == 0.5 or max(ends) - min(ends) <= 5 * step)
-    first, last = math.floor(min(ends) / step - 1e-9), math.ceil(max(ends) / step + 1e-9)
-    left, top, row = 150, 8, 26
-    bottom = top + row * len(shown)
-    x = _linear(first * step, last * step, left, WIDTH - 14)
-    drawing = [] if margin is None else [_allowed(x(-margin), WIDTH - 14, top, bottom)]
-    drawing += [
-        _tick(x(number * step), bottom, top, f"{100 * number * step:+.0f}" if number else "0")
-        for number in range(first, last + 1)
-    ]
-    drawing.append(f'<path class="zero" d="M{x(0)} {top}V{bottom}"/>')
-    drawing += [_change(change, x, left, top + row * (number + 0.5)) for number, change in enumerate(shown)]
-    drawing.append(f'<text class="soft" x="{WIDTH - 14}" y="{bottom + 34}" text-anchor="end">points of accuracy</text>')
-    worst = min(shown, key=lambda change: change["difference"]["low"])
-    label = f"{title}. The lowest: {_text(worst['name'], 60)}, {_points(worst['difference'])}"
-    keys = {
-        "challenger less champion, with 95% interval": (
-            '<path class="now" d="M0 7H20"/><circle class="now" cx="10" cy="7" r="3"/>'
-        )
-    }
-    if margin is not None:
-        keys["allowed"] = '<rect class="allowed" width="20" height="14"/>'
-    return _plot(title, keys, bottom + 38, label, drawing)
-
-
-def _change(change: Report, x: Scale, left: float, y: float) -> str:
-    found, name = change["difference"], _text(change["name"], 60)
-    return (
-        f"<g><title>{name}: {change['champion']:.1%} → {change['challenger']:.1%} of {change['rows']:,} images,"
-        f" {_points(found)}</title>"
-        f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{_text(change["name"], 19)}</text>'
-        f'<path class="now" d="M{x(found["low"])} {y}H{x(found["high"])}"/>'
-        f'<circle class="now" cx="{x(found["value"])}" cy="{y}" r="3"/></g>'
-    )
-
-
-def _reliability(champion: Report, challenger: Report) -> str:
-    left, top, bottom = 44, 26, 246
-    x, y = _linear(0, 1, left, WIDTH - 10), _linear(0, 1, bottom, top)
-    drawing = [
-        f'<line class="grid" x1="{left}" x2="{WIDTH - 10}" y1="{y(at / 4)}" y2="{y(at / 4)}"/>'
-        f'<text class="soft" x="{left - 8}" y="{y(at / 4) + 4}" text-anchor="end">{at / 4:.0%}</text>'
-        f'<text class="soft" x="{x(at / 4)}" y="{bottom + 17}" text-anchor="middle">{at / 4:.0%}</text>'
-        for at in range(5)
-    ]
-    drawing.append(f'<path class="zero" d="M{x(0)} {y(0)}L{x(1)} {y(1)}"/>')
-    for side, name in ((champion, "old"), (challenger, "now")):
-        points, total = side["reliability"], sum(one["rows"] for one in side["reliability"])
-        path = "L".join(f"{x(one['confidence'])} {y(one['accuracy'])}" for one in points)
-        drawing.append(f'<path class="{name}" d="M{path}"/>')
-        drawing += [
-            f"<g><title>{one['rows']:,} images: {one['confidence']:.0%} sure, {one['accuracy']:.0%} right</title>"
-            f'<circle class="{name}" cx="{x(one["confidence"])}" cy="{y(one["accuracy"])}"'
-            f' r="{1.5 + 6 * math.sqrt(one["rows"] / total):.2f}"/></g>'
-            for one in points
-        ]
-    drawing.append(
-        f'<text class="soft" x="{(left + WIDTH - 10) / 2}" y="{bottom + 34}" text-anchor="middle">how sure it is</text>'
-        '<text class="soft" x="0" y="10">how many are right</text>'
-    )
-    gaps = [f"{100 * side['calibration_error']:.1f}" for side in (champion, challenger)]
-    keys = {
-        f"champion, off by {gaps[0]} points on average": '<circle class="old" cx="10" cy="7" r="4"/>',
-        f"challenger, {gaps[1]}": '<circle class="now" cx="10" cy="7" r="4"/>',
-        "as sure as right": '<path class="zero" d="M0 13L20 1"/>',
-    }
-    label = f"Accuracy by confidence: the champion is off by {gaps[0]} points on average, the challenger by {gaps[1]}"
-    return _plot("Is it as sure as it is right?", keys, bottom + 38, label, drawing)
 
 
 def _lost(lost: Sequence[Report]) -> str:
     if not lost:
         return ""
     items = "".join(
-        f"<li><bdi>{_text(one['truth'], 40)}</bdi>, taken for <bdi>{_text(one['predicted'], 40)}</bdi>"
+        f"<li><bdi>{text(one['truth'], 40)}</bdi>, taken for <bdi>{text(one['predicted'], 40)}</bdi>"
         f" ({one['confidence']:.0%} sure):"
-        f' <code title="{_text(one["image"])}"><bdi>{_text(one["image"], 13)}</bdi></code></li>'
+        f' <code title="{text(one["image"])}"><bdi>{text(one["image"], 13)}</bdi></code></li>'
         for one in lost
     )
     return (
@@ -367,54 +197,15 @@ def _lost(lost: Sequence[Report]) -> str:
     )
 
 
-def _plot(title: str, keys: Mapping[str, str], height: float, label: str, drawing: Iterable[str]) -> str:
-    legend = "".join(f'<span class="key">{_key(mark)}<span>{name}</span></span>' for name, mark in keys.items())
-    return (
-        f'<figure class="card"><h3>{title}</h3><figcaption>{legend}</figcaption><svg class="plot" role="img"'
-        f' aria-label="{label}" viewBox="0 0 {WIDTH} {height:.2f}">{"".join(drawing)}</svg></figure>'
-    )
-
-
-def _key(mark: str) -> str:
-    return f'<svg viewBox="0 0 20 14" aria-hidden="true">{mark}</svg>' if mark else ""
-
-
-def _allowed(start: float, end: float, top: float, bottom: float) -> str:
-    return (
-        f'<rect class="allowed" x="{start}" y="{top}" width="{end - start:.2f}" height="{bottom - top}"/>'
-        f'<line class="bound" x1="{start}" x2="{start}" y1="{top}" y2="{bottom}"/>'
-    )
-
-
-def _tick(x: float, bottom: float, top: float, text: str) -> str:
-    return (
-        f'<line class="grid" x1="{x}" x2="{x}" y1="{top}" y2="{bottom}"/>'
-        f'<text class="soft" x="{x}" y="{bottom + 17}" text-anchor="middle">{text.replace("-", "−")}</text>'
-    )
-
-
-def _linear(low: float, high: float, start: float, end: float) -> Scale:
-    return lambda value: round(start + (value - low) / (high - low) * (end - start), 2)
-
-
 def _unit(unit: str) -> tuple[Callable[[float], str], str]:
     """How to write a number of it, and what comes after the last."""
     return {
         "share": (lambda value: f"{value:.1%}", ""),
-        "points": (_signed, " points"),
-        "gap": (_signed, " points"),
+        "points": (signed, " points"),
+        "gap": (signed, " points"),
         "ratio": (lambda value: f"{value:.2f}", " times"),
         "probability": (lambda value: f"{value:.1g}", ""),
     }[unit]
-
-
-def _points(found: Report) -> str:
-    return f"{_signed(found['value'])} points ({_signed(found['low'])} to {_signed(found['high'])})"
-
-
-def _signed(share: float) -> str:
-    """In points."""
-    return f"{100 * share:+.1f}".replace("-", "−")
 
 
 def _footer(report: Report) -> str:
@@ -427,9 +218,3 @@ to be needed would show it with a probability of about 80%, if the challenger is
 it must be better: by {gain:.1f} points better), or, where that is ruled out, as measured.
 The file <code>gate.json</code> beside this page says the same as the page.</p>
 </footer>"""
-
-
-def _text(value: str, longest: int = 2000) -> str:
-    """Arbitrary text for HTML: what cannot be shown, or would turn what follows around, is made visible."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
-    return escape(shown if len(shown) <= longest else f"{shown[: longest - 1]}…")
