@@ -17,7 +17,7 @@ CONTAINED := HOME="$(HOME_FOLDER)/user" AIRFLOW_HOME="$(HOME_FOLDER)/user/airflo
 	MPLCONFIGDIR="$(HOME_FOLDER)/user/matplotlib" DO_NOT_TRACK=true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs drop pretrained secrets champion bench bench-drift images test check docs lock \
+.PHONY: help demo up down status logs drop pretrained secrets champion bench bench-drift bench-gate images test check docs lock \
 	python environments dev-environments
 
 help: ## List these verbs
@@ -56,6 +56,11 @@ bench: environments ## Measure this machine: images/s of each phase and of the w
 bench-drift: environments ## Measure how well drift is found, on real pictures; writes docs/drift-evaluation.md
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
 	@$(CONTAINED) $(AIRFLOW) -m embedded.bench_drift
+
+bench-gate: environments ## Measure how often the gate errs, by simulated gates of real predictions
+	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
+	@$(CONTAINED) PYTHONPATH="$(PYTHONPATH):$(CURDIR)/docker/vision" $(VISION) -m embedded.bench_gate predict
+	@$(CONTAINED) $(AIRFLOW) -m embedded.bench_gate simulate
 
 images: python ## Build the container images; RUNTIME=cu112 for those of GPU hosts
 	@$(PYTHON) -m embedded.images --runtime $(RUNTIME) --model-version "$(MODEL_VERSION)"
