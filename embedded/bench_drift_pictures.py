@@ -4,7 +4,6 @@ The first half of `make bench-drift`; runs in the vision environment: `python -m
 """
 
 import argparse
-import hashlib
 import io
 import shutil
 import sys
@@ -58,7 +57,7 @@ def main() -> int:
     except cifar.CifarError as error:
         print(error, file=sys.stderr)
         return 1
-    held_out = not_in_reference(pixels)
+    held_out = ~drop.held_out(pixels)  # of the reference
     names = np.array(cifar.CLASSES)[labels]
     tables = []
     for change in CHANGES:
@@ -72,24 +71,6 @@ def main() -> int:
         print(f"{change.name}: {table.num_rows:,} pictures, {time.perf_counter() - started:.0f} s", file=sys.stderr)
     pq.write_table(pa.concat_tables(tables), target)
     return 0
-
-
-def not_in_reference(pixels: Images) -> NDArray[np.bool_]:
-    """Which images [n] the champion's reference profile does not have.
-
-    Raises:
-        SystemExit: it has images that are none of these.
-    """
-    import pyarrow.parquet as pq
-
-    path = settings.REPOSITORY / "models" / NAME / "reference.parquet"
-    reference = set(pq.read_table(path, columns=["image_id"])["image_id"].to_pylist())
-    ids = [hashlib.sha256(drop.encode(image, "png")).hexdigest() for image in pixels]
-    if missing := len(reference.difference(ids)):
-        raise SystemExit(
-            f"{missing} images of {path} are no test images of CIFAR-10, or Pillow writes PNG otherwise now"
-        )
-    return np.array([one not in reference for one in ids])
 
 
 def classified(change: Change, images: Images, labels: NDArray[np.str_], maker: Maker) -> "pa.Table":

@@ -1,11 +1,12 @@
 """Drop real images into the landing zone: `python -m embedded.drop --count 500`. Runs in the vision environment.
 
 The images of an hour are chosen by the hour: the same call drops the same files, a larger count adds to them, and a
-file that is there already is left as it is, its time too.
+file that is there already is left as it is, its time too. Pictures that models are tested on never land.
 """
 
 import argparse
 import datetime
+import hashlib
 import io
 import os
 import sys
@@ -21,7 +22,7 @@ from strandline import settings
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--count", type=int, default=500, help="images; beyond 10,000 also of the training set")
+    parser.add_argument("--count", type=int, default=500, help="images; beyond 5,000 also of the training set")
     parser.add_argument("--hour", type=hours.parse, help="as 2026-11-21T08, UTC; the last full hour unless given")
     parser.add_argument("--broken", action="store_true", help="and twenty broken or hostile files among them")
     arguments = parser.parse_args()
@@ -44,22 +45,43 @@ def drop(landing: Path, hour: datetime.datetime, count: int, cache: Path, archiv
     """Put `count` images into `landing/<hour>/<class>/`, JPEG and PNG in turn; how many were not there yet.
 
     Args:
-        count: at most 60,000; up to 10,000 come from the test images alone.
+        count: at most 55,000; up to 5,000 come from the test images alone.
         cache: folder where a fetched CIFAR-10 archive is kept.
         archive: a local CIFAR-10 archive, used instead.
 
     Raises:
         CifarError: there are no images to be had, or not so many.
     """
-    chosen = files(*cifar.load("test", cache, archive), hour)[:count]
+    pixels, labels = cifar.load("test", cache, archive)
+    lands = ~held_out(pixels)
+    chosen = files(pixels[lands], labels[lands], hour)[:count]
     if count > len(chosen):
         chosen += files(*cifar.load("train", cache, archive), hour, first=len(chosen))[: count - len(chosen)]
     if count > len(chosen):
-        raise cifar.CifarError(f"CIFAR-10 has {len(chosen)} images, {count} were asked for")
+        raise cifar.CifarError(f"CIFAR-10 has {len(chosen)} images that may land, {count} were asked for")
     folder = landing / hour.strftime(hours.HOUR_FORMAT)
     for name in cifar.CLASSES:
         (folder / name).mkdir(parents=True, exist_ok=True)
     return sum(_put(folder / name, encode(pixels, name), landing_time(hour)) for name, pixels in chosen)
+
+
+def held_out(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of CIFAR-10's test images [n] models are tested on: those of the first champion's reference profile.
+
+    Raises:
+        CifarError: the profile has images that are none of these.
+    """
+    import pyarrow.parquet as pq
+
+    path = settings.REPOSITORY / "models" / "cifar_resnet20_v1" / "reference.parquet"
+    reference = set(pq.read_table(path, columns=["image_id"])["image_id"].to_pylist())
+    ids = [hashlib.sha256(encode(image, "png")).hexdigest() for image in pixels]
+    missing = len(reference.difference(ids))
+    if missing and len(ids) >= len(reference):
+        raise cifar.CifarError(
+            f"{missing} images of {path} are no test images of CIFAR-10, or Pillow writes PNG otherwise now"
+        )
+    return np.array([one in reference for one in ids], bool)
 
 
 def landing_time(hour: datetime.datetime) -> int:
