@@ -188,6 +188,18 @@ def test_classify_gives_one_sane_row_for_every_shard_row(store, bundle, fresh):
     assert np.array(rows["embedding"].to_pylist()).shape == (75, 64)
 
 
+def test_classifying_again_gives_the_same_bits_and_names_what_decides_them(store, bundle, fresh):
+    results = []
+    for attempt in ("once", "again"):
+        folder, _ = run(store, attempt, "classify", classify_request(bundle, fresh))
+        results.append(contract.read_result(folder, "classify"))
+    once, again = results
+    assert once.files == again.files
+    assert once.versions == again.versions
+    assert once.versions.keys() == {"mxnet", "gluoncv", "numpy", "pillow", "pyarrow", "model", "processor"}
+    assert once.versions["processor"] == preflight.processor()
+
+
 def test_the_result_says_what_starting_up_took(store, bundle, fresh, monkeypatch):
     monkeypatch.setenv("STRANDLINE_SUBMITTED_AT", str(time.time() - 5))
     folder, _ = run(store, "awaited", "classify", classify_request(bundle, fresh))
