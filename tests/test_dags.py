@@ -14,7 +14,15 @@ from strandline import settings
 from strandline.containers import vision_task
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-DAG_IDS = {"check_host", "ingest_images", "ingest_labels", "keep_house", "replay_window", "report_drift"}
+DAG_IDS = {
+    "check_host",
+    "ingest_images",
+    "ingest_labels",
+    "keep_house",
+    "replay_window",
+    "report_drift",
+    "retrain_model",
+}
 HEAVY = ("pandas", "great_expectations", "pyarrow", "evidently", "numpy")
 
 
@@ -76,9 +84,23 @@ def test_check_host_is_triggered_by_hand_alone(dags):
     assert dag.get_task("check").downstream_task_ids == {"report"}
 
 
+def test_retrain_model_follows_a_verdict_and_changes_no_champion(dags):
+    dag = dags["retrain_model"]
+    assert [asset.name for asset in dag.timetable.asset_condition.objects] == ["retraining"]
+    assert dag.max_active_runs == 1
+    order = ["plan", "train", "plan_evaluation", "evaluate", "plan_package", "package", "register"]
+    assert set(dag.task_ids) == set(order)
+    for before, after in itertools.pairwise(order):
+        assert after in dag.get_task(before).downstream_task_ids
+    assert {task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks if task.outlets} == {
+        "register": ["challengers"]
+    }
+
+
 @pytest.mark.parametrize(
     ("dag_id", "task_id"),
-    [("ingest_images", "pack"), ("ingest_images", "classify"), ("check_host", "check"), ("replay_window", "classify")],
+    [("ingest_images", "pack"), ("ingest_images", "classify"), ("check_host", "check"), ("replay_window", "classify")]
+    + [("retrain_model", "train"), ("retrain_model", "evaluate"), ("retrain_model", "package")],
 )
 def test_vision_tasks_are_mapped_bounded_and_never_rendered(dags, dag_id, task_id):
     task = dags[dag_id].get_task(task_id)

@@ -1,0 +1,119 @@
+"""
+## On a drift verdict, or by hand: a challenger, trained from the champion's weights
+
+`plan -> train -> plan_evaluation -> evaluate -> plan_package -> package -> register`
+
+| task | does |
+|---|---|
+| **plan** | keeps the newest labelled hours apart for the gate; freezes the training set: the labelled images before \
+them, balanced, and a part of what the champion first learnt from |
+| **train** | from the champion's weights, within its time; a try that was stopped goes on from its last epoch |
+| **evaluate** | measures the challenger on the holdout |
+| **package** | seals weights, metrics, learning curves and lineage into a bundle |
+| **register** | puts the bundle into the store and the ledger, and updates the asset `challengers` |
+
+Nothing changes which model is in use: that takes `promote_model`, and a person.
+
+### Trigger
+Give a `reason`: it stays in the model's lineage, beside your name. `epochs` and `minutes` are the settings' if \
+they are empty. Two runs never train at once: the second one waits.
+
+### When it is red
+| red task | means, and what to do |
+|---|---|
+| plan | too few labels, or no holdout: the log's last line says how many are missing and of which hours |
+| train | three tries failed: mend what the log names and clear it, it goes on from the last epoch. A loss that is not \
+finite asks for a lower STRANDLINE_RETRAIN_PEAK_LR |
+| evaluate, package | files of the store are gone or altered: the log names them |
+| register | the bundle cannot be copied into the store, or the database does not answer: clear it |
+
+Clearing any task but `plan` is safe at any time; a cleared `plan` freezes its sets anew, with the labels of now.
+"""
+
+import datetime
+
+from airflow.sdk import Param, dag, get_current_context, task
+
+from strandline import datasets, registry, training
+from strandline.assets import CHALLENGERS, RETRAINING
+from strandline.containers import no_retry, vision_task
+
+
+@dag(
+    schedule=[RETRAINING],
+    start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+    catchup=False,
+    max_active_runs=1,
+    doc_md=__doc__,
+    tags=["strandline", "models"],
+    default_args={
+        "owner": "strandline",
+        "retries": 2,
+        "retry_delay": datetime.timedelta(seconds=5),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": datetime.timedelta(minutes=5),
+        "execution_timeout": datetime.timedelta(minutes=30),
+    },
+    params={
+        "reason": Param(
+            None,
+            type=["null", "string"],
+            maxLength=500,
+            title="Reason",
+            description="Why there should be another model; needed where a person asks. It stays in the lineage.",
+        ),
+        "epochs": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            maximum=1000,
+            title="Epochs",
+            description="Passes over the training set, at the most; empty for the setting.",
+        ),
+        "minutes": Param(
+            None,
+            type=["null", "number"],
+            exclusiveMinimum=0,
+            title="Minutes",
+            description="Time for training: no epoch begins that would probably end later; empty for the setting.",
+        ),
+        "seed": Param(
+            0,
+            type="integer",
+            minimum=0,
+            title="Seed",
+            description="Decides the order of images and which are replayed: another seed, another challenger.",
+        ),
+    },
+)
+def retrain_model():
+    @task
+    def plan(*, ti, triggering_asset_events) -> list[dict]:
+        requests = [event.extra for event in triggering_asset_events.get(RETRAINING, [])]
+        with no_retry(training.TrainingError, datasets.DatasetError):
+            planned = training.plan(training.Asked.from_context(get_current_context(), requests))
+        ti.xcom_push("plan", planned["plan"])
+        return [planned["train"]]
+
+    @task
+    def plan_evaluation(trained: list[dict], *, ti) -> list[dict]:
+        return [training.evaluation(ti.xcom_pull(task_ids="plan", key="plan"), trained[0])]
+
+    @task
+    def plan_package(trained: list[dict], evaluated: list[dict], *, ti) -> list[dict]:
+        return [training.packaging(ti.xcom_pull(task_ids="plan", key="plan"), trained[0], evaluated[0])]
+
+    @task(outlets=[CHALLENGERS])
+    def register(packaged: list[dict], *, ti, outlet_events) -> dict:
+        planned = ti.xcom_pull(task_ids="plan", key="plan")
+        version = registry.register(training.packaged_bundle(packaged[0]), planned["asked_by"])
+        outlet_events[CHALLENGERS].extra = planned | {"version": version}
+        return {"version": version}
+
+    trained = vision_task("train", "train").expand(request=plan())
+    evaluated = vision_task("evaluate", "evaluate").expand(request=plan_evaluation(trained.output))
+    packaged = vision_task("package", "package").expand(request=plan_package(trained.output, evaluated.output))
+    register(packaged.output)
+
+
+retrain_model()
