@@ -281,7 +281,8 @@ def _table(report: Mapping[str, Any]) -> str:
     return (
         f"""<h2>Each measure of the images</h2>
 <p class="soft">How far the window's distribution is from the reference's: of numbers in standard deviations, of classes
-from 0 (the same shares) to 0.83 (no class in common). This is for orientation: the verdict does not come from it.</p>
+from 0 (the same shares) to 0.83 (no class in common). "By chance" says in how many unchanged windows any of
+the measures differs as much. This is for orientation: the verdict does not come from it.</p>
 <table>
 <thead><tr><th scope="col">Measure</th><th scope="col">Result</th><th scope="col" class="number">Distance</th>
 <th scope="col" class="number">Threshold</th><th scope="col" class="number">By chance</th></tr></thead>
@@ -330,9 +331,9 @@ def _scripts(html: str) -> list[str]:
     return found if expected else []
 
 
-def _hash(text: str) -> str:
+def _hash(source: str) -> str:
     """As a policy names what it allows."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
 
 
 def _footer(report: Mapping[str, Any]) -> str:
@@ -358,8 +359,8 @@ def _hours(start: datetime.datetime, end: datetime.datetime) -> str:
     return f"{start.day} {start:%B %Y, %H:%M} to {until} UTC"
 
 
-def _moment(text: str) -> str:
-    moment = datetime.datetime.fromisoformat(text).astimezone(datetime.UTC)
+def _moment(iso: str) -> str:
+    moment = datetime.datetime.fromisoformat(iso).astimezone(datetime.UTC)
     return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
 
 

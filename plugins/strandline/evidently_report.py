@@ -139,8 +139,9 @@ def _by_chance(reference: "pd.Series[Any]", current: "pd.Series[Any]", text: boo
     Empirical and the True Distributions", Annals of Probability 27, 1999). Jensen-Shannon: an eighth of chi-square for
     near distributions (Lin, "Divergence Measures Based on the Shannon Entropy", IEEE Transactions on Information Theory
     37, 1991, by Taylor's series). On windows of the first champion's reference, from 50 to 1,000 images, both are right
-    within a sixth, and 1 of 100 unchanged windows has a distance of more than about twice this mean. So a threshold of
-    twice this mean or more is seldom reached by chance: with ten classes, from some 200 images on.
+    within a sixth, and 1 of 100 unchanged windows has more than two to three times this distance (of classes, more than
+    one and a half times). So where a threshold is twice this or more, chance seldom reaches it: with ten classes, from
+    some 200 images on.
     """
     import numpy as np
 
