@@ -7,7 +7,7 @@ import drifting
 import pytest
 from drifting import FIRST, HOUR, ingest, rows, worse
 
-from strandline import drift, ledger, settings
+from strandline import drift, labels, ledger, settings
 from strandline.windows import WindowError
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -181,6 +181,17 @@ def test_one_class_only_gets_a_report(version):
     found = report(ingest(version, FIRST, rows(150, label="frog"), truth="frog"))
     assert found["action"] == "watch"
     assert "frog makes up" in found["sentence"]
+
+
+def test_answers_about_uncertain_images_say_nothing_of_the_rest(version):
+    run_id = ingest(version, FIRST, rows(120))
+    assert labels.choose_audit([run_id])["asked"] == 40
+    with ledger.connect() as connection:
+        chosen = connection.execute("SELECT image_id, chosen FROM audit_images").fetchall()
+    for image in chosen:
+        labels.record(image["image_id"], "frog", "ann")
+    found = report(run_id)
+    assert content(found)["window"]["labelled"] == sum(image["chosen"] == "random" for image in chosen)
 
 
 def test_labels_that_the_model_does_not_know_are_named(version):

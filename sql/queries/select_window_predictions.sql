@@ -1,6 +1,8 @@
 -- At most so many images that landed in a window, in the order of their hashes: as good as random, and always the same.
+-- People were asked about the uncertain ones because the model may be wrong there: their labels say nothing of the rest.
 SELECT image_id, name, predictions.label, confidence, probabilities, predictions.run_id, predictions.shard_id,
-       width, height, bytes, brightness, contrast, saturation, sharpness, image_labels.label AS truth
+       width, height, bytes, brightness, contrast, saturation, sharpness,
+       CASE WHEN asked AND source <> 'path' THEN NULL ELSE image_labels.label END AS truth
 FROM (
     SELECT image_id, min(display_name) AS name
     FROM entries
@@ -10,6 +12,7 @@ FROM (
 ) AS landed
 JOIN predictions USING (image_id)
 JOIN images USING (image_id)
+LEFT JOIN (SELECT DISTINCT image_id, true AS asked FROM audit_images WHERE chosen = 'uncertain') AS uncertain USING (image_id)
 LEFT JOIN image_labels USING (image_id)
 WHERE predictions.model_version = %(model_version)s
 ORDER BY image_id
