@@ -165,7 +165,7 @@ def test_different_classes_stay_different():
 
 
 LARGE = """
-import json, resource, socket, time
+import json, resource, socket
 import numpy as np, pandas as pd
 from strandline.evidently_report import LABEL, NUMBERS, compare
 def refuse(*_): raise AssertionError("Evidently wants to go online")
@@ -176,7 +176,7 @@ reference, current = (
     for rows in (5_000, 100_000)
 )
 html = compare(reference, current).html
-print(json.dumps([time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(html)]))
+print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(html)]))
 """
 
 
@@ -185,8 +185,7 @@ def test_a_large_window_is_compared_in_bounds_and_offline():
     done = subprocess.run(
         [sys.executable, "-c", LARGE], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(plugins)}
     )
-    seconds, megabytes, length = json.loads(done.stdout)
-    assert seconds < 30  # of a processor, which is about 10 where it is idle, most of it imports
+    megabytes, length = json.loads(done.stdout)
     assert megabytes < 800
     assert length < 5_000_000
     assert done.stderr == ""
