@@ -14,12 +14,12 @@ import sys
 import time
 from pathlib import Path
 
-from embedded import configuration, hours, postgres
+from embedded import configuration, hours, postgres, training_sets
 from embedded.api import Api, ApiError, Row
 from embedded.broken_files import BROKEN_FILES
 from embedded.stack import Stack, StackError, access
 from embedded.summary import Summary, network_rate, phases, surprises
-from strandline import contract, ledger
+from strandline import contract, datasets, ledger
 from strandline.settings import Settings, SettingsError, load
 
 DAG = "ingest_images"
@@ -31,6 +31,12 @@ class DemoError(Exception):
     """The demo cannot go on; the message says why."""
 
 
+ERRORS = (
+    *(DemoError, StackError, SettingsError, ApiError, postgres.PostgresError, ledger.LedgerError),
+    *(training_sets.PackError, datasets.DatasetError),
+)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=2000, help="real images; the broken files come on top")
@@ -39,7 +45,7 @@ def main() -> int:
         stack = Stack(load())
         with contextlib.closing(stack.api()) as api:
             return run(stack, api, count)
-    except (DemoError, StackError, SettingsError, ApiError, postgres.PostgresError, ledger.LedgerError) as error:
+    except ERRORS as error:
         print(f"make demo stopped: {error}", file=sys.stderr)
         return 1
 
@@ -49,6 +55,7 @@ def run(stack: Stack, api: Api, count: int) -> int:
     hour = demo_hour(stack.settings.home / "demo.json")
     vision(stack.settings, "embedded.cifar")  # before all else: it may have to be fetched
     stack.up()
+    print("\n".join(f"  {line}" for line in training_sets.make(stack.settings)))
     # Airflow starts the run of the last hour by itself. It would take up the files while they are being dropped.
     api.wait_quiet(DAG)
     vision(

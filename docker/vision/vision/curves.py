@@ -45,7 +45,8 @@ def _panel(
         f'<text x="{left}" y="{GAP - 34}" font-size="14" font-weight="bold">{title}</text>',
         f'<path d="M{left} {GAP}V{bottom}H{left + WIDTH}" fill="none" stroke="#999"/>',
         *(_text(left - 6, y(value) + 4, f"{value:.3g}", "end") for value in (low, high)),
-        *(_text(x(epoch), bottom + 18, str(epoch), "middle") for epoch in sorted({1, best, len(rows)})),
+        *(_text(x(epoch), bottom + 18, str(epoch), "middle") for epoch in {1, len(rows)} - {best}),
+        _text(x(best), bottom + 18, f"{best} kept", "middle"),
         _text(left + WIDTH / 2, bottom + 36, "epoch", "middle"),
         f'<path d="M{x(best):.1f} {GAP}V{bottom}" stroke="#c0392b" stroke-dasharray="4 3"/>',
     ]
