@@ -99,10 +99,33 @@ class Settings:
     retrain_peak_lr: float = _setting(0.05, "highest learning rate of a training that starts from the champion")
     revision: str = _setting("", "commit of this code, as images have it; by default the one that is checked out")
 
+    gate_floor: float = _setting(0.8, "accuracy on the holdout that a challenger needs")
+    gate_holdout_margin: float = _setting(0.01, "loss of accuracy on the holdout that is allowed against the champion")
+    gate_window_rule: str = _setting(
+        "superior", "what a challenger must be on the newest window: superior, non-inferior"
+    )
+    gate_window_margin: float = _setting(
+        0.02, "loss of accuracy on the window that is allowed where non-inferior will do"
+    )
+    gate_class_floor: float = _setting(0.5, "recall of each class of the holdout that a challenger needs")
+    gate_latency_ratio: float = _setting(1.25, "time an image that is allowed, of the champion's")
+    approvers: str = _setting("op,admin", "users of Airflow who may approve; with FAB, each with its id: op=3,admin=4")
+    approval_hours: float = _setting(24.0, "time for an answer; without one in time, nothing is promoted")
+    watch_labels: int = _setting(200, "newly labelled images after a promotion, before the next look at it")
+    watch_looks: int = _setting(
+        10, "looks at a promotion; together they ask wrongly for a roll back as often as one of 2.5 %"
+    )
+
     @property
     def at_once(self) -> int:
         """Vision tasks that may run at once, on all hosts together."""
         return self.slots or self.cores
+
+    @property
+    def approver_ids(self) -> dict[str, str]:
+        """By the name of each approver, the id that Airflow knows them by."""
+        pairs = (one.partition("=") for one in self.approvers.split(",") if one.strip())
+        return {name.strip(): (number or name).strip() for name, _, number in pairs}
 
     @property
     def store(self) -> Path:
@@ -180,6 +203,13 @@ def _check(settings: Settings) -> None:
     for name in ("retrain_minutes", "retrain_peak_lr"):
         if getattr(settings, name) <= 0:
             raise SettingsError(f"{PREFIX}{name.upper()} must be above 0")
+    if settings.gate_window_rule not in ("superior", "non-inferior"):
+        raise SettingsError(f"{PREFIX}GATE_WINDOW_RULE must be superior or non-inferior")
+    if not settings.approver_ids or settings.approval_hours <= 0:
+        raise SettingsError(f"{PREFIX}APPROVERS must name somebody, and {PREFIX}APPROVAL_HOURS be above 0")
+    for name in ("watch_labels", "watch_looks"):
+        if getattr(settings, name) < 1:
+            raise SettingsError(f"{PREFIX}{name.upper()} must be at least 1")
     for name in ("windows_a_week", "shard_size", "slots", "max_shards", "cores", "classify_batch_size"):
         if (value := getattr(settings, name)) is not None and value < 1:
             raise SettingsError(f"{PREFIX}{name.upper()} must be at least 1")

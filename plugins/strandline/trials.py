@@ -1,0 +1,436 @@
+"""Trials: a challenger and the champion answer the same images, and a gate is held on what they answer.
+
+`plan` pins who is compared on what; the steps after it are called with that. `hold` examines, writes the report, and
+records the gate: once for a run, whatever is cleared, so that trying again is no way to better luck.
+"""
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+
+from psycopg.types.json import Jsonb
+
+from strandline import contract, datasets, gate, gate_page, ledger, settings
+from strandline.comparison import Answers, LabelledSet
+from strandline.datasets import Dataset
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+ROUNDS = 10
+GOLDEN = 64  # images, at the most
+HOURS = 24  # slices of a window, at the most: the hours that most images landed in
+GRACE = datetime.timedelta(hours=1)  # from the gate to the question, and from the answer to its record
+SIDES = ("champion", "challenger")
+REFERENCE_FILE = "reference.parquet"
+REPORT, PAGE = "gate.json", "index.html"
+
+
+class TrialError(Exception):
+    """No gate can be held, and another try cannot help; the message says why."""
+
+
+class Model(NamedTuple):
+    """A model version of the ledger."""
+
+    version: str
+    bundle: str
+    classes: tuple[str, ...]
+
+    @property
+    def ref(self) -> contract.BundleRef:
+        return contract.BundleRef(self.bundle, self.version)
+
+
+class Case(NamedTuple):
+    """Who is compared, on what. A set that was never frozen is None."""
+
+    champion: Model
+    challenger: Model
+    holdout: Dataset | None
+    window: Dataset | None
+
+    @property
+    def sets(self) -> dict[gate.SetName, Dataset]:
+        both: dict[gate.SetName, Dataset | None] = {"holdout": self.holdout, "window": self.window}
+        return {name: part for name, part in both.items() if part}
+
+    @property
+    def models(self) -> dict[str, Model]:
+        return dict(zip(SIDES, (self.champion, self.challenger), strict=True))
+
+
+def plan(challenger: str | None, expected: str | None = None) -> dict[str, Any]:
+    """Pin who is compared, on what: the champion, the fixed holdout and the newest window of labelled images.
+
+    Args:
+        challenger: a registered version.
+        expected: the version that has to be champion; whoever is by default.
+
+    Returns:
+        `champion` and `challenger` (versions), `holdout` and `window` (dataset ids, or None).
+
+    Raises:
+        TrialError: there is no such challenger, it is the champion, the champion is not who was expected, or they know
+            other classes.
+    """
+    with ledger.connect() as connection:
+        champions = ledger.fetch(connection, "select_champion")
+        if not champions:
+            raise TrialError("there is no champion to compare with: `make up` installs the first one")
+        if not challenger:
+            raise TrialError("no challenger was named: trigger this DAG again with its version")
+        champion, asked = _model(champions[0]), _read_model(connection, challenger)
+        sets = {kind: datasets.latest(connection, kind) for kind in ("holdout", "window")}
+    if expected and expected != champion.version:
+        raise TrialError(f"the champion is {champion.version}, not {expected}: look at what changed, and ask again")
+    if champion.version == asked.version:
+        raise TrialError(f"version {challenger} is the champion already")
+    if sorted(champion.classes) != sorted(asked.classes):
+        raise TrialError("the challenger knows other classes than the champion: their answers cannot be compared")
+    pinned = {"champion": champion.version, "challenger": asked.version}
+    return pinned | {kind: part.dataset_id if part else None for kind, part in sets.items()}
+
+
+def trial_request(pinned: Mapping[str, Any]) -> dict[str, Any]:
+    """The request to try both models in the real runner."""
+    chosen, case = settings.get(), _case(pinned)
+    return contract.TrialRequest(
+        shard_id=case.challenger.version,
+        champion=case.champion.ref,
+        challenger=case.challenger.ref,
+        rounds=ROUNDS,
+        batch_size=chosen.classify_batch_size,
+        threads=chosen.cores,
+        device=_device(chosen),
+    ).to_dict()
+
+
+def evaluations(pinned: Mapping[str, Any], tried: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The requests to answer each set with each model; none where the challenger did not load.
+
+    Args:
+        tried: `folder` of the trial, relative to the store.
+    """
+    chosen, case = settings.get(), _case(pinned)
+    if not _read_trial(chosen, tried).loaded:
+        return []
+    at_once = max(1, min(len(SIDES) * len(case.sets), chosen.at_once))
+    return [
+        contract.EvaluateRequest(
+            bundle=model.ref,
+            shards=part.shards,
+            labels=part.labels,
+            batch_size=chosen.classify_batch_size,
+            threads=max(1, chosen.cores // at_once),
+            device=_device(chosen),
+            shard_id=f"{name}-{side}",
+        ).to_dict()
+        for name, part in case.sets.items()
+        for side, model in case.models.items()
+    ]
+
+
+def hold(
+    run_id: str,
+    pinned: Mapping[str, Any],
+    tried: Mapping[str, Any],
+    evaluated: Iterable[Mapping[str, Any]],
+    requested_by: str,
+) -> dict[str, Any]:
+    """Examine, write the report, record the gate. A run holds one gate: asked again, it answers with that.
+
+    Args:
+        run_id: of promote_model: the id of the gate.
+        tried, evaluated: `folder` of each attempt, relative to the store.
+        requested_by: who asked, as Airflow knows them: they may not approve.
+
+    Returns:
+        gate_id, outcome, sentence, champion, challenger, `page` (the path of the report), and `body`: what an approver
+        reads first, in Markdown.
+
+    Raises:
+        TrialError: what was evaluated is not what was asked for.
+        contract.NoResult: files of an attempt are missing or altered.
+    """
+    chosen, case = settings.get(), _case(pinned)
+    with ledger.connect() as connection:
+        if not ledger.fetch(connection, "select_gate", {"gate_id": run_id}):
+            _record(connection, chosen, run_id, case, tried, evaluated, requested_by)
+        (row,) = ledger.fetch(connection, "select_gate", {"gate_id": run_id})
+        checks = ledger.fetch(connection, "select_gate_results", {"gate_id": run_id})
+    page = chosen.store / row["folder"] / PAGE
+    log.info("the gate's outcome: %s. %s The report: %s", row["outcome"], row["sentence"], page)
+    listed = "\n".join(f"- **{check['check_name']}** ({check['outcome']}): {check['sentence']}" for check in checks)
+    body = f"{row['sentence']}\n\n{listed}\n\nRequested by {row['requested_by']}. The report: `{page}`"
+    told = {name: row[name] for name in ("gate_id", "outcome", "sentence", "champion", "challenger")}
+    return told | {"page": str(page), "body": body}
+
+
+def _record(
+    connection: ledger.Connection,
+    chosen: settings.Settings,
+    run_id: str,
+    case: Case,
+    tried: Mapping[str, Any],
+    evaluated: Iterable[Mapping[str, Any]],
+    requested_by: str,
+) -> None:
+    now, rules = datetime.datetime.now(datetime.UTC), _rules(chosen)
+    answers = _read_answers(chosen, case, evaluated)
+    sets = {name: _labelled_set(connection, chosen, case, part, answers) for name, part in case.sets.items()}
+    trial = _trial(chosen, case, _read_trial(chosen, tried), answers)
+    held = gate.examine(case.champion.classes, sets.get("holdout"), sets.get("window"), trial, rules)
+    report = dataclasses.asdict(held) | {"champion": case.champion.version, "challenger": case.challenger.version}
+    report |= {"rules": dataclasses.asdict(rules), "requested_by": requested_by, "made_at": f"{now:%Y-%m-%d %H:%M} UTC"}
+    folder = f"gates/{chosen.run_folder(run_id).name}"
+    page = gate_page.render(report)
+    _write(chosen.store / folder, {REPORT: json.dumps(report, indent=1, default=_jsonable), PAGE: page})
+    row: dict[str, Any] = {
+        "gate_id": run_id,
+        "challenger": case.challenger.version,
+        "champion": case.champion.version,
+        "holdout_set": case.holdout and case.holdout.dataset_id,
+        "window_set": case.window and case.window.dataset_id,
+        "checks": len(held.checks),
+        "outcome": held.outcome,
+        "sentence": held.sentence,
+        "rules": Jsonb(dataclasses.asdict(rules)),
+        "folder": folder,
+        "html_sha256": hashlib.sha256(page.encode()).hexdigest(),
+        "requested_by": requested_by,
+        "approvers": list(chosen.approver_ids),
+        "answer_by": now + datetime.timedelta(hours=chosen.approval_hours) + GRACE,
+    }
+    if ledger.execute(connection, "insert_gate", row):
+        results = [_result(run_id, check) for check in held.checks]
+        ledger.copy_rows(connection, "gate_results", list(results[0]), [list(result.values()) for result in results])
+
+
+def _result(gate_id: str, check: gate.Check) -> dict[str, Any]:
+    found = check.found
+    return {
+        "gate_id": gate_id,
+        "check_name": check.name,
+        "outcome": check.outcome,
+        "sentence": check.sentence,
+        "found": found and float(found.value),
+        "low": found and float(found.low),
+        "high": found and float(found.high),
+        "bound": check.bound,
+        "allowed": check.allowed,
+        "unit": check.unit,
+        "measured_on": check.measured_on,
+        "needed": check.needed or None,
+    }
+
+
+class _Found(NamedTuple):
+    """What a model answered: images, and probabilities [images, classes] in the champion's order of classes."""
+
+    images: Sequence[str]
+    probabilities: "NDArray[np.floating[Any]]"
+
+    def rows(self, images: Iterable[str]) -> "NDArray[np.floating[Any]]":
+        """Of these images, in this order."""
+        place = {image: number for number, image in enumerate(self.images)}
+        return self.probabilities[[place[image] for image in images]]
+
+
+Found = Mapping[tuple[str, str], _Found]  # by dataset and side
+
+
+def _read_answers(chosen: settings.Settings, case: Case, evaluated: Iterable[Mapping[str, Any]]) -> Found:
+    """All that was asked for, or nothing.
+
+    Raises:
+        TrialError: some is missing, or something else was evaluated.
+    """
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    sides = {model.version: side for side, model in case.models.items()}
+    found: dict[tuple[str, str], _Found] = {}
+    for attempt in evaluated:
+        folder = contract.store_path(chosen.store, attempt["folder"])
+        contract.read_result(folder, "evaluate")
+        request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
+        assert isinstance(request, contract.EvaluateRequest)
+        side = sides.get(request.bundle.version)
+        if side is None:
+            raise TrialError(f"{folder} evaluated version {request.bundle.version}, which this gate is not about")
+        table = pq.read_table(folder / contract.PREDICTIONS_FILE, columns=["image_id", "probabilities"])
+        classes = case.models[side].classes
+        probabilities = np.asarray(table["probabilities"].combine_chunks().flatten()).reshape(-1, len(classes))
+        order = [classes.index(name) for name in case.champion.classes]
+        found[request.labels.sha256, side] = _Found(table["image_id"].to_pylist(), probabilities[:, order])
+    asked = {(part.dataset_id, side) for part in case.sets.values() for side in SIDES}
+    if found and found.keys() != asked:
+        raise TrialError("what was evaluated is not what was asked for: clear the task that plans the evaluations")
+    return found
+
+
+def _labelled_set(
+    connection: ledger.Connection, chosen: settings.Settings, case: Case, part: Dataset, answers: Found
+) -> LabelledSet | None:
+    import numpy as np
+
+    if not answers:
+        return None
+    labels = datasets.labels(chosen.store, part)
+    images, classes = list(labels), case.champion.classes
+    if unknown := sorted(set(labels.values()) - set(classes)):
+        raise TrialError(
+            f"{part.kind} set {part.dataset_id[:12]} has classes that the models lack: {', '.join(unknown)}"
+        )
+    sides = {side: answers[part.dataset_id, side].rows(images) for side in SIDES}
+    champion, challenger = (Answers(sides[side].argmax(axis=1), sides[side]) for side in SIDES)
+    truth = np.array([classes.index(label) for label in labels.values()], np.int64)
+    return LabelledSet(images, truth, champion, challenger, _slices(connection, chosen, part, images))
+
+
+def _slices(
+    connection: ledger.Connection, chosen: settings.Settings, part: Dataset, images: Sequence[str]
+) -> dict[str, "NDArray[np.bool_]"]:
+    """By brightness; of images that landed, by the hour and by who labelled them."""
+    import numpy as np
+
+    brightness = _brightness(chosen, part, images)
+    dark, bright = np.quantile(brightness, (1 / 3, 2 / 3))
+    masks = {
+        "darkest third": brightness <= dark,
+        "middle third": (brightness > dark) & (brightness <= bright),
+        "brightest third": brightness > bright,
+    }
+    rows = {
+        row["image_id"]: row
+        for row in ledger.fetch(connection, "select_dataset_images", {"dataset_id": part.dataset_id})
+    }
+    hours = np.array([f"{rows[image]['drop_at']:%Y-%m-%dT%H}" if image in rows else "" for image in images])
+    sources = np.array([(rows[image]["source"] or "") if image in rows else "" for image in images])
+    names, counts = np.unique(hours[hours != ""], return_counts=True)
+    for hour in sorted(names[np.argsort(-counts, kind="stable")][:HOURS].tolist()):
+        masks[f"hour {hour}"] = hours == hour
+    for source in sorted(set(sources.tolist()) - {""}):
+        masks[f"labelled by {source}"] = sources == source
+    return masks
+
+
+def _brightness(chosen: settings.Settings, part: Dataset, images: Sequence[str]) -> "NDArray[np.floating[Any]]":
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    found: dict[str, float] = {}
+    for shard in part.shards:
+        table = pq.read_table(contract.store_path(chosen.store, shard.path), columns=["image_id", "brightness"])
+        found |= zip(table["image_id"].to_pylist(), table["brightness"].to_pylist(), strict=True)
+    return np.array([found[image] for image in images], np.float64)
+
+
+def _trial(chosen: settings.Settings, case: Case, report: contract.TrialReport, answers: Found) -> gate.Trial:
+    import numpy as np
+
+    expected, found, detail = _golden(chosen, case, answers)
+    return gate.Trial(
+        loaded=report.loaded and not detail,
+        champion_seconds=np.array(report.champion_seconds, np.float64),
+        challenger_seconds=np.array(report.challenger_seconds, np.float64),
+        golden_expected=expected,
+        golden_found=found,
+        detail=report.detail or detail,
+    )
+
+
+def _golden(
+    chosen: settings.Settings, case: Case, answers: Found
+) -> tuple["NDArray[np.floating[Any]]", "NDArray[np.floating[Any]]", str]:
+    """Probabilities that the challenger's bundle says it gives for images of the holdout, those that it gave, and what
+    is wrong with the bundle. Golden images are those of its reference profile: it was measured on the holdout.
+    """
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    none = np.empty((0, len(case.champion.classes)))
+    path = contract.store_path(chosen.store, case.challenger.bundle) / REFERENCE_FILE
+    if not case.holdout or not answers or not path.is_file():
+        return none, none, ""
+    given = answers[case.holdout.dataset_id, "challenger"]
+    columns = ["image_id", "label", "probabilities"]
+    table = pq.read_table(path, columns=columns, filters=[("image_id", "in", list(given.images))]).slice(0, GOLDEN)
+    classes = case.challenger.classes
+    if not len(table):
+        return none, none, ""
+    probabilities = np.array(table["probabilities"].to_pylist(), np.float64)
+    if probabilities.shape[1] != len(classes):
+        return none, none, "its reference profile has another number of classes"
+    if [classes[best] for best in probabilities.argmax(axis=1)] != table["label"].to_pylist():
+        return none, none, "its classes are in another order than when it was measured"
+    order = [classes.index(name) for name in case.champion.classes]
+    return probabilities[:, order], given.rows(table["image_id"].to_pylist()), ""
+
+
+def _read_trial(chosen: settings.Settings, tried: Mapping[str, Any]) -> contract.TrialReport:
+    folder = contract.store_path(chosen.store, tried["folder"])
+    contract.read_result(folder, "trial")
+    return contract.TrialReport.from_dict(json.loads((folder / contract.TRIAL_FILE).read_bytes()))
+
+
+def _case(pinned: Mapping[str, Any]) -> Case:
+    with ledger.connect() as connection:
+        champion, challenger = (_read_model(connection, pinned[side]) for side in SIDES)
+        holdout, window = (
+            datasets.read(connection, pinned[kind]) if pinned[kind] else None for kind in ("holdout", "window")
+        )
+    return Case(champion, challenger, holdout, window)
+
+
+def _read_model(connection: ledger.Connection, version: str) -> Model:
+    found = ledger.fetch(connection, "select_model_version", {"version": version})
+    if not found:
+        raise TrialError(f"no model version {version} is registered")
+    return _model(found[0])
+
+
+def _model(row: Mapping[str, Any]) -> Model:
+    return Model(row["version"], row["bundle"], tuple(row["classes"]))
+
+
+def _rules(chosen: settings.Settings) -> gate.Rules:
+    return gate.Rules(
+        floor=chosen.gate_floor,
+        holdout_margin=chosen.gate_holdout_margin,
+        window_rule=cast(Literal["superior", "non-inferior"], chosen.gate_window_rule),
+        window_margin=chosen.gate_window_margin,
+        class_floor=chosen.gate_class_floor,
+        latency_ratio=chosen.gate_latency_ratio,
+    )
+
+
+def _device(chosen: settings.Settings) -> Literal["cpu", "gpu"]:
+    return cast(Literal["cpu", "gpu"], chosen.device)
+
+
+def _jsonable(value: Any) -> Any:
+    """numpy's numbers, and arrays of them."""
+    return value.tolist()
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> None:
+    """Each file whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        partial = folder / f"{name}.{os.getpid()}.partial"
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(folder / name)
