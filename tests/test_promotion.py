@@ -8,21 +8,11 @@ import psycopg
 import pytest
 from conftest import Database
 from promoting import APPROVER, REQUESTER, answer, hold
-from seeding import CLASSES, Run
+from seeding import File, Run
+from trying import make_version
 
-from strandline import contract, ledger, promotion, registry, settings
+from strandline import ledger, predictions, promotion, registry, settings
 from strandline.promotion import PromotionError, decide, promote, roll_back
-
-
-def make_version(name: str, by: str = "trainer") -> str:
-    """A registered bundle, whole in the store."""
-    folder = settings.get().home / "made" / name
-    folder.mkdir(parents=True)
-    contract.write_json(folder / "classes.json", list(CLASSES))
-    (folder / "weights.params").write_bytes(name.encode())
-    files = {path.name: {"sha256": contract.sha256_file(path)} for path in folder.iterdir()}
-    contract.write_json(folder / "manifest.json", {"name": name, "network": "n", "files": files})
-    return registry.register(folder, by)
 
 
 @pytest.fixture
@@ -132,7 +122,7 @@ def test_without_an_approval_nothing_is_promoted(versions):
     hold("gate 1", versions[1], versions[0])
     with pytest.raises(PromotionError, match="is not approved"):
         promote("gate 1")
-    assert decide("gate 1", answer(option="Reject", reason="too slow\nfor us")) == "rejected"
+    assert decide("gate 1", answer(option="Reject", reason="too slow\nfor us")) is False
     with pytest.raises(PromotionError, match="is not approved"):
         promote("gate 1")
     assert rows("SELECT decision, approver, reason FROM approvals") == [("rejected", APPROVER, "too slow for us")]
@@ -228,6 +218,26 @@ def break_bundle(version: str, other: str, how: str) -> None:
         shutil.copytree(models / other, models / version)
 
 
+@pytest.mark.parametrize("change", ["promotion", "roll back"])
+def test_a_run_keeps_its_version_while_the_champion_changes(versions, change):
+    """F35 and F36: what the run pinned classifies to its end, and its books close."""
+    first, second, _ = versions
+    if change == "roll back":
+        promote(approved("gate 1", second, first))
+    pinned = champion()
+    run = Run("hourly", pinned, [File("cat.jpg"), File("dog.jpg")])
+    run.record()
+    run.write_outcomes()
+    if change == "roll back":
+        roll_back("run 2", "op", "worse")
+    else:
+        promote(approved("gate 1", second, first))
+    assert champion() != pinned
+    predictions.load(run.run_id, run.classify())
+    assert ledger.close_run(run.run_id)["classified"] == 2
+    assert rows("SELECT DISTINCT model_version FROM predictions") == [(pinned,)]
+
+
 # Approval
 
 
@@ -236,11 +246,11 @@ def test_nobody_approves_their_own_request(versions):
     with pytest.raises(PromotionError, match="somebody else has to approve"):
         decide("gate 1", answer(REQUESTER))
     assert rows("SELECT * FROM approvals") == []
-    assert decide("gate 1", answer(REQUESTER, "Reject", "changed my mind")) == "rejected"
+    assert not decide("gate 1", answer(REQUESTER, "Reject", "changed my mind"))
 
 
 def test_the_trainer_does_not_approve(versions):
-    trained = make_version("by op", APPROVER)
+    trained = make_version("by op", by=APPROVER)
     hold("gate 1", trained, versions[0])
     with pytest.raises(PromotionError, match="somebody else has to approve"):
         decide("gate 1", answer(APPROVER))
@@ -298,7 +308,7 @@ def test_an_answer_without_a_fit_reason_is_not_recorded(versions, option, reason
 @pytest.mark.parametrize("options", [[], ["Maybe"], ["Approve", "Reject"]])
 def test_an_answer_that_is_neither_is_not_recorded(versions, options):
     hold("gate 1", versions[1], versions[0])
-    with pytest.raises(PromotionError, match="has to be one of"):
+    with pytest.raises(PromotionError, match="is none that was asked for"):
         decide("gate 1", answer() | {"chosen_options": options})
 
 
@@ -316,7 +326,7 @@ def test_of_two_answers_at_once_one_counts(versions):
     ended = both_at_once(
         lambda: decide("gate 1", answer("op")), lambda: decide("gate 1", answer("admin", "Reject", "no"))
     )
-    assert sorted(type(one).__name__ for one in ended) == ["PromotionError", "str"]
+    assert sorted(type(one).__name__ for one in ended) == ["PromotionError", "bool"]
     assert rows("SELECT count(*) FROM approvals") == [(1,)]
 
 

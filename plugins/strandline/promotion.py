@@ -7,8 +7,8 @@ whether a bundle is whole, and what a person's answer says.
 import contextlib
 import datetime
 import logging
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Container, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -24,28 +24,46 @@ class PromotionError(Exception):
     """The champion stays, and another try cannot help; the message says why."""
 
 
-def decide(gate_id: str, answer: Mapping[str, Any]) -> str:
-    """Record what a person answered to a gate: `approved` or `rejected`. The same again changes nothing.
+class Answer(NamedTuple):
+    """What a person said to a question."""
+
+    option: str
+    person: str
+    reason: str
+    at: datetime.datetime
+
+
+def read_answer(answer: Mapping[str, Any], options: Container[str]) -> Answer:
+    """What Airflow's human-in-the-loop hands on, checked: Airflow itself checks none of it against the form.
 
     Args:
-        answer: of Airflow's human-in-the-loop: `chosen_options`, `params_input` (`reason`), `responded_at` and
-            `responded_by_user`. Airflow checks none of it against the form.
+        answer: `chosen_options`, `params_input` (`reason`), `responded_at` and `responded_by_user`.
 
     Raises:
-        PromotionError: nobody answered, not in time, without a reason, or who may not; nothing was recorded.
+        PromotionError: nobody answered, not with one of the options, or without a reason.
     """
-    person, options = (answer.get("responded_by_user") or {}).get("name"), answer["chosen_options"]
+    person, chosen = (answer.get("responded_by_user") or {}).get("name"), answer["chosen_options"]
     if not person:
         raise PromotionError("nobody answered: the champion stays")
-    if len(options) != 1 or options[0] not in DECISIONS:
-        raise PromotionError(f"the answer is {options}, and has to be one of {', '.join(DECISIONS)}")
-    decision = DECISIONS[options[0]]
-    row = {"gate_id": gate_id, "decision": decision, "approver": person, "answered_at": _instant(answer)}
-    row["reason"] = reason((answer.get("params_input") or {}).get("reason"))
+    if len(chosen) != 1 or chosen[0] not in options:
+        raise PromotionError(f"the answer {chosen} is none that was asked for: clear the task that asks")
+    at = answer["responded_at"]
+    parsed = at if isinstance(at, datetime.datetime) else datetime.datetime.fromisoformat(at)
+    return Answer(chosen[0], person, reason((answer.get("params_input") or {}).get("reason")), parsed)
+
+
+def decide(gate_id: str, answer: Mapping[str, Any]) -> bool:
+    """Record what a person answered to a gate; says whether they approved. The same again changes nothing.
+
+    Raises:
+        PromotionError: no fit answer, not in time, or by somebody who may not give it; nothing was recorded.
+    """
+    said = read_answer(answer, DECISIONS)
+    row = {"gate_id": gate_id, "decision": DECISIONS[said.option], "approver": said.person, "reason": said.reason}
     with ledger.connect() as connection, _refused():
-        ledger.fetch(connection, "insert_approval", row)
-    log.info("%s by %s: %s", decision, person, row["reason"])
-    return decision
+        ledger.fetch(connection, "insert_approval", row | {"answered_at": said.at})
+    log.info("%s by %s: %s", row["decision"], said.person, said.reason)
+    return row["decision"] == "approved"
 
 
 def reason(given: object) -> str:
@@ -147,11 +165,6 @@ def _one(connection: ledger.Connection, query: str, row: Mapping[str, Any], othe
 
 def _changed(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"version": row["version"], "replaces": row["replaces"], "since": row["since"].isoformat()}
-
-
-def _instant(answer: Mapping[str, Any]) -> datetime.datetime:
-    at = answer["responded_at"]
-    return at if isinstance(at, datetime.datetime) else datetime.datetime.fromisoformat(at)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,147 @@
+"""Watches: after a promotion, whether the new champion is worse than the one before it, on the same images.
+
+The images that were labelled since the promotion are classified by the old champion as well, so that nothing else than
+the model differs: had its accuracy of last week been compared, a darker day would count against the new one. Each look
+takes all images since the promotion, and McNemar's exact test one-sided at ALPHA / STRANDLINE_WATCH_LOOKS (Bonferroni):
+over all looks together, a champion that is as good is called worse with a probability of at most ALPHA.
+"""
+
+import datetime
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from strandline import contract, ledger, settings
+from strandline.paired import Pairs
+
+log = logging.getLogger(__name__)
+
+ALPHA = 0.025
+ROWS = 20_000  # images of a look, at the most
+PLAN, LABELS = "watch.json", "labels.parquet"
+
+
+def plan(run_id: str) -> list[dict[str, Any]]:
+    """The request to have the old champion classify what was labelled since the promotion. None where the champion did
+    not come by a promotion, too little was labelled since the last look, all looks were taken, or one found it worse.
+
+    Args:
+        run_id: of watch_champion.
+    """
+    chosen = settings.get()
+    with ledger.connect() as connection:
+        terms = ledger.fetch(connection, "select_watched_term")
+        if not terms or terms[0]["worse"] or terms[0]["looks"] >= chosen.watch_looks:
+            return []
+        (term,) = terms
+        rows = ledger.fetch(connection, "select_watched_images", {**term, "rows": ROWS})
+    if len(rows) < term["images"] + chosen.watch_labels:
+        log.info("%d images were labelled since the promotion: too few for another look", len(rows))
+        return []
+    folder = _folder(chosen, run_id)
+    labels = _write_labels(folder / LABELS, {row["image_id"]: row["truth"] for row in rows})
+    planned = {
+        "version": term["version"],
+        "predecessor": term["predecessor"],
+        "promoted_at": term["promoted_at"].isoformat(),
+        "look": term["looks"] + 1,
+        "right": {row["image_id"]: row["predicted"] == row["truth"] for row in rows},
+    }
+    contract.write_json(folder / PLAN, planned)
+    return [
+        contract.EvaluateRequest(
+            bundle=contract.BundleRef(term["bundle"], term["predecessor"]),
+            shards=_shards(chosen, rows),
+            labels=contract.FileRef(str((folder / LABELS).relative_to(chosen.store)), labels),
+            batch_size=chosen.classify_batch_size,
+            threads=chosen.cores,
+            device=cast(Literal["cpu", "gpu"], chosen.device),
+            shard_id=term["predecessor"],
+        ).to_dict()
+    ]
+
+
+def judge(run_id: str, evaluated: Mapping[str, Any]) -> dict[str, Any]:
+    """Compare, and record the look. A run looks once: asked again, it answers with what it found.
+
+    Args:
+        evaluated: `folder` of the attempt, relative to the store.
+
+    Returns:
+        `worse`, `sentence`, `version`, and `predecessor`.
+
+    Raises:
+        contract.NoResult: files of the attempt are missing or altered.
+    """
+    chosen = settings.get()
+    planned = json.loads((_folder(chosen, run_id) / PLAN).read_bytes())
+    names = ("run_id", "version", "predecessor", "promoted_at", "look")
+    row = {name: (planned | {"run_id": run_id})[name] for name in names}
+    row["promoted_at"] = datetime.datetime.fromisoformat(row["promoted_at"])
+    row |= _compare(_pairs(chosen, planned, evaluated), ALPHA / chosen.watch_looks)
+    with ledger.connect() as connection:
+        ledger.execute(connection, "insert_watch", row)
+        found = ledger.fetch(connection, "select_watch", row)
+    if not found:
+        log.info("another run took look %d at the same time", row["look"])
+        return {name: row[name] for name in ("sentence", "version", "predecessor")} | {"worse": False}
+    log.info("look %d: %s", found[0]["look"], found[0]["sentence"])
+    return {name: found[0][name] for name in ("worse", "sentence", "version", "predecessor")}
+
+
+def _compare(pairs: Pairs, alpha: float) -> dict[str, Any]:
+    p_worse = pairs.p_different() / 2 if pairs.lost > pairs.gained else 1.0
+    worse = p_worse <= alpha
+    sentence = (
+        f"On {pairs.rows:,} images labelled since the promotion, the champion alone has {pairs.gained:,} right, the one"
+        f" before it {pairs.lost:,}: "
+        + ("it is worse beyond chance. Roll back?" if worse else "it is not shown to be worse.")
+    )
+    counts = {"images": pairs.rows, "gained": pairs.gained, "lost": pairs.lost}
+    return counts | {"p_worse": p_worse, "alpha": alpha, "worse": worse, "sentence": sentence}
+
+
+def _pairs(chosen: settings.Settings, planned: Mapping[str, Any], evaluated: Mapping[str, Any]) -> Pairs:
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    folder = contract.store_path(chosen.store, evaluated["folder"])
+    contract.read_result(folder, "evaluate")
+    request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
+    assert isinstance(request, contract.EvaluateRequest)
+    labels = pq.read_table(contract.verified(chosen.store, request.labels))
+    truth = dict(zip(labels["image_id"].to_pylist(), labels["label"].to_pylist(), strict=True))
+    answers = pq.read_table(folder / contract.PREDICTIONS_FILE, columns=["image_id", "label"])
+    images = answers["image_id"].to_pylist()
+    if set(images) != set(planned["right"]) or request.bundle.version != planned["predecessor"]:
+        raise contract.NoResult(f"{folder} answers another look: clear the task that plans, and all after it")
+    before = [truth[image] == label for image, label in zip(images, answers["label"].to_pylist(), strict=True)]
+    return Pairs.of(np.array(before), np.array([planned["right"][image] for image in images]))
+
+
+def _folder(chosen: settings.Settings, run_id: str) -> Path:
+    folder = chosen.run_folder(run_id) / "watch"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _write_labels(path: Path, labels: Mapping[str, str]) -> str:
+    """Returns the SHA-256 of the file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in contract.LABEL_COLUMNS])
+    pq.write_table(pa.table([list(labels), list(labels.values())], schema=schema), path)
+    return contract.sha256_file(path)
+
+
+def _shards(chosen: settings.Settings, rows: Iterable[Mapping[str, Any]]) -> tuple[contract.FileRef, ...]:
+    """Those that the images were classified from."""
+    refs = {}
+    for folder in sorted({row["folder"] for row in rows}):
+        request = contract.read_request("classify", contract.store_path(chosen.store, folder) / contract.REQUEST_FILE)
+        assert isinstance(request, contract.ClassifyRequest)
+        refs[request.shard.path] = request.shard
+    return tuple(refs.values())

@@ -1,0 +1,1 @@
+SELECT * FROM watches WHERE run_id = %(run_id)s
