@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from airflow.providers.standard.operators.hitl import HITLOperator
 
 from strandline import settings
 from strandline.containers import vision_task
@@ -19,10 +20,12 @@ DAG_IDS = {
     "ingest_images",
     "ingest_labels",
     "keep_house",
+    "promote_model",
     "replay_window",
     "report_drift",
     "retrain_model",
 }
+DAG_IDS |= {"watch_champion"}
 HEAVY = ("pandas", "great_expectations", "pyarrow", "evidently", "numpy")
 
 
@@ -49,7 +52,8 @@ def test_every_dag_keeps_the_rules(dags, dag_id):
     assert "strandline" in dag.tags
     assert not dag.catchup
     for task in dag.tasks:
-        assert task.retries >= 2, task.task_id
+        asks = isinstance(task, HITLOperator)  # who did not answer in time is not asked again by itself
+        assert task.retries == 0 if asks else task.retries >= 2, task.task_id
         assert task.retry_exponential_backoff, task.task_id
         assert task.max_retry_delay, task.task_id
         assert task.execution_timeout, task.task_id
@@ -84,6 +88,24 @@ def test_check_host_is_triggered_by_hand_alone(dags):
     assert dag.get_task("check").downstream_task_ids == {"report"}
 
 
+def test_promote_model_promotes_only_after_gate_and_answer(dags):
+    dag = dags["promote_model"]
+    assert dag.get_task("choose").downstream_task_ids == {"plan", "roll_back"}
+    assert dag.get_task("roll_back").upstream_task_ids == {"choose"}
+    for before, after in itertools.pairwise(["hold_gate", "check_outcome", "ask", "decide", "promote"]):
+        assert dag.get_task(after).upstream_task_ids == {before}
+        assert dag.get_task(after).trigger_rule == "all_success"
+
+
+@pytest.mark.parametrize("dag_id", ["promote_model", "watch_champion"])
+def test_questions_go_to_approvers_and_have_no_default(dags, dag_id):
+    ask = dags[dag_id].get_task("ask")
+    assert len(ask.options) == 2
+    assert ask.defaults is None
+    assert [user["name"] for user in ask.assigned_users] == ["op", "admin"]
+    assert ask.response_timeout == datetime.timedelta(hours=24)
+
+
 def test_retrain_model_follows_a_verdict_and_changes_no_champion(dags):
     dag = dags["retrain_model"]
     assert [asset.name for asset in dag.timetable.asset_condition.objects] == ["retraining"]
@@ -99,8 +121,15 @@ def test_retrain_model_follows_a_verdict_and_changes_no_champion(dags):
 
 @pytest.mark.parametrize(
     ("dag_id", "task_id"),
-    [("ingest_images", "pack"), ("ingest_images", "classify"), ("check_host", "check"), ("replay_window", "classify")]
-    + [("retrain_model", "train"), ("retrain_model", "evaluate"), ("retrain_model", "package")],
+    [
+        *(
+            ("ingest_images", "pack"),
+            ("ingest_images", "classify"),
+            ("check_host", "check"),
+            ("replay_window", "classify"),
+        ),
+        *(("promote_model", "try"), ("promote_model", "evaluate"), ("watch_champion", "evaluate")),
+    ],
 )
 def test_vision_tasks_are_mapped_bounded_and_never_rendered(dags, dag_id, task_id):
     task = dags[dag_id].get_task(task_id)

@@ -1,0 +1,159 @@
+"""
+## By hand or for a new challenger: gate, approval, and another champion; or the way back
+
+`choose -> plan -> try -> plan_evaluations -> evaluate -> hold_gate -> check_outcome -> ask -> decide -> promote`, or
+`choose -> roll_back`
+
+| task | does |
+|---|---|
+| **choose** | whether to promote or to roll back |
+| **plan** | pins champion, challenger, the holdout and the newest window of labelled images |
+| **try** | in the real runner: does the challenger load and answer, and how fast are both, in turns |
+| **evaluate** | one task a model and set: answers to every image |
+| **hold_gate** | all checks, the report, the rows in `gates` and `gate_results` |
+| **check_outcome** | ends the run here where the gate was not passed: that is an answer, and no failure |
+| **ask** | waits for one of the approvers (page *Required Actions*): *Approve* or *Reject*, with a reason |
+| **decide** | records the answer, and refuses that of who asked or trained; ends the run here where it is *Reject* |
+| **promote** | one SQL function: the challenger is champion, if the champion is still the one it was compared with |
+| **roll_back** | one SQL function: a version that was champion before is champion again |
+
+Runs of `ingest_images` that have begun keep the version that they pinned.
+
+### Trigger
+To promote, give the challenger's version. To roll back, choose that action and give a reason; without a version it goes
+to the one that the champion replaced. Nobody approves what they asked for or trained.
+
+### When it is red
+| red task | means, and what to do |
+|---|---|
+| plan | no such challenger, or the champion is not the expected one: the log's last line says which |
+| try, evaluate | the champion's bundle or the sets' files are gone or altered, or the host cannot classify |
+| hold_gate | results contradict the plan: the log says which; clear `plan` and all after it |
+| ask | nobody answered in time: nothing was promoted. Trigger a new run |
+| decide | the answer was late, without a reason, or by somebody who may not: clear `ask` to be asked again |
+| promote | the champion changed meanwhile, or the challenger's bundle is not whole: the champion stays |
+| roll_back | no reason, never champion, or its bundle is gone or altered: the champion stays |
+"""
+
+import datetime
+
+from airflow.sdk import Param, TriggerRule, dag, task
+
+from strandline import datasets, promotion, trials
+from strandline.assets import CHALLENGERS
+from strandline.containers import no_retry, vision_task
+from strandline.questions import question
+
+VERSION = r"^[0-9a-f]{64}$"
+
+
+@dag(
+    schedule=[CHALLENGERS],
+    start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+    catchup=False,
+    max_active_runs=8,  # one waits for its answer as long as it takes
+    doc_md=__doc__,
+    tags=["strandline", "models"],
+    default_args={
+        "owner": "strandline",
+        "retries": 2,
+        "retry_delay": datetime.timedelta(seconds=5),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": datetime.timedelta(minutes=5),
+        "execution_timeout": datetime.timedelta(minutes=30),
+    },
+    params={
+        "action": Param(
+            "promote",
+            type="string",
+            enum=["promote", "roll back"],
+            title="Action",
+            description="Promote a challenger through the gate, or roll back to a former champion in one step.",
+        ),
+        "version": Param(
+            None,
+            type=["null", "string"],
+            pattern=VERSION,
+            title="Version",
+            description="The challenger, or the version to go back to: 64 hex digits. Empty to go back to the last.",
+        ),
+        "expected_champion": Param(
+            None,
+            type=["null", "string"],
+            pattern=VERSION,
+            title="Expected champion",
+            description="Do nothing unless this version is champion; empty for whichever is.",
+        ),
+        "reason": Param(
+            None,
+            type=["null", "string"],
+            maxLength=promotion.REASON_LENGTH,
+            title="Reason",
+            description="Why to roll back: it stays in the record. Not needed to promote.",
+        ),
+    },
+)
+def promote_model():
+    @task.branch
+    def choose(*, params: dict) -> str:
+        return "roll_back" if params["action"] == "roll back" else "plan"
+
+    @task
+    def plan(*, params: dict, ti, triggering_asset_events) -> list[dict]:
+        challengers = [event.extra for event in triggering_asset_events.get(CHALLENGERS, [])]
+        version = challengers[-1]["version"] if challengers else params["version"]
+        with no_retry(trials.TrialError):
+            pinned = trials.plan(version, params["expected_champion"])
+        asked_by = challengers[-1]["asked_by"] if challengers else None
+        ti.xcom_push("pinned", pinned)
+        ti.xcom_push("asked_by", asked_by)
+        return [trials.trial_request(pinned)]
+
+    @task
+    def plan_evaluations(tried: list[dict], *, ti) -> list[dict]:
+        return trials.evaluations(ti.xcom_pull(task_ids="plan", key="pinned"), tried[0])
+
+    # Without an evaluation where the challenger did not load; not where none of it was asked for.
+    @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    def hold_gate(tried: list[dict], evaluated: list[dict] | None, *, run_id: str, dag_run, ti) -> dict:
+        pinned = ti.xcom_pull(task_ids="plan", key="pinned")
+        asked_by = ti.xcom_pull(task_ids="plan", key="asked_by") or dag_run.triggering_user_name or "airflow"
+        with no_retry(trials.TrialError, datasets.DatasetError):
+            return trials.hold(run_id, pinned, tried[0], evaluated or [], asked_by)
+
+    @task.short_circuit
+    def check_outcome(held: dict) -> bool:
+        return held["outcome"] == "pass"
+
+    @task.short_circuit
+    def decide(answer: dict, *, run_id: str) -> bool:
+        with no_retry(promotion.PromotionError):
+            return promotion.decide(run_id, answer)
+
+    @task
+    def promote(*, run_id: str) -> dict:
+        with no_retry(promotion.PromotionError):
+            return promotion.promote(run_id)
+
+    @task
+    def roll_back(*, run_id: str, params: dict, dag_run) -> dict:
+        with no_retry(promotion.PromotionError):
+            return promotion.roll_back(
+                run_id, dag_run.triggering_user_name, params["reason"], params["version"], params["expected_champion"]
+            )
+
+    ask = question(
+        "ask",
+        "Shall {{ ti.xcom_pull(task_ids='hold_gate')['challenger'][:12] }} be champion?",
+        "{{ ti.xcom_pull(task_ids='hold_gate')['body'] }}",
+        list(promotion.DECISIONS),
+    )
+    planned = plan()
+    choose() >> [planned, roll_back()]
+    tried = vision_task("try", "trial").expand(request=planned)
+    evaluated = vision_task("evaluate", "evaluate").expand(request=plan_evaluations(tried.output))
+    check_outcome(hold_gate(tried.output, evaluated.output)) >> ask
+    decide(ask.output) >> promote()
+
+
+promote_model()

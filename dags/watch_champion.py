@@ -1,0 +1,87 @@
+"""
+## After a promotion: is the new champion worse than the one before it?
+
+`plan -> evaluate -> judge -> ask -> roll_back`
+
+| task | does |
+|---|---|
+| **plan** | the images that were labelled since the promotion, once there are enough new ones |
+| **evaluate** | has the champion before classify them, too |
+| **judge** | compares both on the same images, and records the look in `watches` |
+| **ask** | where the new one is worse beyond chance, once: *Roll back* or *Keep*, with a reason |
+| **roll_back** | if so answered: the champion before is champion again |
+
+It looks at a promotion a few times (STRANDLINE_WATCH_LOOKS), and at nothing where the champion did not come by one.
+
+### When it is red
+| red task | means, and what to do |
+|---|---|
+| plan, evaluate, judge | files of the store are gone or altered: the log names them. Ingestion is not touched by it |
+| ask | nobody answered in time: the champion stays. Clear it to be asked again, or roll back with `promote_model` |
+| roll_back | no reason was given, the champion changed, or the bundle is gone or altered: the champion stays |
+"""
+
+import datetime
+
+from airflow.sdk import dag, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from strandline import promotion, watches
+from strandline.assets import LABELS, PREDICTIONS
+from strandline.containers import no_retry, vision_task
+from strandline.questions import question
+
+ROLL_BACK, KEEP = "Roll back", "Keep"
+
+
+@dag(
+    schedule=(PREDICTIONS | LABELS),
+    start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+    catchup=False,
+    max_active_runs=4,  # one may wait for its answer
+    doc_md=__doc__,
+    tags=["strandline", "models"],
+    default_args={
+        "owner": "strandline",
+        "retries": 2,
+        "retry_delay": datetime.timedelta(seconds=5),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": datetime.timedelta(minutes=5),
+        "execution_timeout": datetime.timedelta(minutes=30),
+    },
+)
+def watch_champion():
+    @task
+    def plan(*, run_id: str) -> list[dict]:
+        return watches.plan(run_id)
+
+    @task
+    def judge(evaluated: list[dict], *, run_id: str) -> dict:
+        return watches.judge(run_id, evaluated[0])
+
+    @task.short_circuit
+    def check_outcome(judged: dict) -> bool:
+        return judged["worse"]
+
+    @task
+    def roll_back(judged: dict, answer: dict, *, run_id: str) -> dict:
+        with no_retry(promotion.PromotionError):
+            said = promotion.read_answer(answer, (ROLL_BACK, KEEP))
+            if said.option == KEEP:
+                raise AirflowSkipException(f"{said.person} keeps the champion: {said.reason}")
+            return promotion.roll_back(
+                run_id, said.person, said.reason, judged["predecessor"], expected=judged["version"]
+            )
+
+    judged = judge(vision_task("evaluate", "evaluate").expand(request=plan()).output)
+    ask = question(
+        "ask",
+        "Roll back to {{ ti.xcom_pull(task_ids='judge')['predecessor'][:12] }}?",
+        "{{ ti.xcom_pull(task_ids='judge')['sentence'] }}",
+        [ROLL_BACK, KEEP],
+    )
+    check_outcome(judged) >> ask
+    roll_back(judged, ask.output)
+
+
+watch_champion()
