@@ -5,6 +5,7 @@ file that is there already is left as it is, its time too. Pictures that models 
 """
 
 import argparse
+import dataclasses
 import datetime
 import hashlib
 import io
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageFilter
 
 from embedded import broken_files, cifar, hours
 from strandline import settings
@@ -24,12 +25,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--count", type=int, default=500, help="images; beyond 5,000 also of the training set")
     parser.add_argument("--hour", type=hours.parse, help="as 2026-11-21T08, UTC; the last full hour unless given")
+    parser.add_argument("--brightness", type=float, default=1.0, help="a factor: below 1, the images are darker")
+    parser.add_argument("--blur", type=float, default=0.0, help="standard deviation of a blur, in pixels")
+    parser.add_argument("--mostly", nargs="+", choices=cifar.CLASSES, default=[], help="classes; of others one in ten")
     parser.add_argument("--broken", action="store_true", help="and twenty broken or hostile files among them")
     arguments = parser.parse_args()
     chosen = settings.get()
     hour = arguments.hour or hours.last_full()
+    scene = Scene(arguments.brightness, arguments.blur, tuple(arguments.mostly))
+    cache = chosen.home / "cache" / "cifar10"
     try:
-        written = drop(chosen.landing, hour, arguments.count, chosen.home / "cache" / "cifar10", chosen.cifar_archive)
+        written = drop(chosen.landing, hour, arguments.count, cache, chosen.cifar_archive, scene)
     except cifar.CifarError as error:
         print(f"No images to drop: {error}", file=sys.stderr)
         return 1
@@ -41,7 +47,41 @@ def main() -> int:
     return 0
 
 
-def drop(landing: Path, hour: datetime.datetime, count: int, cache: Path, archive: Path | None = None) -> int:
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """How images look when they are dropped: their brightness times a factor, blurred by so many pixels; and `mostly`
+    which classes they show, with every tenth image of the others. None stands for all alike.
+    """
+
+    brightness: float = 1.0
+    blur: float = 0.0
+    mostly: tuple[str, ...] = ()
+
+    def shown(self, images: list[tuple[str, NDArray[np.uint8]]]) -> list[tuple[str, NDArray[np.uint8]]]:
+        """Those of an hour's images, as `files` gives them, that are in it."""
+        if not self.mostly:
+            return images
+        return [one for number, one in enumerate(images) if one[0].startswith(self.mostly) or number % 10 == 0]
+
+    def look(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """An image [height, width, 3] as it looks in it."""
+        if self == AS_IT_IS:
+            return pixels
+        image = ImageEnhance.Brightness(Image.fromarray(pixels)).enhance(self.brightness)
+        return np.asarray(image.filter(ImageFilter.GaussianBlur(self.blur)))
+
+
+AS_IT_IS = Scene()
+
+
+def drop(
+    landing: Path,
+    hour: datetime.datetime,
+    count: int,
+    cache: Path,
+    archive: Path | None = None,
+    scene: Scene = AS_IT_IS,
+) -> int:
     """Put `count` images into `landing/<hour>/<class>/`, JPEG and PNG in turn; how many were not there yet.
 
     Args:
@@ -54,15 +94,16 @@ def drop(landing: Path, hour: datetime.datetime, count: int, cache: Path, archiv
     """
     pixels, labels = cifar.load("test", cache, archive)
     lands = ~held_out(pixels)
-    chosen = files(pixels[lands], labels[lands], hour)[:count]
+    chosen = scene.shown(files(pixels[lands], labels[lands], hour))
     if count > len(chosen):
-        chosen += files(*cifar.load("train", cache, archive), hour, first=len(chosen))[: count - len(chosen)]
+        chosen += scene.shown(files(*cifar.load("train", cache, archive), hour, first=int(lands.sum())))
     if count > len(chosen):
         raise cifar.CifarError(f"CIFAR-10 has {len(chosen)} images that may land, {count} were asked for")
     folder = landing / hour.strftime(hours.HOUR_FORMAT)
     for name in cifar.CLASSES:
         (folder / name).mkdir(parents=True, exist_ok=True)
-    return sum(_put(folder / name, encode(pixels, name), landing_time(hour)) for name, pixels in chosen)
+    encoded = ((folder / name, encode(scene.look(pixels), name)) for name, pixels in chosen[:count])
+    return sum(_put(path, content, landing_time(hour)) for path, content in encoded)
 
 
 def held_out(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:

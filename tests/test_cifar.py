@@ -7,7 +7,9 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from embedded import broken_files, configuration
 from strandline import settings
@@ -165,6 +167,19 @@ def test_a_drop_is_the_same_everywhere_and_a_larger_one_adds_to_it(archives, tmp
     assert (len(one), len(two)) == (30, 50)
     assert one.items() <= two.items()
     assert {Path(name).suffix for name in one} == {".jpg", ".png"}
+
+
+def test_a_dark_scene_is_dark_and_shows_mostly_what_it_should(archives, tmp_path):
+    counts = {}
+    for name, scene in (("day", "Scene()"), ("night", "Scene(0.3, 1.0, ('cat', 'dog'))")):
+        program = DROP.replace("Path(landing), Path(archive))", f"Path(landing), Path(archive), drop.{scene})")
+        vision("-c", program, archives["official"], tmp_path / name, 20)
+        paths = sorted((tmp_path / name).glob("*/*/*.png"))
+        counts[name] = sum(path.parent.name in ("cat", "dog") for path in paths) / len(paths)
+        brightness = [np.asarray(Image.open(path)).mean() for path in paths]
+        counts[f"brightness of {name}"] = np.mean(brightness)
+    assert counts["night"] > 2 * counts["day"]
+    assert counts["brightness of night"] < 0.5 * counts["brightness of day"]
 
 
 def test_a_drop_larger_than_the_data_set_is_refused(archives, tmp_path):
