@@ -47,6 +47,11 @@ def _make_users() -> None:
                 if not added:
                     raise SystemExit(f"Airflow did not make the user {name}: see the lines above")
                 print(f"User {name}", flush=True)
+        for name, number in settings.get().approver_ids.items():
+            user = builder.sm.find_user(name)
+            if user is None or str(user.id) != number:
+                found = f"has the id {user.id}" if user else "is no user of Airflow"
+                raise SystemExit(f"STRANDLINE_APPROVERS says {name}={number}, but {name} {found}: mend it in .env")
 
 
 def _password(name: str) -> str:
