@@ -145,6 +145,7 @@ def test_labels_show_it_as_often_as_promised():
 
 def test_no_number_of_labels_shows_what_is_not_so():
     assert paired.more_labels(1000, -0.01, -0.02, -0.02, 0.05, ALPHA) is None
+    assert paired.more_labels(1000, -0.01999, -0.02, -0.01999, 0.05, ALPHA) is None
 
 
 @settings(deadline=None)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
 
 POWER = 0.8
+MOST_LABELS = 1_000_000  # more are as good as none
 BINS = 15  # of confidence
 RESAMPLES = 400
 
@@ -109,7 +110,7 @@ def p_below(hits: int, rows: int, bound: float) -> float:
 
 def more_labels(rows: int, value: float, bound: float, truth: float, variance: float, alpha: float) -> int | None:
     """How many more labels lift the lower limit to the bound with a probability of POWER, after a mean of `value` on
-    the first rows, if the true mean is `truth`. None where that is not above the bound: no number would.
+    the first rows, if the true mean is `truth`. None where that is not above the bound, or hardly.
 
     Conditional power (Lachin, "A Review of Methods for Futility Stopping Based on Conditional Power", Statistics in
     Medicine 24, 2005). The distance to the bound is convex in the number, and negative at 0: it has one zero.
@@ -129,6 +130,8 @@ def more_labels(rows: int, value: float, bound: float, truth: float, variance: f
     few, many = 0, 1
     while not enough(many):
         few, many = many, 2 * many
+        if few > MOST_LABELS:
+            return None
     while many - few > 1:
         middle = (few + many) // 2
         few, many = (few, middle) if enough(middle) else (middle, many)
