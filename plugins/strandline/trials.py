@@ -295,37 +295,39 @@ def _labelled_set(
     sides = {side: answers[part.dataset_id, side].rows(images) for side in SIDES}
     champion, challenger = (Answers(sides[side].argmax(axis=1), sides[side]) for side in SIDES)
     truth = np.array([classes.index(label) for label in labels.values()], np.int64)
-    return LabelledSet(images, truth, champion, challenger, _slices(connection, chosen, part, images))
+    return LabelledSet(images, truth, champion, challenger, _slices(connection, chosen, part, labels))
 
 
 def _slices(
-    connection: ledger.Connection, chosen: settings.Settings, part: Dataset, images: Sequence[str]
+    connection: ledger.Connection, chosen: settings.Settings, part: Dataset, labels: Mapping[str, str]
 ) -> dict[str, "NDArray[np.bool_]"]:
-    """By brightness; of images that landed, by the hour and by who labelled them."""
+    """By brightness; of images that landed, by the hour and by who labelled them; of the window, by class, since
+    checks of their own look at the classes of the holdout only.
+    """
     import numpy as np
 
-    brightness = _brightness(chosen, part, images)
+    brightness = _brightness(chosen, part, labels)
     dark, bright = np.quantile(brightness, (1 / 3, 2 / 3))
     masks = {
         "darkest third": brightness <= dark,
         "middle third": (brightness > dark) & (brightness <= bright),
         "brightest third": brightness > bright,
     }
-    rows = {
-        row["image_id"]: row
-        for row in ledger.fetch(connection, "select_dataset_images", {"dataset_id": part.dataset_id})
-    }
-    hours = np.array([f"{rows[image]['drop_at']:%Y-%m-%dT%H}" if image in rows else "" for image in images])
-    sources = np.array([(rows[image]["source"] or "") if image in rows else "" for image in images])
+    found = ledger.fetch(connection, "select_dataset_images", {"dataset_id": part.dataset_id})
+    landed = {row["image_id"]: (f"{row['drop_at']:%Y-%m-%dT%H}", row["source"] or "") for row in found}
+    hours, sources = np.array([landed.get(image, ("", "")) for image in labels]).T
     names, counts = np.unique(hours[hours != ""], return_counts=True)
     for hour in sorted(names[np.argsort(-counts, kind="stable")][:HOURS].tolist()):
         masks[f"hour {hour}"] = hours == hour
     for source in sorted(set(sources.tolist()) - {""}):
         masks[f"labelled by {source}"] = sources == source
+    if part.kind == "window":
+        truth = np.array(list(labels.values()))
+        masks |= {f"class {name}": truth == name for name in sorted(set(labels.values()))}
     return masks
 
 
-def _brightness(chosen: settings.Settings, part: Dataset, images: Sequence[str]) -> "NDArray[np.floating[Any]]":
+def _brightness(chosen: settings.Settings, part: Dataset, images: Iterable[str]) -> "NDArray[np.floating[Any]]":
     import numpy as np
     import pyarrow.parquet as pq
 
