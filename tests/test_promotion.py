@@ -14,6 +14,13 @@ from trying import make_version
 from strandline import ledger, predictions, promotion, registry, settings
 from strandline.promotion import PromotionError, decide, promote, roll_back
 
+WEIGHTS = {
+    "one bit flipped": lambda content: bytes([content[0] ^ 1]) + content[1:],
+    "truncated": lambda content: content[:-1],
+    "empty": lambda content: b"",
+}
+BREAKS = ("gone", "other", *WEIGHTS)
+
 
 @pytest.fixture
 def versions(database: Database) -> list[str]:
@@ -196,7 +203,7 @@ def test_a_clock_that_went_back_is_refused(versions, database):
             (SELECT lower((details ->> 'period')::tstzrange) FROM audit_log WHERE of_table = 'champions'), NULL)""")
 
 
-@pytest.mark.parametrize("break_it", ["gone", "altered", "other"])
+@pytest.mark.parametrize("break_it", BREAKS)
 def test_a_challenger_whose_bundle_is_not_whole_is_not_promoted(versions, break_it):
     first, second, third = versions
     approved("gate 1", second, first)
@@ -207,15 +214,15 @@ def test_a_challenger_whose_bundle_is_not_whole_is_not_promoted(versions, break_
 
 
 def break_bundle(version: str, other: str, how: str) -> None:
+    """F39, as far as hashes tell; what a resealed bundle answers is for the gate."""
     models = settings.get().store / "models"
-    if how == "altered":
-        weights = bytearray((models / version / "weights.params").read_bytes())
-        weights[0] ^= 1
-        (models / version / "weights.params").write_bytes(weights)
-        return
-    shutil.rmtree(models / version)
+    weights = models / version / "weights.params"
+    if how in ("gone", "other"):
+        shutil.rmtree(models / version)
     if how == "other":
         shutil.copytree(models / other, models / version)
+    if how in WEIGHTS:
+        weights.write_bytes(WEIGHTS[how](weights.read_bytes()))
 
 
 @pytest.mark.parametrize("change", ["promotion", "roll back"])
@@ -365,7 +372,7 @@ def test_rolling_back_without_a_version_never_goes_forth_again(versions):
     assert champion() == first
 
 
-@pytest.mark.parametrize("break_it", ["gone", "altered", "other"])
+@pytest.mark.parametrize("break_it", BREAKS)
 def test_a_roll_back_to_a_bundle_that_is_not_whole_is_refused(versions, break_it):
     first, second, third = versions
     promote(approved("gate 1", second, first))
