@@ -73,7 +73,7 @@ def reason(given: object) -> str:
         PromotionError: it is no text, empty, or too long.
     """
     if not isinstance(given, str) or not (line := " ".join(given.split())):
-        raise PromotionError("no reason was given: clear the task that asks, and answer with a reason")
+        raise PromotionError("no reason was given: clear the task that asks, or trigger anew, and give one")
     if len(line) > REASON_LENGTH or not line.isprintable():
         raise PromotionError(
             f"the reason has more than {REASON_LENGTH:,} or unprintable characters: clear, and answer anew"

@@ -20,13 +20,13 @@ def question(task_id: str, subject: str, body: str, options: list[str]) -> HITLO
     """
     chosen = settings.get()
     approvers: list[Any] = [{"id": number, "name": name} for name, number in chosen.approver_ids.items()]
+    # Airflow runs no task whose form could not be sent as it is: a missing reason is left for `read_answer` to refuse.
     reason = Param(
-        "",
-        type="string",
-        minLength=1,
+        None,
+        type=["null", "string"],
         maxLength=REASON_LENGTH,
         title="Reason",
-        description="Why you answer so; it stays in the record.",
+        description="Needed: why you answer so. It stays in the record.",
     )
     return HITLOperator(
         task_id=task_id,
