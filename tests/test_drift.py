@@ -118,6 +118,12 @@ def test_a_backfilled_hour_never_alarms(version):
     assert recorded()[-1]["asks"]
 
 
+def test_a_report_that_a_person_asked_for_first_takes_no_alarm_away(version):
+    run_id = ingest(version, FIRST, rows(120))
+    drift.report("by hand", **drift.list_windows([], start="2026-11-20T00")[0])
+    assert report(run_id)["live"]
+
+
 def test_an_hour_before_one_that_was_reported_never_alarms(version):
     hours(version, "bb", FIRST + HOUR, truth="cat")
     found = report(ingest(version, FIRST, rows(300, 9, worse), truth="cat", kind="manual"), "an old hour")
@@ -173,6 +179,9 @@ def test_late_files_have_their_hour_reported_again(version, monkeypatch):
 def test_an_empty_window_says_so(version):
     found = report(ingest(version, FIRST, []))
     assert (found["action"], found["sentence"]) == ("none", "Not enough data: the window has no predictions.")
+    assert not found["live"]
+    late = report(ingest(version, FIRST, rows(120), run_id="its files came late"), "report 2")
+    assert late["live"]
     assert drift.Path(found["page"]).is_file()
     assert content(found)["drift"] is None
 

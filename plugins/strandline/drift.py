@@ -233,7 +233,7 @@ def _record(
     alarms: bool,
 ) -> None:
     """Judge, in the light of the windows before, and write the report and its row."""
-    (standing,) = ledger.fetch(connection, "select_window_standing", key)
+    (standing,) = ledger.fetch(connection, "select_window_standing", {**key, "images": comparison.counts["images"]})
     live = alarms and standing["live"]
     query = {**key, "windows": chosen.persistence_of - 1}
     earlier = ledger.fetch(connection, "select_earlier_windows", query)[::-1] if live else []

@@ -1,10 +1,11 @@
--- Whether a window may alarm, and which report a new one of it replaces. A report that was made before its window had
--- ended was of a part of it: the next one of that window counts.
-SELECT EXISTS (SELECT FROM champions WHERE version = %(model_version)s AND period @> now())
+-- Whether a window may alarm, and which report a new one of it replaces. A live report that was made before its window
+-- had ended was of a part of it: the next one of that window is live, too.
+SELECT %(images)s > 0
+           AND EXISTS (SELECT FROM champions WHERE version = %(model_version)s AND period @> now())
            AND NOT EXISTS (
                SELECT FROM drift_reports
-               WHERE model_version = %(model_version)s
-                 AND window_start = %(window_start)s AND window_end = %(window_end)s AND made_at >= window_end
+               WHERE model_version = %(model_version)s AND live AND made_at >= window_end
+                 AND window_start = %(window_start)s AND window_end = %(window_end)s
            )
            AND NOT EXISTS (
                SELECT FROM drift_reports
