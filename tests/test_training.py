@@ -180,6 +180,23 @@ def test_images_that_models_have_learnt_from_are_no_window(champion, sets):
     assert frozen(later, "training_set").keys().isdisjoint(frozen(first, "gate_window"))
 
 
+@pytest.mark.parametrize(
+    ("hours", "wanted", "kept"),
+    [
+        ([(60, 60), (60, 60), (60, 60)], 50, 1),
+        ([(60, 60), (60, 60), (60, 60)], 100, 2),
+        ([(60, 60), (55, 55)], 57, 1),
+        ([(55, 55), (60, 60)], 57, 1),  # the older hour is not kept, too, for the sake of two images
+        ([(0, 60), (60, 60), (60, 60)], 50, 2),
+        ([(60, 60), (40, 40)], 50, 0),
+        ([(60, 60)], 50, 0),
+    ],
+)
+def test_hours_are_kept_until_there_are_enough_and_while_some_are_left(hours, wanted, kept):
+    rows = [{"testable": testable, "learnable": learnable} for testable, learnable in hours]
+    assert training._hours_to_keep(rows, wanted, 50) == kept
+
+
 def report(version: str, hour: int, asks: bool) -> int:
     row = {"run_id": f"report {hour}", "window_start": FIRST + hour * HOUR, "window_end": FIRST + (hour + 1) * HOUR}
     row |= {"model_version": version, "live": True, "replaces": None, "images": 9, "compared": 9, "labelled": 9}

@@ -204,7 +204,7 @@ def _latest(connection: ledger.Connection, kind: datasets.Kind, champion: Mappin
 
 def _reserve(connection: ledger.Connection, chosen: settings.Settings, asked: Asked, classes: Sequence[str]) -> Dataset:
     """Freeze the window of the gate: of the labelled images that the request is about, those of the newest hours, as
-    few as make `retrain_window_images` or half of them.
+    few as have `retrain_window_images` or half of them, and never so many that too few are left to learn from.
     """
     since = _asking_since(connection, chosen, asked)
     hours = ledger.fetch(connection, "count_labelled_hours", {"classes": list(classes)})
@@ -216,22 +216,19 @@ def _reserve(connection: ledger.Connection, chosen: settings.Settings, asked: As
             f"there are {usable:,} labelled images{span}, and {chosen.retrain_min_labels:,} are needed: label"
             f" {chosen.retrain_min_labels - usable:,} more, or lower STRANDLINE_RETRAIN_MIN_LABELS"
         )
-    wanted = min(chosen.retrain_window_images, usable // 2)
-    kept, number = 0, 0
-    while kept < wanted and number < len(hours):
-        kept += hours[number]["testable"]
-        number += 1
-    if kept < wanted:
+    wanted, needed = min(chosen.retrain_window_images, usable // 2), chosen.retrain_min_labels // 2
+    number = _hours_to_keep(hours, wanted, needed)
+    first = hours[max(number, 1) - 1]["drop_at"]
+    if not number:
+        left = sum(row["learnable"] for row in hours[1:])
         raise TrainingError(
-            f"of {usable:,} labelled images{span}, models have learnt from all but {kept:,}, and {wanted:,} are kept"
-            f" for the gate: label {wanted - kept:,} images that landed since"
+            f"the labelled images that landed from {_hour(first)} on are kept for the gate; {left:,} are left to learn"
+            f" from{span}, and {needed:,} are needed: label {needed - left:,} more of the hours before"
         )
-    learnable, needed = sum(row["learnable"] for row in hours[number:]), chosen.retrain_min_labels // 2
-    first = hours[number - 1]["drop_at"]
-    if learnable < needed:
+    if not any(row["testable"] for row in hours[:number]):
         raise TrainingError(
-            f"the labelled images that landed from {_hour(first)} on are kept for the gate; {learnable:,} are left to"
-            f" learn from{span}, and {needed:,} are needed: label {needed - learnable:,} more of the hours before"
+            f"models have learnt from all labelled images that landed from {_hour(first)} on, so none can be kept for"
+            " the gate: label images that landed since"
         )
     query = {"classes": list(classes), "since": first}
     rows = ledger.fetch(connection, "select_testable_images", query)
@@ -239,9 +236,21 @@ def _reserve(connection: ledger.Connection, chosen: settings.Settings, asked: As
         "landed": f"from {_hour(first)} on",
         "since": first.isoformat(),
         "images": "all labelled ones of these hours that no model has learnt from",
-        "hours": f"the newest whole hours, as few as have {wanted} of them",
+        "hours": f"the newest whole hours, as few as have {wanted} of them, or as leave {needed} to learn from",
     }
     return datasets.freeze(connection, chosen, "window", _rows(rows), _shards(chosen, rows), rule, asked.by)
+
+
+def _hours_to_keep(hours: Sequence[Mapping[str, Any]], wanted: int, needed: int) -> int:
+    """How many hours, the newest first: until `wanted` images are kept, while `needed` are left to learn from."""
+    kept, left, number = 0, sum(row["learnable"] for row in hours), 0
+    for row in hours:
+        left -= row["learnable"]
+        if kept >= wanted or left < needed:
+            break
+        kept += row["testable"]
+        number += 1
+    return number
 
 
 def _asking_since(connection: ledger.Connection, chosen: settings.Settings, asked: Asked) -> datetime.datetime | None:
