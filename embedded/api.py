@@ -154,6 +154,36 @@ class Api:
                 raise ApiError(0, f"runs of {dag} have not ended after {timeout:.0f} s: {', '.join(busy)}")
             time.sleep(0.5)
 
+    def wait_question(self, dag: str, run_id: str, task_id: str, timeout: float = 1800) -> Row:
+        """Wait until a task asks people something; the question, as Airflow has it.
+
+        Raises:
+            ApiError: the run ended without asking, or the time is over.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            state = str(self.run(dag, run_id)["state"])
+            tasks = {row["task_id"]: row["state"] for row in self.task_instances(dag, run_id)}
+            if tasks.get(task_id) == "awaiting_input":
+                question: Row = self.request("GET", self._question(dag, run_id, task_id))
+                return question
+            if state in FINISHED or time.monotonic() > deadline:
+                raise ApiError(0, f"run {run_id} of {dag} is {state} and does not ask {task_id}: {tasks}")
+            time.sleep(0.5)
+
+    def answer(self, dag: str, run_id: str, task_id: str, option: str, reason: str) -> None:
+        """Answer a question.
+
+        Raises:
+            ApiError: 403 where this user was not asked, 409 where it was answered already.
+        """
+        body = {"chosen_options": [option], "params_input": {"reason": reason}}
+        self.request("PATCH", self._question(dag, run_id, task_id), body)
+
+    @staticmethod
+    def _question(dag: str, run_id: str, task_id: str) -> str:
+        return f"/dags/{dag}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+
     def clear(self, dag: str, run_id: str, only_failed: bool = False, task_ids: list[str] | None = None) -> None:
         """Run the tasks of a finished run again: all, the failed ones, or the named ones and what follows them."""
         body: Row = {

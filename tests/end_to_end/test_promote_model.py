@@ -1,0 +1,169 @@
+"""A challenger becomes champion, and is rolled back, on a real Airflow: people answer over the REST API."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from embedded import training_sets
+from embedded.api import ApiError
+from strandline import contract, datasets, ledger, registry, settings
+
+pytestmark = pytest.mark.timeout(1500)
+DAG = "promote_model"
+
+
+@pytest.fixture(scope="module")
+def sets(strandline, hours) -> None:
+    """The holdout, and a window of a drop."""
+    hour = next(hours)
+    strandline.drop(hour, 400)
+    run_id = strandline.ingest(hour)
+    chosen = strandline.stack.settings
+    [archive] = (settings.load().home / "cache" / "cifar10").iterdir()
+    training_sets.make(dataclasses.replace(chosen, cifar_archive=archive))
+    rows = strandline.rows(
+        "SELECT image_id, image_labels.label, folder FROM predictions JOIN image_labels USING (image_id)"
+        " JOIN batches USING (run_id, shard_id) WHERE run_id = %(run_id)s",
+        run_id=run_id,
+    )
+    folders = sorted({row["folder"] for row in rows})
+    requests = [contract.read_request("classify", chosen.store / folder / contract.REQUEST_FILE) for folder in folders]
+    labelled = [(row["image_id"], row["label"]) for row in rows]
+    with ledger.connect(chosen.database_url) as connection:
+        rule = {"images": "a drop"}
+        datasets.freeze(connection, chosen, "window", labelled, [one.shard for one in requests], rule, "tester")
+
+
+@pytest.fixture
+def make_challenger(strandline, sets, tmp_path, monkeypatch):
+    """A version like the champion: its bundle under another name, with other weights if they are given."""
+    chosen = strandline.stack.settings
+    monkeypatch.setenv("STRANDLINE_DATABASE_URL", chosen.database_url)
+    monkeypatch.setenv("STRANDLINE_HOME", str(chosen.home))
+    settings.get.cache_clear()
+
+    def make(name: str, weights: bytes | None = None) -> str:
+        folder = tmp_path / name
+        shutil.copytree(settings.REPOSITORY / "models" / "cifar_resnet20_v1", folder)
+        manifest = json.loads((folder / "manifest.json").read_bytes()) | {"name": name}
+        if weights is not None:
+            (folder / "weights.params").write_bytes(weights)
+            manifest["files"]["weights.params"]["sha256"] = contract.sha256_file(folder / "weights.params")
+        contract.write_json(folder / "manifest.json", manifest)
+        return registry.register(folder, "tester")
+
+    yield make
+    settings.get.cache_clear()
+
+
+def champion(strandline) -> str:
+    return strandline.rows("SELECT version FROM champions WHERE period @> now()")[0]["version"]
+
+
+def states(api, run_id: str) -> dict[str, str]:
+    return {row["task_id"]: row["state"] for row in api.task_instances(DAG, run_id) if row["map_index"] < 1}
+
+
+def logs(api, run_id: str, task_id: str) -> str:
+    return "\n".join(
+        line
+        for row in api.task_instances(DAG, run_id)
+        if row["task_id"] == task_id
+        for line in api.log(DAG, run_id, row)
+    )
+
+
+def ended(api, run_id: str, expect: str) -> dict[str, str]:
+    state = api.wait(DAG, run_id, timeout=600)
+    found = states(api, run_id)
+    failed = [task_id for task_id, task_state in found.items() if task_state == "failed"]
+    assert state == expect, [found, *(logs(api, run_id, task_id)[-3000:] for task_id in failed)]
+    return found
+
+
+def asked(api, run_id: str) -> dict:
+    """The question of a run; where it comes to none, what failed."""
+    try:
+        return api.wait_question(DAG, run_id, "ask", timeout=600)
+    except ApiError:
+        ended(api, run_id, "a question")
+        raise
+
+
+def test_a_challenger_is_approved_promoted_and_rolled_back(strandline, make_challenger):
+    user, op, admin = (strandline.stack.api(name) for name in ("user", "op", "admin"))
+    first, challenger = champion(strandline), make_challenger("the same, again")
+
+    run_id = user.trigger(DAG, conf={"version": challenger, "expected_champion": first})
+    question = asked(user, run_id)
+    assert challenger[:12] in question["subject"]
+    assert "The challenger passes all" in question["body"]
+    with pytest.raises(ApiError) as refused:
+        user.answer(DAG, run_id, "ask", "Approve", "mine")
+    assert refused.value.status == 403
+    assert champion(strandline) == first
+    op.answer(DAG, run_id, "ask", "Approve", "as good, and newer")
+    with pytest.raises(ApiError) as late:
+        admin.answer(DAG, run_id, "ask", "Reject", "no")
+    assert late.value.status == 409
+    ended(op, run_id, "success")
+    assert champion(strandline) == challenger
+    [gate] = strandline.rows("SELECT * FROM gates WHERE gate_id = %(run_id)s", run_id=run_id)
+    assert (gate["requested_by"], gate["outcome"], gate["champion"]) == ("user", "pass", first)
+    assert Path(strandline.stack.settings.store / gate["folder"] / "index.html").is_file()
+    [approval] = strandline.rows("SELECT * FROM approvals WHERE gate_id = %(run_id)s", run_id=run_id)
+    assert (approval["approver"], approval["reason"]) == ("op", "as good, and newer")
+
+    back = op.trigger(DAG, conf={"action": "roll back", "reason": "to see that it works"})
+    found = ended(op, back, "success")
+    assert (found["roll_back"], found["plan"]) == ("success", "skipped")
+    assert champion(strandline) == first
+    again = op.trigger(DAG, conf={"action": "roll back", "reason": "twice"})
+    assert ended(op, again, "failed")["roll_back"] == "failed"
+    assert "there was no other champion before" in logs(op, again, "roll_back")
+    assert champion(strandline) == first
+    steps = strandline.rows("SELECT who, what FROM audit_log WHERE who IN ('user', 'op') ORDER BY audit_id")
+    assert [(row["who"], row["what"]) for row in steps] == [
+        ("user", "examined"),
+        ("op", "approved"),
+        ("op", "promoted"),
+        ("op", "rolled back"),
+    ]
+    with ledger.connect(strandline.stack.settings.database_url) as connection:
+        assert {name: rows for name, rows in ledger.check_invariants(connection).items() if rows} == {}
+
+
+def test_nobody_approves_what_they_asked_for(strandline, make_challenger):
+    op, admin = (strandline.stack.api(name) for name in ("op", "admin"))
+    first, challenger = champion(strandline), make_challenger("asked for by op")
+    run_id = op.trigger(DAG, conf={"version": challenger})
+    asked(op, run_id)
+    op.answer(DAG, run_id, "ask", "Approve", "mine")
+    ended(op, run_id, "failed")
+    assert "somebody else has to approve it" in logs(op, run_id, "decide")
+    assert champion(strandline) == first
+
+    op.clear(DAG, run_id, task_ids=["ask"])
+    asked(op, run_id)
+    admin.answer(DAG, run_id, "ask", "Reject", "not now")
+    found = ended(op, run_id, "success")
+    assert (found["decide"], found["promote"]) == ("success", "skipped")
+    [approval] = strandline.rows("SELECT * FROM approvals WHERE gate_id = %(run_id)s", run_id=run_id)
+    assert (approval["decision"], approval["approver"], approval["reason"]) == ("rejected", "admin", "not now")
+    assert champion(strandline) == first
+
+
+def test_a_challenger_that_does_not_load_ends_the_run_at_the_gate(strandline, make_challenger):
+    user = strandline.stack.api("user")
+    first, challenger = champion(strandline), make_challenger("broken", b"no weights")
+    run_id = user.trigger(DAG, conf={"version": challenger})
+    found = ended(user, run_id, "success")
+    assert (found["check_outcome"], found["ask"], found["promote"]) == ("success", "skipped", "skipped")
+    assert "does not load" in logs(user, run_id, "hold_gate")
+    assert strandline.rows("SELECT outcome FROM gates WHERE gate_id = %(run_id)s", run_id=run_id) == [
+        {"outcome": "fail"}
+    ]
+    assert champion(strandline) == first
