@@ -26,7 +26,7 @@ from embedded.stack import Stack
 from strandline import contract, settings
 
 DAG = "ingest_images"
-SIZES = (1_000, 10_000, 60_000)
+SIZES = (1_000, 10_000, 50_000)
 FIRST_HOUR = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 DEEP = "cifar_resnet110_v1"
 FLAT = 1.25  # memory is called flat when six times the images take at most this much more

@@ -1,7 +1,9 @@
 """The whole product on one machine, once through: `make demo`.
 
 It starts the stack, drops real and hostile files into one hour, has Airflow ingest that hour, and says what came of
-every file. The hour is fixed at the first time, so that the demo can be repeated: known files stay as they are.
+every file. Into the next hours it drops dark images, most of them of animals: the drift reports ask for another model,
+which is trained, tested, approved, put to use, and rolled back. The hours are fixed at the first time, so that the demo
+can be repeated: known files stay as they are, and what was trained is not trained again.
 """
 
 import argparse
@@ -11,24 +13,23 @@ import json
 import os
 import subprocess
 import sys
-import time
+import textwrap
 from pathlib import Path
 
-from embedded import configuration, hours, postgres, training_sets
+from embedded import configuration, demo_model, hours, postgres, training_sets
 from embedded.api import Api, ApiError, Row
 from embedded.broken_files import BROKEN_FILES
+from embedded.demo_runs import DemoError, finish, follow
 from embedded.stack import Stack, StackError, access
 from embedded.summary import Summary, network_rate, phases, surprises
 from strandline import contract, datasets, ledger
 from strandline.settings import Settings, SettingsError, load
 
 DAG = "ingest_images"
+DRIFT = "report_drift"
+DARK = ("--brightness", "0.4", "--blur", "0.5", "--mostly", "bird", "cat", "deer", "dog", "frog", "horse")
 TASKS = ("list", "pack", "validate", "classify", "load", "close_books")
-LOG_LINES = 8
-
-
-class DemoError(Exception):
-    """The demo cannot go on; the message says why."""
+HOUR = datetime.timedelta(hours=1)
 
 
 ERRORS = (
@@ -51,31 +52,53 @@ def main() -> int:
 
 
 def run(stack: Stack, api: Api, count: int) -> int:
-    """Drop, ingest, report; the exit code."""
-    hour = demo_hour(stack.settings.home / "demo.json")
+    """The story, from the first drop to the way back; the exit code."""
+    first = demo_hour(stack.settings.home / "demo.json")
+    dark, darker, last = (first + number * HOUR for number in (1, 2, 3))
     vision(stack.settings, "embedded.cifar")  # before all else: it may have to be fetched
     stack.up()
     print("\n".join(f"  {line}" for line in training_sets.make(stack.settings)))
     # Airflow starts the run of the last hour by itself. It would take up the files while they are being dropped.
     api.wait_quiet(DAG)
-    vision(
-        stack.settings, "embedded.drop", "--count", str(count), "--hour", hour.strftime(hours.HOUR_FORMAT), "--broken"
-    )
-    run_id = api.trigger(DAG, (hour, hour + datetime.timedelta(hours=1)))
-    state = api.wait(DAG, run_id, progress=Progress().show)
-    instances = api.task_instances(DAG, run_id)
-    if state != "success":
-        print(failure(stack, api, run_id, instances), file=sys.stderr)
-        return 1
-    return report(stack, hour, run_id, instances)
+    told = demo_model.told(stack)
+    run_id = ingest(stack, api, first, "--count", str(count), "--broken")
+    wrong = report(stack, first, run_id, api.task_instances(DAG, run_id))
+    print("\n  Then it is dark for two hours, and most images are of animals.\n")
+    runs = {first: run_id, dark: ingest(stack, api, dark, "--count", str(count // 2), *DARK)}
+    challengers = demo_model.Runs.count(api)
+    runs[darker] = ingest(stack, api, darker, "--count", str(count // 2), *DARK)
+    for one, name in ((first, "the first hour"), (dark, "the first dark hour"), (darker, "the second dark hour")):
+        print("\n".join(["", *drift(stack, one, name)]))
+    if told or demo_model.asked_for(stack, darker):
+        if not told:
+            demo_model.promote(stack, api, challengers)
+            runs[last] = ingest(stack, api, last, "--count", str(count // 2), *DARK)
+            print("\n".join(["", *demo_model.accuracies(stack, runs)]))
+            demo_model.roll_back(stack, api)
+        print("\n".join(["", *demo_model.history(stack)]))
+    print(f"\n  {access(stack)}\n  It stays up until: make down")
+    return 1 if wrong else 0
 
 
 def demo_hour(memory: Path) -> datetime.datetime:
-    """The last full hour at the first call; that same hour ever after."""
+    """The first of the last four full hours at the first call; that same hour ever after."""
     if not memory.exists():
         memory.parent.mkdir(parents=True, exist_ok=True)
-        contract.write_json(memory, {"hour": hours.last_full().strftime(hours.HOUR_FORMAT)})
+        contract.write_json(memory, {"hour": (hours.last_full() - 3 * HOUR).strftime(hours.HOUR_FORMAT)})
     return hours.parse(json.loads(memory.read_bytes())["hour"])
+
+
+def ingest(stack: Stack, api: Api, hour: datetime.datetime, *drop: str) -> str:
+    """Drop into an hour, have Airflow ingest it and report its drift; the id of the run.
+
+    Raises:
+        DemoError: a run failed; the message says where.
+    """
+    vision(stack.settings, "embedded.drop", "--hour", hour.strftime(hours.HOUR_FORMAT), *drop)
+    before = len(api.runs(DRIFT))
+    run_id = finish(stack, api, DAG, api.trigger(DAG, (hour, hour + HOUR)))
+    follow(stack, api, DRIFT, before)
+    return run_id
 
 
 def vision(settings: Settings, *arguments: str) -> None:
@@ -90,56 +113,8 @@ def vision(settings: Settings, *arguments: str) -> None:
         raise DemoError(f"{arguments[0]} ended with exit code {done.returncode}")
 
 
-class Progress:
-    """How far the tasks of a run are: one moving line on a terminal, else a line for every change."""
-
-    def __init__(self) -> None:
-        self._begin = time.monotonic()
-        self._last = ""
-        self._moving = sys.stdout.isatty()
-
-    def show(self, instances: list[Row]) -> None:
-        parts = [part for name in TASKS if (part := _part([row for row in instances if row["task_id"] == name]))]
-        text = ", ".join(parts)
-        seconds = f"{time.monotonic() - self._begin:5.0f} s  "
-        if self._moving:
-            print(f"\r\x1b[K{seconds}{text}", end="", flush=True)
-        elif text != self._last:
-            print(f"{seconds}{text}", flush=True)
-        self._last = text
-        if self._moving and all(
-            row["state"] in ("success", "failed", "upstream_failed", "skipped") for row in instances
-        ):
-            print()
-
-
-def _part(rows: list[Row]) -> str:
-    """One task, as `pack 3/8`; nothing before it starts."""
-    states = [row["state"] for row in rows]
-    if not any(states):
-        return ""
-    if set(states) == {"skipped"}:
-        return f"{rows[0]['task_id']} skipped"
-    done = sum(state in ("success", "skipped") for state in states)
-    failed = [state for state in states if state in ("failed", "upstream_failed", "up_for_retry")]
-    progress = f" {done}/{len(rows)}" if len(rows) > 1 else "" if done else " ..."
-    return f"{rows[0]['task_id']}{progress}{f' {failed[0]}' if failed else ''}"
-
-
-def failure(stack: Stack, api: Api, run_id: str, instances: list[Row]) -> str:
-    """Which tasks failed, what they logged last, and where to look."""
-    lines = [f"Run {run_id} failed."]
-    for row in (row for row in instances if row["state"] == "failed"):
-        task = row["task_id"] if row["map_index"] < 0 else f"{row['task_id']}/mapped/{row['map_index']}"
-        lines += [f"\nTask {task} failed; its log ends with:"]
-        logged = [line for line in api.log(DAG, run_id, row) if not line.startswith("::")]
-        lines += [f"  {line}" for line in logged[-LOG_LINES:]]
-        lines += [f"{stack.url}/dags/{DAG}/runs/{run_id}/tasks/{task}"]
-    return "\n".join([*lines, "", access(stack)])
-
-
-def report(stack: Stack, hour: datetime.datetime, run_id: str, instances: list[Row]) -> int:
-    """Print what came of the drop; 1 when a broken file came to another end than expected."""
+def report(stack: Stack, hour: datetime.datetime, run_id: str, instances: list[Row]) -> bool:
+    """Print what came of the drop; whether a broken file came to another end than expected."""
     url = str(stack.settings.database_url)
     summary = Summary.read(url, hour, run_id)
     print("\n".join(["", *summary.lines(), ""]))
@@ -153,8 +128,18 @@ def report(stack: Stack, hour: datetime.datetime, run_id: str, instances: list[R
     if not wrong:
         print(f"  The {len(BROKEN_FILES)} broken or hostile files came to the ends that were expected of them.")
     page = stack.settings.run_folder(run_id) / "validation" / "index.html"
-    print(f"  Validation: {page}\n  {access(stack)}\n  It stays up until: make down")
-    return 1 if wrong else 0
+    print(f"  Validation: {page}")
+    return bool(wrong)
+
+
+def drift(stack: Stack, hour: datetime.datetime, name: str) -> list[str]:
+    """What the drift report of an hour says, a line each."""
+    with ledger.connect(stack.settings.database_url) as connection:
+        window = {"window_start": hour, "window_end": hour + HOUR}
+        (row,) = ledger.fetch(connection, "select_window_report", window)
+    said = textwrap.wrap(row["sentence"] + (f" {row['held_back']}" if row["held_back"] else ""), 110)
+    page = stack.settings.store / row["folder"] / "index.html"
+    return [f"  Drift in {name}: {row['action']}", *(f"    {line}" for line in said), f"    {page}"]
 
 
 if __name__ == "__main__":
