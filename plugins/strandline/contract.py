@@ -219,8 +219,9 @@ class TrainRequest(Message):
     Low-resolution epochs come first: random crops of `low_side` pixels cost about half and teach nearly as much.
     `validation_share` of the images is not learnt from: the weights that are kept are those of the epoch with the least
     loss on it, and `patience` epochs without a better one end the training. No epoch begins that would probably end
-    after `seconds`: the learning rate then falls to zero over the epochs that fit. `resume` names the folder of an
-    earlier attempt whose checkpoint is to be continued; `shard_id` is a name for the training.
+    after `seconds`: the learning rate then falls to zero over the epochs that fit. `blend` is how far the weights go
+    from those of `start` to those that were learnt: 1 is all the way. `resume` names the folder of an earlier attempt
+    whose checkpoint is to be continued; `shard_id` is a name for the training.
     """
 
     name: str
@@ -249,6 +250,7 @@ class TrainRequest(Message):
     seconds: float | None = None
     validation_share: float = 0.0
     patience: int | None = None
+    blend: float = 1.0
     shard_id: str = "train"
     command: Literal["train"] = "train"
 

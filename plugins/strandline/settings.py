@@ -96,7 +96,8 @@ class Settings:
     retrain_balance: float = _setting(2.0, "new images of a class, at the most, over those of the median class")
     retrain_epochs: int = _setting(12, "epochs of a training, at the most")
     retrain_minutes: float = _setting(4.0, "time of a training: no epoch begins that would probably end later")
-    retrain_peak_lr: float = _setting(0.05, "highest learning rate of a training that starts from the champion")
+    retrain_peak_lr: float = _setting(0.01, "highest learning rate of a training that starts from the champion")
+    retrain_blend: float = _setting(0.7, "how far from the champion's weights to the learnt ones: less forgets less")
     revision: str = _setting("", "commit of this code, as images have it; by default the one that is checked out")
 
     gate_floor: float = _setting(0.8, "accuracy on the holdout that a challenger needs")
@@ -200,6 +201,8 @@ def _check(settings: Settings) -> None:
     for name in ("retrain_images", "retrain_epochs", "retrain_window_images", "retrain_min_labels"):
         if getattr(settings, name) < 1:
             raise SettingsError(f"{PREFIX}{name.upper()} must be at least 1")
+    if not 0 < settings.retrain_blend <= 1:
+        raise SettingsError(f"{PREFIX}RETRAIN_BLEND must be above 0, and at most 1")
     for name in ("retrain_minutes", "retrain_peak_lr"):
         if getattr(settings, name) <= 0:
             raise SettingsError(f"{PREFIX}{name.upper()} must be above 0")

@@ -346,6 +346,7 @@ def _request(
         seconds=60 * (asked.minutes or chosen.retrain_minutes),
         validation_share=VALIDATION_SHARE,
         patience=PATIENCE,
+        blend=chosen.retrain_blend,
         shard_id=training.dataset_id,
     )
 

@@ -437,6 +437,19 @@ def test_a_killed_tuning_goes_on_from_its_checkpoint(store, tuning, tuned):
     assert without_time[0] == without_time[1]
 
 
+def test_blended_weights_are_between_the_first_and_the_learnt_ones(store, tuning, tuned, trained):
+    folder, _ = run(store, "blended", "train", tuning | {"blend": 0.25})
+    script = """
+import sys, mxnet as mx
+first, last, blended = (mx.nd.load(path) for path in sys.argv[1:])
+assert max(float((last[k] - first[k]).abs().max().asscalar()) for k in first) > 1e-3
+print(max(float((0.75 * first[k] + 0.25 * last[k] - blended[k]).abs().max().asscalar()) for k in first))
+"""
+    weights = [str(one / "weights.params") for one in (trained, tuned / "bundle", folder / "bundle")]
+    printed = subprocess.run([sys.executable, "-c", script, *weights], check=True, capture_output=True, text=True)
+    assert float(printed.stdout.split()[-1]) < 1e-5
+
+
 def test_a_training_that_has_no_time_ends_after_an_epoch(store, tuning):
     folder, _ = run(store, "hurried", "train", tuning | {"seconds": 0.001, "epochs": 50})
     assert contract.read_result(folder, "train").counts["epochs"] == 1
@@ -447,6 +460,8 @@ def test_a_training_that_has_no_time_ends_after_an_epoch(store, tuning):
     [
         ({"classes": ["disc", "stripes"]}, "to start from"),
         ({"network": "cifar_resnet56_v1"}, "to start from"),
+        ({"blend": 0.0}, "blend must be"),
+        ({"blend": 0.5, "start": None}, "blend must be"),
         ({"validation_share": 0.001}, "is none"),
         ({"validation_share": 1.0}, "nothing to learn from"),
         ({"validation_share": 0.0, "patience": 2}, "is none"),

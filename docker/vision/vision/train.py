@@ -3,7 +3,8 @@ weights, unless its time runs out.
 
 One-cycle learning rate after Smith, "Super-Convergence" (2018): linear warm-up, then linearly to zero, over the epochs
 that the time allows (Li et al., "Budgeted Training", 2020). Low-resolution epochs see small random crops after Touvron
-et al., "Fixing the train-test resolution discrepancy" (2019).
+et al., "Fixing the train-test resolution discrepancy" (2019). Blended weights keep what the first ones knew: Wortsman
+et al., "Robust fine-tuning of zero-shot models" (2022).
 """
 
 import hashlib
@@ -54,7 +55,7 @@ def run(request: contract.TrainRequest, paths: Paths) -> contract.Result:
         # Each epoch starts as a resumed one does, so both compute the same: MXNet changes the layout of used weights.
         trainer.restore(checkpoint, paths.out)
         progress.epoch_done(course)
-    trainer.take_best()
+    trainer.finish()
     folder = paths.out / contract.BUNDLE_FOLDER
     version = bundles.write_trained(
         folder,
@@ -157,6 +158,7 @@ class _Trainer:
     optimizer: gluon.Trainer
     context: mx.Context
     course: Course
+    origin: list[np.ndarray]  # weights that it starts from
     best: list[np.ndarray] = field(default_factory=list)  # weights, where a validation decides which are kept
 
     @classmethod
@@ -174,7 +176,8 @@ class _Trainer:
             parameter.wd_mult = 0.0
         settings = {"learning_rate": 0.0, "momentum": request.momentum, "wd": request.weight_decay}
         optimizer = gluon.Trainer(net.collect_params(), "nag", settings)
-        return cls(request, _identity(request, dataset), net, optimizer, context, Course(request.epochs))
+        origin = [parameter.data().asnumpy() for parameter in net.collect_params().values()]
+        return cls(request, _identity(request, dataset), net, optimizer, context, Course(request.epochs), origin)
 
     @property
     def parameters(self) -> list[gluon.Parameter]:
@@ -231,9 +234,12 @@ class _Trainer:
         if self.request.validation_share:
             self.best = [parameter.data().asnumpy() for parameter in self.parameters]
 
-    def take_best(self) -> None:
-        for parameter, array in zip(self.parameters, self.best, strict=False):
-            parameter.set_data(mx.nd.array(array, ctx=self.context))
+    def finish(self) -> None:
+        """Take the best weights, or as much of them as the request says."""
+        learnt = self.best or [parameter.data().asnumpy() for parameter in self.parameters]
+        share = np.float32(self.request.blend)
+        for parameter, first, last in zip(self.parameters, self.origin, learnt, strict=True):
+            parameter.set_data(mx.nd.array(first * (1 - share) + last * share if share < 1 else last, ctx=self.context))
 
     def save(self, path: Path) -> None:
         """Parameters, momentum, the best parameters and the course: all that the next epoch depends on."""
@@ -269,6 +275,8 @@ class _Trainer:
 
 def _parent(request: contract.TrainRequest, store: Path) -> bundles.Bundle | None:
     """The bundle whose weights the training starts from, if it is to start from any."""
+    if not 0 < request.blend <= 1 or (request.blend < 1 and request.start is None):
+        raise contract.BadRequest("blend must be above 0 and at most 1, and 1 where there is no bundle to start from")
     if request.start is None:
         return None
     parent = bundles.load(store, request.start)
