@@ -23,7 +23,7 @@ CONTAINED := HOME="$(HOME_FOLDER)/user" AIRFLOW_HOME="$(HOME_FOLDER)/user/airflo
 help: ## List these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: environments ## Set everything up, ingest 2,020 real and hostile files, and show what came of them
+demo: environments ## Set everything up, and tell the whole story on real photographs
 	@$(AIRFLOW) -m embedded.demo
 
 up: environments ## Start Postgres and Airflow, and wait until they are healthy
