@@ -35,6 +35,7 @@ def small(database, monkeypatch) -> None:
     monkeypatch.setenv("STRANDLINE_RETRAIN_MIN_LABELS", "100")
     monkeypatch.setenv("STRANDLINE_RETRAIN_WINDOW_IMAGES", "80")
     monkeypatch.setenv("STRANDLINE_RETRAIN_IMAGES", "400")
+    monkeypatch.setenv("STRANDLINE_RETRAIN_REPLAY_SHARE", "0.5")
     monkeypatch.setenv("STRANDLINE_CORES", "1")
     settings.get.cache_clear()
 

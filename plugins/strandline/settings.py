@@ -91,13 +91,13 @@ class Settings:
     retrain_window_images: int = _setting(1_000, "of the newest labelled images so many are kept for the gate, or half")
     retrain_images: int = _setting(6_000, "images of a training set, at the most")
     retrain_replay_share: float = _setting(
-        0.5, "part of a training set, at least, that is replayed of the original one"
+        0.67, "part of a training set, at least, that is replayed of the original one"
     )
     retrain_balance: float = _setting(2.0, "new images of a class, at the most, over those of the median class")
-    retrain_epochs: int = _setting(12, "epochs of a training, at the most")
+    retrain_epochs: int = _setting(8, "epochs of a training, at the most")
     retrain_minutes: float = _setting(4.0, "time of a training: no epoch begins that would probably end later")
-    retrain_peak_lr: float = _setting(0.01, "highest learning rate of a training that starts from the champion")
-    retrain_blend: float = _setting(0.7, "how far from the champion's weights to the learnt ones: less forgets less")
+    retrain_peak_lr: float = _setting(0.005, "highest learning rate of a training that starts from the champion")
+    retrain_blend: float = _setting(0.5, "how far from the champion's weights to the learnt ones: less forgets less")
     revision: str = _setting("", "commit of this code, as images have it; by default the one that is checked out")
 
     gate_floor: float = _setting(0.8, "accuracy on the holdout that a challenger needs")
