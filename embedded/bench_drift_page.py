@@ -67,6 +67,10 @@ class Found:
         return self.mix or self.pictures or self.fell
 
     @property
+    def silent(self) -> bool:
+        return self.fell_by_labels and not self.asks
+
+    @property
     def inside(self) -> bool:
         return self.low <= self.true <= self.high
 
@@ -124,14 +128,20 @@ def _alarms(untouched: Sequence[Found]) -> dict[str, object]:
 def _worst(changed: Results) -> dict[str, str]:
     """Of windows with changed pictures alone."""
     every = [one for _, found in changed for one in found]
-    kind, found = max(changed, key=lambda row: _error(row[1]))
+    worst, misjudged = max(changed, key=lambda row: _error(row[1]))
+    quiet, unasked = max(changed, key=lambda row: _mean(row[1], "silent"))
     least, seldom = min(changed, key=lambda row: _mean(row[1], "pictures"))
     return {
         "misread_mix": _share(every, "mix"),
-        "silent": _p(sum(one.fell_by_labels and not one.asks for one in every) / len(every)),
-        "worst": kind.name,
-        "worst_estimate": _share(found, "estimate"),
-        "worst_true": _share(found, "true"),
+        "worst": worst.name,
+        "worst_estimate": _share(misjudged, "estimate"),
+        "worst_true": _share(misjudged, "true"),
+        "silent": _share(every, "silent"),
+        "quiet": quiet.name,
+        "quiet_true": _share(unasked, "true"),
+        "quiet_usual": _share(unasked, "usual"),
+        "quiet_asks": _share(unasked, "asks"),
+        "harmless": _share([one for one in every if not one.fell_by_labels], "pictures"),
         "least": least.name,
         "least_found": _share(seldom, "pictures"),
     }
@@ -165,9 +175,10 @@ page is lost at the next run.
 - **Nothing bounds the error of the estimated accuracy** where pictures changed. Worst here: {worst}, where it
   was estimated at {worst_estimate} and was {worst_true}.
 - **Not every fall asks for a retraining without labels.** In {silent} of the windows whose pictures alone had
-  changed, labels would have shown a fall, and without them the window did not ask.
-- **Pictures are compared as the model sees them.** What it does not react to is not found, and what does no
-  harm may be. Least often found: {least}, in {least_found} of the windows.
+  changed, labels showed a fall, and without them the window did not ask. Most often so: {quiet}, where {quiet_true} was
+  true and {quiet_usual} usual, and {quiet_asks} of the windows asked.
+- **What the model reacts to is found, harmful or not.** Where pictures had changed and labels showed no fall, the
+  pictures were found changed in {harmless} of the windows. Least often found: {least}, in {least_found}.
 - **Not tested here**: pictures of no known class, and many copies of one picture.
 
 ## How the windows are made
