@@ -70,8 +70,7 @@ def run(stack: Stack, api: Api, count: int) -> int:
     for one, name in ((first, "the first hour"), (dark, "the first dark hour"), (darker, "the second dark hour")):
         print("\n".join(["", *drift(stack, one, name)]))
     if told or demo_model.asked_for(stack, darker):
-        if not told:
-            demo_model.promote(stack, api, challengers)
+        if not told and demo_model.promote(stack, api, challengers):
             runs[last] = ingest(stack, api, last, "--count", str(count // 2), *DARK)
             print("\n".join(["", *demo_model.accuracies(stack, runs)]))
             demo_model.roll_back(stack, api)

@@ -45,11 +45,14 @@ def asked_for(stack: Stack, hour: datetime.datetime) -> bool:
     return row["action"] == "retrain" and not row["held_back"]
 
 
-def promote(stack: Stack, api: Api, before: Runs) -> None:
-    """Follow the retraining that Airflow starts, and the gate; approve, as another user than who asked.
+def promote(stack: Stack, api: Api, before: Runs) -> bool:
+    """Follow the retraining that Airflow starts, and the gate; approve what passes it, as another user than who asked.
+
+    Returns:
+        Whether there is another champion.
 
     Raises:
-        DemoError: a run failed, or the gate was not passed.
+        DemoError: a run failed.
     """
     print("\n  The report asks for another model: it is trained from the champion's weights.\n", flush=True)
     follow(stack, api, RETRAIN, before.retrain)
@@ -70,12 +73,14 @@ def promote(stack: Stack, api: Api, before: Runs) -> None:
         print(f"    {check['outcome']:20} {said[0]}", *(f"    {'':20} {line}" for line in said[1:]), sep="\n")
     print(f"    {stack.settings.store / gate['folder'] / 'index.html'}")
     if gate["outcome"] != "pass":
-        raise DemoError(f"the gate was not passed, and the champion stays: {stack.url}/dags/{PROMOTE}/runs/{run_id}")
+        print("\n  The gate was not passed: nobody is asked, and the champion stays.")
+        return False
     print(f"\n  Airflow waits for a person. {APPROVER} approves over the REST API.\n", flush=True)
     with contextlib.closing(stack.api(APPROVER)) as approver:
         approver.answer(PROMOTE, run_id, ASK, "Approve", "The demo: the gate's report was read.")
     if api.wait(PROMOTE, run_id) != "success":
         raise DemoError(failure(stack, api, PROMOTE, run_id))
+    return True
 
 
 def roll_back(stack: Stack, api: Api) -> None:
