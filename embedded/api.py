@@ -155,7 +155,10 @@ class Api:
             time.sleep(0.5)
 
     def wait_question(self, dag: str, run_id: str, task_id: str, timeout: float = 1800) -> Row:
-        """Wait until a task asks people something; the question, as Airflow has it.
+        """Wait until a task asks people something, and may be answered; the question, as Airflow has it.
+
+        The scheduler has to have seen that the task's process ended: Airflow 3.3.2 fails a task that was answered before.
+        It sees that between two of its heartbeats.
 
         Raises:
             ApiError: the run ended without asking, or the time is over.
@@ -166,6 +169,7 @@ class Api:
             tasks = {row["task_id"]: row["state"] for row in self.task_instances(dag, run_id)}
             if tasks.get(task_id) == "awaiting_input":
                 question: Row = self.request("GET", self._question(dag, run_id, task_id))
+                self._wait_heartbeats(2, deadline)
                 return question
             if state in FINISHED or time.monotonic() > deadline:
                 raise ApiError(0, f"run {run_id} of {dag} is {state} and does not ask {task_id}: {tasks}")
@@ -179,6 +183,18 @@ class Api:
         """
         body = {"chosen_options": [option], "params_input": {"reason": reason}}
         self.request("PATCH", self._question(dag, run_id, task_id), body)
+
+    def _wait_heartbeats(self, count: int, deadline: float) -> None:
+        seen = {self._heartbeat()}
+        while len(seen) <= count:
+            if time.monotonic() > deadline:
+                raise ApiError(0, "the scheduler's heart does not beat")
+            time.sleep(0.5)
+            seen.add(self._heartbeat())
+
+    def _heartbeat(self) -> str:
+        """When the scheduler said last that it lives."""
+        return str(self.request("GET", "/monitor/health")["scheduler"]["latest_scheduler_heartbeat"])
 
     @staticmethod
     def _question(dag: str, run_id: str, task_id: str) -> str:

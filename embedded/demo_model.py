@@ -77,6 +77,7 @@ def promote(stack: Stack, api: Api, before: Runs) -> bool:
         return False
     print(f"\n  Airflow waits for a person. {APPROVER} approves over the REST API.\n", flush=True)
     with contextlib.closing(stack.api(APPROVER)) as approver:
+        approver.wait_question(PROMOTE, run_id, ASK)
         approver.answer(PROMOTE, run_id, ASK, "Approve", "The demo: the gate's report was read.")
     if api.wait(PROMOTE, run_id) != "success":
         raise DemoError(failure(stack, api, PROMOTE, run_id))
