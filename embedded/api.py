@@ -157,8 +157,8 @@ class Api:
     def wait_question(self, dag: str, run_id: str, task_id: str, timeout: float = 1800) -> Row:
         """Wait until a task asks people something, and may be answered; the question, as Airflow has it.
 
-        The scheduler has to have seen that the task's process ended: Airflow 3.3.2 fails a task that was answered before.
-        It sees that between two of its heartbeats.
+        The scheduler has to have seen that the task's process ended, or Airflow 3.3.2 fails a task that is answered. It
+        sees that between two of its heartbeats.
 
         Raises:
             ApiError: the run ended without asking, or the time is over.
