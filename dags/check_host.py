@@ -28,7 +28,7 @@ import datetime
 from airflow.sdk import dag, task
 
 from strandline import preflight
-from strandline.containers import no_retry, vision_task
+from strandline.containers import DEFAULT_ARGS, no_retry, vision_task
 
 
 @dag(
@@ -38,14 +38,7 @@ from strandline.containers import no_retry, vision_task
     max_active_runs=4,
     doc_md=__doc__,
     tags=["strandline", "manual"],
-    default_args={
-        "owner": "strandline",
-        "retries": 2,
-        "retry_delay": datetime.timedelta(seconds=5),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": datetime.timedelta(minutes=5),
-        "execution_timeout": datetime.timedelta(minutes=30),
-    },
+    default_args=DEFAULT_ARGS,
 )
 def check_host():
     @task

@@ -32,7 +32,7 @@ from airflow.sdk import CronTriggerTimetable, Param, dag, task
 
 from strandline import labels
 from strandline.assets import LABELS
-from strandline.containers import no_retry
+from strandline.containers import DEFAULT_ARGS, no_retry
 
 
 @dag(
@@ -42,14 +42,7 @@ from strandline.containers import no_retry
     max_active_runs=1,
     doc_md=__doc__,
     tags=["strandline", "hourly"],
-    default_args={
-        "owner": "strandline",
-        "retries": 2,
-        "retry_delay": datetime.timedelta(seconds=5),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": datetime.timedelta(minutes=5),
-        "execution_timeout": datetime.timedelta(minutes=30),
-    },
+    default_args=DEFAULT_ARGS,
     params={
         "at_once": Param(
             False,

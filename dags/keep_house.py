@@ -18,7 +18,7 @@ import datetime
 from airflow.sdk import CronTriggerTimetable, dag, task
 
 from strandline import ledger
-from strandline.containers import clear_up, no_retry
+from strandline.containers import DEFAULT_ARGS, clear_up, no_retry
 
 
 @dag(
@@ -28,14 +28,7 @@ from strandline.containers import clear_up, no_retry
     max_active_runs=1,
     doc_md=__doc__,
     tags=["strandline", "daily"],
-    default_args={
-        "owner": "strandline",
-        "retries": 2,
-        "retry_delay": datetime.timedelta(seconds=30),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": datetime.timedelta(minutes=5),
-        "execution_timeout": datetime.timedelta(minutes=30),
-    },
+    default_args=DEFAULT_ARGS | {"retry_delay": datetime.timedelta(seconds=30)},
 )
 def keep_house():
     @task

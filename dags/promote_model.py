@@ -41,7 +41,7 @@ from airflow.sdk import Param, TriggerRule, dag, task
 
 from strandline import datasets, promotion, trials
 from strandline.assets import CHALLENGERS
-from strandline.containers import no_retry, vision_task
+from strandline.containers import DEFAULT_ARGS, no_retry, vision_task
 from strandline.questions import question
 
 VERSION = r"^[0-9a-f]{64}$"
@@ -54,14 +54,7 @@ VERSION = r"^[0-9a-f]{64}$"
     max_active_runs=8,  # one waits for its answer as long as it takes
     doc_md=__doc__,
     tags=["strandline", "models"],
-    default_args={
-        "owner": "strandline",
-        "retries": 2,
-        "retry_delay": datetime.timedelta(seconds=5),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": datetime.timedelta(minutes=5),
-        "execution_timeout": datetime.timedelta(minutes=30),
-    },
+    default_args=DEFAULT_ARGS,
     params={
         "action": Param(
             "promote",

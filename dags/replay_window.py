@@ -34,7 +34,7 @@ import datetime
 from airflow.sdk import Param, TriggerRule, dag, task
 
 from strandline import replays
-from strandline.containers import no_retry, vision_task
+from strandline.containers import DEFAULT_ARGS, no_retry, vision_task
 from strandline.windows import WindowError
 
 HOUR = r"^\d{4}-\d{2}-\d{2}T\d{2}$"
@@ -48,14 +48,7 @@ VERSION = r"^[0-9a-f]{64}$"
     max_active_runs=4,
     doc_md=__doc__,
     tags=["strandline", "manual"],
-    default_args={
-        "owner": "strandline",
-        "retries": 2,
-        "retry_delay": datetime.timedelta(seconds=5),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": datetime.timedelta(minutes=5),
-        "execution_timeout": datetime.timedelta(minutes=30),
-    },
+    default_args=DEFAULT_ARGS,
     params={
         "start": Param(
             type="string",

@@ -36,7 +36,7 @@ from airflow.sdk import Param, dag, get_current_context, task
 
 from strandline import datasets, registry, training
 from strandline.assets import CHALLENGERS, RETRAINING
-from strandline.containers import no_retry, vision_task
+from strandline.containers import DEFAULT_ARGS, no_retry, vision_task
 
 
 @dag(
@@ -46,14 +46,7 @@ from strandline.containers import no_retry, vision_task
     max_active_runs=1,
     doc_md=__doc__,
     tags=["strandline", "models"],
-    default_args={
-        "owner": "strandline",
-        "retries": 2,
-        "retry_delay": datetime.timedelta(seconds=5),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": datetime.timedelta(minutes=5),
-        "execution_timeout": datetime.timedelta(minutes=30),
-    },
+    default_args=DEFAULT_ARGS,
     params={
         "reason": Param(
             None,

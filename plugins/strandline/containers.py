@@ -28,6 +28,15 @@ RUNNERS = {
     "docker": ("strandline.docker_runner", "HardenedDockerOperator"),
     "kubernetes": ("strandline.kubernetes_runner", "HardenedPodOperator"),
 }
+# Of every DAG: a task is tried three times, ever later, and ends. `no_retry` is for what another try cannot mend.
+DEFAULT_ARGS = {
+    "owner": "strandline",
+    "retries": 2,
+    "retry_delay": datetime.timedelta(seconds=5),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": datetime.timedelta(minutes=5),
+    "execution_timeout": datetime.timedelta(minutes=30),
+}
 LOGGED_LINES = 10_000  # of one attempt: whatever a process prints, the task's log stays readable
 
 # What the runners of containers share: the container's view of the mounts, its user, its image, its labels.
