@@ -414,11 +414,15 @@ def read_request(command: str, path: Path) -> Request:
 
 
 def write_json(path: Path, value: object) -> None:
+    """As `write_whole`."""
+    write_whole(path, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n")
+
+
+def write_whole(path: Path, content: bytes) -> None:
     """Write whole or not at all: a reader never sees half of it."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, sort_keys=True)
-        file.write("\n")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     partial.rename(path)

@@ -5,14 +5,13 @@ import datetime
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
-from strandline import drift_page, evidently_report, ledger, settings, shift, verdict, windows
+from strandline import contract, drift_page, evidently_report, ledger, settings, shift, verdict, windows
 from strandline.entries import EPOCH, HOUR
 from strandline.windows import Data, Window, WindowError
 
@@ -317,10 +316,5 @@ def _write(folder: Path, content: Mapping[str, Any], evidently: Mapping[str, Any
     files = {"report.json": content, "evidently.json": evidently}
     texts = {name: json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) for name, value in files.items()}
     for name, text in {**texts, PAGE: page}.items():
-        partial = folder / f"{name}.{os.getpid()}.partial"
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(folder / name)
+        contract.write_whole(folder / name, text.encode())
     return hashlib.sha256(page.encode()).hexdigest()

@@ -11,7 +11,6 @@ import datetime
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -249,8 +248,8 @@ def _compare(
         raise ReplayError(f"{error}: trigger a new replay, and report it if that says the same") from error
     report = _report(connection, run_id, planned, sources, tally)
     page = replay_page.render(report)
-    _write(folder / REPORT, json.dumps(report, indent=1, ensure_ascii=False))
-    _write(folder / PAGE, page)
+    contract.write_whole(folder / REPORT, json.dumps(report, indent=1, ensure_ascii=False).encode())
+    contract.write_whole(folder / PAGE, page.encode())
     row = {"run_id": run_id, "window_start": planned["start"], "window_end": planned["end"], **report["counts"]}
     row |= {name: report[name] for name in ("model_version", "verdict", "sentence")}
     row |= {"report": Jsonb(report), "folder": str(folder.relative_to(chosen.store))}
@@ -361,10 +360,3 @@ def _agreement(pairs: Mapping[tuple[str, ...], int]) -> dict[str, Any] | None:
     ]
     agreed = sum(images for (_, _, made, label), images in pairs.items() if made == label)
     return {"images": sum(pairs.values()), "agreed": agreed, "pairs": matrix}
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.rename(path)

@@ -9,7 +9,6 @@ import datetime
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
@@ -430,9 +429,4 @@ def _write(folder: Path, texts: Mapping[str, str]) -> None:
     """Each file whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        partial = folder / f"{name}.{os.getpid()}.partial"
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(folder / name)
+        contract.write_whole(folder / name, text.encode())

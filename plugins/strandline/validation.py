@@ -4,7 +4,6 @@ import collections
 import hashlib
 import importlib.metadata
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -323,12 +322,7 @@ def _write(folder: Path, outcomes: Any, result: dict[str, Any]) -> str:
         ("validation.json", text.encode()),
         ("index.html", validation_page.render(result).encode()),
     ):
-        partial = folder / f"{name}.{os.getpid()}.partial"
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(folder / name)
+        contract.write_whole(folder / name, content)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
