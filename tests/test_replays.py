@@ -361,7 +361,7 @@ def test_the_report_says_when_a_version_was_replaced(run, database):
             [second],
         )
     found = replay()
-    (term,) = report(found)["versions"]
+    (term,) = report(found)["terms"]
     assert (term["version"], term["replaced_by"], term["replaced_by_name"]) == (run.version, second, "second")
     assert term["until"] > term["since"]
     assert "never champion" in Path(replay("other", model_version=register("third"))["page"]).read_text()

@@ -78,7 +78,7 @@ def render(report: Mapping[str, Any]) -> str:
 {_rows(report)}
 {_agreement(report["agreement"])}
 {_runs(report["runs"])}
-{_terms(report["versions"])}
+{_terms(report["terms"])}
 {_runtimes(report["runtimes"])}
 <footer><p>Every image of the window has its row in <code>rows.parquet</code>, and <code>replay.json</code> says the
 same as this page; both lie beside it. <b>Equal</b>: the same label, and every probability bit for bit. <b>Within
@@ -92,7 +92,7 @@ prediction. Replayed at {_moment(report["replayed_at"])} by run <code>{_text(rep
 
 def _verdict(report: Mapping[str, Any], hours: str) -> str:
     colour, title = VERDICTS[report["verdict"]]
-    names = {term["version"]: term["name"] for term in report["versions"]}
+    names = {term["version"]: term["name"] for term in report["terms"]}
     version = report["model_version"]
     model = f"with {_model(version, names)}" if version else "each with the version that had classified it"
     advice = f"<p>{UNEQUAL}</p>" if report["verdict"] == "unequal" else ""

@@ -295,7 +295,7 @@ def _report(
         "tolerance": replay_rows.TOLERANCE,
         "largest_difference": tally.largest,
         "runs": [_plain(run) | {"images": tally.runs[run["run_id"]]} for run in runs],
-        "versions": [_plain(term) for term in terms],
+        "terms": [_plain(term) for term in terms],
         "runtimes": [_runtimes(*key, statuses) for key, statuses in tally.runtimes.items()],
         "missing": _missing(sources, tally),
         "agreement": _agreement(tally.pairs),
