@@ -42,7 +42,7 @@ def labelled(both=900, lost=0, gained=0, none=100, *, confidence=0.9, truth=None
 
 
 def trial(ratio=1.0, **changes):
-    seconds = np.array([1.0, 1.02, 0.98, 1.01, 0.99])
+    seconds = np.array([1.0, 1.02, 0.98, 1.01, 0.99, 1.02, 0.99])
     golden = np.full((4, 3), 1 / 3)
     return dataclasses.replace(Trial(True, seconds, ratio * seconds[::-1], golden, golden), **changes)
 
@@ -102,7 +102,7 @@ def test_a_good_challenger_passes():
         ("latency", {"tried": trial(0.5)}, "pass"),
         (
             "latency",
-            {"tried": trial(champion_seconds=np.ones(2), challenger_seconds=np.ones(2))},
+            {"tried": trial(champion_seconds=np.ones(5), challenger_seconds=np.ones(5))},
             "not enough evidence",
         ),
     ],

@@ -24,7 +24,6 @@ Outcome = Literal["pass", "fail", "not enough evidence"]
 SetName = Literal["holdout", "window"]
 Unit = Literal["share", "points", "gap", "ratio", "probability"]
 
-LATENCY_ROUNDS = 3
 LISTED = 5  # classes or slices that a sentence names
 
 
@@ -214,10 +213,11 @@ def _golden(trial: Trial, rules: Rules) -> Check:
     # What is not a number must not pass as no difference.
     gap = float(np.nan_to_num(np.abs(trial.golden_expected - trial.golden_found), nan=1.0, posinf=1.0).max())
     images = _count(len(trial.golden_expected), "golden image")
+    off = f"up to {gap:.1e} off" if gap else "exactly"
     return Check(
         name,
         "pass" if gap <= tolerance else "fail",
-        f"On {images} its probabilities are up to {gap:.1e} off what its bundle says; {tolerance:.0e} is allowed.",
+        f"On {images} its probabilities are {off} what its bundle says; {tolerance:.0e} is allowed.",
         Estimate(gap, gap, gap),
         tolerance,
         "below",
@@ -434,12 +434,12 @@ def _slices(sets: Mapping[str, LabelledSet | None], rules: Rules) -> Check:
 
 
 def _latency(trial: Trial, rules: Rules) -> Check:
-    name, bound = "latency", rules.latency_ratio
-    if not trial.loaded or min(len(trial.champion_seconds), len(trial.challenger_seconds)) < LATENCY_ROUNDS:
-        return Check(name, "not enough evidence", f"Fewer than {LATENCY_ROUNDS} rounds were timed: time more of them.")
+    name, bound, fewest = "latency", rules.latency_ratio, paired.fewest_rounds(rules.alpha)
+    if not trial.loaded or min(len(trial.champion_seconds), len(trial.challenger_seconds)) < fewest:
+        return Check(name, "not enough evidence", f"Fewer than {fewest} rounds were timed: time more of them.")
     found = paired.ratio(trial.champion_seconds, trial.challenger_seconds, rules.alpha)
     outcome: Outcome = "pass" if found.high <= bound else "fail" if found.low > bound else "not enough evidence"
-    again = " Time more rounds, on a machine with nothing else to do." if outcome == "not enough evidence" else ""
+    again = " Try it again on a machine with less else to do." if outcome == "not enough evidence" else ""
     return Check(
         name,
         outcome,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ROUNDS = 10
+ROUNDS = 100  # of a batch each: with 10, what else runs on the host decides
 GOLDEN = 64  # images, at the most
 HOURS = 24  # slices of a window, at the most: the hours that most images landed in
 GRACE = datetime.timedelta(hours=1)  # from the gate to the question, and from the answer to its record

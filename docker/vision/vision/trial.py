@@ -11,8 +11,6 @@ from vision.networks import Classifier
 from vision.paths import Paths
 from vision.preflight import pictures
 
-BATCHES = 8  # a round
-
 
 def run(request: contract.TrialRequest, paths: Paths) -> contract.Result:
     """Write trial.json. A challenger that does not work is an answer; a champion that does not is an error.
@@ -62,7 +60,7 @@ class _Runner:
     def load(cls, ref: contract.BundleRef, request: contract.TrialRequest, store: Path) -> "_Runner":
         bundle = bundles.load(store, ref)
         classifier = Classifier(bundle, request.device, request.threads, request.batch_size)
-        return cls(classifier, pictures(BATCHES * request.batch_size, bundle.height, bundle.width))
+        return cls(classifier, pictures(request.batch_size, bundle.height, bundle.width))
 
     def check(self) -> None:
         """
