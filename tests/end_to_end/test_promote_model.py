@@ -4,15 +4,18 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from embedded import training_sets
 from embedded.api import ApiError
-from strandline import contract, datasets, ledger, registry, settings
+from strandline import contract, datasets, ledger, registry, settings, training
+from strandline.process_runner import ProcessOperator
 
 pytestmark = pytest.mark.timeout(1500)
 DAG = "promote_model"
+IMAGES = 3000  # to learn from
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +41,19 @@ def sets(strandline, hours) -> None:
 
 
 @pytest.fixture
-def make_challenger(strandline, sets, tmp_path, monkeypatch):
-    """A version like the champion: its bundle under another name, with other weights if they are given."""
+def chosen(strandline, sets, monkeypatch):
+    """The stack's settings, in this process as well."""
     chosen = strandline.stack.settings
     monkeypatch.setenv("STRANDLINE_DATABASE_URL", chosen.database_url)
     monkeypatch.setenv("STRANDLINE_HOME", str(chosen.home))
     settings.get.cache_clear()
+    yield chosen
+    settings.get.cache_clear()
+
+
+@pytest.fixture
+def make_challenger(chosen, tmp_path):
+    """A version like the champion: its bundle under another name, with other weights if they are given."""
 
     def make(name: str, weights: bytes | None = None) -> str:
         folder = tmp_path / name
@@ -55,8 +65,46 @@ def make_challenger(strandline, sets, tmp_path, monkeypatch):
         contract.write_json(folder / "manifest.json", manifest)
         return registry.register(folder, "tester")
 
-    yield make
-    settings.get.cache_clear()
+    return make
+
+
+def learn(chosen, champion: str, flipped: float, **how) -> str:
+    """A version that the champion became by learning from its own original images, so many of their labels wrong."""
+    with ledger.connect(chosen.database_url) as connection:
+        original, holdout, window = (datasets.latest(connection, kind) for kind in ("original", "holdout", "window"))
+        [model] = ledger.fetch(connection, "select_champion")
+        known, classes = datasets.labels(chosen.store, original), model["classes"]
+        wrong = {image: number < flipped * IMAGES for number, image in enumerate(sorted(known)[:IMAGES])}
+        rows = [(image, classes[(classes.index(known[image]) + flip) % len(classes)]) for image, flip in wrong.items()]
+        rule = {"images": f"{flipped:.0%} of the labels are wrong"}
+        training_set = datasets.freeze(connection, chosen, "training", rows, original.shards, rule, "tester")
+    sets = {"training_set": training_set, "holdout": holdout, "gate_window": window}
+    planned = {"parent": champion, "asked_by": "tester", "reason": "", "report_id": None, "run_id": "a test"}
+    planned |= {name: one.dataset_id for name, one in sets.items()}
+    size = json.loads((chosen.store / model["bundle"] / "preprocessing.json").read_bytes())
+    request = contract.TrainRequest(
+        name=model["name"],
+        network=model["network"],
+        classes=tuple(classes),
+        shards=training_set.shards,
+        labels=training_set.labels,
+        **{name: size[name] for name in ("height", "width")},
+        **{name: tuple(size[name]) for name in ("mean", "std")},
+        threads=chosen.cores,
+        low_share=0.0,
+        start=contract.BundleRef(model["bundle"], champion),
+        shard_id=training_set.dataset_id,
+        **how,
+    )
+    trained = vision("train", request.to_dict())
+    evaluated = vision("evaluate", training.evaluation(planned, trained))
+    packaged = vision("package", training.packaging(planned, trained, evaluated))
+    return registry.register(training.packaged_bundle(packaged), "tester")
+
+
+def vision(command: str, request: dict) -> dict:
+    operator = ProcessOperator(task_id=command, vision_command=command, request=request)
+    return operator.execute({"run_id": "a test", "ti": SimpleNamespace(try_number=1)})
 
 
 def champion(strandline) -> str:
@@ -166,4 +214,29 @@ def test_a_challenger_that_does_not_load_ends_the_run_at_the_gate(strandline, ma
     assert strandline.rows("SELECT outcome FROM gates WHERE gate_id = %(run_id)s", run_id=run_id) == [
         {"outcome": "fail"}
     ]
+    assert champion(strandline) == first
+
+
+@pytest.mark.parametrize(
+    ("flipped", "how", "outcome"),
+    [
+        (0.3, {"epochs": 2, "peak_lr": 0.005}, "fail"),  # truly worse
+        (0.0, {"epochs": 2, "peak_lr": 0.005, "blend": 0.5}, "pass"),  # as good
+    ],
+)
+def test_the_gate_tells_what_learnt_from_wrong_labels(strandline, chosen, flipped, how, outcome):
+    user, op = (strandline.stack.api(name) for name in ("user", "op"))
+    first = champion(strandline)
+    challenger = learn(chosen, first, flipped, **how)
+    run_id = user.trigger(DAG, conf={"version": challenger})
+    if outcome == "pass":
+        asked(user, run_id)
+        op.answer(DAG, run_id, "ask", "Reject", "no better")
+    ended(user, run_id, "success")
+    [gate] = strandline.rows("SELECT * FROM gates WHERE gate_id = %(run_id)s", run_id=run_id)
+    checks = strandline.rows("SELECT * FROM gate_results WHERE gate_id = %(run_id)s", run_id=run_id)
+    assert gate["outcome"] == outcome, [check["sentence"] for check in checks]
+    [holdout] = [check for check in checks if check["check_name"] == "holdout"]
+    assert holdout["outcome"] == outcome
+    assert (holdout["low"] < holdout["high"] < -0.01) if flipped else (holdout["low"] > -0.01)
     assert champion(strandline) == first
