@@ -76,12 +76,10 @@ def _started(row: Row) -> str:
 
 
 def _part(rows: list[Row]) -> str:
-    """One task, as `pack 3/8`; nothing before it starts."""
+    """One task, as `pack 3/8`; nothing before it starts, or where it is skipped."""
     states = [row["state"] for row in rows]
-    if not any(states):
+    if set(states) <= {None, "skipped"}:
         return ""
-    if set(states) == {"skipped"}:
-        return f"{rows[0]['task_id']} skipped"
     done = sum(state in ("success", "skipped") for state in states)
     failed = [state for state in states if state in ("failed", "upstream_failed", "up_for_retry")]
     progress = f" {done}/{len(rows)}" if len(rows) > 1 else "" if done else " ..."
