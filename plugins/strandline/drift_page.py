@@ -6,40 +6,29 @@ frame; frames inherit the page's policy, so that allows exactly the scripts of E
 
 import base64
 import datetime
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from strandline import drift_plots, validation_page
-from strandline.drift_plots import interval, text
+from strandline import drift_plots, page
+from strandline.drift_plots import interval
+from strandline.page import text
 from strandline.verdict import MINIMUM_ROWS
 
 STYLE = (
-    validation_page.STYLE
-    + drift_plots.STYLE
+    drift_plots.STYLE
     + """
 main { overflow-wrap: anywhere; }
-.verdict.odd { border-color: var(--odd); }
 .verdict.unknown { border-color: var(--soft); }
-.verdict p { max-width: 58rem; }
 .verdict h1 + p { font-size: 1.0625rem; }
-.facts { display: flex; flex-wrap: wrap; gap: .125rem 1.5rem; margin: .75rem 0 0; font-size: .875rem; }
-.facts dt { display: inline; color: var(--soft); }
-.facts dd { display: inline; margin: 0; }
 .notes { margin: .75rem 0 0; font-size: .9375rem; }
-.cards, .plots { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: .75rem; margin: .75rem 0 0; }
-.plots { grid-template-columns: repeat(2, minmax(0, 1fr)); align-items: start; }
 .plots figure:first-child { grid-row: span 2; }
-.cards .card, .plots .card { margin: 0; padding: 1rem 1.25rem; }
 .card h2 { margin: 0; font-size: 1rem; }
 .card h2 .tag { float: right; }
-.card p { font-size: .9375rem; line-height: 1.4; }
-.card p.big { margin: .25rem 0 -.25rem; font-size: 2.25rem; font-weight: 600; line-height: 1.2; }
 .card:has(.tag.unknown) .big { color: var(--soft); }
-.card p.soft, figcaption, td .soft { font-size: .875rem; }
+.card p.soft, td .soft { font-size: .875rem; }
 .tag.unknown { color: var(--soft); background: var(--page); }
 .examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: .75rem; }
 .examples figure { padding: .75rem; border-radius: .75rem; background: var(--card); font-size: .875rem; }
@@ -51,7 +40,6 @@ iframe {
   display: block; width: 100%; min-width: 65rem; height: 90vh; border: 0; background: #fff; color-scheme: light;
 }
 @media (min-width: 40rem) { tbody th { white-space: nowrap; } }
-@media (max-width: 60rem) { .cards, .plots { grid-template-columns: minmax(0, 1fr); } }
 @media (max-width: 40rem) {
   .examples { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .frame { margin: 0 -1rem; }
@@ -103,34 +91,16 @@ class Example:
 def render(report: Mapping[str, Any], examples: Sequence[Example], evidently_html: str) -> str:
     """The page, as HTML of less than 10 MB, of what report.json says."""
     scripts = _scripts(evidently_html)
-    styles = "'unsafe-inline'" if scripts else _hash(STYLE)  # Evidently's scripts write styles as they draw
-    allowed = f"script-src {' '.join(map(_hash, [OPEN, *scripts]))};" if scripts else ""
     start, end = (datetime.datetime.fromisoformat(report["window"][side]) for side in ("start", "end"))
     drift, verdict = report["drift"], report["verdict"]
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; {allowed} style-src {styles}; img-src data:;
- font-src data:; base-uri 'none'; form-action 'none'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>Drift of {_hours(start, end)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<main>
-{_verdict(report, _hours(start, end))}
+    body = f"""{_verdict(report, _hours(start, end))}
 {_cards(drift, verdict) if drift else ""}
 {_plots(report)}
 {_examples(examples)}
 {_table(report)}
 {_evidently(evidently_html)}
-{_footer(report)}
-</main>
-</body>
-</html>
-"""
+{_footer(report)}"""
+    return page.document(f"Drift of {_hours(start, end)}", STYLE, body, [OPEN, *scripts] if scripts else [])
 
 
 def _verdict(report: Mapping[str, Any], hours: str) -> str:
@@ -329,11 +299,6 @@ def _scripts(html: str) -> list[str]:
     closed = len(re.findall(r"</script", html, re.IGNORECASE))
     expected = len(found) == closed == EVIDENTLY_SCRIPTS and len(escape(html).encode()) <= EVIDENTLY_BYTES
     return found if expected else []
-
-
-def _hash(source: str) -> str:
-    """As a policy names what it allows."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
 
 
 def _footer(report: Mapping[str, Any]) -> str:

@@ -5,28 +5,18 @@ What was before (the reference) is grey, what is now (the window) is blue.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from html import escape
 from typing import Any
 
+from strandline.page import text
+
 STYLE = """
-figure { margin: 0; }
-figcaption { margin: .25rem 0 .5rem; }
-.key { display: inline-flex; align-items: center; gap: .375rem; margin-right: 1rem; }
-.key svg { width: 1.25rem; height: .875rem; flex: none; }
-svg.plot { height: auto; overflow: visible; }
-svg text { fill: var(--ink); font-size: 12px; unicode-bidi: isolate; }
-svg text.soft { fill: var(--soft); }
-svg .grid { stroke: var(--line); }
 svg .before { fill: var(--soft); fill-opacity: .45; stroke: none; }
 svg line.before, svg path.before { stroke: var(--soft); stroke-opacity: 1; stroke-width: 3; }
 svg path.before { stroke-width: 1.5; stroke-dasharray: 4 4; fill: none; }
-svg .now { fill: var(--bar); stroke: var(--bar); stroke-width: 2; }
 svg .open { fill: var(--card); }
-svg path.now { fill: none; }
 """
 WIDTH = 400  # its text is as large as the page's on a telephone, and larger on a desk
 SHOWN_CLASSES = 20
-LONGEST_TEXT = 200
 
 
 def shares(mix: Mapping[str, Any], counts: Sequence[int], classes: Sequence[str]) -> str:
@@ -166,9 +156,3 @@ def _named(left: float, bottom: float, across: str, up: str) -> str:
 
 def interval(estimate: Mapping[str, float]) -> str:
     return f"{100 * estimate['low']:.0f}–{estimate['high']:.0%}"
-
-
-def text(value: str, longest: int = LONGEST_TEXT) -> str:
-    """Arbitrary text for HTML: what cannot be shown, or would turn what follows around, is made visible."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value[:longest])
-    return escape(shown if len(shown) <= longest and len(value) <= longest else f"{shown[: longest - 1]}…")

@@ -1,29 +1,17 @@
 """The page of a gate, for the person who approves: one file without script or network, whatever classes are called."""
 
-import base64
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from strandline import gate_plots, validation_page
-from strandline.gate_plots import points, signed, text
+from strandline import gate_plots, page
+from strandline.gate_plots import points, signed
+from strandline.page import text
 
 STYLE = (
-    validation_page.STYLE
-    + gate_plots.STYLE
+    gate_plots.STYLE
     + """
-.verdict.odd { border-color: var(--odd); }
-.verdict p { max-width: 58rem; }
-.facts { display: flex; flex-wrap: wrap; gap: .125rem 1.5rem; margin: .75rem 0 0; font-size: .875rem; }
-.facts dt { display: inline; color: var(--soft); }
-.facts dd { display: inline; margin: 0; overflow-wrap: anywhere; }
-.cards, .plots { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: .75rem; margin: .75rem 0 0; }
-.plots { grid-template-columns: repeat(2, minmax(0, 1fr)); align-items: start; }
-.cards .card, .plots .card { margin: 0; padding: 1rem 1.25rem; }
 .card h3 { margin: 0; }
-.card p { font-size: .9375rem; line-height: 1.4; }
-.card p.big { margin: .25rem 0 -.25rem; font-size: 2rem; font-weight: 600; line-height: 1.2; letter-spacing: -.02em; }
 .says { display: block; font-size: .875rem; font-weight: 400; overflow-wrap: anywhere; color: var(--soft); }
 tbody th::first-letter { text-transform: uppercase; }
 td.measured { white-space: nowrap; font-size: .875rem; font-variant-numeric: tabular-nums; }
@@ -31,7 +19,6 @@ td.measured .soft { display: block; }
 td.plotted { width: 14rem; }
 ul.files li { font-size: .875rem; overflow-wrap: anywhere; padding: .25rem 0; }
 ul.files code { color: var(--soft); }
-@media (max-width: 60rem) { .cards, .plots { grid-template-columns: minmax(0, 1fr); } }
 @media (max-width: 40rem) {
   tbody tr { grid-template-columns: minmax(0, 1fr) auto; }
   tbody th { grid-column: 1 / -1; }
@@ -41,7 +28,6 @@ ul.files code { color: var(--soft); }
 }
 """
 )
-HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 VERDICTS = {
     "pass": ("good", "The challenger passes: it may be approved"),
     "fail": ("bad", "The challenger fails: it cannot be promoted"),
@@ -64,22 +50,10 @@ def render(report: Report) -> str:
         "Made": text(report["made_at"]),
     }
     items = "".join(f"<div><dt>{name}</dt> <dd>{value}</dd></div>" for name, value in facts.items())
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-{HASH}'; base-uri 'none'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>Gate of {text(report["challenger"])}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<main>
-<section class="verdict {colour}">
+    body = f"""<section class="verdict {colour}">
 <p class="soft">The gate: a challenger against the champion, on the same images</p>
 <h1>{title}</h1>
-<p>{text(report["sentence"])}</p>
+<p>{text(report["sentence"], 2000)}</p>
 <dl class="facts">{items}</dl>
 </section>
 {_cards(report)}
@@ -87,11 +61,8 @@ def render(report: Report) -> str:
 {_checks(report["checks"])}
 {_set("The holdout", "holdout", report)}
 {_set("The newest labelled window", "window", report)}
-{_footer(report)}
-</main>
-</body>
-</html>
-"""
+{_footer(report)}"""
+    return page.document(f"Gate of {text(report['challenger'])}", STYLE, body)
 
 
 def _version(version: str) -> str:
@@ -160,7 +131,7 @@ def _check(check: Report) -> str:
         measured = f'{show(found["value"])}{unit}<span class="soft">{interval}</span>'
         plot = gate_plots.interval(check, f"{side} {show(check['bound'])}{unit}")
     return (
-        f'<tr><th scope="row">{escape(check["name"])}<span class="says">{text(check["sentence"])}</span></th>'
+        f'<tr><th scope="row">{escape(check["name"])}<span class="says">{text(check["sentence"], 2000)}</span></th>'
         f'<td><span class="tag {colour}">{says}</span></td><td class="measured">{measured}</td>'
         f'<td class="plotted">{plot}</td></tr>\n'
     )

@@ -9,22 +9,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from strandline.page import text
+
 STYLE = """
-figure { margin: 0; }
-figcaption { margin: .25rem 0 .5rem; font-size: .875rem; }
-.key { display: inline-flex; align-items: center; gap: .375rem; margin-right: 1rem; }
-.key svg { width: 1.25rem; height: .875rem; flex: none; }
-svg.plot { height: auto; overflow: visible; }
-svg text { fill: var(--ink); font-size: 12px; unicode-bidi: isolate; }
-svg text.soft { fill: var(--soft); }
 svg text.small { font-size: 10px; }
-svg .grid { stroke: var(--line); }
 svg .zero { stroke: var(--soft); stroke-dasharray: 3 3; fill: none; }
 svg .allowed { fill: var(--good-back); }
 svg .bound { stroke: var(--bad); stroke-width: 1.5; }
 svg .old { fill: var(--soft); stroke: var(--soft); stroke-width: 2; }
-svg .now { fill: var(--bar); stroke: var(--bar); stroke-width: 2; }
-svg path.old, svg path.now { fill: none; }
+svg path.old { fill: none; }
 svg .right { fill: var(--bar); }
 svg .wrong { fill: var(--bad); }
 svg .frame { fill: none; stroke: var(--line); }
@@ -221,9 +214,3 @@ def points(found: Report) -> str:
 def signed(share: float) -> str:
     """In points."""
     return f"{100 * share:+.1f}".replace("-", "−") if share else "0.0"
-
-
-def text(value: str, longest: int = 2000) -> str:
-    """Arbitrary text for HTML: what cannot be shown, or would turn what follows around, is made visible."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
-    return escape(shown if len(shown) <= longest else f"{shown[: longest - 1]}…")

@@ -1,20 +1,14 @@
 """The page of a replay: one file without script or network, for people who ask whether a past window still holds."""
 
-import base64
 import collections
 import datetime
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import Any
 
-from strandline import validation_page
-from strandline.entries import display_name
+from strandline import page
+from strandline.page import text
 
-STYLE = (
-    validation_page.STYLE
-    + """
-.verdict.odd { border-color: var(--odd); }
+STYLE = """
 .verdict h1 + p { font-size: 1.0625rem; }
 .wide { overflow-x: auto; border-radius: .75rem; background: var(--card); }
 .wide td, .wide tbody th { font-size: .9375rem; }
@@ -29,8 +23,6 @@ STYLE = (
   .wide tbody th, .wide tbody td { border-top: 1px solid var(--line); }
 }
 """
-)
-HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 VERDICTS = {
     "equal": ("good", "Equal"),
     "within tolerance": ("odd", "Within tolerance"),
@@ -46,7 +38,6 @@ COUNTS = {
     "unrecorded": "Not on record",
     "missing": "Not replayed",
 }
-LONGEST_TEXT = 300
 SHOWN_LABELS = 20  # of the matrix
 SHOWN_RUNS = 100
 UNEQUAL = (
@@ -60,19 +51,7 @@ UNEQUAL = (
 def render(report: Mapping[str, Any]) -> str:
     """The page, as HTML, of what replay.json says."""
     hours = _hours(report["window"])
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-{HASH}'; base-uri 'none'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>Replay of {hours}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<main>
-{_verdict(report, hours)}
+    body = f"""{_verdict(report, hours)}
 {_counts(report["counts"])}
 {_missing(report["missing"])}
 {_rows(report)}
@@ -83,11 +62,8 @@ def render(report: Mapping[str, Any]) -> str:
 <footer><p>Every image of the window has its row in <code>rows.parquet</code>, and <code>replay.json</code> says the
 same as this page; both lie beside it. <b>Equal</b>: the same label, and every probability bit for bit. <b>Within
 tolerance</b>: the same label, and no probability further away than {report["tolerance"]:g}. A replay changes no
-prediction. Replayed at {_moment(report["replayed_at"])} by run <code>{_text(report["run_id"])}</code>.</p></footer>
-</main>
-</body>
-</html>
-"""
+prediction. Replayed at {_moment(report["replayed_at"])} by run <code>{text(report["run_id"])}</code>.</p></footer>"""
+    return page.document(f"Replay of {hours}", STYLE, body)
 
 
 def _verdict(report: Mapping[str, Any], hours: str) -> str:
@@ -99,7 +75,7 @@ def _verdict(report: Mapping[str, Any], hours: str) -> str:
     return f"""<section class="verdict {colour}">
 <p class="soft">Replay: the images of {hours}, {model}</p>
 <h1>{title}</h1>
-<p>{_text(report["sentence"])}</p>
+<p>{text(report["sentence"])}</p>
 {advice}
 </section>"""
 
@@ -111,7 +87,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 def _missing(missing: Iterable[Mapping[str, Any]]) -> str:
     cards = "".join(
-        f'<section class="card"><h3>{one["images"]:,} images: {_text(one["says"])}</h3><p>{_text(one["advice"])}</p>'
+        f'<section class="card"><h3>{one["images"]:,} images: {text(one["says"])}</h3><p>{text(one["advice"])}</p>'
         f'<ul class="files">{"".join(map(_detail, one["details"]))}</ul>{_more(one["more"])}</section>'
         for one in missing
     )
@@ -119,7 +95,7 @@ def _missing(missing: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _detail(detail: str) -> str:
-    return f'<li><bdi class="name">{_text(detail)}</bdi></li>'
+    return f'<li><bdi class="name">{text(detail)}</bdi></li>'
 
 
 def _more(more: int) -> str:
@@ -132,12 +108,12 @@ def _rows(report: Mapping[str, Any]) -> str:
         return ""
     body = [
         [
-            f'<bdi class="name">{_text(row["name"] or "")}</bdi><code>{row["image_id"][:12]}</code>',
+            f'<bdi class="name">{text(row["name"] or "")}</bdi><code>{row["image_id"][:12]}</code>',
             _tag(row["status"]),
             _label(row["recorded_label"]),
             _label(row["label"]),
             "–" if row["difference"] is None else f"{row['difference']:.2g}",
-            f"<code>{_text(row['made_in'] or '')}</code>",
+            f"<code>{text(row['made_in'] or '')}</code>",
         ]
         for row in rows
     ]
@@ -151,7 +127,7 @@ def _tag(status: str) -> str:
 
 
 def _label(label: str | None) -> str:
-    return '<span class="soft">failed</span>' if label is None else f"<bdi>{_text(label)}</bdi>"
+    return '<span class="soft">failed</span>' if label is None else f"<bdi>{text(label)}</bdi>"
 
 
 def _agreement(agreement: Mapping[str, Any] | None) -> str:
@@ -165,9 +141,9 @@ def _agreement(agreement: Mapping[str, Any] | None) -> str:
     for (made, replayed), images in matrix.items():
         sizes.update(dict.fromkeys({made, replayed}, images))
     labels = sorted(label for label, _ in sizes.most_common(SHOWN_LABELS))
-    heads = "".join(f'<th scope="col" class="number"><bdi>{_text(label)}</bdi></th>' for label in labels)
+    heads = "".join(f'<th scope="col" class="number"><bdi>{text(label)}</bdi></th>' for label in labels)
     lines = "".join(
-        f'<tr><th scope="row"><bdi>{_text(made)}</bdi></th>'
+        f'<tr><th scope="row"><bdi>{text(made)}</bdi></th>'
         f"{''.join(_cell(matrix[made, replayed], made == replayed) for replayed in labels)}</tr>"
         for made in labels
     )
@@ -187,7 +163,7 @@ def _cell(images: int, same: bool) -> str:
 def _runs(runs: Sequence[Mapping[str, Any]]) -> str:
     body = [
         [
-            f"<code>{_text(run['run_id'])}</code>",
+            f"<code>{text(run['run_id'])}</code>",
             run["kind"],
             _model(run["model_version"], {run["model_version"]: run["name"]}),
             _hours({"start": run["interval_start"], "end": run["interval_end"]}),
@@ -209,7 +185,7 @@ def _terms(terms: Iterable[Mapping[str, Any]]) -> str:
             continue
         by = _model(term["replaced_by"], {term["replaced_by"]: term["replaced_by_name"]}) if term["replaced_by"] else ""
         until = _moment(term["until"]) if term["until"] else "in office"
-        why = f"<bdi>{_text(term['promoted_by'])}</bdi>: <bdi>{_text(term['reason'])}</bdi>"
+        why = f"<bdi>{text(term['promoted_by'])}</bdi>: <bdi>{text(term['reason'])}</bdi>"
         body.append([model, _moment(term["since"]), until, by, why])
     table = _table(["Model version", "Champion since", "Replaced at", "Replaced by", "Promoted by, and why"], body)
     return f"<h2>When these versions were champion</h2>\n{table}"
@@ -218,8 +194,8 @@ def _terms(terms: Iterable[Mapping[str, Any]]) -> str:
 def _runtimes(runtimes: Iterable[Mapping[str, Any]]) -> str:
     items = "".join(
         f'<section class="card"><h3>{sum(one["statuses"].values()):,} images: {_due(one)}</h3>'
-        f"<ul>{''.join(f'<li>{_text(change)}</li>' for change in one['changes'])}</ul>"
-        f'<p class="soft">Now: {_text(", ".join(map(" ".join, one["replayed"].items())))}</p></section>'
+        f"<ul>{''.join(f'<li>{text(change)}</li>' for change in one['changes'])}</ul>"
+        f'<p class="soft">Now: {text(", ".join(map(" ".join, one["replayed"].items())))}</p></section>'
         for one in runtimes
     )
     return f"<h2>Runtime</h2>\n{items}" if items else ""
@@ -240,7 +216,7 @@ def _table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _model(version: str, names: Mapping[str, str]) -> str:
-    return f"<bdi>{_text(names.get(version, ''))}</bdi> <code>{_text(version[:12])}</code>"
+    return f"<bdi>{text(names.get(version, ''))}</bdi> <code>{text(version[:12])}</code>"
 
 
 def _hours(window: Mapping[str, str]) -> str:
@@ -253,9 +229,3 @@ def _hours(window: Mapping[str, str]) -> str:
 def _moment(text: str) -> str:
     moment = datetime.datetime.fromisoformat(text).astimezone(datetime.UTC)
     return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
-
-
-def _text(value: str) -> str:
-    """Arbitrary text for HTML: what cannot be shown, or would turn what follows around, is made visible."""
-    cut = value if len(value) <= LONGEST_TEXT else f"{value[: LONGEST_TEXT - 1]}…"
-    return escape(display_name(cut.encode("utf-8", "backslashreplace")))

@@ -1,87 +1,11 @@
 """The page of a validation: one file without script or network, whatever the files that it shows are called."""
 
-import base64
-import hashlib
 from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-STYLE = """
-:root {
-  color-scheme: light dark;
-  --page: #f6f7f8; --card: #fff; --ink: #16202a; --soft: #5b6875; --line: #dfe4e8;
-  --good: #0a7a48; --good-back: #e2f5ec; --bad: #b3261e; --bad-back: #fdeceb; --odd: #8a5800; --odd-back: #fdf2dc;
-  --bar: #3f7fa8;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --page: #11171c; --card: #1a2229; --ink: #e6ebef; --soft: #9aa7b3; --line: #2d3841;
-    --good: #6fd3a3; --good-back: #12352a; --bad: #ff9c94; --bad-back: #432020; --odd: #f0bf62; --odd-back: #3c2f13;
-    --bar: #5fa3cd;
-  }
-}
-* { box-sizing: border-box; }
-body {
-  margin: 0; background: var(--page); color: var(--ink);
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif;
-}
-main { max-width: 68rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
-h1 { margin: 0; font-size: 1.75rem; line-height: 1.25; letter-spacing: -.015em; text-wrap: balance; }
-h2 { margin: 2.75rem 0 .75rem; font-size: 1.125rem; }
-h3 { margin: 0 0 .5rem; font-size: 1rem; font-weight: 600; }
-p { margin: .5rem 0; max-width: 46rem; }
-code, .name { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .875em; }
-code, .name, .why { overflow-wrap: anywhere; }
-.soft { color: var(--soft); }
-.verdict { padding: 1.25rem 1.5rem; border-radius: .75rem; border-left: .375rem solid; background: var(--card); }
-.verdict.good { border-color: var(--good); }
-.verdict.bad { border-color: var(--bad); }
-.verdict .soft { font-size: .875rem; margin: 0 0 .25rem; }
-.counts { display: grid; grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); gap: .75rem; margin: 1rem 0 0; }
-.counts div { padding: .875rem 1rem; border-radius: .75rem; background: var(--card); }
-.counts dt { color: var(--soft); font-size: .875rem; }
-.counts dd { margin: 0; font-size: 1.5rem; font-weight: 600; letter-spacing: -.01em; }
-dd, td.number { font-variant-numeric: tabular-nums; }
-.card { background: var(--card); border-radius: .75rem; padding: 1rem 1.5rem; margin: 0 0 .75rem; }
-table { width: 100%; border-collapse: collapse; background: var(--card); border-radius: .75rem; overflow: hidden; }
-th, td { padding: .625rem .75rem; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
-thead th { border-top: 0; color: var(--soft); font-size: .8125rem; font-weight: 500; white-space: nowrap; }
-tbody th { font-weight: 500; }
-th:first-child, td:first-child { padding-left: 1.5rem; }
-th:last-child, td:last-child { padding-right: 1.5rem; }
-th.number, td.number { text-align: right; white-space: nowrap; }
-tbody th code { display: block; color: var(--soft); font-weight: 400; }
-.tag { padding: .0625rem .5rem; border-radius: 1rem; font-size: .8125rem; font-weight: 600; white-space: nowrap; }
-.tag.good { color: var(--good); background: var(--good-back); }
-.tag.bad { color: var(--bad); background: var(--bad-back); }
-.tag.odd { color: var(--odd); background: var(--odd-back); }
-.bars { display: grid; grid-template-columns: max-content 1fr max-content; gap: .375rem 1rem; align-items: center; }
-.bars dt, .bars dd { margin: 0; }
-.bars dd { text-align: right; }
-svg { display: block; width: 100%; height: .75rem; fill: var(--bar); }
-ul { margin: 0; padding-left: 1.25rem; }
-ul.files { padding: 0; list-style: none; }
-ul.files li { padding: .5rem 0; border-top: 1px solid var(--line); }
-ul.files .why { display: block; color: var(--soft); font-size: .875rem; }
-footer { margin-top: 3rem; color: var(--soft); font-size: .875rem; }
-@media (max-width: 40rem) {
-  main { padding: 1rem .75rem 3rem; }
-  h1 { font-size: 1.375rem; }
-  .verdict, .card { padding: 1rem; }
-  .counts { grid-template-columns: repeat(2, 1fr); gap: .5rem; }
-  .counts div:first-child { grid-column: 1 / -1; }
-  thead { display: none; }
-  tbody tr { display: grid; grid-template-columns: 1fr 1fr auto; gap: .125rem .5rem; padding: .75rem 1rem; }
-  tbody tr + tr { border-top: 1px solid var(--line); }
-  tbody th, tbody td, th:first-child, td:last-child { padding: 0; border: 0; }
-  tbody th { grid-column: 1 / -1; }
-  tbody td:nth-child(2) { grid-column: 1 / 3; }
-  tbody td:nth-child(3) { justify-self: end; }
-  td.number { text-align: left; color: var(--soft); font-size: .875rem; }
-  td[data-label]::before { content: attr(data-label) " "; }
-}
-"""
-HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+from strandline import page
+
 FOLLOWS = {"stop": "the run stops", "quarantine": "the row is quarantined", "warn": "a warning"}
 COUNTS = {"entries": "Entries", "accepted": "Accepted", "quarantined": "Quarantined", "rejected": "Rejected"}
 
@@ -95,19 +19,7 @@ def render(result: Mapping[str, Any]) -> str:
     )
     advice = f"<p>{escape(result['advice'])}</p>" if result["advice"] else ""
     failing = [one for one in result["expectations"] if one["examples"]]
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-{HASH}'; base-uri 'none'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>Validation of {run_id}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<main>
-<section class="verdict {colour}">
+    body = f"""<section class="verdict {colour}">
 <p class="soft">Validation of run <code><bdi>{run_id}</bdi></code></p>
 <h1>{escape(result["verdict"])}</h1>
 {advice}
@@ -121,11 +33,8 @@ def render(result: Mapping[str, Any]) -> str:
 <footer>
 <p>Every entry has its row in <code>outcomes.parquet</code>, and <code>validation.json</code> says the same as this
 page; both lie beside it. Evaluated by Great Expectations {escape(result["great_expectations"])}.</p>
-</footer>
-</main>
-</body>
-</html>
-"""
+</footer>"""
+    return page.document(f"Validation of {run_id}", "", body)
 
 
 def _warnings(warnings: Iterable[str]) -> str:
