@@ -59,7 +59,7 @@ def vision_task(task_id: str, command: str) -> OperatorPartial:
         vision_command=command,
         pool="classifier",
         queue="gpu" if chosen.device == "gpu" and command != "pack" else "default",
-        map_index_template="{{ task.request['shard_id'][:12] }}",
+        map_index_template="{{ task.request['shard_id'][:18] }}",
         execution_timeout=datetime.timedelta(minutes=chosen.task_timeout_minutes),
     )
 

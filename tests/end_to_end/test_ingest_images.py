@@ -185,7 +185,7 @@ def test_shards_are_named_and_bounded(strandline, hour):
     packed = [row for row in strandline.api.task_instances(DAG, run_id) if row["task_id"] == "pack"]
     shards = strandline.rows("SELECT shard_id FROM batches WHERE run_id = %(run_id)s", run_id=run_id)
     assert len(packed) == len(shards) == 3
-    assert {row["rendered_map_index"] for row in packed} == {row["shard_id"][:12] for row in shards}
+    assert {row["rendered_map_index"] for row in packed} == {row["shard_id"][:18] for row in shards}
 
 
 def _settle(strandline) -> None:
