@@ -97,12 +97,12 @@ def roll_back(stack: Stack, api: Api) -> None:
 
 def accuracies(stack: Stack, runs: Mapping[datetime.datetime, str]) -> list[str]:
     """How each hour's model did on it, a line each; the hours with the ids of their runs."""
-    lines = []
+    lines = ["  How many images the champion of each hour had right, against the folder names:"]
     for hour, run_id in runs.items():
         summary = Summary.read(str(stack.settings.database_url), hour, run_id)
         low, high = wilson(summary.correct, summary.labelled)
-        share = f"{summary.correct / summary.labelled:.1%} right (95 % interval {low:.1%} to {high:.1%})"
-        lines.append(f"  {hour:%Y-%m-%dT%H}  {share} by {summary.model}, version {summary.model_version[:12]}")
+        share = f"{summary.correct / summary.labelled:.1%} (95 % interval {low:.1%} to {high:.1%})"
+        lines.append(f"    {hour:%Y-%m-%dT%H}  {share}, version {summary.model_version[:12]}")
     return lines
 
 
