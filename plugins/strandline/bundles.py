@@ -7,6 +7,7 @@ from typing import Any
 from strandline import contract
 
 MANIFEST = "manifest.json"
+REFERENCE_FILE = "reference.parquet"  # what the version predicted of its holdout; not every bundle has one
 
 
 class BundleError(Exception):

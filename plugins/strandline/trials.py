@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from psycopg.types.json import Jsonb
 
 from strandline import contract, datasets, gate, gate_page, ledger, settings
+from strandline.bundles import REFERENCE_FILE
 from strandline.comparison import Answers, LabelledSet
 from strandline.datasets import Dataset
 
@@ -30,7 +31,6 @@ GOLDEN = 64  # images, at the most
 HOURS = 24  # slices of a window, at the most: the hours that most images landed in
 GRACE = datetime.timedelta(hours=1)  # from the gate to the question, and from the answer to its record
 SIDES = ("champion", "challenger")
-REFERENCE_FILE = "reference.parquet"
 REPORT, PAGE = "gate.json", "index.html"
 
 

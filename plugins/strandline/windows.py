@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from strandline import contract, ledger, settings, shift
+from strandline.bundles import REFERENCE_FILE, BundleError, verify
 from strandline.entries import EPOCH, HOUR
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 COMPARED = 100_000  # images of a window
 THUMBNAIL = 96  # pixels, its longer side at most
-REFERENCE_FILE = "reference.parquet"
 MEASURES = ("width", "height", "bytes", *contract.IMAGE_STATISTICS)
 
 
@@ -94,23 +94,18 @@ def read_reference(chosen: settings.Settings, model: Mapping[str, Any]) -> Data 
     """The reference profile of a model version (its row in the ledger); None where its bundle has none.
 
     Raises:
-        WindowError: the bundle is gone, or its profile is not what the manifest says.
+        WindowError: the bundle is gone, or not what its manifest says.
     """
     import numpy as np
     import pyarrow.parquet as pq
 
     bundle = contract.store_path(chosen.store, model["bundle"])
     try:
-        files = json.loads((bundle / "manifest.json").read_bytes())["files"]
-        if REFERENCE_FILE not in files:
+        if REFERENCE_FILE not in verify(bundle, model["version"])["files"]:
             return None
-        if contract.sha256_file(bundle / REFERENCE_FILE) != files[REFERENCE_FILE]["sha256"]:
-            raise WindowError(f"{bundle / REFERENCE_FILE} is not what the bundle's manifest says: register it again")
-        table = pq.read_table(bundle / REFERENCE_FILE)
-    except OSError as error:
-        raise WindowError(
-            f"the bundle of model version {model['version']} is gone ({error}): register it again"
-        ) from error
+    except BundleError as error:
+        raise WindowError(f"the reference of model version {model['version']} is of no use: {error}") from error
+    table = pq.read_table(bundle / REFERENCE_FILE)
     embeddings = np.array(table["embedding"].to_pylist(), np.float32)
     return _data(
         [model["classes"].index(label) for label in table["label"].to_pylist()],
