@@ -5,7 +5,8 @@ import shutil
 import socket
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +106,19 @@ def database(postgres_port: int, tmp_path: Path) -> Iterator[Database]:
     """A fresh ledger that the settings name; Strandline's home is `tmp_path`."""
     with new_ledger(postgres_port, tmp_path) as database:
         yield database
+
+
+@pytest.fixture
+def away(database: Database) -> Callable[[], AbstractContextManager[None]]:
+    """Makes the ledger refuse everybody for a while."""
+
+    @contextlib.contextmanager
+    def refuse() -> Iterator[None]:
+        _administer(database.port, "ALTER DATABASE {} ALLOW_CONNECTIONS false", database.name)
+        yield
+        _administer(database.port, "ALTER DATABASE {} ALLOW_CONNECTIONS true", database.name)
+
+    return refuse
 
 
 def _administer(port: int, statement: str, *names: str) -> None:

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import strategies as st
 from psycopg.rows import namedtuple_row
 
-from strandline import contract, landing, registry, settings
+from strandline import contract, landing, ledger, registry, settings
 from strandline.entries import Entry
 
 UTC = datetime.UTC
@@ -448,6 +448,16 @@ def test_runs_without_a_model_say_what_to_do(zone):
         list_hour("r")
     with pytest.raises(landing.ListingError, match=r"f{64} is not registered"):
         list_hour("r", model_version="f" * 64)
+
+
+def test_without_the_registry_no_run_begins(zone, champion, database, away):
+    """F38: nor with a version that was champion before; the run that has begun keeps its own."""
+    land(zone, b"2026-11-21T08/a.jpg")
+    with away(), pytest.raises(ledger.Unreachable):
+        list_hour("r")
+    assert rows(database, "SELECT FROM runs") == []
+    assert list_hour("r")["pack"]
+    assert rows(database, "SELECT model_version FROM runs") == [(champion,)]
 
 
 def test_a_bundle_that_is_gone_is_named(zone, champion, database):

@@ -100,6 +100,17 @@ def test_history_has_neither_gap_nor_overlap(versions):
     assert len(terms) == 4
 
 
+def test_without_the_registry_nothing_is_promoted(versions, away):
+    """F38"""
+    first, second, _ = versions
+    approved("gate 1", second, first)
+    with away(), pytest.raises(ledger.Unreachable):
+        promote("gate 1")
+    assert champion() == first
+    promote("gate 1")
+    assert champion() == second
+
+
 def test_promoting_again_changes_nothing(versions):
     first, second, _ = versions
     once = promote(approved("gate 1", second, first))
