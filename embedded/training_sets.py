@@ -1,10 +1,12 @@
 """Freeze CIFAR-10's holdout, and what the first champion learnt from, as datasets of a running stack:
-`make training-sets`. Doing so again changes nothing.
+`make training-sets`. The ledger is the embedded one, or that of STRANDLINE_DATABASE_URL. Again, it changes nothing.
 """
 
+import dataclasses
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from embedded import configuration, databases
 from strandline import contract, datasets, ledger, settings
@@ -38,6 +40,7 @@ def make(chosen: settings.Settings) -> list[str]:
             for kind in kinds:
                 _freeze(connection, chosen, kind)
         found = [datasets.latest(connection, kind) for kind in kinds]
+    _hand_over(chosen.store)
     return [f"{one.kind}: {one.images:,} images, set {one.dataset_id[:12]}" for one in found if one]
 
 
@@ -59,8 +62,19 @@ def _freeze(connection: ledger.Connection, chosen: settings.Settings, kind: data
     datasets.freeze(connection, chosen, kind, labelled, [shard], {"images": RULES[kind]}, "make training-sets")
 
 
+def _hand_over(store: Path) -> None:
+    """What root has written becomes that of the store's owner: workers write beside it."""
+    if os.getuid() == 0:
+        owner = store.stat()
+        for folder in (store / FOLDER, store / datasets.FOLDER):
+            for path in (folder, *folder.rglob("*")):
+                os.chown(path, owner.st_uid, owner.st_gid)
+
+
 def main() -> int:
-    chosen = settings.load({**os.environ, "STRANDLINE_DATABASE_URL": databases.url(settings.load(), databases.APP)})
+    chosen = settings.load()
+    if not chosen.database_url:
+        chosen = dataclasses.replace(chosen, database_url=databases.url(chosen, databases.APP))
     try:
         print("\n".join(make(chosen)))
     except (PackError, datasets.DatasetError, ledger.Unreachable) as error:

@@ -1,6 +1,7 @@
 """`docker compose up`: the whole stack in containers, with two workers; what it computes, and what it survives."""
 
 import contextlib
+import dataclasses
 import datetime
 import json
 import shutil
@@ -20,7 +21,7 @@ from docker.models.containers import Container
 from psycopg.rows import dict_row
 
 import docker
-from embedded import dotenv, images
+from embedded import dotenv, images, training_sets
 from embedded.api import Api, ApiError
 from embedded.processes import free_port
 from strandline import contract, docker_runner, ledger, settings
@@ -30,6 +31,13 @@ pytestmark = pytest.mark.timeout(1800)
 DAG = "ingest_images"
 PROJECT = "strandline-test"
 HOUR = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)  # to come: no scheduled run takes up what is dropped there
+SETTINGS = """\
+STRANDLINE_RETRAIN_EPOCHS=1
+STRANDLINE_RETRAIN_IMAGES=1500
+STRANDLINE_GATE_WINDOW_RULE=non-inferior
+STRANDLINE_GATE_WINDOW_MARGIN=0.05
+STRANDLINE_GATE_LATENCY_RATIO=5
+"""
 LASTING = ("postgres", "rabbitmq", "api-server", "scheduler", "dag-processor", "triggerer", "worker", "engine-proxy")
 
 
@@ -41,9 +49,11 @@ class Compose:
         self.ports = {name: str(free_port()) for name in ("API", "POSTGRES", "RABBITMQ")}
         folders = {"HOME": home, "LANDING": home / "landing", "LABELS": home / "labels"}
         chosen = settings.load({f"STRANDLINE_{name}": str(folder) for name, folder in folders.items()})
+        (home / "settings.env").write_text(SETTINGS)
         self.values = dotenv.make(
             self.env_file,
             chosen,
+            STRANDLINE_SETTINGS_ON_HOST=str(home / "settings.env"),
             STRANDLINE_VISION_IMAGE=vision_image,
             STRANDLINE_API_PORT=self.ports["API"],
             STRANDLINE_POSTGRES_PORT=self.ports["POSTGRES"],
@@ -229,7 +239,7 @@ def test_a_drop_is_ingested_by_hardened_containers_on_two_workers(compose, api):
 
 
 def test_nothing_is_lost_when_a_worker_the_broker_and_the_ledger_go_away(compose, api):
-    """F06, F10: a worker is killed in mid-batch; Postgres and RabbitMQ go and come back while the run goes on."""
+    """F06, F10, F38: a worker is killed in mid-batch; Postgres and RabbitMQ go and come back while the run goes on."""
     hour = HOUR + datetime.timedelta(hours=1)
     compose.drop(hour, 4000)
     run_id = api.trigger(DAG, (hour, hour + datetime.timedelta(hours=1)))
@@ -251,6 +261,42 @@ def test_nothing_is_lost_when_a_worker_the_broker_and_the_ledger_go_away(compose
     wait_for(lambda: not compose.vision(), 60)
 
 
+def test_what_containers_trained_and_tested_is_promoted_by_a_person(compose, api):
+    """It learns from the images of the tests before, and is tested on those of another hour."""
+    hour = HOUR + datetime.timedelta(hours=2)
+    compose.drop(hour, 1200)
+    run_id = api.trigger(DAG, (hour, hour + datetime.timedelta(hours=1)))
+    assert api.wait(DAG, run_id, timeout=600) == "success", logs_of_failures(api, run_id)
+    [archive] = (settings.load().home / "cache" / "cifar10").iterdir()
+    chosen = dataclasses.replace(settings.load(), home=compose.store.parent, cifar_archive=archive)
+    training_sets.make(dataclasses.replace(chosen, database_url=compose.url("app")))
+    user, op = compose.api("user"), compose.api("op")
+    trained = op.trigger("retrain_model", conf={"reason": "to see that containers do it"})
+    assert api.wait("retrain_model", trained, timeout=600) == "success", logs_of_failures(api, trained, "retrain_model")
+    [model] = compose.rows(
+        "SELECT model_lineage.*, images FROM model_lineage JOIN datasets ON dataset_id = training_set"
+        " WHERE run_id = %(run)s",
+        run=trained,
+    )
+    assert (model["asked_by"], model["image_digest"]) == ("op", compose.values["STRANDLINE_VISION_IMAGE"])
+    assert model["parameters"]["epochs"] == 1  # as settings.env says
+    assert 1000 < model["images"] <= 1500
+
+    gate = wait_for(lambda: api.runs("promote_model"), 120)[-1]["dag_run_id"]
+    question = api.wait_question("promote_model", gate, "ask", timeout=600)
+    assert model["version"][:12] in question["subject"]
+    answer = "promote_model", gate, "ask", "Approve", "the report was read"
+    with pytest.raises(ApiError) as refused:
+        user.answer(*answer)
+    assert refused.value.status == 403
+    compose.api("admin").answer(*answer)  # op has asked for it
+    assert api.wait("promote_model", gate, timeout=300) == "success", logs_of_failures(api, gate, "promote_model")
+    [approval] = compose.rows("SELECT approver FROM approvals WHERE gate_id = %(run)s", run=gate)
+    champions = compose.rows("SELECT version FROM champions WHERE period @> now()")
+    assert (approval["approver"], champions) == ("admin", [{"version": model["version"]}])
+    assert compose.vision() == []
+
+
 def ended(api: Api, run_id: str) -> str | None:
     """The run's end, once it has one; while the stack mends itself, nobody answers."""
     try:
@@ -260,9 +306,9 @@ def ended(api: Api, run_id: str) -> str | None:
     return state if state in ("success", "failed") else None
 
 
-def logs_of_failures(api: Api, run_id: str) -> str:
-    failed = [row for row in api.task_instances(DAG, run_id) if row["state"] == "failed"]
-    return "\n".join(f"--- {row['task_id']}\n" + "\n".join(api.log(DAG, run_id, row)[-25:]) for row in failed)
+def logs_of_failures(api: Api, run_id: str, dag: str = DAG) -> str:
+    failed = [row for row in api.task_instances(dag, run_id) if row["state"] == "failed"]
+    return "\n".join(f"--- {row['task_id']}\n" + "\n".join(api.log(dag, run_id, row)[-25:]) for row in failed)
 
 
 def busy_worker(compose: Compose, api: Api, run_id: str) -> Container | None:
