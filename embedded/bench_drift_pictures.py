@@ -198,11 +198,11 @@ CHANGES = (
     Change("noise", noise, (6, 12, 24), tuned=True),
     Change("jpeg", jpeg, (40, 20, 10), tuned=True),
     Change("colour", colour, (0.15, 0.3, 0.5), tuned=True),
+    Change("jpeg 95", jpeg_95, (0.25, 0.5, 1), tuned=True),
     Change("fog", fog, (0.2, 0.4, 0.6)),
     Change("dead stripe", dead_stripe, (0.06, 0.12, 0.25)),
     Change("small files", small_files, (28, 24, 16)),
     Change("turned", turned, (0.1, 0.3, 1)),
-    Change("jpeg 95", jpeg_95, (0.25, 0.5, 1)),
 )
 
 if __name__ == "__main__":

@@ -150,7 +150,20 @@ def test_the_picture_p_value_is_that_of_all_permutations():
     certain = np.ones((5, 1))
     found = shift.picture_change(sample(certain, ours), sample(certain, theirs), np.ones(5))
     assert found.p_value == pytest.approx(exact, abs=0.04)
-    assert found.distance == pytest.approx(np.sqrt(every[0] * 25 / 10 / 5), rel=1e-4)
+    assert found.distance == pytest.approx(np.sqrt(every[0] - np.mean(every)), rel=0.03)
+
+
+@pytest.mark.parametrize("rows", [100, 400, 1600])
+def test_the_distance_grows_neither_with_the_rows_nor_with_noise(quick, halves, rows):
+    reference, source = halves
+
+    def distance(change):
+        changed = (change(window_of(source, EVEN, rows, seed)) for seed in range(5))
+        found = [shift.picture_change(window, reference, np.ones(len(reference))) for window in changed]
+        return np.median([one.distance for one in found])
+
+    assert distance(worsened) == pytest.approx(0.25, abs=0.03)
+    assert distance(lambda window: window) < 0.08
 
 
 @pytest.mark.parametrize(

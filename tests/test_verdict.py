@@ -39,14 +39,16 @@ def test_persistence_rate_of_one_alarm_a_week():
 # The verdict
 
 
-def drift_of(*, mix=1.0, pictures=1.0, unsure=1.0, estimate=0.92, labels=None, labelled=0, rows=500, distance=0.2):
+def drift_of(
+    *, mix=1.0, pictures=1.0, unsure=1.0, estimate=0.92, labels=None, labelled=0, rows=500, distance=0.2, apart=0.2
+):
     """What was measured, with these p-values."""
     shares = [shift.Estimate(0.1, 0.08, 0.12)] * 9 + [shift.Estimate(0.3, 0.26, 0.34)]
     return shift.Drift(
         rows=rows,
         alpha=0.002,
         mix=shift.Mix((0.1,) * 10, tuple(shares), shift.Estimate(distance, 0.1, 0.3), mix),
-        pictures=shift.Pictures(0.2, pictures, 500, 500, 1000),
+        pictures=shift.Pictures(apart, pictures, 500, 500, 1000),
         estimated=shift.Accuracy(shift.Estimate(estimate, estimate - 0.03, estimate + 0.03), 0.92, unsure),
         realised=labels and shift.Accuracy(shift.Estimate(labels, 0.7, 0.9), 0.92, 1e-9, labelled),
         detectable=shift.Detectable(0.18, 0.05),
@@ -59,6 +61,7 @@ CASES = {
     "mix of hard classes, unsure": (drift_of(mix=0.0005, unsure=1e-9, estimate=0.7), "watch", False),
     "mix, but a tiny one": (drift_of(mix=0.0005, distance=0.01), "none", False),
     "pictures": (drift_of(pictures=0.0005), "watch", False),
+    "pictures, but a tiny change": (drift_of(pictures=0.0005, apart=0.06), "none", False),
     "pictures, and a fall too small to mind": (drift_of(pictures=0.0005, unsure=1e-9, estimate=0.91), "watch", False),
     "pictures, and a fall": (drift_of(pictures=0.0005, unsure=1e-9, estimate=0.81), "retrain", True),
     "all": (drift_of(mix=0.0005, pictures=0.0005, unsure=1e-9, estimate=0.81), "retrain", True),

@@ -90,7 +90,7 @@ class Mix:
 @dataclass(frozen=True)
 class Pictures:
     """`rows` of the window were drawn; `compared` of them met some of the `reference_rows` in their class. `distance`
-    grows with the difference; it has no unit.
+    grows with the difference, from 0 to about 1, whatever the number of rows; it has no unit.
     """
 
     distance: float
@@ -254,12 +254,13 @@ def picture_change(window: Sample, reference: Sample, weights: "Floats", seed: i
     """Whether pictures of the same class look different to the model, whatever the mix of classes.
 
     The statistic is the squared maximum mean discrepancy of embeddings, with a Gaussian kernel as wide as the median
-    distance (Gretton et al., "A Kernel Two-Sample Test", JMLR 13, 2012), summed over predicted classes. Rows are
-    permuted within predicted classes only, so that the number of rows in each has no say. The true classes behind a
-    predicted one change with the mix, too: reference rows are thinned to the window's mix first, by `weights`
-    [reference rows] of `shift_weights`. The p-value is (1 + b) / (1 + B), exact but for the error of the weights
-    (Phipson and Smyth, "Permutation P-values Should Never Be Zero", 2010). Of each side at most COMPARED_ROWS rows are
-    drawn.
+    distance (Gretton et al., "A Kernel Two-Sample Test", JMLR 13, 2012), summed over predicted classes, scaled by their
+    sizes so that all add a like amount of noise. Rows are permuted within predicted classes only, so that the number of
+    rows in each has no say. The true classes behind a predicted one change with the mix, too: reference rows are
+    thinned to the window's mix first, by `weights` [reference rows] of `shift_weights`. The p-value is (1 + b) / (1 +
+    B), exact but for the error of the weights (Phipson and Smyth, "Permutation P-values Should Never Be Zero", 2010).
+    The distance is the root of the mean discrepancy, less that of permuted rows: noise does not add to it. Of each side
+    at most COMPARED_ROWS rows are drawn.
     """
     import numpy as np
 
@@ -267,14 +268,16 @@ def picture_change(window: Sample, reference: Sample, weights: "Floats", seed: i
     drawn = rng.permutation(len(window.embeddings))[:COMPARED_ROWS]
     groups = [np.flatnonzero(_embedded(reference) == one) for one in range(reference.classes)]
     kept = rng.permutation(np.concatenate([_thin(rows, weights[rows], rng) for rows in groups]))[:COMPARED_ROWS]
-    statistics, compared = np.zeros(1 + PERMUTATIONS), 0
+    statistics, compared, sizes = np.zeros(1 + PERMUTATIONS), 0, 0.0
     for one in range(reference.classes):
         ours = window.embeddings[drawn[window.predicted[drawn] == one]]
         theirs = reference.embeddings[kept[reference.predicted[kept] == one]]
         if len(ours) and len(theirs):
-            statistics += _discrepancies(ours, theirs, rng)
-            compared += len(ours)
-    distance = math.sqrt(statistics[0] / max(compared, 1))
+            size = len(ours) * len(theirs) / (len(ours) + len(theirs))
+            statistics += size * _discrepancies(ours, theirs, rng)
+            compared, sizes = compared + len(ours), sizes + size
+    excess = max(float(statistics[0] - statistics[1:].mean()), 0.0)
+    distance = math.sqrt(excess / sizes) if sizes else 0.0
     return Pictures(distance, _permutation_p(statistics), len(drawn), compared, len(kept))
 
 
@@ -307,17 +310,15 @@ def _thin(rows: "Integers", weights: "Floats", rng: "np.random.Generator") -> "I
 
 
 def _discrepancies(ours: "Floats", theirs: "Floats", rng: "np.random.Generator") -> "Floats":
-    """Squared discrepancies [1 + permutations] of two groups, first as they are. Scaled by the groups' sizes, so that
-    all classes add a like amount of noise.
-    """
+    """Squared discrepancies [1 + permutations] of two groups, first as they are."""
     import numpy as np
 
     a, b = len(ours), len(theirs)
     kernel = _kernel(np.concatenate([ours, theirs]))
     sides = np.tile(np.repeat(np.array([1 / a, -1 / b], np.float32), [a, b]), (1 + PERMUTATIONS, 1))
     rng.permuted(sides[1:], axis=1, out=sides[1:])
-    scaled: Floats = np.maximum(((sides @ kernel) * sides).sum(axis=1), 0) * (a * b / (a + b))
-    return scaled
+    squared: Floats = np.maximum(((sides @ kernel) * sides).sum(axis=1), 0)
+    return squared
 
 
 def _kernel(rows: "Floats") -> "Floats":

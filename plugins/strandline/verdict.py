@@ -9,6 +9,7 @@ from strandline.shift import Accuracy, Drift, Estimate
 
 MINIMUM_ROWS = 100  # with fewer, and one false alarm a week, more than a fifth of falls by 12 points are missed
 SMALLEST_MIX = 0.05  # distance of mixes that is worth a word: a large window shows any difference
+SMALLEST_PICTURES = 0.08  # distance of pictures that is worth a word; half of them as JPEG of quality 95 make 0.06
 SMALLEST_FALL = 0.03  # of accuracy, that is worth a retraining
 
 
@@ -34,6 +35,7 @@ def judge(
     of: int = 5,
     minimum_rows: int = MINIMUM_ROWS,
     smallest_mix: float = SMALLEST_MIX,
+    smallest_pictures: float = SMALLEST_PICTURES,
     smallest_fall: float = SMALLEST_FALL,
 ) -> Verdict:
     """The verdict on a window; None stands for an empty one.
@@ -51,7 +53,7 @@ def judge(
     labelled = drift.realised is not None and drift.realised.labelled >= minimum_rows
     accuracy = drift.realised if drift.realised is not None and labelled else drift.estimated
     mix = drift.mix.p_value <= drift.alpha and drift.mix.distance.value >= smallest_mix
-    pictures = drift.pictures.p_value <= drift.alpha
+    pictures = drift.pictures.p_value <= drift.alpha and drift.pictures.distance >= smallest_pictures
     fell = accuracy.p_value <= drift.alpha and accuracy.fall >= smallest_fall
     asks = fell and (labelled or pictures)
     history = [*earlier, asks]
