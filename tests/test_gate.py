@@ -193,6 +193,8 @@ def test_a_challenger_that_does_not_load_fails_without_answers():
     assert (found.outcome, found.holdout, found.window) == ("fail", None, None)
     assert "no such network" in found.checks[0].sentence
     assert {check.outcome for check in found.checks[1:]} == {"not enough evidence", "pass"}
+    sentences = {check.name: check.sentence for check in found.checks}
+    assert sentences["window"] == "There is no answer to a window image."
 
 
 # What is compared

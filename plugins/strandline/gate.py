@@ -146,7 +146,9 @@ def examine(
         _loads(trial),
         _golden(trial, rules),
         *_on_holdout(classes, holdout, rules, seed),
-        _window(_pairs(window), _pairs(holdout), rules),
+        _window(_pairs(window), _pairs(holdout), rules)
+        if trial.loaded
+        else Check("window", "not enough evidence", "There is no answer to a window image.", measured_on="window"),
         _slices({"holdout": holdout, "window": window}, rules),
         _latency(trial, rules),
     )
