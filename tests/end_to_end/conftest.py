@@ -29,6 +29,7 @@ def strandline(worker_home: Path) -> Iterator[Strandline]:
         stable_seconds=0.5,
         gate_window_rule="non-inferior",  # so that the same weights under another name pass the gate
         gate_latency_ratio=5.0,  # on a machine that does other things as well
+        approval_hours=0.025,  # a minute and a half
         **ports,
     )
     stack = Stack(chosen)

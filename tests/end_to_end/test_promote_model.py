@@ -1,21 +1,25 @@
 """A challenger becomes champion, and is rolled back, on a real Airflow: people answer over the REST API."""
 
 import dataclasses
+import functools
 import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from promoting import answer, hold
 
 from embedded import training_sets
 from embedded.api import ApiError
-from strandline import contract, datasets, ledger, registry, settings, training
+from embedded.demo_runs import follow
+from strandline import contract, datasets, ledger, promotion, registry, settings, training
 from strandline.process_runner import ProcessOperator
 
 pytestmark = pytest.mark.timeout(1500)
-DAG = "promote_model"
+DAG, WATCH = "promote_model", "watch_champion"
 IMAGES = 3000  # to learn from
+WORSE = {"epochs": 2, "peak_lr": 0.005}  # with wrong labels
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +72,7 @@ def make_challenger(chosen, tmp_path):
     return make
 
 
+@functools.cache
 def learn(chosen, champion: str, flipped: float, **how) -> str:
     """A version that the champion became by learning from its own original images, so many of their labels wrong."""
     with ledger.connect(chosen.database_url) as connection:
@@ -204,6 +209,20 @@ def test_nobody_approves_what_they_asked_for(strandline, make_challenger):
     assert champion(strandline) == first
 
 
+def test_a_question_that_nobody_answers_promotes_nobody(strandline, make_challenger):
+    """F37"""
+    user, op = (strandline.stack.api(name) for name in ("user", "op"))
+    first, challenger = champion(strandline), make_challenger("nobody answers")
+    run_id = user.trigger(DAG, conf={"version": challenger})
+    asked(user, run_id)
+    found = ended(user, run_id, "failed")
+    assert (found["ask"], found["decide"], found["promote"]) == ("failed", "upstream_failed", "upstream_failed")
+    op.answer(DAG, run_id, "ask", "Approve", "too late")  # Airflow takes it, and nothing comes of it
+    assert states(user, run_id) == found
+    assert strandline.rows("SELECT FROM approvals WHERE gate_id = %(run_id)s", run_id=run_id) == []
+    assert champion(strandline) == first
+
+
 def test_a_challenger_that_does_not_load_ends_the_run_at_the_gate(strandline, make_challenger):
     user = strandline.stack.api("user")
     first, challenger = champion(strandline), make_challenger("broken", b"no weights")
@@ -220,8 +239,8 @@ def test_a_challenger_that_does_not_load_ends_the_run_at_the_gate(strandline, ma
 @pytest.mark.parametrize(
     ("flipped", "how", "outcome"),
     [
-        (0.3, {"epochs": 2, "peak_lr": 0.005}, "fail"),  # truly worse
-        (0.0, {"epochs": 2, "peak_lr": 0.005, "blend": 0.5}, "pass"),  # as good
+        (0.3, WORSE, "fail"),
+        (0.0, WORSE | {"blend": 0.5}, "pass"),  # as good
     ],
 )
 def test_the_gate_tells_what_learnt_from_wrong_labels(strandline, chosen, flipped, how, outcome):
@@ -240,3 +259,24 @@ def test_the_gate_tells_what_learnt_from_wrong_labels(strandline, chosen, flippe
     assert holdout["outcome"] == outcome
     assert (holdout["low"] < holdout["high"] < -0.01) if flipped else (holdout["low"] > -0.01)
     assert champion(strandline) == first
+
+
+def test_a_champion_that_turns_out_worse_is_rolled_back_when_a_person_says_so(strandline, chosen, hours):
+    """As if the gate had erred: the watch holds both models against the first images after the promotion."""
+    first, op = champion(strandline), strandline.stack.api("op")
+    worse = learn(chosen, first, 0.3, **WORSE)
+    before = len(op.runs(WATCH))
+    promotion.decide(hold("a gate that erred", worse, first), answer())
+    promotion.promote("a gate that erred")
+    hour = next(hours)
+    strandline.drop(hour, 600)
+    strandline.ingest(hour)
+    run_id = follow(strandline.stack, op, WATCH, before)
+    question = op.wait_question(WATCH, run_id, "ask", timeout=300)
+    assert first[:12] in question["subject"]
+    assert champion(strandline) == worse
+    op.answer(WATCH, run_id, "ask", "Roll back", "the old one was better")
+    assert op.wait(WATCH, run_id, timeout=120) == "success"
+    assert champion(strandline) == first
+    [look] = strandline.rows("SELECT * FROM watches WHERE version = %(worse)s", worse=worse)
+    assert look["worse"]
