@@ -163,6 +163,15 @@ def test_another_model_than_the_champion_never_alarms(version, tmp_path):
     assert {one["model_version"] for one in found} == {other}
 
 
+def test_runs_that_close_while_one_waits_are_reported_with_it(version):
+    _, first, second, third = (ingest(version, FIRST + number * HOUR, rows(120, number)) for number in range(4))
+    windows = asked(first)
+    assert [window["start"][11:13] for window in windows] == ["01", "02", "03"]
+    drift.report("report 1", **windows[1])
+    assert [window["start"][11:13] for window in asked(first)] == ["01", "03"]
+    assert [window["start"][11:13] for window in asked([second, third])] == ["02", "03"]  # it asks for both
+
+
 def test_late_files_have_their_hour_reported_again(version, monkeypatch):
     (first,) = hours(version, "c")
     run_id = ingest(version, FIRST + HOUR, rows(250, 2), late=100)

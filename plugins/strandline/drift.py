@@ -50,9 +50,9 @@ def list_windows(
 ) -> list[dict[str, Any]]:
     """The windows to report, in the order of time, as arguments of `report`.
 
-    Those of runs of `ingest_images`: each run's own interval, and the hours to which it added late files. Or the one
-    that a person asks for, from hour `start` to before hour `end` (without it: one hour), as 2026-11-21T08 in UTC.
-    Without any, the last complete hour.
+    Those of runs of `ingest_images`, and of runs that closed since the first of them and were not reported since: each
+    run's own interval, and the hours to which it added late files. Or the one that a person asks for, from hour
+    `start` to before hour `end` (without it: one hour), as 2026-11-21T08 in UTC. Without any, the last complete hour.
     """
     if start or not run_ids:
         now = datetime.datetime.now(datetime.UTC)
