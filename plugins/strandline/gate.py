@@ -146,9 +146,7 @@ def examine(
         _loads(trial),
         _golden(trial, rules),
         *_on_holdout(classes, holdout, rules, seed),
-        _window(_pairs(window), _pairs(holdout), rules)
-        if trial.loaded
-        else Check("window", "not enough evidence", "There is no answer to a window image.", measured_on="window"),
+        _window(trial, _pairs(window), _pairs(holdout), rules),
         _slices({"holdout": holdout, "window": window}, rules),
         _latency(trial, rules),
     )
@@ -254,11 +252,13 @@ def _non_inferior(name: SetName, pairs: Pairs, variance: float, margin: float, r
     return _compared(name, outcome, pairs, found, -margin, what, needed)
 
 
-def _window(pairs: Pairs, holdout: Pairs, rules: Rules) -> Check:
+def _window(trial: Trial, pairs: Pairs, holdout: Pairs, rules: Rules) -> Check:
     """Superior is what both McNemar's exact test and the interval say is better; it fails where a gain worth a change
     can be ruled out, or more labels would go on for ever. Of a window without labels, the holdout says how often the
     models differ.
     """
+    if not trial.loaded:
+        return Check("window", "not enough evidence", "There is no answer to a window image.", measured_on="window")
     variance = pairs.variance if pairs.rows else holdout.variance
     if rules.window_rule == "non-inferior":
         return _non_inferior("window", pairs, variance, rules.window_margin, rules)

@@ -1,7 +1,7 @@
 -- The interval of each run, and other hours of which it predicted images: late files. Of the runs that are given, and of
 -- those that closed since the first of them and were not reported since. While a run of report_drift waits or works,
 -- Airflow starts none for the second one that closes meanwhile, before a third one does.
-WITH reported AS (
+WITH chosen AS (
     SELECT run_id, interval_start, interval_end, model_version, kind
     FROM runs
     LEFT JOIN closings USING (run_id)
@@ -15,11 +15,11 @@ WITH reported AS (
 )
 SELECT interval_start AS window_start, interval_end AS window_end, model_version, kind <> 'backfill' AS alarms,
        false AS late
-FROM reported
+FROM chosen
 UNION
 SELECT drop_at, drop_at + interval '1 hour', predictions.model_version, false, true
 FROM predictions
-JOIN reported USING (run_id)
+JOIN chosen USING (run_id)
 JOIN images USING (image_id)
 JOIN entries USING (entry_id)
 WHERE NOT (drop_at >= interval_start AND drop_at < interval_end)
