@@ -34,9 +34,10 @@ def running(settings: Settings) -> bool:
     return postgres.running_port(_folder(settings)) is not None
 
 
-def url(settings: Settings, role: str) -> str:
-    """Where the role's database is, with its password."""
-    return postgres.url(settings.postgres_port, role, _password(settings, role), DATABASES[role])
+def url(settings: Settings, role: str, driver: str = "") -> str:
+    """Where the role's database is, with its password; `driver` is SQLAlchemy's, as in `+psycopg2`."""
+    found = postgres.url(settings.postgres_port, role, _password(settings, role), DATABASES[role])
+    return found.replace("postgresql:", f"postgresql{driver}:", 1)
 
 
 def another(settings: Settings, name: str) -> str:

@@ -64,7 +64,9 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """The environment of Airflow's processes and of every task."""
-        return configuration.environment(self.settings, databases.url(self.settings, databases.AIRFLOW), self.dags)
+        # Airflow supports psycopg2 alone: with the driver that SQLAlchemy would choose, its asset graph is an error.
+        airflow_url = databases.url(self.settings, databases.AIRFLOW, driver="+psycopg2")
+        return configuration.environment(self.settings, airflow_url, self.dags)
 
     def api(self, user: str = "admin") -> Api:
         """A session of the REST API as one of `configuration.USERS`."""
