@@ -276,6 +276,7 @@ def test_a_listing_is_frozen_in_manifests_and_in_the_ledger(zone, champion, data
         "classes": ["cat", "dog"],
         "bundle": f"models/{champion}",
         "listed": len(names),
+        "refused": [{"state": "rejected", "reason": "NOT_IMAGE", "entries": 1}],
         "dry_run": False,
         "quarantine_limit": settings.get().quarantine_limit,
     }
@@ -426,6 +427,7 @@ def test_a_dry_run_leaves_nothing_in_the_ledger(zone, champion, database):
     land(zone, b"2026-11-21T08/a.jpg", b"2026-11-21T08/README")
     answer = list_hour("r", dry_run=True)
     assert (answer["run"]["dry_run"], answer["run"]["listed"]) == (True, 1)
+    assert answer["run"]["refused"] == [{"state": "rejected", "reason": "NOT_IMAGE", "entries": 1}]
     assert [name for request in answer["pack"] for _, name, _ in manifest(request)] == [b"2026-11-21T08/a.jpg"]
     assert [rows(database, f"SELECT FROM {table}") for table in ("runs", "entries", "drops", "shards")] == [[]] * 4
     again = list_hour("other", dry_run=True)

@@ -1,5 +1,6 @@
 """Validation of packed shards: real Parquet files, real Great Expectations, a real ledger and a real browser."""
 
+import csv
 import json
 import shutil
 from collections import Counter
@@ -14,7 +15,7 @@ import pytest
 import seeding
 from playwright.sync_api import Browser, sync_playwright
 
-from strandline import contract, expectations, ledger, settings, validation
+from strandline import contract, expectations, ledger, settings, validation, validation_page
 from strandline.expectations import ValidationError
 from strandline.validation import ValidationStopped
 
@@ -73,7 +74,8 @@ def seal(attempt: Path, files: Sequence[str] = (contract.SHARD_FILE, contract.OU
 
 
 def validate(packed: Sequence[validation.Packed], listed: int, **changes: Any) -> Row:
-    run = {"run_id": RUN_ID, "listed": listed, "classes": CLASSES, "quarantine_limit": 1.0, "dry_run": True}
+    run = {"run_id": RUN_ID, "listed": listed, "refused": [], "classes": CLASSES, "quarantine_limit": 1.0}
+    run |= {"dry_run": True}
     return validation.validate(run | changes, packed)
 
 
@@ -166,6 +168,42 @@ def test_what_pack_did_not_decode_keeps_its_state_and_reason(home):
         1,
     ]
     assert (found("decodable")["evaluated"], found("decodable")["unexpected"]) == (2, 1)
+
+
+def test_what_the_listing_refused_is_counted_and_logged_with_the_page(home, caplog):
+    by_listing = [
+        {"state": "quarantined", "reason": "UNREADABLE", "entries": 1},
+        {"state": "rejected", "reason": "SYMLINK", "entries": 4},
+    ]
+
+    with caplog.at_level("INFO", logger="strandline.validation"):
+        answer = validate([pack([decoded(), refused("EMPTY")])], 2, refused=by_listing)
+
+    page = run_folder() / "validation" / "index.html"
+    assert (answer["entries"], answer["accepted"], answer["quarantined"], answer["rejected"]) == (7, 1, 2, 4)
+    assert (result()["reasons"], result()["rejected"]) == ({"EMPTY": 1, "UNREADABLE": 1}, {"SYMLINK": 4})
+    assert f"1 accepted, 2 quarantined, 4 rejected, 0 vanished. The page: {page}" in caplog.text
+    assert "Rejected, by reason" in page.read_text()
+
+
+def test_every_refused_file_is_in_a_table_that_no_spreadsheet_computes(home):
+    names = [b"=1+1.png", b"+1.png", b"@x.png", *(b"%d.png" % number for number in range(20))]
+    rows = [refused("EMPTY", name=name) for name in names]
+
+    validate([pack([*rows, decoded()])], len(rows) + 1)
+
+    table = run_folder() / "validation" / "files.csv"
+    with table.open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [row["file"].removeprefix("'").encode() for row in found] == names
+    assert not any(cell[:1] in ("=", "+", "-", "@") for row in found for cell in row.values())
+    assert f'<a href="files.csv">and {len(rows) - 5} more</a>' in (table.parent / "index.html").read_text()
+
+
+def test_a_share_of_something_is_never_shown_as_nothing():
+    shown = [validation_page._share(part, 2008) for part in (0, 1, 2, 1004, 2007, 2008)]
+
+    assert shown == ["0.0%", "< 0.1%", "0.1%", "50.0%", "> 99.9%", "100.0%"]
 
 
 def test_a_warning_leaves_a_note_on_an_accepted_image(home):
@@ -402,7 +440,7 @@ def test_shards_go_on_in_order_with_the_hash_and_rows_of_theirs(home):
 
 def test_the_same_input_gives_the_same_bytes_and_leaves_no_partial_file(home):
     packed = [pack([decoded(), decoded(width=1), refused("EMPTY"), decoded(contrast=0.0)])]
-    files = ("outcomes.parquet", "validation.json", "index.html")
+    files = ("outcomes.parquet", "validation.json", "files.csv", "index.html")
     contents = []
     for _ in range(2):
         validate(packed, 4)

@@ -98,7 +98,8 @@ def list_entries(run: Run) -> dict[str, Any]:
 
     Returns:
         `run`: run_id, model_version, its classes and bundle (relative to the store), `listed` (entries in shards),
-        dry_run, quarantine_limit; `pack`: a `contract.PackRequest` a shard, as dicts. No file name is in it.
+        `refused` (what the listing settled by itself: rows of state, reason, entries), dry_run, quarantine_limit;
+        `pack`: a `contract.PackRequest` a shard, as dicts. No file name is in it.
 
     Raises:
         ListingError: there is no such model, or its bundle is gone; the message says what to do.
@@ -108,12 +109,12 @@ def list_entries(run: Run) -> dict[str, Any]:
     with ledger.connect() as connection:
         if not ledger.fetch(connection, "select_run", {"run_id": run.run_id}):
             model = _model(connection, run.model_version)
-            shards = _list_anew(connection, run, model, chosen)
+            shards, refused = _list_anew(connection, run, model, chosen)
             if run.dry_run:
-                return _answer(run, model, shards, chosen)
+                return _answer(run, model, shards, refused, chosen)
         # Also after a listing of our own: another attempt at the same run may have been first.
-        model, shards = _frozen(connection, run.run_id, chosen)
-    return _answer(run, model, shards, chosen)
+        model, shards, refused = _frozen(connection, run.run_id, chosen)
+    return _answer(run, model, shards, refused, chosen)
 
 
 def _model(connection: ledger.Connection, version: str | None) -> dict[str, Any]:
@@ -130,8 +131,10 @@ def _model(connection: ledger.Connection, version: str | None) -> dict[str, Any]
 
 def _list_anew(
     connection: ledger.Connection, run: Run, model: Mapping[str, Any], chosen: settings.Settings
-) -> dict[str, int]:
-    """Scan, plan, write the manifests and record the listing; the number of entries by shard id."""
+) -> tuple[dict[str, int], list[dict[str, Any]]]:
+    """Scan, plan, write the manifests and record the listing; the number of entries by shard id, and what was settled
+    without a shard.
+    """
     height, width = _image_size(model, chosen)
     entries, counts = _take_up(connection, run, model["version"], chosen.landing)
     images = [entry for entry in entries if not entry.state]
@@ -145,7 +148,9 @@ def _list_anew(
         row = {"run_id": run.run_id, "kind": run.kind, "model_version": model["version"], "listed": len(entries)}
         row |= {"interval_start": run.start, "interval_end": run.end, **counts}
         ledger.record_listing(connection, row, _listed(shards, [entry for entry in entries if entry.state]))
-    return {id_: len(shard) for id_, shard in shards.items()}
+    settled = collections.Counter((entry.state, entry.reason) for entry in entries if entry.state)
+    refused = [{"state": state, "reason": reason, "entries": n} for (state, reason), n in sorted(settled.items())]
+    return {id_: len(shard) for id_, shard in shards.items()}, refused
 
 
 def _take_up(
@@ -194,8 +199,8 @@ def _listed(shards: Mapping[str, Sequence[Entry]], refused: Sequence[Entry]) -> 
 
 def _frozen(
     connection: ledger.Connection, run_id: str, chosen: settings.Settings
-) -> tuple[dict[str, Any], dict[str, int]]:
-    """The model and the shards of a recorded run, as in `_list_anew`; manifests that are gone are written again."""
+) -> tuple[dict[str, Any], dict[str, int], list[dict[str, Any]]]:
+    """The model of a recorded run, and what `_list_anew` says of it; manifests that are gone are written again."""
     (row,) = ledger.fetch(connection, "select_run", {"run_id": run_id})
     shards = ledger.fetch(connection, "select_run_shards", {"run_id": run_id})
     for shard in shards:
@@ -203,10 +208,18 @@ def _frozen(
         if not path.is_file():
             rows = ledger.fetch(connection, "select_shard_entries", {"run_id": run_id, "shard_id": shard["shard_id"]})
             write_manifest(path, [(row["name"], row["version"]) for row in rows])
-    return _model(connection, row["model_version"]), {shard["shard_id"]: shard["entries"] for shard in shards}
+    refused = ledger.fetch(connection, "count_listed_outcomes", {"run_id": run_id})
+    counts = {shard["shard_id"]: shard["entries"] for shard in shards}
+    return _model(connection, row["model_version"]), counts, refused
 
 
-def _answer(run: Run, model: Mapping[str, Any], shards: Mapping[str, int], chosen: settings.Settings) -> dict[str, Any]:
+def _answer(
+    run: Run,
+    model: Mapping[str, Any],
+    shards: Mapping[str, int],
+    refused: list[dict[str, Any]],
+    chosen: settings.Settings,
+) -> dict[str, Any]:
     workers = chosen.cores // max(1, min(len(shards), chosen.cores))  # the shards of a run are packed at once
     height, width = _image_size(model, chosen)
     requests = []
@@ -221,6 +234,7 @@ def _answer(run: Run, model: Mapping[str, Any], shards: Mapping[str, int], chose
         "classes": model["classes"],
         "bundle": model["bundle"],
         "listed": sum(shards.values()),
+        "refused": refused,
         "dry_run": run.dry_run,
         "quarantine_limit": chosen.quarantine_limit if run.quarantine_limit is None else run.quarantine_limit,
     }

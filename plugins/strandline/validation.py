@@ -1,9 +1,12 @@
 """Between pack and classify: what became of each entry, and whether the run goes on, by Great Expectations."""
 
 import collections
+import csv
 import hashlib
 import importlib.metadata
+import io
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -12,7 +15,10 @@ from strandline import contract, expectations, ledger, settings, validation_page
 from strandline.entries import display_name, path_label
 from strandline.expectations import Finding, ValidationError
 
+log = logging.getLogger(__name__)
+
 EXAMPLES = 5  # failing files that are shown for an expectation
+FORMULA = "=+-@\t\r"  # what a spreadsheet takes for the beginning of one
 
 STATES = {"decoded": "accepted", "quarantined": "quarantined", "rejected": "rejected", "vanished": "vanished"}
 NULL_WHERE_DECODED = {"reason", "detail", "notes"}
@@ -29,11 +35,20 @@ class ValidationStopped(Exception):
     """A critical expectation failed; the message says which, with its numbers, and what to do."""
 
 
+class Refused(TypedDict):
+    """Entries that the listing settled by itself, for one reason: quarantined or rejected unopened."""
+
+    state: str
+    reason: str
+    entries: int
+
+
 class Run(TypedDict):
     """A run: the number of entries in its shards, its model's classes, the largest share of them in quarantine."""
 
     run_id: str
     listed: int
+    refused: Sequence[Refused]
     classes: Sequence[str]
     quarantine_limit: float
     dry_run: bool
@@ -49,13 +64,14 @@ class Packed(TypedDict):
 def validate(run: Run, packed: Sequence[Packed]) -> dict[str, Any]:
     """Decide for each entry of a run, and for the run as a whole, whether it goes on.
 
-    Writes `outcomes.parquet` (OUTCOMES_COLUMNS, in the order of `packed`, then of entries), `validation.json` and
-    `index.html` into the run's folder `validation`, and, unless it is a dry run, a row for each expectation into the
-    ledger.
+    Writes `outcomes.parquet` (OUTCOMES_COLUMNS, in the order of `packed`, then of entries), `validation.json`,
+    `index.html` and `files.csv` (each file that was not accepted, or has a note) into the run's folder `validation`,
+    and, unless it is a dry run, a row for each expectation into the ledger.
 
     Returns:
-        `run_id`, the counts `entries`, `accepted`, `quarantined`, `rejected` and `vanished`, the `warnings` as
-        sentences, and `shards`, those with an accepted image: `shard_id`, `folder`, `rows` and `sha256` of the shard.
+        `run_id`, the counts `entries`, `accepted`, `quarantined`, `rejected` and `vanished` (of all that was listed),
+        the `warnings` as sentences, and `shards`, those with an accepted image: `shard_id`, `folder`, `rows` and
+        `sha256` of the shard.
 
     Raises:
         ValidationStopped: a critical expectation failed; all of the above is written nevertheless.
@@ -72,11 +88,12 @@ def validate(run: Run, packed: Sequence[Packed]) -> dict[str, Any]:
     on_run = expectations.evaluate(_run_frame(entries, outcomes), _of_run(run, chosen.quarantine_min_entries))
 
     result = _result(run, entries, outcomes, [*on_run, *on_rows])
-    digest = _write(folder / "validation", outcomes, result)
+    digest = _write(folder / "validation", outcomes, result, _files(entries, outcomes))
+    page = folder / "validation" / "index.html"
+    log.info("%s %s. The page: %s", result["verdict"], _sums(result["counts"]), page)
     if not run["dry_run"]:
         _record(result, digest)
     if not result["goes_on"]:
-        page = folder / "validation" / "index.html"
         raise ValidationStopped(f"run {run['run_id']}: {result['verdict']} {result['advice']} Details: {page}")
     alive = set(outcomes.filter(_equal(outcomes["state"], "accepted"))["shard_id"].unique().to_pylist())
     return {
@@ -235,18 +252,22 @@ def _outcomes(entries: Any, findings: Sequence[Finding]) -> Any:
 
 def _result(run: Run, entries: Any, outcomes: Any, findings: Sequence[Finding]) -> dict[str, Any]:
     """All that validation.json says, and the page shows."""
-    states = collections.Counter(outcomes["state"].to_pylist())
-    counts = {"entries": len(outcomes), **{state: states[state] for state in STATES.values()}}
-    codes = collections.Counter(outcomes.filter(_equal(outcomes["state"], "quarantined"))["reason"].to_pylist())
-    reasons = dict(sorted(codes.items(), key=lambda item: (-item[1], item[0])))
+    packed = zip(outcomes["state"].to_pylist(), outcomes["reason"].to_pylist(), strict=True)
+    ends = collections.Counter(packed)  # by state and reason
+    packed_codes = _by_reason(ends, "quarantined")
+    for one in run["refused"]:
+        ends[one["state"], one["reason"]] += one["entries"]
+    states = {state: sum(n for (of, _), n in ends.items() if of == state) for state in STATES.values()}
+    counts = {"entries": ends.total(), **states}
     failed = [one for one in findings if one.expectation.severity == "stop" and not one.success]
     return {
         "run_id": run["run_id"],
         "goes_on": not failed,
         "verdict": _verdict(counts, failed),
-        "advice": _advice(reasons, failed),
+        "advice": _advice(packed_codes, failed),
         "counts": counts,
-        "reasons": reasons,
+        "reasons": _by_reason(ends, "quarantined"),
+        "rejected": _by_reason(ends, "rejected"),
         "warnings": [
             f"Expected {one.expectation.says}, but {one.text}."
             for one in findings
@@ -255,6 +276,16 @@ def _result(run: Run, entries: Any, outcomes: Any, findings: Sequence[Finding]) 
         "expectations": [_described(one, entries, outcomes) for one in findings],
         "great_expectations": importlib.metadata.version("great_expectations"),
     }
+
+
+def _by_reason(ends: Mapping[tuple[str, str], int], state: str) -> dict[str, int]:
+    """How many entries ended so, by reason, the most frequent first."""
+    codes = {reason: n for (of, reason), n in ends.items() if of == state}
+    return dict(sorted(codes.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _sums(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{counts[state]:,} {state}" for state in STATES.values())
 
 
 def _described(finding: Finding, entries: Any, outcomes: Any) -> dict[str, Any]:
@@ -284,6 +315,19 @@ def _described(finding: Finding, entries: Any, outcomes: Any) -> dict[str, Any]:
     }
 
 
+def _files(entries: Any, outcomes: Any) -> str:
+    """Each packed file that was not accepted or has a note, as CSV; no spreadsheet takes a cell of it for a formula."""
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(("file", "state", "reason", "detail", "notes"))
+    columns = [outcomes[name].to_pylist() for name in ("state", "reason", "detail", "notes")]
+    for name, *facts in zip(entries["name"].to_pylist(), *columns, strict=True):
+        if facts[0] != "accepted" or facts[3]:
+            shown = "not listed" if name is None else display_name(name)
+            rows.writerow([f"'{cell}" if cell and cell[0] in FORMULA else cell for cell in (shown, *facts)])
+    return text.getvalue()
+
+
 def _verdict(counts: Mapping[str, int], failed: Sequence[Finding]) -> str:
     if failed:
         found = "; ".join(f"expected {one.expectation.says}, but {one.text}" for one in failed)
@@ -309,7 +353,7 @@ def _advice(reasons: Mapping[str, int], failed: Sequence[Finding]) -> str | None
     )
 
 
-def _write(folder: Path, outcomes: Any, result: dict[str, Any]) -> str:
+def _write(folder: Path, outcomes: Any, result: dict[str, Any], files: str) -> str:
     """Write each file whole or not at all; returns the SHA-256 of validation.json, in hex."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -320,6 +364,7 @@ def _write(folder: Path, outcomes: Any, result: dict[str, Any]) -> str:
     for name, content in (
         (contract.OUTCOMES_FILE, table.getvalue()),
         ("validation.json", text.encode()),
+        ("files.csv", files.encode()),
         ("index.html", validation_page.render(result).encode()),
     ):
         contract.write_whole(folder / name, content)

@@ -28,11 +28,13 @@ def render(result: Mapping[str, Any]) -> str:
 {_warnings(result["warnings"])}
 <h2>Expectations</h2>
 {_table(result["expectations"])}
-{_reasons(result["reasons"])}
+{_reasons("Quarantined", result["reasons"])}
+{_reasons("Rejected", result["rejected"])}
 {_files(failing)}
 <footer>
-<p>Every entry has its row in <code>outcomes.parquet</code>, and <code>validation.json</code> says the same as this
-page; both lie beside it. Evaluated by Great Expectations {escape(result["great_expectations"])}.</p>
+<p>Each packed file that was not accepted, or has a note, is in <a href="files.csv">files.csv</a>; every packed entry
+has its row in <code>outcomes.parquet</code>, and <code>validation.json</code> says the same as this page. All lie
+beside it. Evaluated by Great Expectations {escape(result["great_expectations"])}.</p>
 </footer>"""
     return page.document(f"Validation of {run_id}", "", body)
 
@@ -56,7 +58,7 @@ def _table(expectations: Iterable[Mapping[str, Any]]) -> str:
 
 def _row(one: Mapping[str, Any]) -> str:
     failing, evaluated = one["unexpected"], one["evaluated"]
-    share = f"{failing / evaluated:.1%}" if evaluated else "–"
+    share = _share(failing, evaluated) if evaluated else "–"
     colour = "good" if one["success"] else "bad" if one["severity"] == "stop" else "odd"
     return (
         f'<tr><th scope="row">{escape(one["says"])}<code>{escape(one["name"])}</code></th>'
@@ -68,7 +70,14 @@ def _row(one: Mapping[str, Any]) -> str:
     )
 
 
-def _reasons(reasons: Mapping[str, int]) -> str:
+def _share(part: int, whole: int) -> str:
+    """A percentage that never rounds something to nothing, nor nearly all to all."""
+    if 0 < part < whole and not 0.0005 <= part / whole < 0.9995:
+        return "< 0.1%" if part < whole / 2 else "> 99.9%"
+    return f"{part / whole:.1%}"
+
+
+def _reasons(title: str, reasons: Mapping[str, int]) -> str:
     """Bars: attributes of a picture, because the policy of the page refuses styles on elements."""
     if not reasons:
         return ""
@@ -79,7 +88,7 @@ def _reasons(reasons: Mapping[str, int]) -> str:
         f'<rect width="{100 * count / most:.2f}" height="4"/></svg></dd><dd>{count:,}</dd>'
         for code, count in reasons.items()
     )
-    return f'<h2>Quarantined, by reason</h2>\n<dl class="card bars">{bars}</dl>'
+    return f'<h2>{title}, by reason</h2>\n<dl class="card bars">{bars}</dl>'
 
 
 def _files(failing: Iterable[Mapping[str, Any]]) -> str:
@@ -99,4 +108,4 @@ def _file(example: Mapping[str, Any]) -> str:
 
 def _more(one: Mapping[str, Any]) -> str:
     more = one["unexpected"] - len(one["examples"])
-    return f'<p class="soft">and {more:,} more</p>' if more > 0 else ""
+    return f'<p class="soft"><a href="files.csv">and {more:,} more</a>, all in files.csv</p>' if more > 0 else ""
