@@ -394,6 +394,11 @@ def test_wilson_as_in_the_tables(database, successes, trials, low, high):
     assert found == [(pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))]
 
 
+def test_of_no_trials_wilson_knows_nothing(database):
+    assert fetch(database, "SELECT * FROM reporting.wilson(0, 0)") == [(None, None)]
+    assert fetch(database, "SELECT low, high FROM generate_series(0, 0) AS n, reporting.wilson(n, n)") == [(None, None)]
+
+
 def test_a_labeller_who_flips_is_seen(books):
     for image in (A, B, C):
         labels.record(image, "cat", "ada")

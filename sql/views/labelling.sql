@@ -1,15 +1,17 @@
 -- The 95 % interval of Wilson for a share: it keeps within 0 and 1, and is sound for few trials and for shares near 1.
+-- Of no trials nothing is known: null, as their share. `nullif` guards the division wherever the planner puts it.
 CREATE FUNCTION reporting.wilson(
     successes double precision, trials double precision, OUT low double precision, OUT high double precision
 )
 LANGUAGE sql IMMUTABLE
 AS $$
-    SELECT greatest(centre - half, 0), least(centre + half, 1)
+    SELECT CASE WHEN trials > 0 THEN greatest(centre - half, 0) END,
+           CASE WHEN trials > 0 THEN least(centre + half, 1) END
     FROM (
         SELECT (successes + z * z / 2) / (trials + z * z) AS centre,
-               z * sqrt(greatest(successes * (trials - successes), 0) / trials + z * z / 4) / (trials + z * z) AS half
+               z * sqrt(greatest(successes * (trials - successes), 0) / nullif(trials, 0) + z * z / 4)
+                   / (trials + z * z) AS half
         FROM (SELECT 1.959964 AS z) AS quantile
-        WHERE trials > 0
     ) AS bounds
 $$;
 
