@@ -1,5 +1,6 @@
 """Labels in a real ledger: files are loaded once and reconcile, the highest word counts, audit samples are unbiased."""
 
+import datetime
 import os
 import threading
 from pathlib import Path
@@ -366,6 +367,60 @@ def test_a_path_that_is_no_class_is_no_label(database):
     with psycopg.connect(database.superuser) as connection:
         connection.execute("UPDATE images SET notes = 'EXT_MISMATCH UNKNOWN_LABEL'")
     assert truth(database) == {}
+
+
+def lands(database, run_id, *folders, drop_at=HOUR):
+    """A run over the same picture in these folders; what category_results says of each, and what the truth is."""
+    run = Run(run_id, seeding.register(), [File(f"{run_id} {f}.jpg", content="same", drop_at=drop_at) for f in folders])
+    entries = [
+        entry._replace(name=f"{drop_at:%Y-%m-%dT%H}/{folder}/1.jpg".encode(), path_label=folder)
+        for entry, folder in zip(run.entries(), folders, strict=True)
+    ]
+    entries = [entry._replace(display_name=entry.name.decode()) for entry in entries]
+    with ledger.connect() as connection:
+        ledger.record_listing(connection, run.row(), entries)
+    run.write_outcomes()
+    predictions.load(run.run_id, run.classify())
+    ledger.close_run(run.run_id)
+    return truth(database).get(digest("same"))
+
+
+def test_the_same_picture_in_two_class_folders_of_a_drop_is_a_conflict(database):
+    assert lands(database, "run 1", "cat", "dog") is None
+    [(images, labelled, conflicting)] = fetch(database, "SELECT images, labelled, conflicting FROM reporting.labelling")
+    assert (images, labelled, conflicting) == (1, 0, 1)
+    said = fetch(database, "SELECT fname, source, labeller, label FROM reporting.label_conflicts ORDER BY 1")
+    assert said == [
+        ("2026-11-21T08/cat/1.jpg", "path", None, "cat"),
+        ("2026-11-21T08/dog/1.jpg", "path", None, "dog"),
+    ]
+    labels.record(digest("same"), "frog", "ada")
+    assert truth(database) == {digest("same"): ("frog", "person")}
+    assert fetch(database, "SELECT * FROM reporting.label_conflicts") == []
+    assert fetch(database, "SELECT compared, agreed FROM reporting.labellers") == [(2, 0)]
+
+
+@pytest.mark.parametrize("later", [HOUR, HOUR + datetime.timedelta(hours=1)], ids=["its drop", "a later drop"])
+def test_a_picture_that_moves_to_another_class_folder_is_of_that_class(database, later):
+    assert lands(database, "run 1", "cat") == ("cat", "path")
+    assert lands(database, "run 2", "frog", drop_at=later) == ("frog", "path")
+    found = dict(fetch(database, "SELECT fname, category FROM category_results"))
+    assert found[f"{later:%Y-%m-%dT%H}/frog/1.jpg"] == "frog"
+    labels.record(digest("same"), "frog", "ada")
+    assert fetch(database, "SELECT compared, agreed FROM reporting.labellers") == [(1, 1)]
+    assert fetch(database, "SELECT * FROM reporting.label_conflicts") == []
+
+
+def test_an_earlier_drop_that_is_ingested_later_is_no_later_word(database):
+    assert lands(database, "run 1", "cat") == ("cat", "path")
+    assert lands(database, "run 2", "frog", drop_at=HOUR - datetime.timedelta(hours=1)) == ("cat", "path")
+
+
+def test_a_copy_in_a_folder_that_is_no_class_says_nothing(database):
+    assert lands(database, "run 1", "cat", "lizard") is None
+    with psycopg.connect(database.superuser) as connection:
+        connection.execute("UPDATE outcomes SET notes = 'UNKNOWN_LABEL' WHERE state = 'duplicate'")
+    assert truth(database) == {digest("same"): ("cat", "path")}
 
 
 # What is reported

@@ -1,19 +1,44 @@
+-- What the paths of an image say that it shows, where the folder was a class of the run's model: those of the last drop
+-- in which it lay, and there of the last listing. So a file that was moved says what its new folder says; two folders
+-- in one listing contradict each other.
+CREATE VIEW path_words AS
+SELECT images.image_id, word.label, display_name, drop_at, listed_at
+FROM images
+CROSS JOIN LATERAL (
+    SELECT *, rank() OVER (ORDER BY drop_at DESC, listed_at DESC) AS age
+    FROM (
+        SELECT path_label AS label, images.notes, display_name, drop_at, listed_at
+        FROM entries
+        WHERE entries.entry_id = images.entry_id
+        UNION ALL
+        SELECT path_label, outcomes.notes, display_name, drop_at, listed_at
+        FROM outcomes
+        JOIN entries USING (entry_id)
+        WHERE outcomes.image_id = images.image_id AND state = 'duplicate'
+    ) AS paths
+    WHERE label IS NOT NULL AND coalesce(notes, '') NOT LIKE '%UNKNOWN_LABEL%'
+) AS word
+WHERE age = 1;
+
 -- What is said of each image by those of the highest rank, each labeller's last word; of decisions, the very last one.
--- Where nothing else is, the label of the path of the entry that was ingested, if it was a class of the run's model.
--- `label` is null where nothing is said, and '' where the image shows none of the classes. Several who agree are one
--- row: the first by name, and the time of the last. By image, not by history: so an hour is read in the time of an hour.
+-- Where nothing else is, what its paths say. `label` is null where nothing is said, and '' where the image shows none of
+-- the classes. Several who agree are one row: the first by name, and the time of the last. By image, not by history: so
+-- an hour is read in the time of an hour.
 CREATE VIEW standing_labels AS
 SELECT images.image_id, images.entry_id, drop_at, display_name,
        coalesce(said.source, path.source) AS source,
        coalesce(said.label, path.label) AS label,
        said.labeller,
        coalesce(said.labelled_at, path.labelled_at) AS labelled_at,
-       coalesce(said.conflicting, false) AS conflicting
+       coalesce(said.conflicting, path.conflicting, false) AS conflicting
 FROM images
 JOIN entries USING (entry_id)
 LEFT JOIN LATERAL (
-    SELECT 'path'::label_source AS source, path_label AS label, listed_at AS labelled_at
-    WHERE path_label IS NOT NULL AND coalesce(notes, '') NOT LIKE '%UNKNOWN_LABEL%'
+    SELECT 'path'::label_source AS source, min(label) AS label, max(listed_at) AS labelled_at,
+           min(label) <> max(label) AS conflicting
+    FROM path_words
+    WHERE path_words.image_id = images.image_id
+    HAVING count(*) > 0
 ) AS path ON true
 LEFT JOIN LATERAL (
     SELECT max(source) AS source, min(label) AS label, min(labeller) AS labeller, max(labelled_at) AS labelled_at,

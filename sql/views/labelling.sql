@@ -101,7 +101,7 @@ FROM (
 GROUP BY drop_at;
 
 -- Images of which those of the highest rank say different things: held out of training and of accuracy until a person
--- decides. One row for each that is said.
+-- decides. One row for each that is said; a path has no labeller, and is itself `fname`.
 CREATE VIEW reporting.label_conflicts AS
 SELECT image_id, display_name AS fname, drop_at, labels.source, labels.labeller, labels.label, labels.labelled_at
 FROM labels
@@ -112,7 +112,12 @@ WHERE conflicting
       FROM labels AS later
       WHERE (later.image_id, later.source, later.labeller) = (labels.image_id, labels.source, labels.labeller)
         AND later.labelled_at > labels.labelled_at
-  );
+  )
+UNION ALL
+SELECT image_id, path_words.display_name, path_words.drop_at, source, NULL, path_words.label, listed_at
+FROM standing_labels
+JOIN path_words USING (image_id)
+WHERE source = 'path' AND conflicting;
 
 -- How often a labeller agrees with each other one, and with the paths, on the images that both labelled. One who hardly
 -- does so has misread the task, or means harm.
@@ -125,11 +130,9 @@ WITH words AS (
 ), others AS (
     SELECT * FROM words
     UNION ALL
-    SELECT image_id, 'path', NULL, path_label
+    SELECT image_id, 'path', NULL, label
     FROM (SELECT DISTINCT image_id FROM words) AS labelled
-    JOIN images USING (image_id)
-    JOIN entries USING (entry_id)
-    WHERE path_label IS NOT NULL AND coalesce(notes, '') NOT LIKE '%UNKNOWN_LABEL%'
+    JOIN path_words USING (image_id)
 )
 SELECT source, labeller, images, compared, agreed, agreed::double precision / nullif(compared, 0) AS agreement, low, high
 FROM (
