@@ -25,9 +25,14 @@ LOCKS = {
 UV = HOME / "venvs" / "uv" / "bin"
 DEV_LOCKS = {"airflow": ["docker/airflow/dev.txt"], "vision": ["docker/vision/dev.txt"]}
 # Installed when images are built, not in a checkout.
-IMAGE_LOCKS = ["docker/vision/requirements-cu112.txt", "docker/build/sbom.txt"]
+IMAGE_LOCKS = [
+    "docker/vision/requirements-cu112.txt",
+    "docker/engine-proxy/requirements.txt",
+    "docker/build/sbom.txt",
+]
 CONSTRAINTS = {
     "docker/airflow/dev": "docker/airflow/requirements.txt",
+    "docker/engine-proxy/requirements": "docker/airflow/requirements.txt",
     "docker/vision/dev": "docker/vision/requirements.txt",
     "docker/vision/requirements-cu112": "docker/vision/requirements.txt",
     "embedded/requirements": "docker/airflow/requirements.txt",

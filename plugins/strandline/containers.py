@@ -194,9 +194,12 @@ def image_by_digest(chosen: settings.Settings) -> str:
 
 
 def hand_over(folder: Path) -> tuple[int, int]:
-    """The user and the group that a container runs as, never root; the attempt's folder is theirs."""
+    """The user and the group that a container runs as, neither root's; the attempt's folder is theirs.
+
+    A worker of the Airflow image is in root's group. On a host, that group may own the engine's socket.
+    """
     if os.getuid():
-        return os.getuid(), os.getgid()
+        return os.getuid(), os.getgid() or os.getuid()
     os.chown(folder, USER, USER)
     return USER, USER
 

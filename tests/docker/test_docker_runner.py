@@ -13,11 +13,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import docker.errors
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from docker.api.client import APIClient
+from engine_filter import filtered
 from pictures import pack_request
 
+from engine_proxy.policy import Policy
 from strandline import containers, contract, docker_runner, settings
 from strandline.docker_runner import HardenedDockerOperator
 
@@ -98,6 +101,28 @@ def test_an_attempt_ends_sealed_and_leaves_no_container(chosen, client, request_
     assert client.containers(all=True, filters=docker_runner.OURS) == []
 
 
+def test_an_attempt_through_the_filter_is_the_same_and_a_tag_of_its_image_is_refused(
+    chosen, vision_image, client, request_, monkeypatch
+):
+    """As with compose, on this engine: what it refuses beside that, `test_engine_filter.py` has."""
+    user = "{}:{}".format(*containers.hand_over(chosen.store))
+    allowed = Policy((vision_image,), str(chosen.landing), str(chosen.store), user, 2**30, 1, False, "test")
+    with filtered(allowed, Path(ENGINE.removeprefix("unix://")), chosen.store) as port:
+        monkeypatch.setenv("STRANDLINE_DOCKER_URL", f"tcp://127.0.0.1:{port}")
+        settings.get.cache_clear()
+        done = execute(operator(request_))
+        assert contract.read_result(chosen.store / done["folder"], "pack").counts["decoded"] == 3
+        other = client.create_container(
+            vision_image, labels={docker_runner.RUN: RUN, docker_runner.DEADLINE: "2999-01-01"}
+        )
+        filtered_client = docker_runner.connect(settings.get())
+        assert filtered_client.containers(all=True) == []
+        with pytest.raises(docker.errors.NotFound):
+            filtered_client.inspect_container(other["Id"])
+        with pytest.raises(docker.errors.APIError, match="not the vision image"):
+            filtered_client.inspect_image("strandline/vision:latest")
+
+
 def test_a_container_is_bounded_as_the_policy_says(chosen, client, request_):
     task = operator(request_)
     found = client.inspect_container(start(chosen, client, task))
@@ -105,7 +130,7 @@ def test_a_container_is_bounded_as_the_policy_says(chosen, client, request_):
     config, host = found["Config"], found["HostConfig"]
     policy = json.loads(POLICY.read_text())
     if os.getuid():  # a worker that is not root runs its containers as itself
-        policy["Config"]["User"] = f"{os.getuid()}:{os.getgid()}"
+        policy["Config"]["User"] = f"{os.getuid()}:{os.getgid() or os.getuid()}"
     assert {name: config[name] for name in policy["Config"]} == policy["Config"]
     assert {name: host[name] for name in policy["HostConfig"]} == policy["HostConfig"]
     place = f"/store/{folder.relative_to(chosen.store)}"
