@@ -4,6 +4,7 @@ profile, which holds real probabilities; the true classes follow them.
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -127,13 +128,26 @@ def test_missing_evidence_says_how_many_labels_it_takes():
     assert check.needed == 553
     assert check.sentence == (
         "Accuracy on 500 window images, against the champion: +0.0 points (−2.3 to +2.3). It alone has 15 right, the"
-        f" champion alone 15 (p = 1.000). A loss of up to 2.0 points is allowed. {check.needed:,} more labels of the"
-        " window would most likely show it."
+        " champion alone 15; if they were equally good, chance would make a difference like that every time. A loss of"
+        f" up to 2.0 points is allowed. {check.needed:,} more labels of the window would most likely show it."
     )
     assert found.sentence == (
         "No check fails, but evidence is missing for 1 of 10: window."
         f" More labels needed: {check.needed:,} of the window."
     )
+
+
+@pytest.mark.parametrize(
+    ("lost", "gained", "says"),
+    [(0, 60, "less than once in 1,000 times"), (10, 22, "about once in 20 times"), (30, 40, "about 3 times in 10")],
+)
+def test_sentences_need_no_statistics(lost, gained, says):
+    found = checks(window=labelled(2000, lost, gained, 60))
+    assert f"chance would make a difference like that {says}." in found["window"].sentence
+    assert (
+        " 0.001 is allowed" in checks(tried=trial(golden_found=np.full((4, 3), 1 / 3 + 5e-4)))["golden images"].sentence
+    )
+    assert not any(re.search(r"\bp [<=]|\de[-+]\d", check.sentence) for check in found.values())
 
 
 def test_an_empty_window_takes_as_many_labels_as_the_models_differ_on_the_holdout():

@@ -213,11 +213,11 @@ def _golden(trial: Trial, rules: Rules) -> Check:
     # What is not a number must not pass as no difference.
     gap = float(np.nan_to_num(np.abs(trial.golden_expected - trial.golden_found), nan=1.0, posinf=1.0).max())
     images = _count(len(trial.golden_expected), "golden image")
-    off = f"up to {gap:.1e} off" if gap else "exactly"
+    off = f"up to {decimal(gap)} off" if gap else "exactly"
     return Check(
         name,
         "pass" if gap <= tolerance else "fail",
-        f"On {images} its probabilities are {off} what its bundle says; {tolerance:.0e} is allowed.",
+        f"On {images} its probabilities are {off} what its bundle says; {decimal(tolerance)} is allowed.",
         Estimate(gap, gap, gap),
         tolerance,
         "below",
@@ -277,11 +277,10 @@ def _window(trial: Trial, pairs: Pairs, holdout: Pairs, rules: Rules) -> Check:
 def _compared(
     name: SetName, outcome: Outcome, pairs: Pairs, found: Estimate, bound: float, what: str, needed: int | None
 ) -> Check:
-    p_value = pairs.p_different()
-    chance = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
     measured = (
         f"Accuracy on {_count(pairs.rows, f'{name} image')}, against the champion: {_difference(found)}. It alone has"
-        f" {pairs.gained:,} right, the champion alone {pairs.lost:,} ({chance})."
+        f" {pairs.gained:,} right, the champion alone {pairs.lost:,}; if they were equally good, chance would make a"
+        f" difference like that {_how_often(pairs.p_different())}."
         if pairs.rows
         else f"The {name} has no labelled image."
     )
@@ -294,6 +293,22 @@ def _compared(
         measured_on=name,
         needed=_unless_settled(outcome, needed),
     )
+
+
+def _how_often(probability: float) -> str:
+    """A probability in words: of it, people who know no statistics have an idea as well."""
+    if probability < 0.001:
+        return "less than once in 1,000 times"
+    if probability < 0.15:
+        return f"about once in {1 / probability:,.0f} times"
+    return "every time" if probability > 0.95 else f"about {10 * probability:.0f} times in 10"
+
+
+def decimal(value: float) -> str:
+    """A small number without an exponent, to its first digit."""
+    import numpy as np
+
+    return np.format_float_positional(value, precision=1, fractional=False, trim="-")
 
 
 def _class_floors(classes: Sequence[str], holdout: LabelledSet, rules: Rules) -> Check:

@@ -5,6 +5,7 @@ from html import escape
 from typing import Any
 
 from strandline import gate_plots, page
+from strandline.gate import decimal
 from strandline.gate_plots import points, signed
 from strandline.page import text
 
@@ -175,7 +176,7 @@ def _unit(unit: str) -> tuple[Callable[[float], str], str]:
         "points": (signed, " points"),
         "gap": (signed, " points"),
         "ratio": (lambda value: f"{value:.2f}", " times"),
-        "probability": (lambda value: f"{value:.1g}", ""),
+        "probability": (decimal, ""),
     }[unit]
 
 
