@@ -99,7 +99,8 @@ def retrain_model():
     @task(outlets=[CHALLENGERS])
     def register(packaged: list[dict], *, ti, outlet_events) -> dict:
         planned = ti.xcom_pull(task_ids="plan", key="plan")
-        version = registry.register(training.packaged_bundle(packaged[0]), planned["asked_by"])
+        with no_retry(registry.BundleError):
+            version = registry.register(training.packaged_bundle(packaged[0]), planned["asked_by"])
         outlet_events[CHALLENGERS].extra = planned | {"version": version}
         return {"version": version}
 

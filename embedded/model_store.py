@@ -5,7 +5,6 @@ was asked for, or an error: the version is the hash of the manifest, and the man
 """
 
 import hashlib
-import json
 import shutil
 import tempfile
 import urllib.request
@@ -25,7 +24,7 @@ def fetch(version: str, store: str, folder: Path) -> Path:
     """The folder of a bundle, in the folder of all bundles: fetched, or kept from an earlier time.
 
     Raises:
-        StoreError: no store is set or it does not answer, or a file has another hash than it should.
+        StoreError: no store is set or it does not answer, or a file has another hash or name than it should.
     """
     kept = folder / version
     if kept.is_dir():
@@ -33,14 +32,17 @@ def fetch(version: str, store: str, folder: Path) -> Path:
     if not store:
         raise StoreError("no model store is set: STRANDLINE_MODEL_STORE names a folder or a web address")
     manifest = _read(store, version, MANIFEST, version)
-    files = {name: entry["sha256"] for name, entry in json.loads(manifest)["files"].items()}
+    try:
+        files = contract.BundleManifest.from_json(manifest).files
+    except contract.BadRequest as error:
+        raise StoreError(f"bundle {version} of {store} is malformed: {error}") from error
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as unfinished:
         partial = Path(unfinished) / version
         partial.mkdir()
         (partial / MANIFEST).write_bytes(manifest)
-        for name, digest in files.items():
-            contract.store_path(partial, name).write_bytes(_read(store, version, name, digest))
+        for name, entry in files.items():
+            (partial / name).write_bytes(_read(store, version, name, entry.sha256))
         shutil.move(partial, kept)
     return kept
 

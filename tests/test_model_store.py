@@ -1,7 +1,9 @@
 """Bundles come from the model store by hash, whole and unaltered, or not at all."""
 
 import functools
+import hashlib
 import http.server
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -53,6 +55,20 @@ def test_an_altered_file_is_refused_and_nothing_is_kept(name, store, tmp_path):
     with pytest.raises(model_store.StoreError, match=rf"{name} has SHA-256 [0-9a-f]{{64}}, and should have"):
         model_store.fetch(VERSION, str(store), tmp_path / "kept")
     assert list((tmp_path / "kept").glob("*")) == []
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/tmp/outside", "a/b", "a\\b", ""])
+def test_no_file_is_written_out_of_the_bundles_folder(name, store, tmp_path):
+    manifest = json.loads((store / VERSION / "manifest.json").read_bytes())
+    manifest["files"][name] = manifest["files"]["weights.params"]
+    hostile = json.dumps(manifest).encode()
+    version = hashlib.sha256(hostile).hexdigest()
+    (store / VERSION).rename(store / version)
+    (store / version / "manifest.json").write_bytes(hostile)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(model_store.StoreError, match=r"is malformed: .* is not the plain name of a file"):
+        model_store.fetch(version, str(store), tmp_path / "kept")
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(("where", "says"), [("", "STRANDLINE_MODEL_STORE"), ("http://127.0.0.1:9", "cannot be read")])

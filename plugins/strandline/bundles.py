@@ -1,12 +1,13 @@
 """Model bundles as folders: whether one is whole, and is the version that it is kept as."""
 
-import json
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from strandline import contract
 
 MANIFEST = "manifest.json"
+CLASSES_FILE = "classes.json"
 REFERENCE_FILE = "reference.parquet"  # what the version predicted of its holdout; not every bundle has one
 
 
@@ -14,23 +15,39 @@ class BundleError(Exception):
     """A folder is not a whole model bundle; the message says what is wrong with it."""
 
 
-def verify(folder: Path, version: str | None = None) -> dict[str, Any]:
+def verify(folder: Path, version: str | None = None) -> contract.BundleManifest:
     """The manifest of a bundle whose every file agrees with it.
 
     Args:
         version: that the bundle has to be.
 
     Raises:
-        BundleError: a file is missing or altered, or it is another version.
+        BundleError: the manifest is malformed, a file is missing or altered, or it is another version.
     """
     try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError) as error:
+        raw = contract.read_file(folder / MANIFEST)
+        manifest = contract.BundleManifest.from_json(raw)
+    except (OSError, contract.BadRequest) as error:
         raise BundleError(f"{folder} is not a model bundle: {error}") from error
-    if version and (found := contract.sha256_file(folder / MANIFEST)) != version:
+    if version and (found := hashlib.sha256(raw).hexdigest()) != version:
         raise BundleError(f"{folder} is version {found}, not {version}; fetch the bundle again")
-    for name, entry in manifest["files"].items():
-        path = folder / name
-        if not path.is_file() or contract.sha256_file(path) != entry["sha256"]:
-            raise BundleError(f"{path} is missing or not what {folder / MANIFEST} says; fetch the bundle again")
+    for name, entry in manifest.files.items():
+        if not contract.is_whole(folder, name, entry.sha256):
+            raise BundleError(
+                f"{folder / name} is missing or not what {folder / MANIFEST} says; fetch the bundle again"
+            )
     return manifest
+
+
+def read_json(folder: Path, manifest: contract.BundleManifest, name: str) -> Any:
+    """The value of a JSON file of a bundle that was verified; None where the bundle has none of this name.
+
+    Raises:
+        BundleError: it is malformed.
+    """
+    if name not in manifest.files:
+        return None
+    try:
+        return contract.parse_json(contract.read_file(folder / name))
+    except (OSError, contract.BadRequest) as error:
+        raise BundleError(f"{folder / name} cannot be read: {error}") from error

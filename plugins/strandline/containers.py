@@ -143,7 +143,7 @@ class VisionOperator(BaseOperator):
     def _new_attempt(self, chosen: settings.Settings, run_id: str, try_number: int) -> Path:
         with no_retry(contract.BadRequest):
             request = contract.parse_request(self.vision_command, self.request)
-        shard = chosen.run_folder(run_id) / self.vision_command / str(self.request["shard_id"])
+            shard = chosen.run_folder(run_id) / self.vision_command / contract.plain_name(request.shard_id)
         if isinstance(request, contract.TrainRequest):
             request = dataclasses.replace(request, resume=request.resume or _last_checkpoint(shard, chosen.store))
         folder = shard / f"{try_number:02d}-{uuid.uuid4().hex[:8]}"

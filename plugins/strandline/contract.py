@@ -7,8 +7,11 @@ request means the same thing on a laptop and inside a container. Standard librar
 
 import dataclasses
 import hashlib
+import io
 import json
+import math
 import os
+import stat
 import types
 import typing
 from collections.abc import Iterable
@@ -43,6 +46,11 @@ CURVES_FILE = "curves.json"
 CURVES_PLOT = "curves.svg"
 LINEAGE_FILE = "lineage.json"
 BUNDLE_FOLDER = "bundle"
+
+MAX_JSON_BYTES = 2**20  # of a result, a manifest, a report: what is larger is not read
+MAX_REQUEST_BYTES = 2**24  # a training may name thousands of shards
+MAX_FILE_BYTES = 2**36
+MAX_FILES = 64  # of a bundle, or of an attempt
 
 # Columns of the Parquet files, in order, as (name, Arrow type in its own words).
 MANIFEST_COLUMNS = (("entry", "int32"), ("name", "binary"), ("version", "string"))
@@ -123,8 +131,37 @@ class Message:
             raise BadRequest(f"{cls.__name__} lacks {', '.join(missing)}")
         return cls(**{name: _parse(hints[name], value, f"{cls.__name__}.{name}") for name, value in raw.items()})
 
+    @classmethod
+    def from_json(cls, raw: bytes) -> Self:
+        """
+        Raises:
+            BadRequest: it is not JSON, or no message of this kind.
+        """
+        return cls.from_dict(parse_json(raw))
+
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+
+def parse_json(raw: bytes) -> Any:
+    """The value of a JSON text: of numbers only finite ones, of texts only what every reader and the ledger can hold.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    try:
+        value = json.loads(raw, parse_constant=_refuse_constant)
+        written = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        written.encode()
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"no JSON that can be read: {str(error)[:200]}") from error
+    if "\\u0000" in written:
+        raise BadRequest("no JSON that can be read: it has the character NUL")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 def _parse(kind: Any, value: object, where: str) -> Any:
@@ -148,7 +185,7 @@ def _parse(kind: Any, value: object, where: str) -> Any:
             return value if isinstance(value, kind) else kind.from_dict(value)
         except BadRequest as error:
             raise BadRequest(f"{where}: {error}") from error
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf:
         return float(value)
     if isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
@@ -162,6 +199,9 @@ class FileRef(Message):
     path: str
     sha256: str
 
+    def __post_init__(self) -> None:
+        store_path(Path(), self.path)
+
 
 @dataclasses.dataclass(frozen=True)
 class BundleRef(Message):
@@ -169,6 +209,36 @@ class BundleRef(Message):
 
     path: str
     version: str
+
+    def __post_init__(self) -> None:
+        store_path(Path(), self.path)
+
+
+@dataclasses.dataclass(frozen=True)
+class BundleFile(Message):
+    """A file of a bundle, as its manifest has it."""
+
+    sha256: str
+    bytes: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class BundleManifest(Message):
+    """What is in a model bundle; the SHA-256 of its JSON is the model version. Files go by plain names.
+
+    Raises:
+        BadRequest: a file's name is not a plain one, or there are too many.
+    """
+
+    name: str
+    network: str
+    files: dict[str, BundleFile]
+
+    def __post_init__(self) -> None:
+        for name in self.files:
+            plain_name(name)
+        if len(self.files) > MAX_FILES:
+            raise BadRequest(f"a bundle of {len(self.files)} files has more than {MAX_FILES}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -391,6 +461,12 @@ class Result(Message):
     versions: dict[str, str]
     device: str = "cpu"
 
+    def __post_init__(self) -> None:
+        for name in self.files:
+            plain_name(name.removeprefix(f"{BUNDLE_FOLDER}/"))
+        if len(self.files) > MAX_FILES or {REQUEST_FILE, RESULT_FILE, BUNDLE_FOLDER} & self.files.keys():
+            raise BadRequest(f"a result names {MAX_FILES} files at the most, and neither itself nor its request")
+
 
 def parse_request(command: str, raw: object) -> Request:
     """The typed request of a command.
@@ -407,10 +483,9 @@ def parse_request(command: str, raw: object) -> Request:
 def read_request(command: str, path: Path) -> Request:
     """As `parse_request`, from a file."""
     try:
-        raw = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise BadRequest(f"{path} is not JSON: {error}") from error
-    return parse_request(command, raw)
+        return parse_request(command, parse_json(read_file(path, MAX_REQUEST_BYTES)))
+    except BadRequest as error:
+        raise BadRequest(f"{path}: {error}") from error
 
 
 def write_json(path: Path, value: object) -> None:
@@ -451,23 +526,76 @@ def write_result(
     return result
 
 
-def read_result(folder: Path, command: str) -> Result:
+def read_result(folder: Path, command: str, max_bytes: int = MAX_FILE_BYTES) -> Result:
     """The result of a sealed attempt, checked against the request and the files that lie beside it.
 
     Raises:
-        NoResult: no result, a result of something else, or an output that is missing or altered.
+        NoResult: no result, a result of something else, or an output that is missing, altered, no regular file, or
+            larger than `max_bytes`.
     """
     path = folder / RESULT_FILE
     try:
-        result = Result.from_dict(json.loads(path.read_bytes()))
-    except (OSError, ValueError, BadRequest) as error:
+        result = Result.from_json(read_file(path))
+    except (OSError, BadRequest) as error:
         raise NoResult(f"{path} cannot be read ({error}): the attempt did not happen, run it again") from error
-    if result.command != command or result.request != sha256_file(folder / REQUEST_FILE):
+    if result.command != command or not is_whole(folder, REQUEST_FILE, result.request, MAX_REQUEST_BYTES):
         raise NoResult(f"{path} answers another request: the attempt did not happen, run it again")
     for name, digest in result.files.items():
-        if not (folder / name).is_file() or sha256_file(folder / name) != digest:
+        if not is_whole(folder, name, digest, max_bytes):
             raise NoResult(f"{folder / name} is missing or not what {path} says: run the attempt again")
     return result
+
+
+def is_whole(folder: Path, name: str, sha256: str, max_bytes: int = MAX_FILE_BYTES) -> bool:
+    """Whether a folder has a regular file of this name, no larger than that, with this content."""
+    try:
+        with open_file(store_path(folder, name), max_bytes, folder) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
+
+
+def open_file(path: Path, max_bytes: int = MAX_FILE_BYTES, beneath: Path | None = None) -> io.BufferedReader:
+    """A regular file, to be read. No link is followed: not at its end, nor in the folders between `beneath` (by default
+    the file's own folder) and it. Nothing waits, whatever lies there.
+
+    Raises:
+        OSError: it is missing, no regular file, a link, or larger than `max_bytes`.
+    """
+    beneath = beneath or path.parent
+    *folders, name = path.relative_to(beneath).parts
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC
+    folder = os.open(beneath, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for each in folders:
+            inner = os.open(each, os.O_PATH | os.O_DIRECTORY | flags, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        # Looked at before it is opened, since opening a device can have effects.
+        if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            raise OSError(f"{path} is no regular file")
+        descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | flags, dir_fd=folder)
+    finally:
+        os.close(folder)
+    file = os.fdopen(descriptor, "rb")
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_size <= max_bytes:
+        return file
+    file.close()
+    raise OSError(f"{path} is no regular file of at most {max_bytes:,} bytes")
+
+
+def read_file(path: Path, max_bytes: int = MAX_JSON_BYTES) -> bytes:
+    """All of a file that `open_file` opens.
+
+    Raises:
+        OSError: as there, or it grew while it was read.
+    """
+    with open_file(path, max_bytes) as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(f"{path} grew beyond {max_bytes:,} bytes while it was read")
+    return content
 
 
 def sha256_file(path: Path) -> str:
@@ -475,26 +603,44 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def store_path(store: Path, relative: str) -> Path:
-    """A path of the store that a request names; it may not lead out of the store.
+def plain_name(name: str) -> str:
+    """The name, once it is known to be that of a file in whatever folder it is joined to: one component, of printable
+    characters, that climbs nowhere.
 
     Raises:
-        BadRequest: the path is absolute or climbs.
+        BadRequest: it is not.
     """
-    if relative.startswith("/") or ".." in Path(relative).parts:
-        raise BadRequest(f"{relative!r} must be relative to the store and stay inside it")
-    return store / relative
+    if name in ("", ".", "..") or "/" in name or "\\" in name or not name.isprintable() or len(os.fsencode(name)) > 255:
+        raise BadRequest(f"{name[:300]!r} is not the plain name of a file")
+    return name
+
+
+def store_path(store: Path, relative: str) -> Path:
+    """A path below the store, or another folder: plain names with a slash between them.
+
+    Raises:
+        BadRequest: the path is empty or absolute, climbs, or has a name that is not plain.
+    """
+    try:
+        return store.joinpath(*(plain_name(name) for name in relative.split("/")))
+    except BadRequest as error:
+        raise BadRequest(f"{relative[:300]!r} must be relative to the store and stay inside it: {error}") from error
 
 
 def verified(store: Path, ref: FileRef) -> Path:
     """The file that `ref` names, once its hash was checked.
 
     Raises:
-        BadInput: it is missing or has other content.
+        BadInput: it is missing, no regular file, or has other content.
     """
     path = store_path(store, ref.path)
-    if not path.is_file():
-        raise BadInput(f"{path} does not exist")
-    if (found := sha256_file(path)) != ref.sha256:
+    try:
+        with open_file(path) as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise BadInput(f"{path} does not exist") from error
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error}") from error
+    if found != ref.sha256:
         raise BadInput(f"{path} has SHA-256 {found}, the request says {ref.sha256}")
     return path

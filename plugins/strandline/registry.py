@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from strandline import contract, ledger, settings
-from strandline.bundles import MANIFEST, verify
+from strandline.bundles import CLASSES_FILE, MANIFEST, BundleError, read_json, verify
 
 
 def register(folder: Path, by: str) -> str:
@@ -21,24 +21,22 @@ def register(folder: Path, by: str) -> str:
         The model version: the SHA-256 of the bundle's manifest, in hex.
 
     Raises:
-        BundleError: a file of the bundle is missing or altered.
+        BundleError: a file of the bundle is missing, altered or malformed; nothing was copied or recorded.
     """
-    manifest = verify(folder)
-    version = contract.sha256_file(folder / MANIFEST)
-    kept = _keep(folder, version)
-    row = {
-        "version": version,
-        "name": manifest["name"],
-        "network": manifest["network"],
-        "classes": json.loads((folder / "classes.json").read_bytes()),
-        "bundle": kept,
-        "metrics": json.dumps(_metrics(folder)),
-        "registered_by": by,
+    store = settings.get().store
+    manifest, version = verify(folder), contract.sha256_file(folder / MANIFEST)
+    facts = _facts(folder, manifest)
+    kept = _keep(folder, manifest, version)
+    row = {"version": version, "name": manifest.name, "network": manifest.network, "registered_by": by}
+    row |= {
+        "bundle": str(kept.relative_to(store)),
+        "classes": facts["classes"],
+        "metrics": json.dumps(facts["metrics"]),
     }
     with ledger.connect() as connection:
         ledger.execute(connection, "insert_model_version", row)
-        if (folder / contract.LINEAGE_FILE).is_file():
-            ledger.execute(connection, "insert_model_lineage", {"version": version, **_lineage(folder)})
+        if facts["lineage"]:
+            ledger.execute(connection, "insert_model_lineage", {"version": version, **facts["lineage"]})
     return version
 
 
@@ -66,36 +64,47 @@ def install_bundles(folder: Path, by: str) -> list[str]:
     return lines or [f"{folder} holds no bundle: without a champion, ingest_images cannot run."]
 
 
-def _keep(folder: Path, version: str) -> str:
-    """The bundle's folder in the store, relative to it; put there whole or not at all."""
-    store = settings.get().store
-    kept = store / "models" / version
+def _keep(folder: Path, manifest: contract.BundleManifest, version: str) -> Path:
+    """The bundle's folder in the store: put there whole or not at all, and nobody writes to its files."""
+    kept = settings.get().store / "models" / version
     if not kept.is_dir():
         kept.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=kept.parent))
-        for name in (*verify(folder)["files"], MANIFEST):
-            shutil.copyfile(folder / name, partial / name)
-        partial.chmod(0o755)
         try:
+            for name in (*manifest.files, MANIFEST):
+                with contract.open_file(folder / name) as source, (partial / name).open("xb") as target:
+                    shutil.copyfileobj(source, target)
+                (partial / name).chmod(0o444)
+            verify(partial, version)
+            partial.chmod(0o755)
             partial.rename(kept)
-        except OSError:
+        except (OSError, BundleError):
             shutil.rmtree(partial)
-            if not kept.is_dir():
+            if not kept.is_dir():  # by somebody else, meanwhile
                 raise
-    verify(kept)
-    return str(kept.relative_to(store))
+    verify(kept, version)
+    return kept
 
 
-def _metrics(folder: Path) -> dict[str, Any] | None:
-    path = folder / contract.METRICS_FILE
-    return json.loads(path.read_bytes()) if path.is_file() else None
-
-
-def _lineage(folder: Path) -> dict[str, Any]:
-    """Where a model comes from, as its bundle says, for the ledger.
+def _facts(folder: Path, manifest: contract.BundleManifest) -> dict[str, Any]:
+    """What the ledger has of a bundle: `classes`, `metrics` and `lineage`, the last two None where it has none.
 
     Raises:
-        contract.BadRequest: it does not say so in the contract's words.
+        BundleError: they are not in the contract's words.
     """
-    lineage = contract.Lineage.from_dict(json.loads((folder / contract.LINEAGE_FILE).read_bytes())).to_dict()
-    return lineage | {name: json.dumps(lineage[name]) for name in ("versions", "parameters")}
+    classes = read_json(folder, manifest, CLASSES_FILE)
+    if not (isinstance(classes, list) and classes and all(isinstance(one, str) and one.strip() for one in classes)):
+        raise BundleError(f"{folder / CLASSES_FILE} is no list of names")
+    if len(set(classes)) < len(classes):
+        raise BundleError(f"{folder / CLASSES_FILE} has a class twice")
+    metrics = read_json(folder, manifest, contract.METRICS_FILE)
+    if not isinstance(metrics, dict | None):
+        raise BundleError(f"{folder / contract.METRICS_FILE} is no JSON object")
+    raw = read_json(folder, manifest, contract.LINEAGE_FILE)
+    try:
+        lineage = None if raw is None else contract.Lineage.from_dict(raw).to_dict()
+    except contract.BadRequest as error:
+        raise BundleError(f"{folder / contract.LINEAGE_FILE}: {error}") from error
+    if lineage:
+        lineage |= {name: json.dumps(lineage[name]) for name in ("versions", "parameters")}
+    return {"classes": classes, "metrics": metrics, "lineage": lineage}

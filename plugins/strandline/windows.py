@@ -101,7 +101,7 @@ def read_reference(chosen: settings.Settings, model: Mapping[str, Any]) -> Data 
 
     bundle = contract.store_path(chosen.store, model["bundle"])
     try:
-        if REFERENCE_FILE not in verify(bundle, model["version"])["files"]:
+        if REFERENCE_FILE not in verify(bundle, model["version"]).files:
             return None
     except BundleError as error:
         raise WindowError(f"the reference of model version {model['version']} is of no use: {error}") from error

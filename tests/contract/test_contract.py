@@ -1,6 +1,7 @@
 """The contract as it was agreed; this very file is run in both environments."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -82,8 +83,23 @@ def test_a_sealed_attempt_is_read(attempt):
         lambda folder: (folder / "out").write_bytes(b"torn"),
         lambda folder: (folder / "out").unlink(),
         lambda folder: (folder / contract.REQUEST_FILE).write_text("another"),
+        lambda folder: replace(folder / contract.RESULT_FILE, os.mkfifo),
+        lambda folder: replace(folder / contract.RESULT_FILE, lambda path: path.symlink_to("/dev/zero")),
+        lambda folder: replace(folder / contract.RESULT_FILE, lambda path: path.mkdir()),
+        lambda folder: os.truncate(folder / contract.RESULT_FILE, 2**40),
+        lambda folder: (folder / contract.RESULT_FILE).write_text("[" * 100_000),
+        lambda folder: replace(folder / "out", os.mkfifo),
+        lambda folder: replace(folder / "out", lambda path: path.symlink_to("/dev/zero")),
+        lambda folder: replace(folder / "out", lambda path: path.mkdir()),
+        lambda folder: os.truncate(folder / "out", 2**40),
+        lambda folder: replace(folder / contract.REQUEST_FILE, os.mkfifo),
     ],
-    ids=["no result", "torn result", "no object", "other output", "no output", "other request"],
+    ids=[
+        *("no result", "torn result", "no object", "other output", "no output", "other request"),
+        *("result is a pipe", "result is a link to a device", "result is a folder", "result is sparse and huge"),
+        *("result is nested deeply", "output is a pipe", "output is a link to a device", "output is a folder"),
+        *("output is sparse and huge", "request is a pipe"),
+    ],
 )
 def test_an_attempt_that_disagrees_with_itself_did_not_happen(attempt, break_it):
     break_it(attempt)
@@ -91,15 +107,71 @@ def test_an_attempt_that_disagrees_with_itself_did_not_happen(attempt, break_it)
         contract.read_result(attempt, "pack")
 
 
+def replace(path: Path, make) -> None:
+    path.unlink()
+    make(path)
+
+
+def test_no_link_on_the_way_to_a_file_is_followed(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "weights.params").write_bytes(b"x")
+    (tmp_path / "attempt").mkdir()
+    (tmp_path / "attempt" / "bundle").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="bundle"):
+        contract.open_file(tmp_path / "attempt" / "bundle" / "weights.params", beneath=tmp_path / "attempt")
+
+
+@pytest.mark.parametrize("text", ["NaN", "1e999", '"\\u0000"', '"\\ud800"', "[" * 100_000, "1" * 5000, "", "{"])
+def test_what_no_reader_can_hold_is_no_json(text):
+    with pytest.raises(contract.BadRequest, match="no JSON that can be read"):
+        contract.parse_json(text.encode())
+
+
 def test_an_attempt_at_another_command_is_not_taken_for_this_one(attempt):
     with pytest.raises(contract.NoResult):
         contract.read_result(attempt, "classify")
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../../x"])
+NOT_PLAIN = [
+    "/etc/passwd",
+    "../x",
+    "a/../../x",
+    "a/..",
+    "",
+    ".",
+    "a//b",
+    "a/",
+    "./a",
+    "a\\b",
+    "a\0b",
+    "a\nb",
+    "x" * 256,
+]
+
+
+@pytest.mark.parametrize("path", NOT_PLAIN)
 def test_no_path_leads_out_of_the_store(tmp_path, path):
     with pytest.raises(contract.BadRequest, match="inside"):
         contract.store_path(tmp_path, path)
+
+
+@pytest.mark.parametrize("path", NOT_PLAIN)
+@pytest.mark.parametrize("command", sorted(GOLDEN["requests"]))
+def test_every_path_of_a_request_stays_in_the_store(command, path):
+    golden = GOLDEN["requests"][command]
+    references = {name: value for name, value in golden.items() if isinstance(value, dict) and "path" in value}
+    assert references
+    for name, value in references.items():
+        with pytest.raises(contract.BadRequest, match=f"{name}.*inside"):
+            contract.parse_request(command, golden | {name: value | {"path": path}})
+
+
+@pytest.mark.parametrize("name", [*NOT_PLAIN, "a/b", "bundle", "bundle/a/b", "result.json", "request.json"])
+def test_a_result_names_files_of_its_folder_or_of_its_bundle(name):
+    files = {"bundle/weights.params": "00", "shard.parquet": "00"}
+    assert contract.Result.from_dict(GOLDEN["result"] | {"files": files}).files == files
+    with pytest.raises(contract.BadRequest):
+        contract.Result.from_dict(GOLDEN["result"] | {"files": {name: "00"}})
 
 
 def test_an_input_is_what_its_hash_says(tmp_path):

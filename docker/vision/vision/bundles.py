@@ -1,7 +1,6 @@
 """Model bundles: an immutable folder of weights, classes, preprocessing and measurements, sealed by a manifest."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from vision import contract
 
 MANIFEST = "manifest.json"
-WEIGHTS = "weights.params"
+WEIGHTS, CLASSES, PREPROCESSING = "weights.params", "classes.json", "preprocessing.json"
 WHERE = ("shards", "labels", "resume", "threads", "shard_id")  # of a training: where its data lay, how fast it was
 
 
@@ -34,30 +33,31 @@ def load(store: Path, ref: contract.BundleRef) -> Bundle:
     """A bundle whose manifest is the version asked for, and whose every file is what the manifest says.
 
     Raises:
-        contract.BadInput: it is missing, altered, or another version.
+        contract.BadInput: it is missing, altered, malformed, or another version.
     """
     folder = contract.store_path(store, ref.path)
-    manifest_path = folder / MANIFEST
-    if not manifest_path.is_file():
-        raise contract.BadInput(f"{folder} is not a model bundle: it has no {MANIFEST}")
-    if (found := contract.sha256_file(manifest_path)) != ref.version:
+    try:
+        raw = contract.read_file(folder / MANIFEST)
+        manifest = contract.BundleManifest.from_json(raw)
+    except FileNotFoundError as error:
+        raise contract.BadInput(f"{folder} is not a model bundle: it has no {MANIFEST}") from error
+    except (OSError, contract.BadRequest) as error:
+        raise contract.BadInput(f"{folder} is not a model bundle: {error}") from error
+    if (found := hashlib.sha256(raw).hexdigest()) != ref.version:
         raise contract.BadInput(f"{folder} is version {found}, the request asks for {ref.version}")
-    manifest = json.loads(manifest_path.read_bytes())
-    for name, entry in manifest["files"].items():
-        path = folder / name
-        if not path.is_file() or contract.sha256_file(path) != entry["sha256"]:
-            raise contract.BadInput(f"{path} is missing or not what the bundle's manifest says")
-    preprocessing = json.loads((folder / "preprocessing.json").read_bytes())
-    return Bundle(
-        folder,
-        ref.version,
-        manifest["network"],
-        tuple(json.loads((folder / "classes.json").read_bytes())),
-        preprocessing["height"],
-        preprocessing["width"],
-        tuple(preprocessing["mean"]),
-        tuple(preprocessing["std"]),
-    )
+    if missing := sorted({WEIGHTS, CLASSES, PREPROCESSING} - manifest.files.keys()):
+        raise contract.BadInput(f"the manifest of {folder} does not name {', '.join(missing)}")
+    for name, entry in manifest.files.items():
+        if not contract.is_whole(folder, name, entry.sha256):
+            raise contract.BadInput(f"{folder / name} is missing or not what the bundle's manifest says")
+    try:
+        classes, settings = (contract.parse_json(contract.read_file(folder / one)) for one in (CLASSES, PREPROCESSING))
+        mean, std = tuple(settings["mean"]), tuple(settings["std"])
+        return Bundle(
+            folder, ref.version, manifest.network, tuple(classes), settings["height"], settings["width"], mean, std
+        )
+    except (contract.BadRequest, KeyError, TypeError) as error:
+        raise contract.BadInput(f"{folder} has a malformed {CLASSES} or {PREPROCESSING}: {error!r}") from error
 
 
 def seal(folder: Path, name: str, network: str) -> str:
@@ -96,9 +96,9 @@ def write_trained(
 def write_settings(
     folder: Path, classes: tuple[str, ...], height: int, width: int, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> None:
-    contract.write_json(folder / "classes.json", list(classes))
+    contract.write_json(folder / CLASSES, list(classes))
     preprocessing = {"height": height, "width": width, "mean": list(mean), "std": list(std)}
-    contract.write_json(folder / "preprocessing.json", preprocessing)
+    contract.write_json(folder / PREPROCESSING, preprocessing)
 
 
 def runtime_versions() -> dict[str, str]:
