@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from strandline import gate_page
+from strandline import gate_page, thumbnails
 from strandline.comparison import Answers, LabelledSet
 from strandline.gate import Rules, Trial, examine
 
@@ -74,9 +74,9 @@ def opened(browser, tmp_path):
     """Opens a page offline, and looks whether it asks for anything or says anything to the console."""
     contexts, requests, said = [], [], []
 
-    def opens(found, width=1280, bypass_csp=False) -> Page:
+    def opens(found, width=1280, bypass_csp=False, images=None) -> Page:
         path = tmp_path / "index.html"
-        path.write_text(gate_page.render(found), encoding="utf-8")
+        path.write_text(gate_page.render(found, images or {}), encoding="utf-8")
         contexts.append(
             browser.new_context(offline=True, bypass_csp=bypass_csp, viewport={"width": width, "height": 800})
         )
@@ -139,6 +139,18 @@ def test_plots_show_both_sets(opened):
     cells = page.locator("figure").nth(1).locator("svg.plot text.small").all_text_contents()
     assert sum(map(int, cells)) == 6000
     assert page.locator("ul.files li").count() == 12
+
+
+def test_images_that_are_lost_are_shown_by_name_and_picture(opened):
+    found = report(lost=30)
+    ids = [one["image"] for one in found["holdout"]["lost"]]
+    picture = thumbnails.thumbnail(bytes(range(192)) * 16, (32, 32))
+    page = opened(found, images={ids[0]: gate_page.Image(HOSTILE[0], picture), ids[1]: gate_page.Image(None, picture)})
+    named, unnamed, unseen = page.locator("ul.files li").all()[:3]
+    assert HOSTILE[0] in named.inner_text()
+    assert [item.locator("img").count() for item in (named, unnamed, unseen)] == [1, 1, 0]
+    assert named.locator("img").evaluate("image => [image.naturalWidth, image.naturalHeight]") == [32, 32]
+    assert ids[1][:12] in unnamed.inner_text()
 
 
 def test_a_challenger_that_does_not_load_has_a_page(opened):

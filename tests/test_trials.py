@@ -87,6 +87,13 @@ def test_the_report_is_what_was_recorded(scene):
     assert numbers["window"] == pytest.approx(0.05)
 
 
+def test_the_report_shows_the_images_that_only_the_champion_has_right(scene):
+    scene.hold(holdout=0.15)
+    [folder] = (settings.get().store / "gates").iterdir()
+    lost = json.loads((folder / "gate.json").read_bytes())["holdout"]["lost"]
+    assert (folder / "index.html").read_text().count('<img src="data:image/png;base64,') == len(lost) > 0
+
+
 @pytest.mark.parametrize(
     ("changes", "check"),
     [

@@ -29,7 +29,7 @@ def make_version(name: str, reference: Mapping[str, int] | None = None, by: str 
     """
     folder = settings.get().home / "made" / name
     folder.mkdir(parents=True)
-    for file, content in ({"classes": list(CLASSES)} | files).items():
+    for file, content in ({"classes": list(CLASSES), "preprocessing": {"width": 4, "height": 4}} | files).items():
         contract.write_json(folder / f"{file}.json", content)
     (folder / "weights.params").write_bytes(name.encode())
     if reference is not None:
@@ -48,7 +48,8 @@ def freeze(kind: datasets.Kind, count: int) -> tuple[datasets.Dataset, dict[str,
     path = store / "shards" / f"{kind}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     brightness = np.arange(count, dtype=np.float32)
-    pq.write_table(pa.table({"image_id": list(truth), "brightness": brightness}), path)
+    pixels = [bytes(3 * 4 * 4)] * count
+    pq.write_table(pa.table({"image_id": list(truth), "pixels": pixels, "brightness": brightness}), path)
     shards = [contract.FileRef(str(path.relative_to(store)), contract.sha256_file(path))]
     labels = [(image, CLASSES[label]) for image, label in truth.items()]
     with ledger.connect() as connection:

@@ -1,8 +1,9 @@
 """The page of a gate, for the person who approves: one file without script or network, whatever classes are called."""
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from strandline import gate_plots, page
 from strandline.gate import decimal
@@ -18,8 +19,10 @@ tbody th::first-letter { text-transform: uppercase; }
 td.measured { white-space: nowrap; font-size: .875rem; font-variant-numeric: tabular-nums; }
 td.measured .soft { display: block; }
 td.plotted { width: 14rem; }
-ul.files li { font-size: .875rem; overflow-wrap: anywhere; padding: .25rem 0; }
-ul.files code { color: var(--soft); }
+ul.files li { display: flex; gap: .75rem; align-items: center; font-size: .875rem; padding: .25rem 0; }
+ul.files img { width: 3rem; height: 3rem; object-fit: contain; image-rendering: pixelated; flex: none; }
+ul.files span { overflow-wrap: anywhere; }
+ul.files .name, ul.files code { display: block; color: var(--soft); }
 @media (max-width: 40rem) {
   tbody tr { grid-template-columns: minmax(0, 1fr) auto; }
   tbody th { grid-column: 1 / -1; }
@@ -39,9 +42,19 @@ TAGS = {"pass": ("good", "passes"), "fail": ("bad", "fails"), "not enough eviden
 Report = Mapping[str, Any]
 
 
-def render(report: Report) -> str:
-    """The page, as HTML, of a `gate.Gate` as a dictionary, with `champion`, `challenger`, `rules`, `requested_by` and
-    `made_at` beside.
+class Image(NamedTuple):
+    """What a person sees of an image: the name of the file that it came of, if it landed here, and a PNG."""
+
+    name: str | None
+    picture: bytes
+
+
+def render(report: Report, images: Mapping[str, Image]) -> str:
+    """The page, as HTML.
+
+    Args:
+        report: a `gate.Gate` as a dictionary, with `champion`, `challenger`, `rules`, `requested_by` and `made_at`.
+        images: by id, those that only the champion has right, as far as they can be shown.
     """
     colour, title = VERDICTS[report["outcome"]]
     facts = {
@@ -60,8 +73,8 @@ def render(report: Report) -> str:
 {_cards(report)}
 <h2>Checks</h2>
 {_checks(report["checks"])}
-{_set("The holdout", "holdout", report)}
-{_set("The newest labelled window", "window", report)}
+{_set("The holdout", "holdout", report, images)}
+{_set("The newest labelled window", "window", report, images)}
 {_footer(report)}"""
     return page.document(f"Gate of {text(report['challenger'])}", STYLE, body)
 
@@ -138,7 +151,7 @@ def _check(check: Report) -> str:
     )
 
 
-def _set(title: str, name: str, report: Report) -> str:
+def _set(title: str, name: str, report: Report, images: Mapping[str, Image]) -> str:
     compared, rules = report[name], report["rules"]
     if compared is None:
         return f"<h2>{title}</h2>\n<p>There is nothing to compare: no labelled image was answered.</p>"
@@ -149,23 +162,27 @@ def _set(title: str, name: str, report: Report) -> str:
         gate_plots.changes("Change of each class", compared["classes"], margin),
         gate_plots.reliability(compared["champion"], compared["challenger"]),
         gate_plots.changes("Change of each slice", compared["slices"], rules["slice_margin"]),
-        _lost(compared["lost"]),
+        _lost(compared["lost"], images),
     ]
     return f'<h2>{title}, {compared["rows"]:,} images</h2>\n<div class="plots">{"".join(plots)}</div>'
 
 
-def _lost(lost: Sequence[Report]) -> str:
+def _lost(lost: Sequence[Report], images: Mapping[str, Image]) -> str:
     if not lost:
         return ""
-    items = "".join(
-        f"<li><bdi>{text(one['truth'], 40)}</bdi>, taken for <bdi>{text(one['predicted'], 40)}</bdi>"
-        f" ({one['confidence']:.0%} sure):"
-        f' <code title="{text(one["image"])}"><bdi>{text(one["image"], 13)}</bdi></code></li>'
-        for one in lost
-    )
+    items = "".join(_image(one, images.get(one["image"])) for one in lost)
     return (
         '<section class="card"><h3>Images that only the champion has right</h3><p class="soft">Those of which the'
         f' challenger is most sure.</p><ul class="files">{items}</ul></section>'
+    )
+
+
+def _image(one: Report, shown: Image | None) -> str:
+    picture = f'<img src="data:image/png;base64,{b64encode(shown.picture).decode()}" alt="">' if shown else ""
+    name = f'<bdi class="name">{text(shown.name, 100)}</bdi>' if shown and shown.name else _version(one["image"])
+    return (
+        f'<li title="image {text(one["image"])}">{picture}<span><bdi>{text(one["truth"], 40)}</bdi>, taken for'
+        f" <bdi>{text(one['predicted'], 40)}</bdi> ({one['confidence']:.0%} sure){name}</span></li>"
     )
 
 

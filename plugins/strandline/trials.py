@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from psycopg.types.json import Jsonb
 
-from strandline import contract, datasets, gate, gate_page, ledger, settings
+from strandline import contract, datasets, gate, gate_page, ledger, settings, thumbnails
 from strandline.bundles import REFERENCE_FILE
 from strandline.comparison import Answers, LabelledSet
 from strandline.datasets import Dataset
@@ -192,7 +192,7 @@ def _record(
     report = dataclasses.asdict(held) | {"champion": case.champion.version, "challenger": case.challenger.version}
     report |= {"rules": dataclasses.asdict(rules), "requested_by": requested_by, "made_at": f"{now:%Y-%m-%d %H:%M} UTC"}
     folder = f"gates/{chosen.run_folder(run_id).name}"
-    page = gate_page.render(report)
+    page = gate_page.render(report, _shown(connection, chosen, case, held))
     _write(chosen.store / folder, {REPORT: json.dumps(report, indent=1, default=_jsonable), PAGE: page})
     row: dict[str, Any] = {
         "gate_id": run_id,
@@ -213,6 +213,22 @@ def _record(
     if ledger.execute(connection, "insert_gate", row):
         results = [_result(run_id, check) for check in held.checks]
         ledger.copy_rows(connection, "gate_results", list(results[0]), [list(result.values()) for result in results])
+
+
+def _shown(
+    connection: ledger.Connection, chosen: settings.Settings, case: Case, held: gate.Gate
+) -> dict[str, gate_page.Image]:
+    """By id, what a person sees of each image that only the champion has right: its file's name, and a picture."""
+    compared = {name: getattr(held, name) for name in case.sets}
+    lost = {name: [one.image for one in part.lost] for name, part in compared.items() if part}
+    ids = [image for images in lost.values() for image in images]
+    names = {row["image_id"]: row["name"] for row in ledger.fetch(connection, "select_image_names", {"image_ids": ids})}
+    size = thumbnails.image_size(chosen.store, case.champion.bundle) if ids else (0, 0)
+    return {
+        image: gate_page.Image(names.get(image), picture)
+        for name, images in lost.items()
+        for image, picture in thumbnails.of_shards(chosen.store, case.sets[name].shards, size, images).items()
+    }
 
 
 def _result(gate_id: str, check: gate.Check) -> dict[str, Any]:

@@ -7,8 +7,6 @@ COMPARED are read: those with the smallest hashes, which is a random sample, and
 import collections
 import dataclasses
 import datetime
-import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from strandline import contract, ledger, settings, shift
 from strandline.bundles import REFERENCE_FILE, BundleError, verify
 from strandline.entries import EPOCH, HOUR
+from strandline.thumbnails import image_size, thumbnail
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COMPARED = 100_000  # images of a window
-THUMBNAIL = 96  # pixels, its longer side at most
 MEASURES = ("width", "height", "bytes", *contract.IMAGE_STATISTICS)
 
 
@@ -194,22 +192,13 @@ def thumbnails(
     Raises:
         WindowError: the shards of the predictions are gone from the store.
     """
-    from PIL import Image
-
-    bundle = contract.store_path(chosen.store, model["bundle"])
-    size = json.loads((bundle / "preprocessing.json").read_bytes())
+    size = image_size(chosen.store, model["bundle"])
     pixels: dict[str, bytes] = {}
     for batch, ids in _by_batch(rows).items():
         request = contract.read_request("classify", attempts[batch] / contract.REQUEST_FILE)
         assert isinstance(request, contract.ClassifyRequest)
         pixels |= _column(contract.store_path(chosen.store, request.shard.path), "pixels", ids)
-    pictures = []
-    for row in rows:
-        image = Image.frombytes("RGB", (size["width"], size["height"]), pixels[row["image_id"]])
-        image.thumbnail((THUMBNAIL, THUMBNAIL))
-        image.save(buffer := io.BytesIO(), "PNG")
-        pictures.append(buffer.getvalue())
-    return pictures
+    return [thumbnail(pixels[row["image_id"]], size) for row in rows]
 
 
 def _by_batch(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[str]]:

@@ -1,0 +1,43 @@
+"""Small pictures of images, for pages: made of the pixels that a model saw, never of the files that landed."""
+
+import io
+import json
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from strandline import contract
+
+SIDE = 96  # pixels, the longer side at most
+
+
+def image_size(store: Path, bundle: str) -> tuple[int, int]:
+    """Width and height, in pixels, of the images in shards that were packed for a bundle (relative to the store)."""
+    size = json.loads((contract.store_path(store, bundle) / "preprocessing.json").read_bytes())
+    return size["width"], size["height"]
+
+
+def thumbnail(pixels: bytes, size: tuple[int, int]) -> bytes:
+    """A PNG of an image, made of its RGB `pixels` (height x width x 3, row by row); `size` is its width and height."""
+    from PIL import Image
+
+    image = Image.frombytes("RGB", size, pixels)
+    image.thumbnail((SIDE, SIDE))
+    image.save(buffer := io.BytesIO(), "PNG")
+    return buffer.getvalue()
+
+
+def of_shards(
+    store: Path, shards: Iterable[contract.FileRef], size: tuple[int, int], images: Collection[str]
+) -> dict[str, bytes]:
+    """The thumbnail of each of these images (by id) that one of the shards has."""
+    import pyarrow.parquet as pq
+
+    found: dict[str, bytes] = {}
+    for shard in shards:
+        if missing := [image for image in images if image not in found]:
+            wanted = [("image_id", "in", missing)]
+            table = pq.read_table(
+                contract.store_path(store, shard.path), columns=["image_id", "pixels"], filters=wanted
+            )
+            found |= zip(table["image_id"].to_pylist(), table["pixels"].to_pylist(), strict=True)
+    return {image: thumbnail(pixels, size) for image, pixels in found.items()}
