@@ -272,7 +272,7 @@ BOMBS = [
     Input("B29-gif", lambda: animated("GIF"), None, "ANIMATED CONVERTED"),
     Input("B29-apng", lambda: animated("PNG"), None, "ANIMATED"),
     Input("B29-webp", lambda: animated("WEBP"), None, "ANIMATED"),
-    Input("B30-icc-of-5-MB", lambda: jpeg(icc_profile=bytes(5 * 2**20)), "METADATA_BOMB"),
+    Input("B30-icc-of-5-MB", lambda: jpeg(icc_profile=bytes(5 * 2**20)), None, "METADATA_LARGE ICC_DROPPED"),
     Input("B30-icc-malformed", lambda: jpeg(icc_profile=b"\xff" * 1000), None, "ICC_DROPPED"),
     Input("B31-exif-loop", lambda: jpeg(exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\x08"), None, "EXIF_DROPPED"),
     Input(
@@ -325,7 +325,8 @@ COLOURS = [
     Input(
         "B43-mpo",
         lambda: encoded(Image.fromarray(photo()), "MPO", save_all=True, append_images=[Image.fromarray(photo(seed=1))]),
-        "FORMAT_NOT_ALLOWED",
+        None,
+        "MULTI_PICTURE",
     ),
     Input("B43-avif", lambda: encoded(photo(), "AVIF"), "FORMAT_NOT_ALLOWED"),
     Input("B44-two-pages", tiff_pages, "MULTIPAGE"),

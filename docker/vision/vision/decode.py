@@ -9,28 +9,33 @@ import warnings
 from dataclasses import dataclass
 
 from PIL import (  # the plugins by name, since Pillow would import every plugin there is to find TIFF and WebP
+    AvifImagePlugin,
     BmpImagePlugin,  # noqa: F401
     GifImagePlugin,  # noqa: F401
     Image,
     ImageFile,
     JpegImagePlugin,  # noqa: F401
+    MpoImagePlugin,  # noqa: F401
     PngImagePlugin,
-    TiffImagePlugin,  # noqa: F401
+    TiffImagePlugin,
     UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401
 )
 
-from vision import contract, pixels, structure
+from vision import contract, pixels, structure, tiff
 from vision.reasons import DECODED, Refused
 
 _BITS_PER_SAMPLE = 258
-_ORIENTATION = 274
+_JPEGS = ("JPEG", "MPO")  # which have the same first bytes, and decode at a half, a quarter or an eighth of the size
 # What Pillow's messages contain -> the reason. Its exception types say less.
 _CAUSES = (
     ("MAX_TEXT", "METADATA_BOMB"),
     ("runcated", "TRUNCATED"),
     ("unknown pixel mode", "UNSUPPORTED_MODE"),
+    ("-layer images", "UNSUPPORTED_MODE"),
     ("-bit layers", "UNSUPPORTED_DEPTH"),
+    ("Unsupported BMP pixel depth", "UNSUPPORTED_DEPTH"),
+    ("Unsupported BMP", "UNSUPPORTED_CODING"),  # bitfields, compression
 )
 
 
@@ -60,7 +65,12 @@ class Outcome:
 def configure(limits: contract.Limits) -> None:
     """Set Pillow's process-wide switches; `decode` relies on them."""
     ImageFile.LOAD_TRUNCATED_IMAGES = False
-    Image.MAX_IMAGE_PIXELS = limits.max_pixels // 2  # Pillow warns above this and refuses above twice this
+    TiffImagePlugin.READ_LIBTIFF = True  # Pillow's own code takes some planes for others
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    if "HEIF" in limits.formats:
+        import pillow_heif  # only here: who does not want HEIC has no HEVC decoder in the process
+
+        pillow_heif.register_heif_opener(thumbnails=False, decode_threads=0)
     PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = limits.max_metadata_bytes
     warnings.simplefilter("ignore")
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
@@ -95,33 +105,57 @@ def _cause(error: Exception, framing: structure.Structure) -> str:
 def _decode(
     data: bytes, extension: str, request: contract.PackRequest, outcome: Outcome, framing: structure.Structure
 ) -> bytes:
-    image = _open(data, framing.format, request.limits)
+    image = _open(data, framing, request.limits)
     outcome.format, outcome.mode = image.format, image.mode
     outcome.width, outcome.height = image.size
     _check_header(image, request.limits)
     depth = _depth(image, data)
-    tiff_orientation = image.tag_v2.get(_ORIENTATION) if image.format == "TIFF" else None
+    notes = _notes(image, framing, len(data), extension, request.limits)
+    if image.width * image.height > request.limits.max_pixels:
+        _reduce(image, request.limits.max_pixels)
+        notes.append("REDUCED")
     image.load()
-    notes = _notes(image, framing, len(data), extension)
     picture = pixels.rgb(image, depth, notes)
-    if image.format == "TIFF":  # Pillow turned it upright as it loaded it
-        orientation = tiff_orientation
+    if framing.picture:  # Pillow turned it upright as it loaded it
+        orientation = framing.picture.tags.get(tiff.ORIENTATION, (None,))[0]
+    elif image.format == "HEIF":  # and so did its own decoder
+        orientation = image.info.get("original_orientation")
     else:
-        orientation = structure.orientation(image.info.get("exif", b""))
+        orientation = structure.orientation(image.info.get("exif") or b"")
         picture = pixels.upright(picture, orientation)
+        if orientation in (5, 6, 7, 8):
+            outcome.width, outcome.height = outcome.height, outcome.width
     if orientation not in (None, 1):
         notes.append("ORIENTED" if orientation in range(1, 9) else "ORIENTATION_INVALID")
-    outcome.width, outcome.height = picture.size
     outcome.notes = " ".join(notes) or None
     return pixels.canonical(picture, request.height, request.width)
 
 
-def _open(data: bytes, format: str, limits: contract.Limits) -> ImageFile.ImageFile:
+def _open(data: bytes, framing: structure.Structure, limits: contract.Limits) -> ImageFile.ImageFile:
+    most = limits.max_jpeg_pixels if framing.format in _JPEGS else limits.max_pixels
+    Image.MAX_IMAGE_PIXELS = most // 2  # Pillow warns above this and refuses above twice this
+    formats = _JPEGS if framing.format in _JPEGS else (framing.format,)
     try:
-        return Image.open(io.BytesIO(data), formats=limits.formats)
+        image = Image.open(io.BytesIO(data), formats=formats)
     except UnidentifiedImageError:
-        Image.OPEN[format][0](io.BytesIO(data), "")  # raises what Image.open() keeps to itself
+        Image.OPEN[framing.format][0](io.BytesIO(data), "")  # raises what Image.open() keeps to itself
         raise
+    if framing.picture:
+        image.seek(framing.picture.page)
+    return image
+
+
+def _reduce(image: ImageFile.ImageFile, max_pixels: int) -> None:
+    """Have a JPEG decoded at a half, a quarter or an eighth of its size, as large as the limit allows.
+
+    Raises:
+        Refused: it has too many pixels even so.
+    """
+    width, height = image.size
+    scale = next((s for s in (2, 4, 8) if -(-width // s) * -(-height // s) <= max_pixels), None)
+    if scale is None:
+        raise Refused("TOO_MANY_PIXELS", f"an eighth of {width} x {height} is more than {max_pixels} pixels")
+    image.draft(None, (width // scale, height // scale))
 
 
 def _check_header(image: ImageFile.ImageFile, limits: contract.Limits) -> None:
@@ -131,8 +165,9 @@ def _check_header(image: ImageFile.ImageFile, limits: contract.Limits) -> None:
         raise Refused("FORMAT_NOT_ALLOWED", f"{image.format} is not one of {', '.join(limits.formats)}")
     if short < 1:
         raise Refused("CORRUPT", f"the size is {size}")
-    if short * long > limits.max_pixels:
-        raise Refused("TOO_MANY_PIXELS", f"{size} is more than {limits.max_pixels} pixels")
+    most = limits.max_jpeg_pixels if image.format in _JPEGS else limits.max_pixels
+    if short * long > most:
+        raise Refused("TOO_MANY_PIXELS", f"{size} is more than {most} pixels")
     if long > limits.max_aspect * short:
         raise Refused("BAD_ASPECT", f"{size} is longer than {limits.max_aspect:g} to 1")
     if long > limits.max_side:
@@ -143,8 +178,6 @@ def _check_header(image: ImageFile.ImageFile, limits: contract.Limits) -> None:
         raise Refused("UNSUPPORTED_DEPTH", f"samples of mode {image.mode} (32 bits, or signed) have no agreed range")
     if image.mode not in contract.MODES:
         raise Refused("UNSUPPORTED_MODE", f"mode {image.mode}")
-    if image.format == "TIFF" and image.is_animated:
-        raise Refused("MULTIPAGE")
 
 
 def _depth(image: ImageFile.ImageFile, data: bytes) -> int:
@@ -152,17 +185,29 @@ def _depth(image: ImageFile.ImageFile, data: bytes) -> int:
     if image.format == "PNG":
         return data[24]
     if image.format == "TIFF":
-        return max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,)))
-    return 16 if image.mode in pixels.DEEP_GREY_MODES else 8
+        return int(max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,))))
+    return image.info.get("bit_depth", 16 if image.mode in pixels.DEEP_GREY_MODES else 8)  # HEIF says it
 
 
-def _notes(image: ImageFile.ImageFile, framing: structure.Structure, length: int, extension: str) -> list[str]:
+def _notes(
+    image: ImageFile.ImageFile, framing: structure.Structure, length: int, extension: str, limits: contract.Limits
+) -> list[str]:
+    frames = max(framing.frames, getattr(image, "n_frames", 1))
+    several = image.format in ("MPO", "TIFF", "HEIF") and frames > 1
     said = {
         "TRAILER_MISSING": framing.end is None,
-        "TRAILING_DATA": framing.end is not None and framing.end < length,
-        "EXT_MISMATCH": Image.EXTENSION.get(extension) != image.format,
-        "ANIMATED": framing.frames > 1,
+        "TRAILING_DATA": framing.end is not None and framing.end < length and not several,
+        "EXT_MISMATCH": _format_of(extension) != ("JPEG" if image.format in _JPEGS else image.format),
+        "ANIMATED": frames > 1 and not several,
+        "MULTI_PICTURE": several,
+        "CONVERTED": framing.picture is not None and framing.picture.is_ycbcr,  # by the codec itself
+        "METADATA_LARGE": framing.metadata > limits.max_metadata_bytes,
         "EXIF_DROPPED": bool(image.info.get("exif")),
         "ICC_DROPPED": bool(image.info.get("icc_profile")),
     }
     return [note for note, holds in said.items() if holds]
+
+
+def _format_of(extension: str) -> str | None:
+    format = Image.EXTENSION.get(extension)
+    return "JPEG" if format in _JPEGS else format

@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image, ImageOps
 
+from vision.reasons import Refused
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -20,6 +22,9 @@ def rgb(image: Image.Image, depth: int, notes: list[str]) -> Image.Image:
     """Mode RGB of the same size, transparency on white; what had to be done for it is added to `notes`.
 
     `image` has one of contract.MODES and its samples had `depth` bits in the file.
+
+    Raises:
+        Refused: UNSUPPORTED_MODE where they cannot be told apart any more.
     """
     if depth > 8:
         notes.append("SCALED_16_TO_8")
@@ -46,30 +51,31 @@ def canonical(image: Image.Image, height: int, width: int) -> bytes:
 def _with_8_bit_samples(image: Image.Image, depth: int) -> Image.Image:
     """Grey samples of 9 to 16 bits by their high byte, where Pillow would clip; Pillow itself does so for colours.
 
-    The transparent colour of a PNG is given at the file's depth, and is scaled along.
+    The transparent colour of a PNG is given at the file's depth: of 16 bits, all count.
     """
     info = dict(image.info)
     if image.mode in DEEP_GREY_MODES:
-        image = Image.fromarray((np.asarray(image) >> (depth - 8)).astype(np.uint8))
-    if "transparency" in info and image.mode in ("L", "RGB"):
-        key = info["transparency"]
-        info["transparency"] = _scaled(key, depth) if isinstance(key, int) else tuple(_scaled(k, depth) for k in key)
+        samples = np.asarray(image)
+        image = Image.fromarray((samples >> (depth - 8)).astype(np.uint8))
+        if "transparency" in info:
+            image.putalpha(Image.fromarray(np.where(samples == info.pop("transparency"), 0, 255).astype(np.uint8)))
+    elif "transparency" in info and depth > 8:
+        raise Refused("UNSUPPORTED_MODE", "16-bit colours of which one is transparent")
+    elif "transparency" in info and image.mode == "L":
+        info["transparency"] = info["transparency"] * 255 // (2**depth - 1)
     image.info = info
     return image
 
 
-def _scaled(sample: int, depth: int) -> int:
-    return sample >> (depth - 8) if depth > 8 else sample * 255 // (2**depth - 1)
-
-
 def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:
-    rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-    alpha = rgba.getchannel("A")
+    if image.mode != "RGBA":
+        image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    alpha = image.getchannel("A")
     notes.append("ALPHA")
     if alpha.getextrema()[1] == 0:
         notes.append("ALL_TRANSPARENT")
     white = Image.new("RGB", image.size, "white")
-    white.paste(rgba, mask=alpha)
+    white.paste(image, mask=alpha)
     return white
 
 

@@ -7,10 +7,10 @@ opens a file. These walks cost microseconds and allocate nothing.
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from vision import contract
+from vision import contract, tiff
 from vision.reasons import Refused
 
 # First bytes -> format, by Pillow's name where Pillow has one.
@@ -51,25 +51,33 @@ _ARCHIVES = (
     b"(\xb5/\xfd",
 )
 _JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # neither stuffing nor a restart
-_TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
-_TIFF_OFFSETS, _TIFF_COUNTS = (273, 324), (279, 325)  # of strips, of tiles
+_HIERARCHICAL_JPEG = {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF}  # frame headers
+_PACKED_PNG = {b"iCCP", b"zTXt", b"iTXt"}
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+_BOXES = {b"ftyp", b"meta", b"mdat", b"moov", b"free", b"skip", b"uuid", b"idat", b"mpvd"}
 
 
 @dataclass(frozen=True)
 class Structure:
-    """`end`: offset behind the image's last byte; None where the file ends before it, which need not cost a pixel."""
+    """`end`: offset behind the image's last byte; None where the file ends before it, which need not cost a pixel.
+
+    `metadata` are bytes in the file, `packed` those of them that a decoder would unpack; `frames` are those of an
+    animation, or pages; `picture` is the page of a TIFF file that is the image.
+    """
 
     format: str
     end: int | None
-    metadata: int = 0  # bytes
+    metadata: int = 0
     frames: int = 1
+    packed: int = 0
+    picture: tiff.Picture | None = None
 
 
 def inspect(data: bytes, limits: contract.Limits) -> Structure:
     """
     Raises:
-        Refused: EMPTY, UNIDENTIFIED, FORMAT_NOT_ALLOWED or ARCHIVE; METADATA_BOMB; TRUNCATED where the file ends within
-            its headers or its pixels; CORRUPT where a checksum is wrong.
+        Refused: EMPTY, UNIDENTIFIED, FORMAT_NOT_ALLOWED or ARCHIVE; METADATA_BOMB; MULTIPAGE or UNSUPPORTED_*;
+            TRUNCATED where the file ends within its headers or its pixels; CORRUPT where a checksum is wrong.
     """
     if not data:
         raise Refused("EMPTY")
@@ -83,8 +91,8 @@ def inspect(data: bytes, limits: contract.Limits) -> Structure:
         structure = walk(data) if walk else Structure(format, len(data))
     except (struct.error, IndexError) as error:
         raise Refused("TRUNCATED", f"the file ends within its headers, at byte {len(data)}") from error
-    if structure.metadata > limits.max_metadata_bytes:
-        raise Refused("METADATA_BOMB", f"{structure.metadata} bytes are more than {limits.max_metadata_bytes}")
+    if structure.packed > limits.max_metadata_bytes:
+        raise Refused("METADATA_BOMB", f"{structure.packed} packed bytes are more than {limits.max_metadata_bytes}")
     return structure
 
 
@@ -102,7 +110,7 @@ def identify(data: bytes) -> str | None:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     if data[4:8] == b"ftyp":
-        return "AVIF" if data[8:12] in (b"avif", b"avis") else "HEIF or video"
+        return _of_brands(data) or "video"
     return "SVG" if _is_svg(data[:4096].lower()) else None
 
 
@@ -113,15 +121,16 @@ def _is_svg(head: bytes) -> bool:
 
 def orientation(exif: bytes) -> int | None:
     """The orientation that EXIF data gives; None where it gives none, 0 where it cannot be read."""
-    tiff = exif.removeprefix(b"Exif\0\0")
-    if not tiff:
+    block = exif.removeprefix(b"Exif\0\0")
+    if not block:
         return None
-    order = "<" if tiff.startswith(b"II") else ">"
+    order = "<" if block.startswith(b"II") else ">"
     try:
-        (directory,) = struct.unpack_from(order + "I", tiff, 4)
-        for tag, kind, count, start in _tiff_entries(tiff, order, directory):
-            if tag == 274:
-                return int(struct.unpack_from(order + "H", tiff, start)[0]) if (kind, count) == (3, 1) else 0
+        (directory,) = struct.unpack_from(order + "I", block, 4)
+        for entry in tiff.Framing(order, big=False).entries(block, directory):
+            if entry.tag == tiff.ORIENTATION:
+                usable = (entry.kind, entry.count) == (3, 1)
+                return int(struct.unpack_from(order + "H", block, entry.start)[0]) if usable else 0
     except struct.error:
         return 0
     return None
@@ -135,6 +144,8 @@ def _jpeg(data: bytes) -> Structure:
             return Structure("JPEG", position, metadata)
         if marker in (0x01, 0xD8):  # these two have no length
             continue
+        if marker in _HIERARCHICAL_JPEG:
+            raise Refused("UNSUPPORTED_CODING", "hierarchical JPEG")
         (length,) = struct.unpack_from(">H", data, position)
         if 0xE0 <= marker <= 0xEF or marker == 0xFE:
             metadata += length
@@ -144,7 +155,7 @@ def _jpeg(data: bytes) -> Structure:
 
 def _png(data: bytes) -> Structure:
     view = memoryview(data)
-    position, metadata, frames = 8, 0, 1
+    position, metadata, packed, frames = 8, 0, 0, 1
     while position + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + 12 + length
@@ -155,13 +166,14 @@ def _png(data: bytes) -> Structure:
         if zlib.crc32(view[position + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
             raise Refused("CORRUPT", f"the checksum of chunk {kind!r} is wrong")
         if kind == b"IEND":
-            return Structure("PNG", end, metadata, frames)
+            return Structure("PNG", end, metadata, frames, packed)
         if kind == b"acTL":
             (frames,) = struct.unpack_from(">I", data, position + 8)
         elif kind[0] & 0x20 and kind not in (b"fcTL", b"fdAT"):  # ancillary
             metadata += 12 + length
+            packed += 12 + length if kind in _PACKED_PNG else 0
         position = end
-    return Structure("PNG", None, metadata, frames)
+    return Structure("PNG", None, metadata, frames, packed)
 
 
 def _gif(data: bytes) -> Structure:
@@ -214,32 +226,33 @@ def _bmp(data: bytes) -> Structure:
 
 
 def _tiff(data: bytes) -> Structure:
-    order = "<" if data.startswith(b"II") else ">"
-    version, directory = struct.unpack_from(order + "HI", data, 2)
-    if version == 43:  # BigTIFF: left to the decoder
-        return Structure("TIFF", len(data))
-    metadata = 0
-    arrays: dict[int, tuple[int, ...]] = {}
-    for tag, kind, count, start in _tiff_entries(data, order, directory):
-        size = count * _TIFF_SIZES.get(kind, 0)
-        if start + size > len(data):
-            raise Refused("TRUNCATED", f"tag {tag} lies behind the file's end")
-        if tag in _TIFF_OFFSETS + _TIFF_COUNTS and kind in (3, 4):
-            arrays[tag] = struct.unpack_from(f"{order}{count}{'H' if kind == 3 else 'I'}", data, start)
-        else:
-            metadata += size
-    for offsets, counts in zip(_TIFF_OFFSETS, _TIFF_COUNTS, strict=True):
-        if any(o + n > len(data) for o, n in zip(arrays.get(offsets, ()), arrays.get(counts, ()), strict=False)):
-            raise Refused("TRUNCATED", "pixels lie behind the file's end")
-    return Structure("TIFF", len(data), metadata)
+    picture = tiff.picture(data)
+    return Structure("TIFF", len(data), picture.metadata, picture.pages, picture=picture)
 
 
-def _tiff_entries(data: bytes, order: str, directory: int) -> Iterator[tuple[int, int, int, int]]:
-    """Tag, type, count and where the values begin, of each entry of one directory."""
-    for number in range(struct.unpack_from(order + "H", data, directory)[0]):
-        entry = directory + 2 + 12 * number
-        tag, kind, count, value = struct.unpack_from(order + "HHII", data, entry)
-        yield tag, kind, count, value if count * _TIFF_SIZES.get(kind, 0) > 4 else entry + 8
+def _boxes(data: bytes) -> Structure:
+    """HEIF and AVIF: boxes of the ISO base media file format."""
+    position = 0
+    while position + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, position)
+        if kind not in _BOXES:
+            break
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, position + 8)
+        end = position + size if size else len(data)
+        if end > len(data):
+            raise Refused("TRUNCATED", f"the file ends within box {kind!r}")
+        position = max(end, position + 8)
+    return Structure(_of_brands(data) or "", position)
+
+
+def _of_brands(data: bytes) -> str | None:
+    """The format that the brands of an ISO base media file name, if it is one of pictures."""
+    (size,) = struct.unpack_from(">I", data)
+    brands = {data[8:12], *(data[place : place + 4] for place in range(16, min(size, 256), 4))}
+    if brands & {b"avif", b"avis"}:
+        return "AVIF"
+    return "HEIF" if brands & _HEIF_BRANDS else None
 
 
 _WALKS: dict[str, Callable[[bytes], Structure]] = {
@@ -249,4 +262,6 @@ _WALKS: dict[str, Callable[[bytes], Structure]] = {
     "WEBP": _webp,
     "BMP": _bmp,
     "TIFF": _tiff,
+    "HEIF": _boxes,
+    "AVIF": _boxes,
 }

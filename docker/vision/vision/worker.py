@@ -72,13 +72,17 @@ def _take(root: files.Root, request: contract.PackRequest, name: bytes, version:
 
 
 def _limit_process(limits: contract.Limits) -> None:
-    """Memory beyond what the interpreter and its libraries hold, no child processes, no core files."""
+    """Memory beyond what the interpreter and its libraries hold, no child processes, no core files.
+
+    HEIF's decoder works in a thread of its own, and Linux counts threads as processes: allowing it lifts that limit.
+    """
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     ceilings = {
         resource.RLIMIT_AS: pages * resource.getpagesize() + limits.memory_bytes,
-        resource.RLIMIT_NPROC: 0,
         resource.RLIMIT_CORE: 0,
     }
+    if "HEIF" not in limits.formats:
+        ceilings[resource.RLIMIT_NPROC] = 0
     for kind, ceiling in ceilings.items():
         _, hard = resource.getrlimit(kind)
         lowest = ceiling if hard == resource.RLIM_INFINITY else min(ceiling, hard)
