@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from strandline import settings
+from strandline import contract, settings
 
 DOCUMENT = settings.REPOSITORY / "docs" / "settings.md"
 
@@ -25,11 +25,21 @@ def test_a_setting_comes_from_the_environment():
         ("STRANDLINE_QUARANTINE_LIMIT", "1.5"),
         ("STRANDLINE_DEVICE", "abacus"),
         ("STRANDLINE_SHARD_SIZE", "0"),
+        ("STRANDLINE_FORMATS", "JPEG,JXL"),
+        ("STRANDLINE_FORMATS", " , "),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named(name, value):
     with pytest.raises(settings.SettingsError, match=name):
         settings.load({name: value})
+
+
+def test_formats_and_their_limits_reach_the_decoder():
+    assert settings.load({}).limits == contract.Limits()
+    given = {"FORMATS": "jpeg, heif,jpeg", "MAX_PIXELS": "9", "MAX_JPEG_PIXELS": "8", "MAX_METADATA_BYTES": "7"}
+    limits = settings.load({f"STRANDLINE_{name}": value for name, value in given.items()}).limits
+    assert (limits.formats, limits.max_metadata_bytes) == (("JPEG", "HEIF"), 7)
+    assert (limits.max_pixels, limits.max_jpeg_pixels) == (9, 9)  # never less than of any other format
 
 
 def test_run_folders_are_readable_and_never_shared():

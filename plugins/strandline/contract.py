@@ -32,6 +32,9 @@ MODES = (
     *("RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"),
 )
 
+# Image formats that can be allowed, by Pillow's names. MPO: several JPEGs in one; HEIF: what phones name HEIC.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF")
+
 REQUEST_FILE = "request.json"
 RESULT_FILE = "result.json"
 MANIFEST_FILE = "manifest.parquet"
@@ -243,17 +246,21 @@ class BundleManifest(Message):
 
 @dataclasses.dataclass(frozen=True)
 class Limits(Message):
-    """What one file may cost: bytes, pixels, sides in pixels, seconds of CPU, bytes of memory."""
+    """What one file may cost: bytes, pixels, sides in pixels, seconds of CPU, bytes of memory.
 
-    max_bytes: int = 50 * 2**20
-    max_pixels: int = 50_000_000
+    A JPEG of more than `max_pixels` is decoded at a reduced scale, up to `max_jpeg_pixels`.
+    """
+
+    max_bytes: int = 100 * 2**20
+    max_pixels: int = 64_000_000
+    max_jpeg_pixels: int = 256_000_000
     max_side: int = 16_384
     min_side: int = 4
     max_aspect: float = 50.0
     max_metadata_bytes: int = 4 * 2**20
     cpu_seconds: int = 10
     memory_bytes: int = 2**30
-    formats: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+    formats: tuple[str, ...] = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
 
 @dataclasses.dataclass(frozen=True)

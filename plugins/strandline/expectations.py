@@ -64,6 +64,7 @@ class Finding:
 def of_rows(limits: contract.Limits, classes: Sequence[str]) -> list[Expectation]:
     """What is expected of each entry that was opened."""
     formats, small, large = list(limits.formats), limits.min_side, limits.max_side
+    pixels = max(limits.max_pixels, limits.max_jpeg_pixels)  # which of them a file may have is the decoder's to say
     return [
         _refuse("decodable", None, "can be decoded", AMONG, column="status", value_set=["decoded"]),
         _refuse(
@@ -96,10 +97,10 @@ def of_rows(limits: contract.Limits, classes: Sequence[str]) -> list[Expectation
         _refuse(
             "pixels",
             "TOO_MANY_PIXELS",
-            f"at most {limits.max_pixels:,} pixels",
+            f"at most {pixels:,} pixels",
             BETWEEN,
             column="pixels",
-            max_value=limits.max_pixels,
+            max_value=pixels,
         ),
         _refuse(
             "aspect",

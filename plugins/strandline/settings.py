@@ -62,11 +62,18 @@ class Settings:
         50, "the limit applies from this many entries on: a share of few says little"
     )
 
-    max_file_bytes: int = _setting(50 * 2**20, "larger files are rejected unread")
-    max_pixels: int = _setting(50_000_000, "images with more pixels are quarantined before decoding")
+    formats: str = _setting(
+        ",".join(contract.Limits().formats), "image formats that are decoded; HEIF (HEIC) and AVIF can be added"
+    )
+    max_file_bytes: int = _setting(100 * 2**20, "larger files are rejected unread")
+    max_pixels: int = _setting(64_000_000, "images with more pixels are quarantined before decoding, but for JPEG")
+    max_jpeg_pixels: int = _setting(
+        256_000_000, "JPEG images with more pixels; from STRANDLINE_MAX_PIXELS on they are decoded at a reduced size"
+    )
     max_side: int = _setting(16_384, "longest side of an image, pixels")
     min_side: int = _setting(4, "shortest side of an image, pixels")
     max_aspect: float = _setting(50.0, "longest side over shortest side")
+    max_metadata_bytes: int = _setting(4 * 2**20, "metadata that a decoder would have to unpack")
     decode_cpu_seconds: int = _setting(10, "CPU seconds that one decode may take")
     decode_memory_bytes: int = _setting(2**30, "memory that a decoding process may take")
 
@@ -129,6 +136,10 @@ class Settings:
         return {name.strip(): (number or name).strip() for name, _, number in pairs}
 
     @property
+    def image_formats(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(one.strip().upper() for one in self.formats.split(",") if one.strip()))
+
+    @property
     def store(self) -> Path:
         """Shards, results and model bundles."""
         return self.home / "store"
@@ -138,11 +149,14 @@ class Settings:
         return contract.Limits(
             max_bytes=self.max_file_bytes,
             max_pixels=self.max_pixels,
+            max_jpeg_pixels=max(self.max_pixels, self.max_jpeg_pixels),
             max_side=self.max_side,
             min_side=self.min_side,
             max_aspect=self.max_aspect,
+            max_metadata_bytes=self.max_metadata_bytes,
             cpu_seconds=self.decode_cpu_seconds,
             memory_bytes=self.decode_memory_bytes,
+            formats=self.image_formats,
         )
 
     def run_folder(self, run_id: str) -> Path:
@@ -208,6 +222,8 @@ def _check(settings: Settings) -> None:
             raise SettingsError(f"{PREFIX}{name.upper()} must be above 0")
     if settings.gate_window_rule not in ("superior", "non-inferior"):
         raise SettingsError(f"{PREFIX}GATE_WINDOW_RULE must be superior or non-inferior")
+    if not settings.image_formats or set(settings.image_formats) - set(contract.FORMATS):
+        raise SettingsError(f"{PREFIX}FORMATS must name some of {', '.join(contract.FORMATS)}")
     if not settings.approver_ids or settings.approval_hours <= 0:
         raise SettingsError(f"{PREFIX}APPROVERS must name somebody, and {PREFIX}APPROVAL_HOURS be above 0")
     for name in ("watch_labels", "watch_looks"):
