@@ -1,11 +1,12 @@
 """
-## After every hour's predictions: what changed, for people to read and machines to act on
+## After every hour's predictions, and as labels come: what changed, for people to read and machines to act on
 
 `list -> report -> request_retraining`
 
 | task | does |
 |---|---|
-| **list** | the windows to report: of the runs of `ingest_images` that closed their books, or the one you ask for |
+| **list** | the windows to report: of the runs of `ingest_images` that closed their books; those that have enough \
+labels by now to judge their accuracy; or the one you ask for |
 | **report** | one task a window: Evidently's report, the verdict, a row in `drift_reports` |
 | **request_retraining** | updates the asset `retraining` where a verdict asks for it; else it is skipped |
 
@@ -13,7 +14,7 @@
 **none**: nothing found. **watch**: something changed; a person should look. **retrain**: accuracy fell, and kept \
 falling; `retrain_model` is started, but for cool-down, weekly budget, or too few labels.
 The mix of classes alone never starts a retraining. Windows that are backfilled, triggered by hand here, or reported \
-again never do either.
+again never do either, but for one: a window that gets enough labels after its report is judged once more, by them.
 
 ### Trigger
 `start` (and `end`, for more than an hour) reports any window again; the new report says which one it replaces.
@@ -33,7 +34,7 @@ from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline import drift
-from strandline.assets import PREDICTIONS, RETRAINING
+from strandline.assets import LABELS, PREDICTIONS, RETRAINING
 from strandline.containers import DEFAULT_ARGS, no_retry
 from strandline.windows import WindowError
 
@@ -42,7 +43,7 @@ VERSION = r"^[0-9a-f]{64}$"
 
 
 @dag(
-    schedule=[PREDICTIONS],
+    schedule=(PREDICTIONS | LABELS),
     start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
     catchup=False,
     max_active_runs=1,  # verdicts look at those before them
@@ -76,8 +77,9 @@ VERSION = r"^[0-9a-f]{64}$"
 def report_drift():
     @task(task_id="list")
     def list_windows(*, params: dict, triggering_asset_events) -> list[dict]:
-        runs = [event.source_run_id for event in triggering_asset_events.get(PREDICTIONS, [])]
-        return drift.list_windows([run for run in runs if run], **params)
+        closed, labelled = (triggering_asset_events.get(asset, []) for asset in (PREDICTIONS, LABELS))
+        runs = [event.source_run_id for event in closed if event.source_run_id]
+        return drift.list_windows(runs if closed or labelled else None, **params)
 
     @task(map_index_template="{{ window }}", max_active_tis_per_dagrun=1)
     def report(asked: dict, *, run_id: str) -> dict:

@@ -106,6 +106,11 @@ def test_questions_go_to_approvers_and_have_no_default(dags, dag_id):
     assert ask.response_timeout == datetime.timedelta(hours=24)
 
 
+def test_report_drift_follows_predictions_and_labels(dags):
+    assets = dags["report_drift"].timetable.asset_condition.objects
+    assert {asset.name for asset in assets} == {"predictions", "labels"}
+
+
 def test_retrain_model_follows_a_verdict_and_changes_no_champion(dags):
     dag = dags["retrain_model"]
     assert [asset.name for asset in dag.timetable.asset_condition.objects] == ["retraining"]

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 
 import drifting
 import pytest
@@ -28,12 +29,12 @@ def report(run_id, dag_run="report 1"):
     return drift.report(dag_run, **window)
 
 
-def hours(version, kinds, first=FIRST, **kwargs):
+def hours(version, kinds, first=FIRST, count=300, **kwargs):
     """Report an hour for each letter: clean or bad; what came of each."""
     reports = []
     for number, kind in enumerate(kinds):
         hour = first + number * HOUR
-        run_id = ingest(version, hour, rows(300, number, worse if kind == "b" else None), **kwargs)
+        run_id = ingest(version, hour, rows(count, number, worse if kind == "b" else None), **kwargs)
         reports.append(report(run_id, f"report of {hour}"))
     return reports
 
@@ -46,6 +47,28 @@ def content(found):
 def recorded():
     with ledger.connect() as connection:
         return connection.execute("SELECT * FROM drift_reports ORDER BY report_id").fetchall()
+
+
+def say(name, run_id, wrong=0.6, rows=None):
+    """Load a label file for the images of a run: so many of the predictions were wrong."""
+    with ledger.connect() as connection:
+        found = connection.execute(
+            "SELECT image_id, label FROM predictions WHERE run_id = %s ORDER BY image_id", (run_id,)
+        ).fetchall()[:rows]
+    other = dict(zip(drifting.CLASSES, [*drifting.CLASSES[1:], drifting.CLASSES[0]], strict=True))
+    told = [other[row["label"]] if n % 10 < 10 * wrong else row["label"] for n, row in enumerate(found)]
+    path = settings.get().labels / f"{name}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f"{row['image_id']},{label}" for row, label in zip(found, told, strict=True)]
+    path.write_text("\n".join(["image_id,label", *lines]) + "\n")
+    still = path.stat().st_mtime - settings.get().stable_seconds - 1
+    os.utime(path, (still, still))
+    assert labels.load(f"labels {name}")["accepted"] == len(found)
+
+
+def follow(name):
+    """What report_drift does where an event wakes it: a report of each window that is due."""
+    return [drift.report(f"{name} {window['start']}", **window) for window in asked([])]
 
 
 def test_a_clean_hour_gets_a_report_and_no_alarm(version):
@@ -108,6 +131,74 @@ def test_requests_keep_the_cooldown_and_the_budget(version, monkeypatch):
     fourth, fifth = hours(version, "bb", FIRST + 3 * HOUR, truth="cat")
     assert fourth["requests_retraining"]
     assert "requested 2 times in 7 days" in fifth["held_back"]
+
+
+def test_labels_that_come_late_make_a_verdict_and_a_request(version):
+    assert [one["action"] for one in hours(version, "ccc", count=420)] == ["none"] * 3
+    runs = [f"run of {FIRST + number * HOUR:%Y-%m-%dT%H}" for number in range(2)]
+    assert follow("nothing said") == []
+    for run_id in runs:
+        say(run_id, run_id)
+    first, second = follow("labels came")
+    assert (first["action"], first["live"], first["requests_retraining"]) == ("watch", True, False)
+    assert (second["action"], second["live"], second["requests_retraining"]) == ("retrain", True, True)
+    assert "Accuracy on 420 labelled images fell from 92% to 40%" in second["sentence"]
+    assert "2 of the last 5 windows" in second["sentence"]
+    said = content(second)
+    assert (said["reopened"], said["window"]["labelled"]) == (True, 420)
+    assert [row["asks"] for row in recorded()] == [False, False, False, True, True]
+    assert follow("again") == []  # once
+
+
+def test_labels_of_hours_may_come_in_any_order(version):
+    hours(version, "cc")
+    say("second", f"run of {FIRST + HOUR:%Y-%m-%dT%H}")
+    (second,) = follow("second")
+    say("first", f"run of {FIRST:%Y-%m-%dT%H}")
+    (first,) = follow("first")
+    assert (second["action"], first["action"], first["requests_retraining"]) == ("watch", "retrain", True)
+
+
+def test_a_window_waits_until_it_has_enough_labels_and_then_asks_once(version, monkeypatch):
+    monkeypatch.setenv("STRANDLINE_DRIFT_MIN_LABELS", "150")
+    settings.get.cache_clear()
+    run_id = ingest(version, FIRST, rows(300, 1, worse))
+    assert report(run_id)["action"] == "watch"
+    say("few", run_id, rows=140)
+    assert follow("few") == []
+    say("most", run_id, rows=160)
+    (judged,) = follow("most")
+    assert "Accuracy on 160 labelled images fell" in judged["sentence"]
+    assert judged["live"]
+    say("all", run_id)
+    assert follow("all") == []
+    (window,) = asked(run_id)
+    again = drift.report("again", **window)
+    assert (again["live"], content(again)["not_live"][-20:]) == (False, "was reported before.")
+    other = ingest(version, FIRST + HOUR, rows(300, 2, worse))
+    say("other", other)
+    assert "so far 2 did" not in (found := report(other, "other"))["sentence"]
+    assert found["action"] == "retrain"  # the window counts once in it, by its latest live report
+    assert "2 of the last 5 windows" in found["sentence"]
+
+
+def test_labels_reopen_no_window_by_answers_about_uncertain_images_or_after_a_month(version, monkeypatch):
+    monkeypatch.setenv("STRANDLINE_DRIFT_MIN_LABELS", "30")
+    settings.get.cache_clear()
+    run_id = ingest(version, FIRST, rows(120))
+    report(run_id)
+    labels.choose_audit([run_id])
+    with ledger.connect() as connection:
+        for image in connection.execute("SELECT image_id FROM audit_images").fetchall():
+            labels.record(image["image_id"], "frog", "ann")
+    assert follow("answers") == []  # 20 of them are of a random sample
+    say("all", run_id)
+    monkeypatch.setenv("STRANDLINE_DRIFT_LABEL_DAYS", "0")
+    settings.get.cache_clear()
+    assert follow("late") == []
+    monkeypatch.setenv("STRANDLINE_DRIFT_LABEL_DAYS", "30000")
+    settings.get.cache_clear()
+    assert [one["live"] for one in follow("in time")] == [True]
 
 
 def test_a_backfilled_hour_never_alarms(version):
@@ -257,7 +348,7 @@ def test_settings_that_allow_no_alarm_are_named(version, monkeypatch):
 def test_windows_that_a_person_asks_for(version):
     (window,) = drift.list_windows([], start="2026-11-20T00", end="2026-11-21T00")
     assert (window["start"], window["end"]) == ("2026-11-20T00:00:00+00:00", "2026-11-21T00:00:00+00:00")
-    (last,) = drift.list_windows([])
+    (last,) = drift.list_windows(None)
     end = datetime.datetime.fromisoformat(last["end"])
     assert datetime.timedelta(0) <= datetime.datetime.now(datetime.UTC) - end < 2 * HOUR
     with pytest.raises(WindowError, match="full hours"):

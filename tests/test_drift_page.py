@@ -65,6 +65,8 @@ def report_of(drift=None, classes=CLASSES, columns=(), earlier=(), **changed) ->
         "made_at": "2026-11-21T09:07:31+00:00",
         "live": True,
         "replaces": None,
+        "not_live": None,
+        "reopened": False,
         "verdict": dataclasses.asdict(judge(drift, classes, earlier)),
         "held_back": None,
         "problems": [],
@@ -226,9 +228,13 @@ def test_notes_say_what_is_special_of_a_report(open_page):
         held_back="Retraining waits for labels.",
         problems=["12 images have no prediction."],
     )
+        not_live="This report raises no alarm: the window was reported before.",
+        reopened=True,
     assert open_page(render(report, [], "")).page.locator(".notes li").all_inner_texts() == [
         "Retraining waits for labels.",
-        "Not live (backfilled, replayed or made again): raises no alarm.",
+        "This report raises no alarm: the window was reported before.",
+        "Labels came after this window was first reported: its accuracy is judged by them, this once. Its classes and"
+        " pictures were judged then and raise no second alarm.",
         "Made again: replaces the report of 21 November 2026, 09:07 UTC, number 41.",
         "12 images have no prediction.",
     ]

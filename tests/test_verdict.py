@@ -85,6 +85,25 @@ def test_one_window_alone_does_not_retrain():
     assert verdict.sentence.endswith("Retraining is due once 2 of 5 windows ask for it; so far 1 did.")
 
 
+def test_labels_that_come_late_judge_accuracy_and_nothing_else():
+    before = {"mix_changed": False, "pictures_changed": True}
+    found = judge(drift_of(mix=0.0005, pictures=0.0005, labels=0.8, labelled=200), CLASSES, reported=before)
+    assert (found.mix_changed, found.pictures_changed, found.accuracy_fell) == (False, True, True)
+    assert found.by_labels
+    calm = judge(drift_of(mix=0.0005), CLASSES, reported=dict.fromkeys(before, False))
+    assert calm.action == "none"
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "action"),
+    [("", "1", "retrain"), ("", "01", "retrain"), ("", "00001", "watch"), ("1000", "1", "retrain"), ("", "0", "watch")],
+)
+def test_windows_after_it_count_where_labels_come_late(earlier, later, action):
+    earlier, later = ([mark == "1" for mark in marks] for marks in (earlier, later))
+    assert judge(CASES["labels"][0], CLASSES, earlier, later).action == action
+    assert judge(CASES["mix"][0], CLASSES, earlier, later).action == "watch"
+
+
 @pytest.mark.parametrize(
     ("case", "sentence"),
     [

@@ -46,28 +46,41 @@ class Comparison:
 
 
 def list_windows(
-    run_ids: Sequence[str], start: str | None = None, end: str | None = None, model_version: str | None = None
+    run_ids: Sequence[str] | None,
+    start: str | None = None,
+    end: str | None = None,
+    model_version: str | None = None,
 ) -> list[dict[str, Any]]:
     """The windows to report, in the order of time, as arguments of `report`.
 
     Those of runs of `ingest_images`, and of runs that closed since the first of them and were not reported since: each
-    run's own interval, and the hours to which it added late files. Or the one that a person asks for, from hour
-    `start` to before hour `end` (without it: one hour), as 2026-11-21T08 in UTC. Without any, the last complete hour.
+    run's own interval, and the hours to which it added late files. And those that have enough labels by now to judge
+    their accuracy, and had not when they were reported.
+
+    Args:
+        run_ids: None where a person asks: for one window, from hour `start` to before hour `end` (without it: one
+            hour), as 2026-11-21T08 in UTC; without any, for the last complete hour.
     """
-    if start or not run_ids:
+    if start or run_ids is None:
         now = datetime.datetime.now(datetime.UTC)
         first = _hour(start) if start else now - (now - EPOCH) % HOUR - HOUR
         last = _hour(end) if end else first + HOUR
         return [_asked(first, last, model_version, alarms=False)]
+    chosen = settings.get()
+    query = {"labels": chosen.drift_min_labels, "days": chosen.drift_label_days, "rows": windows.COMPARED}
     with ledger.connect() as connection:
         rows = ledger.fetch(connection, "select_run_windows", {"run_ids": list(run_ids)})
+        labelled = ledger.fetch(connection, "select_labelled_windows", query)
     late = [row for row in rows if row["late"]]
     left_out = late[: max(len(late) - LATE_WINDOWS, 0)]
     if left_out:
         hours = f"{left_out[0]['window_start']} to {left_out[-1]['window_end']}"
         log.warning("%d hours from %s got late files, too: trigger them to have them reported", len(left_out), hours)
-    taken = [row for row in rows if row not in left_out]
-    return [_asked(row["window_start"], row["window_end"], row["model_version"], row["alarms"]) for row in taken]
+    alarms: dict[tuple[Any, ...], bool] = {}
+    for row in [*(row for row in rows if row not in left_out), *({**row, "alarms": True} for row in labelled)]:
+        window = row["window_end"], row["window_start"], row["model_version"]
+        alarms[window] = alarms.get(window, False) or row["alarms"]  # a run reports a window once
+    return [_asked(start, end, version, may) for (end, start, version), may in sorted(alarms.items())]
 
 
 def _hour(text: str) -> datetime.datetime:
@@ -231,15 +244,18 @@ def _record(
     comparison: Comparison,
     alarms: bool,
 ) -> None:
-    """Judge, in the light of the windows before, and write the report and its row."""
-    (standing,) = ledger.fetch(connection, "select_window_standing", {**key, "images": comparison.counts["images"]})
-    live = alarms and standing["live"]
+    """Judge, in the light of the windows around it, and write the report and its row."""
+    (standing,) = ledger.fetch(connection, "select_window_standing", key)
+    not_live = _why_not_live(chosen, standing, comparison, alarms)
+    live, reopened = not_live is None, not_live is None and standing["reported"] is not None
     query = {**key, "windows": chosen.persistence_of - 1}
-    earlier = ledger.fetch(connection, "select_earlier_windows", query)[::-1] if live else []
-    judged = _judge(chosen, model, comparison, [row["asks"] for row in earlier], live)
-    asking = [row["window_start"] for row in earlier if row["asks"]]
-    first = min([*asking, key["window_start"]])
-    held_back = _held_back(connection, chosen, first, key["window_end"]) if judged.action == "retrain" else None
+    around = ledger.fetch(connection, "select_neighbouring_windows", query) if live else []
+    judged = _judge(chosen, model, comparison, around, standing["reported"] if reopened else None)
+    if judged.action == "retrain" and not live:
+        judged = dataclasses.replace(judged, action="watch")
+    asking = [(row["window_start"], row["window_end"]) for row in around if row["asks"]]
+    starts, ends = zip(*asking, (key["window_start"], key["window_end"]), strict=True)
+    held_back = _held_back(connection, chosen, min(starts), max(ends)) if judged.action == "retrain" else None
     replaces = {"report_id": standing["replaces"], "made_at": _text(standing["replaced_at"])}
     window = {"start": _text(key["window_start"]), "end": _text(key["window_end"]), **comparison.counts}
     content = {
@@ -247,6 +263,8 @@ def _record(
         "model": {"name": model["name"], "version": model["version"]},
         "made_at": _text(datetime.datetime.now(datetime.UTC)),
         "live": live,
+        "not_live": not_live,
+        "reopened": reopened,
         "replaces": replaces if standing["replaces"] else None,
         "verdict": dataclasses.asdict(judged),
         "held_back": held_back,
@@ -264,16 +282,46 @@ def _record(
 
 
 def _judge(
-    chosen: settings.Settings, model: Mapping[str, Any], comparison: Comparison, earlier: Sequence[bool], live: bool
+def _why_not_live(
+    chosen: settings.Settings, standing: Mapping[str, Any], comparison: Comparison, alarms: bool
+) -> str | None:
+    """Why a window may raise no alarm, for people; None where it may.
+
+    One that was reported live before may once more, if it had too few labels then and has enough now: its accuracy was
+    not judged by labels yet.
+    """
+    realised = comparison.drift and comparison.drift.realised
+    if not comparison.counts["images"]:
+        return "There are no images to judge, so this report raises no alarm. One of images that come late may."
+    if not alarms:
+        return "This report raises no alarm: it is of a backfill, of late files, or a person asked for it."
+    if not standing["in_use"]:
+        return "This report raises no alarm: it is of a model that is not in use."
+    if standing["reported"] is None:
+        return "This report raises no alarm: a later window was reported before." if standing["overtaken"] else None
+    if standing["labelled"] < chosen.drift_min_labels <= (realised.labelled if realised else 0):
+        return None
+    return "This report raises no alarm: the window was reported before."
+
+
+    chosen: settings.Settings,
+    model: Mapping[str, Any],
+    comparison: Comparison,
+    around: Sequence[Mapping[str, Any]],
+    reported: Mapping[str, bool] | None,
 ) -> verdict.Verdict:
     if comparison.instead:
         return verdict.Verdict("none", comparison.instead, enough=False)
-    judged = verdict.judge(
-        comparison.drift, model["classes"], earlier, need=chosen.persistence_need, of=chosen.persistence_of
+    return verdict.judge(
+        comparison.drift,
+        model["classes"],
+        [row["asks"] for row in around if row["earlier"]],
+        [row["asks"] for row in around if not row["earlier"]],
+        reported,
+        need=chosen.persistence_need,
+        of=chosen.persistence_of,
+        minimum_labels=chosen.drift_min_labels,
     )
-    if judged.action == "retrain" and not live:
-        return dataclasses.replace(judged, action="watch")
-    return judged
 
 
 def _held_back(

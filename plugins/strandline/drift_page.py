@@ -131,8 +131,13 @@ def _notes(report: Mapping[str, Any]) -> str:
     notes = [report["held_back"]] if report["held_back"] else []
     if report["verdict"]["action"] == "retrain" and not notes:
         notes.append("A retraining has been requested.")
-    if not report["live"]:
-        notes.append("Not live (backfilled, replayed or made again): raises no alarm.")
+    if report["not_live"]:
+        notes.append(report["not_live"])
+    if report["reopened"]:
+        notes.append(
+            "Labels came after this window was first reported: its accuracy is judged by them, this once. Its classes"
+            " and pictures were judged then and raise no second alarm."
+        )
     if earlier := report["replaces"]:
         notes.append(
             f"Made again: replaces the report of {_moment(earlier['made_at'])}, number {earlier['report_id']}."
@@ -171,7 +176,7 @@ def _cards(drift: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
 def _accuracy(drift: Mapping[str, Any], verdict: Mapping[str, Any], could: str) -> str:
     """By labels where there are enough of them, else as estimated; the other in a sentence."""
     estimated, realised = drift["estimated"], drift["realised"]
-    labelled = realised is not None and realised["labelled"] >= MINIMUM_ROWS
+    labelled = verdict["by_labels"]
     accuracy, other = (realised, estimated) if labelled else (estimated, realised)
     says = f"of {accuracy['labelled']:,} labelled images" if labelled else "of the images, as estimated,"
     words = (

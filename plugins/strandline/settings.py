@@ -90,6 +90,8 @@ class Settings:
 
     false_alarms_a_week: float = _setting(1.0, "windows of a week that may be called changed although nothing is")
     windows_a_week: int = _setting(168, "windows that are reported in a week")
+    drift_min_labels: int = _setting(100, "labelled images of a window from which on its accuracy is judged by labels")
+    drift_label_days: float = _setting(30.0, "labels that come later than so long after a window do not reopen it")
     persistence_need: int = _setting(2, "windows that have to ask for a retraining, the latest among them")
     persistence_of: int = _setting(5, "the last windows that are looked at for that")
     retrain_min_labels: int = _setting(500, "labelled images in the windows that ask, before a retraining is requested")
@@ -205,7 +207,7 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"{PREFIX}PERSISTENCE_NEED must be from 1 to {PREFIX}PERSISTENCE_OF")
     if settings.false_alarms_a_week <= 0:
         raise SettingsError(f"{PREFIX}FALSE_ALARMS_A_WEEK must be above 0: without any, no change could be called one")
-    for name in ("label_patience_hours", "audit_random", "audit_uncertain"):
+    for name in ("label_patience_hours", "audit_random", "audit_uncertain", "drift_label_days"):
         if getattr(settings, name) < 0:
             raise SettingsError(f"{PREFIX}{name.upper()} must be at least 0")
     if not (0 <= settings.retrain_replay_share < 1 and settings.retrain_balance >= 1):
@@ -226,7 +228,7 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"{PREFIX}FORMATS must name some of {', '.join(contract.FORMATS)}")
     if not settings.approver_ids or settings.approval_hours <= 0:
         raise SettingsError(f"{PREFIX}APPROVERS must name somebody, and {PREFIX}APPROVAL_HOURS be above 0")
-    for name in ("watch_labels", "watch_looks"):
+    for name in ("watch_labels", "watch_looks", "drift_min_labels"):
         if getattr(settings, name) < 1:
             raise SettingsError(f"{PREFIX}{name.upper()} must be at least 1")
     for name in ("windows_a_week", "shard_size", "slots", "max_shards", "cores", "classify_batch_size"):

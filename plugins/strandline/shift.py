@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating[Any]]
     Integers = NDArray[np.integer[Any]]
 
-TESTS = 3  # of a window: its mix, its pictures, its accuracy
+TESTS = 4  # of a window: its mix, its pictures, its accuracy as estimated, and by labels once there are enough
 PERMUTATIONS = 1999  # the smallest p-value is 1 / (1 + this)
 RESAMPLES = 400  # for the intervals of a mix
 COMPARED_ROWS = 1000  # of each side, where pictures are compared: bounds the time, and how small a change is noticed

@@ -1,7 +1,7 @@
 """What is to be done about a window, and why, in words."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +15,9 @@ SMALLEST_FALL = 0.03  # of accuracy, that is worth a retraining
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to do, and why in words. `asks`: this window by itself is a reason to retrain."""
+    """What to do, and why in words. `asks`: this window by itself is a reason to retrain. `by_labels`: that is how its
+    accuracy was judged.
+    """
 
     action: Literal["none", "watch", "retrain"]
     sentence: str
@@ -24,16 +26,20 @@ class Verdict:
     mix_changed: bool = False
     pictures_changed: bool = False
     accuracy_fell: bool = False
+    by_labels: bool = False
 
 
 def judge(
     drift: Drift | None,
     classes: Sequence[str],
     earlier: Sequence[bool] = (),
+    later: Sequence[bool] = (),
+    reported: Mapping[str, bool] | None = None,
     *,
     need: int = 2,
     of: int = 5,
     minimum_rows: int = MINIMUM_ROWS,
+    minimum_labels: int = MINIMUM_ROWS,
     smallest_mix: float = SMALLEST_MIX,
     smallest_pictures: float = SMALLEST_PICTURES,
     smallest_fall: float = SMALLEST_FALL,
@@ -46,26 +52,32 @@ def judge(
 
     Args:
         classes: the names of the classes, for the sentence. As they are: escape it where it is shown.
-        earlier: `asks` of the windows before, the latest last.
+        earlier, later: `asks` of the windows before it and, where its labels came late, after it; in order of time.
+        reported: the window's verdict when it was judged without enough labels, as a mapping; None where it never was.
+            Its mix and its pictures are not tested again: only what was found in them then can be found now.
     """
     if drift is None or drift.rows < minimum_rows:
         return Verdict("none", _not_enough(drift, minimum_rows), enough=False)
-    labelled = drift.realised is not None and drift.realised.labelled >= minimum_rows
+    labelled = drift.realised is not None and drift.realised.labelled >= minimum_labels
     accuracy = drift.realised if drift.realised is not None and labelled else drift.estimated
     mix = drift.mix.p_value <= drift.alpha and drift.mix.distance.value >= smallest_mix
     pictures = drift.pictures.p_value <= drift.alpha and drift.pictures.distance >= smallest_pictures
+    if reported is not None:
+        mix, pictures = mix and reported["mix_changed"], pictures and reported["pictures_changed"]
     fell = accuracy.p_value <= drift.alpha and accuracy.fall >= smallest_fall
     asks = fell and (labelled or pictures)
-    history = [*earlier, asks]
+    # As of this window, and of each that was reported after it: its labels may come in any order.
+    histories = [[*earlier, asks, *later[:number]] for number in range(of)]
+    history = next((one for one in histories if persistent(one, need, of)), histories[0])
     if not (mix or pictures or fell):
-        return Verdict("none", _nothing_found(drift))
+        return Verdict("none", _nothing_found(drift), by_labels=labelled)
     sentences = [
         _pictures_sentence(drift, mix) if pictures else _mix_sentence(drift, classes) if mix else "",
         _accuracy_sentence(accuracy, fell),
         _persistence_sentence(history, need, of) if asks else "",
     ]
-    action: Literal["watch", "retrain"] = "retrain" if persistent(history, need, of) else "watch"
-    return Verdict(action, " ".join(filter(None, sentences)), asks, True, mix, pictures, fell)
+    action: Literal["watch", "retrain"] = "retrain" if asks and persistent(history, need, of) else "watch"
+    return Verdict(action, " ".join(filter(None, sentences)), asks, True, mix, pictures, fell, labelled)
 
 
 def _not_enough(drift: Drift | None, minimum_rows: int) -> str:
