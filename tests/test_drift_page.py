@@ -5,6 +5,7 @@ import dataclasses
 import io
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from strandline import shift
+from strandline import contract, evidently_page, shift
 from strandline.drift_page import Example, render
 from strandline.evidently_report import LABEL, NUMBERS, Comparison, compare
 from strandline.verdict import judge
@@ -64,9 +65,9 @@ def report_of(drift=None, classes=CLASSES, columns=(), earlier=(), **changed) ->
         "model": {"name": "resnet", "version": "3f2a91c07be4" + 52 * "0"},
         "made_at": "2026-11-21T09:07:31+00:00",
         "live": True,
-        "replaces": None,
         "not_live": None,
         "reopened": False,
+        "replaces": None,
         "verdict": dataclasses.asdict(judge(drift, classes, earlier)),
         "held_back": None,
         "problems": [],
@@ -113,14 +114,17 @@ class Opened:
 def open_page(browser, tmp_path):
     """Open HTML without a network; what the page asks for and says is kept."""
 
-    def opening(html: str, **options: Any) -> Opened:
-        (tmp_path / "index.html").write_text(html, encoding="utf-8")
+    def opening(html: str, evidently: str = "", store: Path = tmp_path / "store", **options: Any) -> Opened:
+        folder = store / "drift" / "window"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "index.html").write_text(html, encoding="utf-8")
+        evidently_page.write_shared(evidently, store)
         opened = Opened(browser.new_context(offline=True, **options).new_page(), [], [])
         opened.page.on("request", lambda request: opened.requests.append(request.url))
         opened.page.on("console", lambda message: opened.said.append(message.text))
         opened.page.on("pageerror", lambda error: opened.said.append(str(error)))
         opened.page.on("dialog", lambda dialog: opened.said.append(dialog.message))
-        opened.page.goto((tmp_path / "index.html").as_uri())
+        opened.page.goto((folder / "index.html").as_uri())
         assert opened.requests == [opened.page.url]
         return opened
 
@@ -224,12 +228,12 @@ def test_notes_say_what_is_special_of_a_report(open_page):
         drift_of(pictures=0.0005, unsure=1e-9, estimate=0.7),
         earlier=[True],
         live=False,
+        not_live="This report raises no alarm: the window was reported before.",
+        reopened=True,
         replaces={"report_id": 41, "made_at": "2026-11-21T09:07:31+00:00"},
         held_back="Retraining waits for labels.",
         problems=["12 images have no prediction."],
     )
-        not_live="This report raises no alarm: the window was reported before.",
-        reopened=True,
     assert open_page(render(report, [], "")).page.locator(".notes li").all_inner_texts() == [
         "Retraining waits for labels.",
         "This report raises no alarm: the window was reported before.",
@@ -256,7 +260,7 @@ def test_hostile_names_run_nothing_anywhere(open_page, hostile, bypass_csp, widt
     examples = [Example(name + 300 * "x", name, 0.5, png()) for name in HOSTILE]
 
     html = render(report, examples, hostile.html)
-    opened = open_page(html, bypass_csp=bypass_csp, viewport={"width": width, "height": 844})
+    opened = open_page(html, hostile.html, bypass_csp=bypass_csp, viewport={"width": width, "height": 844})
     page = opened.page
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.frames[1].url == "about:blank"  # Evidently's page is made when it is asked for
@@ -268,7 +272,7 @@ def test_hostile_names_run_nothing_anywhere(open_page, hostile, bypass_csp, widt
     assert evidently.locator(".js-plotly-plot svg").count() > 0
     assert [one.evaluate("window.ran") for one in page.frames] == [None, None]
     assert opened.said == []
-    assert opened.requests == [page.url]
+    assert [Path(one).parent.name for one in opened.requests] == ["window", "assets"]
     assert page.frames[1].evaluate("window.origin") == "null"
     text = page.locator("main").inner_text()
     assert all(name in text for name in HOSTILE[:3] + HOSTILE[4:])
@@ -286,7 +290,8 @@ INJECTIONS = {
 @pytest.mark.parametrize(("old", "new", "frames"), INJECTIONS.values(), ids=INJECTIONS)
 def test_what_is_not_evidently_in_its_page_does_not_run(open_page, evidently, old, new, frames):
     assert evidently.count(old) == 1
-    opened = open_page(render(report_of(drift_of()), [], evidently.replace(old, new)))
+    changed = evidently.replace(old, new)
+    opened = open_page(render(report_of(drift_of()), [], changed), changed)
     assert opened.page.locator("iframe").count() == frames
     if frames:
         opened.page.get_by_text("Open Evidently's report").click()
@@ -322,13 +327,44 @@ def test_a_page_of_a_large_window_is_small():
     html = render(
         report_of(drift_of(300), names, comparison.columns, problems=["x" * 10_000]), examples, comparison.html
     )
-    assert len(html.encode()) < 10_000_000
+    assert len(html.encode()) < 2_000_000
     assert html.count("<figure><img") == 24
     assert html.count('text-anchor="end">') < 50
 
 
+def test_evidently_is_shown_wherever_the_store_is_moved_and_a_report_without_it_says_so(open_page, evidently, tmp_path):
+    html = render(report_of(drift_of()), [], evidently)
+    open_page(html, evidently)
+    (tmp_path / "store").rename(tmp_path / "moved #1")
+    page = open_page(html, store=tmp_path / "moved #1").page
+    page.get_by_text("Open Evidently's report").click()
+    page.frame_locator("iframe").get_by_text("Dataset Drift").first.wait_for()
+    assert not page.locator(".missing").is_visible()
+
+    page = open_page(html, store=tmp_path / "alone").page
+    page.get_by_text("Open Evidently's report").click()
+    page.get_by_text("It cannot be shown").wait_for()
+
+
+def test_a_store_has_one_whole_copy_of_what_evidently_pages_share(evidently, hostile, tmp_path):
+    for html in (evidently, hostile.html):
+        evidently_page.write_shared(html, tmp_path)
+    (shared,) = (tmp_path / "assets").iterdir()
+    assert shared.name == f"evidently-{contract.sha256_file(shared)}.js"
+    content = shared.read_bytes()
+    shared.write_bytes(content[:1000])
+    evidently_page.write_shared(evidently, tmp_path)
+    assert shared.read_bytes() == content
+
+
+def test_a_report_is_small(evidently):
+    examples = [Example("a.png", "cat", 0.5, png()) for _ in range(12)]
+    page = render(report_of(drift_of()), examples, evidently)
+    assert len(page.encode()) < 400_000
+
+
 def test_a_page_of_evidently_that_is_too_large_is_left_out(evidently):
-    page = render(report_of(drift_of()), [], evidently.replace("<body>", f"<body>{'<i>' * 1_000_000}"))
+    page = render(report_of(drift_of()), [], evidently.replace("<body>", f"<body>{'<i>' * 2_000_000}"))
     assert len(page) < 100_000
     assert "it is left out here" in page
 

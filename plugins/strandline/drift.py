@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
-from strandline import contract, drift_page, evidently_report, ledger, settings, shift, verdict, windows
+from strandline import contract, drift_page, evidently_page, evidently_report, ledger, settings, shift, verdict, windows
 from strandline.entries import EPOCH, HOUR
 from strandline.windows import Data, Window, WindowError
 
@@ -274,6 +274,7 @@ def _record(
     }
     folder = _folder(chosen, key)
     page = drift_page.render(content, comparison.examples, comparison.evidently_html)
+    evidently_page.write_shared(comparison.evidently_html, chosen.store)
     digest = _write(chosen.store / folder, content, comparison.evidently, page)
     row = {**key, **comparison.counts, "live": live, "replaces": standing["replaces"], "held_back": held_back}
     row |= {"action": judged.action, "asks": judged.asks, "sentence": judged.sentence}
@@ -281,7 +282,6 @@ def _record(
     ledger.fetch(connection, "insert_drift_report", row)
 
 
-def _judge(
 def _why_not_live(
     chosen: settings.Settings, standing: Mapping[str, Any], comparison: Comparison, alarms: bool
 ) -> str | None:
@@ -304,6 +304,7 @@ def _why_not_live(
     return "This report raises no alarm: the window was reported before."
 
 
+def _judge(
     chosen: settings.Settings,
     model: Mapping[str, Any],
     comparison: Comparison,

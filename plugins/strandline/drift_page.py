@@ -1,21 +1,18 @@
-"""The page of a drift report: one file, readable offline, for people who know nothing of how it was made.
+"""The page of a drift report: readable offline, for people who know nothing of how it was made.
 
 Names of files and classes are arbitrary text. Evidently's own page, which needs its scripts, is put into a sandboxed
-frame; frames inherit the page's policy, so that allows exactly the scripts of Evidently's template, by their hashes.
+frame: see `evidently_page`.
 """
 
 import base64
 import datetime
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
-from strandline import drift_plots, page
+from strandline import drift_plots, evidently_page, page
 from strandline.drift_plots import interval
 from strandline.page import text
-from strandline.verdict import MINIMUM_ROWS
 
 STYLE = (
     drift_plots.STYLE
@@ -50,15 +47,7 @@ iframe {
 }
 """
 )
-# Evidently's page takes a second to draw, and draws itself too small in a frame that is not shown.
-OPEN = """
-document.querySelector("details").addEventListener("toggle", event => {
-  const frame = event.target.querySelector("iframe");
-  frame.srcdoc = frame.dataset.page;
-}, {once: true});
-"""
-EVIDENTLY_SCRIPTS = 4  # of its template: data, a global name, the library, the call that draws
-EVIDENTLY_BYTES = 8_000_000
+TO_STORE = "../.."  # from the page, in drift/<report>/
 EXAMPLES, EXAMPLE_BYTES = 24, 64_000
 
 COLUMNS = {
@@ -89,8 +78,8 @@ class Example:
 
 
 def render(report: Mapping[str, Any], examples: Sequence[Example], evidently_html: str) -> str:
-    """The page, as HTML of less than 10 MB, of what report.json says."""
-    scripts = _scripts(evidently_html)
+    """The page, as HTML, of what report.json says. Evidently's part needs the file of `evidently_page.write_shared`."""
+    evidently = evidently_page.take_apart(evidently_html)
     start, end = (datetime.datetime.fromisoformat(report["window"][side]) for side in ("start", "end"))
     drift, verdict = report["drift"], report["verdict"]
     body = f"""{_verdict(report, _hours(start, end))}
@@ -98,9 +87,10 @@ def render(report: Mapping[str, Any], examples: Sequence[Example], evidently_htm
 {_plots(report)}
 {_examples(examples)}
 {_table(report)}
-{_evidently(evidently_html)}
+{evidently_page.section(evidently, TO_STORE) if evidently_html else ""}
 {_footer(report)}"""
-    return page.document(f"Drift of {_hours(start, end)}", STYLE, body, [OPEN, *scripts] if scripts else [])
+    scripts = [evidently_page.OPEN, *evidently.scripts] if evidently else []
+    return page.document(f"Drift of {_hours(start, end)}", STYLE, body, scripts)
 
 
 def _verdict(report: Mapping[str, Any], hours: str) -> str:
@@ -282,28 +272,6 @@ def _row(one: Mapping[str, Any], chance: float | None) -> str:
         f'<td class="number" data-label="threshold">{one["threshold"]:.2f}</td>'
         f'<td class="number" data-label="by chance">{odds}</td></tr>'
     )
-
-
-def _evidently(html: str) -> str:
-    if not html:
-        return ""
-    if not _scripts(html):
-        return "<h2>Evidently</h2>\n<p>Evidently's page is too large, or not as expected: it is left out here.</p>"
-    return f"""<h2>Evidently</h2>
-<details class="card"><summary>Open Evidently's report</summary>
-<p class="soft">A closer look at the distributions of the table above. Evidently calls drift what reaches a
-threshold, and dataset drift where half of the columns do, whatever chance may do: neither is our verdict.</p>
-<div class="frame"><iframe title="Evidently's report" sandbox="allow-scripts" data-page="{escape(html)}"></iframe></div>
-</details>
-<script>{OPEN}</script>"""
-
-
-def _scripts(html: str) -> list[str]:
-    """The scripts of Evidently's page; none where there are others, too, or where the page is too large."""
-    found = re.findall(r"<script>(.*?)</script", html, re.DOTALL | re.IGNORECASE)
-    closed = len(re.findall(r"</script", html, re.IGNORECASE))
-    expected = len(found) == closed == EVIDENTLY_SCRIPTS and len(escape(html).encode()) <= EVIDENTLY_BYTES
-    return found if expected else []
 
 
 def _footer(report: Mapping[str, Any]) -> str:

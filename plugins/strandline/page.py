@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
 STYLE = """
@@ -104,7 +104,7 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .875rem; }
 
 
 def document(title: str, style: str, body: str, scripts: Sequence[str] = ()) -> str:
-    """A page in which nothing runs but these inline scripts, and that loads nothing.
+    """A page in which nothing runs but these inline scripts. It loads nothing but what they load from where it is.
 
     Args:
         title, body: HTML, in which arbitrary text went through `text` or `escape`.
@@ -112,8 +112,8 @@ def document(title: str, style: str, body: str, scripts: Sequence[str] = ()) -> 
         scripts: sources, exactly as they stand in the body. They may write styles.
     """
     sheet = STYLE + style
-    styles = "'unsafe-inline'" if scripts else _hash(sheet)
-    allowed = f" script-src {' '.join(map(_hash, scripts))};" if scripts else ""
+    styles = "'unsafe-inline'" if scripts else hashes([sheet])
+    allowed = f" script-src 'self' {hashes(scripts)};" if scripts else ""
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -140,6 +140,8 @@ def text(value: str, longest: int = 300) -> str:
     return escape(shown if len(shown) <= longest and len(value) <= longest else f"{shown[: longest - 1]}…")
 
 
-def _hash(source: str) -> str:
-    """As a policy names what it allows."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
+def hashes(sources: Iterable[str]) -> str:
+    """As a policy names the inline scripts or styles that it allows."""
+    return " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'" for source in sources
+    )
