@@ -5,19 +5,21 @@
 |---|---|
 | **check_invariants** | proves every invariant of the whole ledger, not only of the last run |
 | **remove_orphans** | removes containers and pods that outlived their deadline, as each vision task does, too |
+| **remove_leftovers** | removes files of the store that were begun over a day ago and never finished |
 
 ### When it is red
 | red task | means, and what to do |
 |---|---|
 | check_invariants | the log names the invariant and its rows: facts were changed by hand, or half a backup restored |
 | remove_orphans | the Docker Engine or the cluster does not answer, or does not remove: the log says what |
+| remove_leftovers | the store cannot be written to: the log says where |
 """
 
 import datetime
 
 from airflow.sdk import CronTriggerTimetable, dag, task
 
-from strandline import ledger
+from strandline import ledger, leftovers, settings
 from strandline.containers import DEFAULT_ARGS, clear_up, no_retry
 
 
@@ -40,8 +42,13 @@ def keep_house():
     def remove_orphans() -> list[str]:
         return clear_up()
 
+    @task
+    def remove_leftovers() -> list[str]:
+        return leftovers.remove(settings.get().store)
+
     check_invariants()
     remove_orphans()
+    remove_leftovers()
 
 
 keep_house()

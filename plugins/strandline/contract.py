@@ -5,6 +5,7 @@
 request means the same thing on a laptop and inside a container. Standard library only: both sides import this file.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -14,9 +15,9 @@ import os
 import stat
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, BinaryIO, Literal, Self
 
 EXIT_DONE = 0
 EXIT_BAD_REQUEST = 64  # do not retry: the request itself is wrong
@@ -501,13 +502,37 @@ def write_json(path: Path, value: object) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write whole or not at all: a reader never sees half of it."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    """As `whole`, of what is at hand."""
+    with whole(path) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that takes its name once it is on the disk: a reader never sees half of it.
+
+    If the block or the disk fails, nothing is left behind, and what had the name before still has it.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}.partial")
+    try:
+        with partial.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(path)
+        sync_folder(path.parent)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names of a folder's files on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_result(

@@ -4,8 +4,7 @@ A dataset is a Parquet file of image ids and labels in the store, known by its S
 images. It is inserted once and never changed. No image is in a set of LEARNT kinds and in one of TESTED kinds.
 """
 
-import os
-import uuid
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,14 +125,12 @@ def _write(store: Path, ordered: Sequence[tuple[str, str]]) -> contract.FileRef:
     schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in contract.LABEL_COLUMNS])
     folder = store / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{uuid.uuid4().hex}.partial"
     columns = list(zip(*ordered, strict=True))
-    with partial.open("wb") as file:
-        pq.write_table(pa.table(list(map(list, columns)), schema=schema), file, compression="zstd")
-        file.flush()
-        os.fsync(file.fileno())
-    digest = contract.sha256_file(partial)
-    partial.rename(folder / f"{digest}.parquet")
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.table(list(map(list, columns)), schema=schema), buffer, compression="zstd")
+    content = buffer.getvalue().to_pybytes()
+    digest = hashlib.sha256(content).hexdigest()
+    contract.write_whole(folder / f"{digest}.parquet", content)
     return contract.FileRef(f"{FOLDER}/{digest}.parquet", digest)
 
 

@@ -9,9 +9,7 @@ import itertools
 import json
 import logging
 import operator
-import os
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -309,10 +307,6 @@ def write_manifest(path: Path, rows: Sequence[tuple[bytes, str]]) -> None:
         texts([version.encode() for _, version in rows], "string"),
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-    with partial.open("wb") as file:
+    with contract.whole(path) as file:
         table = pyarrow.table(columns, [name for name, _ in contract.MANIFEST_COLUMNS])
         pyarrow.parquet.write_table(table, file, compression="zstd")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)

@@ -7,7 +7,6 @@ import collections
 import dataclasses
 import itertools
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,7 +146,7 @@ def freeze(recorded: Iterable[Mapping[str, Any]], path: Path) -> list[tuple[str 
     import pyarrow.parquet as pq
 
     sources: list[tuple[str | None, str | None]] = []
-    with pq.ParquetWriter(path, _schema(WINDOW_COLUMNS)) as writer:
+    with contract.whole(path) as file, pq.ParquetWriter(file, _schema(WINDOW_COLUMNS)) as writer:
         for source, group in itertools.groupby(recorded, lambda row: (row["run_id"], row["shard_id"])):
             while chunk := list(itertools.islice(group, ROWS_AT_ONCE)):
                 numbered = [{**row, "source": len(sources)} for row in chunk]
@@ -170,15 +169,13 @@ def compare(
     import pyarrow.parquet as pq
 
     tally = Tally()
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with pq.ParquetWriter(partial, _schema(ROW_COLUMNS), compression="zstd") as writer:
+    with contract.whole(path) as file, pq.ParquetWriter(file, _schema(ROW_COLUMNS), compression="zstd") as writer:
         for number, recorded in _by_source(frozen):
             source = sources[number]
             attempt = None if source.request is None else attempts[source.request]
             rows = _hold(recorded, source, attempt, classes.get(source.model_version or "", 0))
             writer.write_table(rows)
             tally.add(source, attempt, recorded, rows)
-    partial.rename(path)
     return tally
 
 

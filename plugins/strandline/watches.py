@@ -133,7 +133,8 @@ def _write_labels(path: Path, labels: Mapping[str, str]) -> str:
     import pyarrow.parquet as pq
 
     schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in contract.LABEL_COLUMNS])
-    pq.write_table(pa.table([list(labels), list(labels.values())], schema=schema), path)
+    with contract.whole(path) as file:
+        pq.write_table(pa.table([list(labels), list(labels.values())], schema=schema), file)
     return contract.sha256_file(path)
 
 

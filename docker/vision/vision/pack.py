@@ -1,5 +1,6 @@
 """Decode the files that a manifest lists: one outcome row for every entry, one shard row for every distinct image."""
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ def run(request: contract.PackRequest, paths: Paths) -> contract.Result:
             pixels = iter(answer.pixels)
             for outcome in answer.outcomes:
                 books.add(next(entries), outcome, next(pixels) if outcome["reason"] is None else None)
+        books.flush()
     if books.counts["entries"] != manifest.num_rows:
         raise RuntimeError(f"{manifest.num_rows} entries are listed, {books.counts['entries']} have an outcome")
     return contract.write_result(
@@ -61,8 +63,15 @@ class _Books:
     """The two outputs, written in groups of rows as they come, so that memory stays flat."""
 
     def __init__(self, out: Path) -> None:
-        self._shard = shards.TableWriter(out / contract.SHARD_FILE, contract.SHARD_COLUMNS)
-        self._outcomes = shards.TableWriter(out / contract.OUTCOMES_FILE, contract.OUTCOME_COLUMNS)
+        with contextlib.ExitStack() as opening:
+            self._shard, self._outcomes = (
+                opening.enter_context(shards.TableWriter(out / name, columns))
+                for name, columns in (
+                    (contract.SHARD_FILE, contract.SHARD_COLUMNS),
+                    (contract.OUTCOMES_FILE, contract.OUTCOME_COLUMNS),
+                )
+            )
+            self._files = opening.pop_all()
         self._images: list[dict[str, Any]] = []
         self._rows: list[dict[str, Any]] = []
         self._pixel_bytes = 0
@@ -72,11 +81,8 @@ class _Books:
     def __enter__(self) -> "_Books":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._flush()
-        self._shard.close()
-        self._outcomes.close()
+    def __exit__(self, *error: Any) -> None:
+        self._files.__exit__(*error)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -91,9 +97,10 @@ class _Books:
             self._images.append(outcome | {"pixels": pixels})
             self._pixel_bytes += len(pixels)
         if len(self._rows) == GROUP_ROWS or self._pixel_bytes >= GROUP_BYTES:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what is held back; has to come last."""
         for writer, rows, columns in (
             (self._shard, self._images, contract.SHARD_COLUMNS),
             (self._outcomes, self._rows, contract.OUTCOME_COLUMNS),

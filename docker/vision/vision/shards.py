@@ -1,5 +1,6 @@
 """Parquet files of the contract, read and written with exactly the columns it names."""
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,25 @@ def read_table(path: Path, columns: Sequence[tuple[str, str]], select: Sequence[
 
 
 class TableWriter:
-    """Write rows in groups, so that memory stays flat however many there are."""
+    """Write rows in groups, so that memory stays flat however many there are. The file has its name once it is closed.
+
+    A context manager that leaves no file if its block fails.
+    """
 
     def __init__(self, path: Path, columns: Sequence[tuple[str, str]]) -> None:
         self._schema = schema(columns)
-        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd", compression_level=1)
+        with contextlib.ExitStack() as opening:
+            file = opening.enter_context(contract.whole(path))
+            writer = pq.ParquetWriter(file, self._schema, compression="zstd", compression_level=1)
+            self._writer = opening.enter_context(writer)
+            self._open = opening.pop_all()
         self.rows = 0
+
+    def __enter__(self) -> "TableWriter":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
 
     def write(self, columns: Mapping[str, Any]) -> None:
         table = pa.table({name: columns[name] for name in self._schema.names}, schema=self._schema)
@@ -52,7 +66,7 @@ class TableWriter:
         self.rows += table.num_rows
 
     def close(self) -> None:
-        self._writer.close()
+        self._open.close()
 
 
 def pixels(column: pa.ChunkedArray | pa.Array, height: int, width: int) -> np.ndarray:
