@@ -22,6 +22,7 @@ backfill with `model_version`.
 |---|---|
 | list | no champion, or no such hour: the log's last line says what to do |
 | pack, classify | a vision process failed three times: mend what its log names, clear it; other shards are kept |
+| classify, at once | a shard rotted on the disk: clear `pack` of that shard with all after it, to pack it again |
 | validate | a critical expectation failed, most often too many broken files: open the page that the log names; mend \
 the source, or trigger the hour again with a higher `quarantine_limit` |
 | load | results disagree with the ledger: the log names the image; do not clear, report it |

@@ -34,11 +34,13 @@ def measure(store: Path, raw: dict[str, Any], rounds: int, single: int) -> dict[
     import numpy as np
 
     from vision import bundles, classify, contract, networks
+    from vision.guard import Guard
 
     request = contract.ClassifyRequest.from_dict(raw)
     bundle = bundles.load(store, request.bundle)
     shard = contract.verified(store, request.shard)
-    classifier = networks.Classifier(bundle, request.device, request.threads, request.batch_size)
+    guard = Guard()
+    guard.start(bundle, request.device, request.threads, request.batch_size)
     images = np.concatenate([images for _, images in classify.read_images(shard, bundle)])
     count = len(images) // request.batch_size * request.batch_size
     batches = [
@@ -60,14 +62,15 @@ def measure(store: Path, raw: dict[str, Any], rounds: int, single: int) -> dict[
 
     def ours() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            classify.write_predictions(shard, bundle, classifier, Path(folder) / "predictions.parquet")
+            classify.write_predictions(shard, bundle, guard, Path(folder) / "predictions.parquet")
 
     def one_at_a_time() -> None:
         for batch in batches[:single]:
             bare_net()(mx.nd.array(batch[:1])).asnumpy()
 
     bare()
-    timed = [(rate(ours, len(images)), rate(bare, count), rate(one_at_a_time, single)) for _ in range(rounds)]
+    with guard:
+        timed = [(rate(ours, len(images)), rate(bare, count), rate(one_at_a_time, single)) for _ in range(rounds)]
     ours_rates, bare_rates, single_rates = zip(*timed, strict=True)
     return {
         "classify": statistics.median(ours_rates),

@@ -1,4 +1,7 @@
-"""Classify every row of a shard: label, confidence, all class probabilities, and the input of the output layer."""
+"""Classify every row of a shard: label, confidence, all class probabilities, and the input of the output layer.
+
+The network runs in a process of its own (`guard`): an image that it crashes or hangs on is one failed row.
+"""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -9,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vision import bundles, contract, preflight, shards
-from vision.networks import Classifier
+from vision.guard import Guard
 from vision.paths import Paths
 
 READ_ROWS = 4096
@@ -22,12 +25,13 @@ def run(request: contract.ClassifyRequest, paths: Paths) -> contract.Result:
         contract.BadInput: the shard or the bundle is not what the request says.
     """
     started = time.perf_counter()
-    bundle = bundles.load(paths.store, request.bundle)
-    shard = contract.verified(paths.store, request.shard)
-    verified = time.perf_counter()
-    classifier = Classifier(bundle, request.device, request.threads, request.batch_size)
-    ready = time.perf_counter()
-    counts = write_predictions(shard, bundle, classifier, paths.out / contract.PREDICTIONS_FILE)
+    with Guard() as guard:
+        bundle = bundles.load(paths.store, request.bundle)
+        shard = _verified_shard(paths.store, request.shard)
+        verified = time.perf_counter()
+        found = guard.start(bundle, request.device, request.threads, request.batch_size)
+        ready = time.perf_counter()
+        counts = write_predictions(shard, bundle, guard, paths.out / contract.PREDICTIONS_FILE)
     seconds = {"verify": verified - started, "first_batch": ready - verified, "classify": time.perf_counter() - ready}
     return contract.write_result(
         paths.out,
@@ -35,31 +39,40 @@ def run(request: contract.ClassifyRequest, paths: Paths) -> contract.Result:
         [contract.PREDICTIONS_FILE],
         counts=counts,
         seconds=paths.startup | seconds,
-        versions=bundles.runtime_versions() | {"model": bundle.version, "processor": preflight.processor()},
-        device=classifier.device,
+        versions=found["versions"] | {"model": bundle.version, "processor": preflight.processor()},
+        device=found["device"],
     )
 
 
-def write_predictions(shard: Path, bundle: bundles.Bundle, classifier: Classifier, path: Path) -> dict[str, int]:
-    """Stream a shard through the classifier; returns the rows read, classified and failed."""
+def _verified_shard(store: Path, ref: contract.FileRef) -> Path:
+    """As `contract.verified`, with what a person has to do."""
+    try:
+        return contract.verified(store, ref)
+    except contract.BadInput as error:
+        raise contract.BadInput(f"{error}: clear this shard's task pack, and all after it, to pack it again") from error
+
+
+def write_predictions(shard: Path, bundle: bundles.Bundle, guard: Guard, path: Path) -> dict[str, int]:
+    """Stream a shard through the network; returns the rows read, classified and failed."""
     failed = 0
-    writer = shards.TableWriter(path, contract.PREDICTION_COLUMNS)
-    for ids, images in read_images(shard, bundle):
-        probabilities, embeddings = classifier(images)
-        good = np.isfinite(probabilities).all(axis=1)
-        best = np.where(good, np.nan_to_num(probabilities).argmax(axis=1), 0)
-        failed += int((~good).sum())
-        writer.write(
-            {
-                "image_id": ids,
-                "label": _words(bundle.classes, best, ~good),
-                "confidence": pa.array(probabilities[np.arange(len(best)), best], mask=~good),
-                "probabilities": _lists(probabilities, ~good),
-                "embedding": _lists(embeddings, ~good),
-                "failure": _words(["NOT_FINITE"], np.zeros_like(best), good),
-            }
-        )
-    writer.close()
+    with shards.TableWriter(path, contract.PREDICTION_COLUMNS) as writer:
+        for ids, images in read_images(shard, bundle):
+            probabilities, embeddings, failures = guard(images)
+            finite = np.isfinite(probabilities).all(axis=1)
+            failures[(failures == "") & ~finite] = "NOT_FINITE"
+            bad = failures != ""
+            best = np.where(bad, 0, np.nan_to_num(probabilities).argmax(axis=1))
+            failed += int(bad.sum())
+            writer.write(
+                {
+                    "image_id": ids,
+                    "label": _words(bundle.classes, best, bad),
+                    "confidence": pa.array(probabilities[np.arange(len(best)), best], mask=bad),
+                    "probabilities": _lists(probabilities, bad),
+                    "embedding": _lists(embeddings, bad),
+                    "failure": pa.array(failures, pa.string(), mask=~bad),
+                }
+            )
     return {"rows": writer.rows, "classified": writer.rows - failed, "failed": failed}
 
 

@@ -1,7 +1,7 @@
 """GluonCV networks: built by name, hybridized, fed with normalised batches."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import mxnet as mx
@@ -44,19 +44,23 @@ class Classifier:
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities float32 [n, classes] and embeddings float32 [n, features] of uint8 [n, h, w, 3]."""
-        outputs = []
-        pending: list[mx.nd.NDArray] | None = None
-        for start in range(0, len(images), self._batch_size):
-            # MXNet computes while Python prepares the next batch.
-            submitted = self._forward(images[start : start + self._batch_size])
-            if pending is not None:
-                outputs.append([array.asnumpy() for array in pending])
-            pending = submitted
-        if pending is None:
+        outputs = list(self.batches(images))
+        if not outputs:
             raise contract.BadInput("no images to classify")
-        outputs.append([array.asnumpy() for array in pending])
-        probabilities, embeddings = (np.concatenate(arrays)[: len(images)] for arrays in zip(*outputs, strict=True))
+        probabilities, embeddings = (np.concatenate(arrays) for arrays in zip(*outputs, strict=True))
         return probabilities, embeddings
+
+    def batches(self, images: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """As calling it, a batch at a time: MXNet computes while Python prepares the next one."""
+        pending: tuple[int, list[mx.nd.NDArray]] | None = None
+        for start in range(0, len(images), self._batch_size):
+            batch = images[start : start + self._batch_size]
+            submitted = len(batch), self._forward(batch)
+            if pending is not None:
+                yield _arrays(*pending)
+            pending = submitted
+        if pending is not None:
+            yield _arrays(*pending)
 
     def _forward(self, images: np.ndarray) -> list[Any]:
         batch = normalise(images, self._bundle.mean, self._bundle.std)
@@ -64,6 +68,12 @@ class Classifier:
             batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), np.float32)])
         outputs: list[Any] = self._net(mx.nd.array(batch, ctx=self._context))
         return outputs
+
+
+def _arrays(rows: int, outputs: Sequence[mx.nd.NDArray]) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities and embeddings of a batch, without its padding."""
+    probabilities, embeddings = (array.asnumpy()[:rows] for array in outputs)
+    return probabilities, embeddings
 
 
 class _WithEmbedding(mx.gluon.HybridBlock):

@@ -1,0 +1,75 @@
+"""The classifying process: `python -m vision.network_worker CONNECTION MEMORY`, two file descriptors.
+
+It is expected to die of hostile images: its parent (`guard`) starts another. Pixels lie in memory that both share;
+a header that precedes each answer is JSON, what follows are raw numbers.
+"""
+
+import ctypes
+import json
+import mmap
+import os
+import signal
+import sys
+import time
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+BEGAN = time.time()
+
+import numpy as np  # noqa: E402 - what is imported from here on takes seconds, which are counted
+
+from vision import bundles, contract, networks  # noqa: E402
+
+PR_SET_PDEATHSIG = 1
+IMPORTED = time.time()
+
+
+def main(descriptor: int, memory: int) -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    with Connection(descriptor) as connection:
+        try:
+            _serve(connection, memory)
+        except EOFError:
+            return  # the parent has all that it wanted
+        except Exception as error:  # noqa: BLE001 - the parent raises it again
+            traceback.print_exc()
+            _send(connection, error=type(error).__name__, message=str(error))
+
+
+def _serve(connection: Connection, memory: int) -> None:
+    job = json.loads(connection.recv_bytes())
+    bundle = bundles.Bundle(**job["bundle"] | {"folder": Path(job["bundle"]["folder"])})
+    before = time.process_time()
+    classifier = networks.Classifier(bundle, job["device"], job["threads"], job["batch_size"])
+    probabilities, embeddings = classifier(np.zeros((1, bundle.height, bundle.width, 3), np.uint8))
+    _send(
+        connection,
+        device=classifier.device,
+        versions=bundles.runtime_versions(),
+        classes=probabilities.shape[1],
+        features=embeddings.shape[1],
+        cpu_seconds=time.process_time() - before,
+        import_seconds=IMPORTED - BEGAN,
+    )
+    pixels = np.frombuffer(mmap.mmap(memory, 0, access=mmap.ACCESS_READ), np.uint8)
+    while True:
+        rows = json.loads(connection.recv_bytes())["rows"]
+        images = pixels[: rows * bundle.height * bundle.width * 3].reshape(rows, bundle.height, bundle.width, 3)
+        for probabilities, embeddings in classifier.batches(images):
+            _send(connection, rows=len(probabilities))
+            connection.send_bytes(probabilities.tobytes())
+            connection.send_bytes(embeddings.tobytes())
+
+
+def _send(connection: Connection, **header: Any) -> None:
+    connection.send_bytes(json.dumps(header).encode())
+
+
+if __name__ == "__main__":
+    try:
+        main(int(sys.argv[1]), int(sys.argv[2]))
+    except BrokenPipeError:  # the parent has ended
+        os._exit(contract.EXIT_FAILED)
