@@ -18,11 +18,58 @@ def start(settings: Settings) -> None:
         PostgresError: the port is taken, or the server cannot run here.
         LedgerError: the ledger and this checkout's migrations do not fit together.
     """
+    start_server(settings)
+    provision(settings)
+    migrate(settings)
+
+
+def start_server(settings: Settings) -> None:
+    """Start Postgres alone, as after a crash.
+
+    Raises:
+        PostgresError: the port is taken, or the server cannot run here.
+    """
     postgres.start(_folder(settings), settings.postgres_port, _password(settings, postgres.SUPERUSER))
+
+
+def provision(settings: Settings) -> None:
+    """Make the roles and the databases that are missing, and set the passwords."""
     superuser = url(settings, postgres.SUPERUSER)
     ledger.provision(superuser, {role: _password(settings, role) for role in ledger.ROLES})
     ledger.provision(superuser, {AIRFLOW: _password(settings, AIRFLOW)}, database=DATABASES[AIRFLOW], owner=AIRFLOW)
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the ledger to this checkout's schema.
+
+    Raises:
+        LedgerError: the ledger and this checkout's migrations do not fit together.
+    """
     ledger.migrate(url(settings, OWNER))
+
+
+def has_ledger(settings: Settings) -> bool:
+    """Whether the ledger's database holds anything."""
+    with ledger.connect(_as_superuser(settings)) as connection:
+        return bool(ledger.fetch(connection, "select_has_tables")[0]["has_tables"])
+
+
+def dump(settings: Settings, path: Path) -> None:
+    """Write one snapshot of the ledger, with who owns what and who may do what in it.
+
+    Raises:
+        PostgresError: it cannot be read or written.
+    """
+    postgres.client("pg_dump", _as_superuser(settings), "--format=custom", f"--file={path}")
+
+
+def restore(settings: Settings, path: Path) -> None:
+    """Read what `dump` wrote into the ledger's database, which is empty: all of it, or nothing.
+
+    Raises:
+        PostgresError: it does not fit.
+    """
+    postgres.client("pg_restore", _as_superuser(settings), "--single-transaction", "--exit-on-error", path)
 
 
 def stop(settings: Settings) -> None:
@@ -32,6 +79,11 @@ def stop(settings: Settings) -> None:
 
 def running(settings: Settings) -> bool:
     return postgres.running_port(_folder(settings)) is not None
+
+
+def alive(settings: Settings) -> bool:
+    """Whether Postgres has its process: a look that costs nothing."""
+    return postgres.process_id(_folder(settings)) is not None
 
 
 def url(settings: Settings, role: str, driver: str = "") -> str:
@@ -49,6 +101,11 @@ def another(settings: Settings, name: str) -> str:
     ledger.provision(superuser, {role: _password(settings, role) for role in ledger.ROLES}, database=name)
     ledger.migrate(owner)
     return app
+
+
+def _as_superuser(settings: Settings) -> str:
+    password = _password(settings, postgres.SUPERUSER)
+    return postgres.url(settings.postgres_port, postgres.SUPERUSER, password, DATABASES[OWNER])
 
 
 def _password(settings: Settings, role: str) -> str:

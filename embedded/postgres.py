@@ -5,6 +5,7 @@ user: nothing is created outside the folder, and the checkout may lie where only
 refused, as in many containers, the folder is handed to the system's user nobody, who then runs the server.
 """
 
+import contextlib
 import functools
 import importlib.util
 import os
@@ -13,15 +14,18 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 HOST = "127.0.0.1"
 SUPERUSER = "postgres"
 # An id that every Linux has a name for: initdb looks it up.
 NOBODY = 65534
 NAMESPACE = ("unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--")
+
+LAST_BREATH_SECONDS = 30  # until all that a killed server had started has ended: no other starts before
 
 SETTINGS = {
     "listen_addresses": HOST,
@@ -66,7 +70,13 @@ def start(folder: Path, port: int, password: str, durable: bool = True) -> None:
     if not (folder / "data").is_dir():
         _make(folder, password)
     options = SETTINGS | ({} if durable else NOT_DURABLE) | {"port": str(port)}
-    _pg_ctl(folder, "-o", " ".join(f"-c {name}={value}" for name, value in options.items()), "start")
+    arguments = ("-o", " ".join(f"-c {name}={value}" for name, value in options.items()), "start")
+    deadline = time.monotonic() + LAST_BREATH_SECONDS
+    while (folder / "data" / "postmaster.pid").is_file() and time.monotonic() < deadline:
+        with contextlib.suppress(PostgresError):
+            return _pg_ctl(folder, *arguments)
+        time.sleep(0.5)
+    _pg_ctl(folder, *arguments)
 
 
 def stop(folder: Path) -> None:
@@ -93,8 +103,33 @@ def running_port(folder: Path) -> int | None:
     return int(lines[3])
 
 
+def process_id(folder: Path) -> int | None:
+    """The process of the folder's server, by its pid file; None if it has ended."""
+    try:
+        pid = int((folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+    except (FileNotFoundError, IndexError, ValueError):
+        return None
+    return pid if Path(f"/proc/{pid}").exists() and not _is_zombie(pid) else None
+
+
 def url(port: int, user: str, password: str, database: str) -> str:
     return f"postgresql://{quote(user)}:{quote(password, safe='')}@{HOST}:{port}/{quote(database)}"
+
+
+def client(program: str, url: str, *arguments: str | Path) -> None:
+    """Run one of Postgres' client programs, as pg_dump, on a database; its password goes by the environment.
+
+    Raises:
+        PostgresError: it failed; the message is the last line that it printed.
+    """
+    parts = urlsplit(url)
+    password = unquote(parts.password or "")
+    database = parts._replace(netloc=f"{parts.username}@{parts.hostname}:{parts.port}").geturl()
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC", "PGPASSWORD": password}
+    command = [_binaries() / program, f"--dbname={database}", "--no-password", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise PostgresError(f"{program} failed: {_last_line(done.stderr)}")
 
 
 def _is_zombie(pid: int) -> bool:

@@ -1,7 +1,8 @@
 """The one-machine stack, embedded Postgres and Airflow: `python -m embedded.stack up|down|status|logs`.
 
-Each of Airflow's components is a process of its own, on loopback, with LocalExecutor. All that they write lies under
-the home folder of the settings, so that several stacks can run side by side on other ports.
+Each of Airflow's components is a process of its own, on loopback, with LocalExecutor; a supervisor starts again what
+has ended. All that they write lies under the home folder of the settings, so that several stacks can run side by side
+on other ports.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from strandline.settings import PREFIX, REPOSITORY, Settings, SettingsError, loa
 # In the order of stopping: those that give out work first, the API that running tasks report to last. Seconds to wait
 # for each: a scheduler waits for its tasks, and a triggerer has nothing to lose.
 COMPONENTS = {"scheduler": 20.0, "triggerer": 3.0, "dag-processor": 10.0, "api-server": 10.0}
+POSTGRES, SUPERVISOR = "postgres", "supervisor"
 WITHOUT_LOG_SERVER = ("scheduler", "triggerer")  # it would listen on every address, and here logs are local files
 POOL = "classifier"
 
@@ -91,31 +93,54 @@ class Stack:
                 return False
             if "api-server" in missing:
                 self._check_api_port()
-            self._say("Starting Postgres ...")
+            if POSTGRES in missing:
+                self._say("Starting Postgres ...")
             databases.start(self.settings)
             self._say(self._call(environment, "install-champion", "-m", "embedded.champion"))
             self._say("Starting Airflow ...")
             self._call(environment, "migrate-airflow", "-m", "airflow", "db", "migrate")
             begin = datetime.datetime.now(datetime.UTC)
-            for component in missing:
-                self._start(component, environment)
-            self._wait_until_ready(begin, timeout)
+            for name in missing:
+                if name != POSTGRES:
+                    self._start(name, environment)
+            self._wait_until_ready(begin, timeout, set(missing), environment)
         return True
+
+    def dead(self) -> list[str]:
+        """What has ended though nobody has stopped it, in the order of starting."""
+        wanted = [name for name in reversed(COMPONENTS) if self._record(name).exists()]
+        postgres_ended = bool(wanted) and not databases.alive(self.settings)
+        return [POSTGRES] * postgres_ended + [name for name in wanted if not self.running(name)]
+
+    def repair(self) -> list[str]:
+        """Start again what is dead; what that was.
+
+        Raises:
+            PostgresError: Postgres cannot be started.
+        """
+        with self._alone():
+            dead, environment = self.dead(), self.environment()
+            for part in dead:
+                if part == POSTGRES:
+                    databases.start_server(self.settings)
+                else:
+                    self._start(part, environment)
+        return dead
 
     def down(self) -> bool:
         """Stop all that `up` has started, nothing else; whether anything ran."""
         with self._alone():
-            ran = any(self._running(name) for name in COMPONENTS) or databases.running(self.settings)
-            for name, patience in COMPONENTS.items():
+            ran = any(self.running(name) for name in COMPONENTS) or databases.running(self.settings)
+            for name, patience in {SUPERVISOR: 1.0, **COMPONENTS}.items():
                 processes.stop([self._record(name)], patience)
             databases.stop(self.settings)
         return ran
 
     def status(self) -> dict[str, str]:
         """What each part is doing, by its name: a state, and the process that has it."""
-        parts = {"postgres": "running" if databases.running(self.settings) else "stopped"}
-        for name in COMPONENTS:
-            process = self._running(name)
+        parts = {POSTGRES: "running" if databases.running(self.settings) else "stopped"}
+        for name in (*COMPONENTS, SUPERVISOR):
+            process = self.running(name)
             parts[name] = f"running, process {process.pid}" if process else "stopped"
         with contextlib.closing(self.api()) as api:
             for name, health in _health(api).items():
@@ -125,21 +150,23 @@ class Stack:
     def _record(self, name: str) -> Path:
         return self._run / f"{name}.json"
 
-    def _running(self, name: str) -> processes.Process | None:
+    def running(self, name: str) -> processes.Process | None:
+        """The process of a component or of the supervisor."""
         return processes.recorded(self._record(name))
 
     def _missing(self, environment: dict[str, str]) -> list[str]:
-        """The components that do not run, in the order of starting."""
-        running = {name: process for name in COMPONENTS if (process := self._running(name))}
+        """The parts that do not run, in the order of starting."""
+        names = (*reversed(COMPONENTS), SUPERVISOR)
+        running = {name: process for name in names if (process := self.running(name))}
         if other := [name for name, process in running.items() if process.purpose != _digest(environment)]:
             raise StackError(f"{', '.join(other)} run with other settings than now: make down, then try again")
-        if running and not databases.running(self.settings):
-            raise StackError("Airflow runs but its Postgres does not: make down, then try again")
-        return [name for name in reversed(COMPONENTS) if name not in running]
+        ended = [] if databases.running(self.settings) else [POSTGRES]
+        return ended + [name for name in names if name not in running]
 
     def _start(self, component: str, environment: dict[str, str]) -> None:
         options = ["--skip-serve-logs"] if component in WITHOUT_LOG_SERVER else []
-        command = [sys.executable, "-m", "airflow", component, *options]
+        program = ["embedded.supervisor"] if component == SUPERVISOR else ["airflow", component, *options]
+        command = [sys.executable, "-m", *program]
         processes.start(self._record(component), command, environment, self._log(component), _digest(environment))
 
     def _log(self, name: str) -> Path:
@@ -168,7 +195,9 @@ class Stack:
                     " it, or set STRANDLINE_API_PORT to another"
                 ) from error
 
-    def _wait_until_ready(self, begin: datetime.datetime, timeout: float) -> None:
+    def _wait_until_ready(
+        self, begin: datetime.datetime, timeout: float, started: set[str], environment: dict[str, str]
+    ) -> None:
         deadline = time.monotonic() + timeout
         waiting_for = ""
         with contextlib.closing(self.api()) as api:
@@ -176,8 +205,12 @@ class Stack:
                 if pending != waiting_for:
                     self._say(f"Waiting for {pending} ...")
                     waiting_for = pending
-                if ended := [name for name in COMPONENTS if not self._running(name)]:
-                    raise StackError(f"{ended[0]} ended:\n{tail(self._log(ended[0]))}\nMore in {self._log(ended[0])}")
+                for name in COMPONENTS:
+                    if not self.running(name):
+                        if name in started:
+                            raise StackError(f"{name} ended:\n{tail(self._log(name))}\nMore in {self._log(name)}")
+                        self._start(name, environment)  # it did not survive that Postgres was away
+                        started.add(name)
                 if time.monotonic() > deadline:
                     raise StackError(f"no {pending} after {timeout:.0f} s; its log is in {self._logs}")
                 time.sleep(0.5)
@@ -239,10 +272,11 @@ def _digest(environment: dict[str, str]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="stack", description=__doc__)
-    parser.add_argument("command", choices=["up", "down", "status", "logs"])
+    parser.add_argument("command", choices=["up", "down", "status", "logs", "repair"])
     command = parser.parse_args(argv).command
+    dags = Path(os.environ.get("AIRFLOW__CORE__DAGS_FOLDER", REPOSITORY / "dags"))
     try:
-        return _main(command, Stack(load()))
+        return _main(command, Stack(load(), dags))
     except (StackError, SettingsError, postgres.PostgresError, ledger.LedgerError, ApiError) as error:
         print(f"make {command} stopped: {error}", file=sys.stderr)
         return 1
@@ -254,6 +288,8 @@ def _main(command: str, stack: Stack) -> int:
         print(f"Strandline {'is up' if started else 'was up already'}. {access(stack)}")
     elif command == "down":
         print("Strandline is down." if stack.down() else "Strandline was not up.")
+    elif command == "repair":
+        print(f"Started again: {', '.join(stack.repair()) or 'nothing'}.")
     elif command == "status":
         states = stack.status()
         for name, state in states.items():

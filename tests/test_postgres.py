@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,20 +91,9 @@ def test_data_survive_a_stop_a_kill_and_another_start(folder, port):
 
     pid = server_pid(folder)
     os.kill(pid, signal.SIGKILL)
-    start_again(folder, free_port())
+    postgres.start(folder, free_port(), PASSWORD)
     assert server_pid(folder) != pid
     assert fetch(postgres.running_port(folder), "SELECT value FROM kept") == [(1,)]
-
-
-def start_again(folder, port):
-    """As soon as Postgres allows it: what the killed server had started ends within seconds, by itself."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return postgres.start(folder, port, PASSWORD)
-        except postgres.PostgresError:
-            if time.monotonic() > deadline:
-                raise
 
 
 def test_an_interrupted_first_start_is_begun_anew(folder):

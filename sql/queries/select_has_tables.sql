@@ -1,0 +1,1 @@
+SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'public') AS has_tables
