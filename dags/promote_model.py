@@ -41,7 +41,7 @@ from airflow.sdk import Param, TriggerRule, dag, task
 
 from strandline import datasets, promotion, trials
 from strandline.assets import CHALLENGERS
-from strandline.containers import DEFAULT_ARGS, no_retry, vision_task
+from strandline.containers import DEFAULT_ARGS, GOVERNANCE, no_retry, vision_task
 from strandline.questions import question
 
 VERSION = r"^[0-9a-f]{64}$"
@@ -54,7 +54,7 @@ VERSION = r"^[0-9a-f]{64}$"
     max_active_runs=8,  # one waits for its answer as long as it takes
     doc_md=__doc__,
     tags=["strandline", "models"],
-    default_args=DEFAULT_ARGS,
+    default_args=DEFAULT_ARGS | {"queue": GOVERNANCE},  # of workers that may change the champion
     params={
         "action": Param(
             "promote",

@@ -28,7 +28,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline import promotion, watches
 from strandline.assets import LABELS, PREDICTIONS
-from strandline.containers import DEFAULT_ARGS, no_retry, vision_task
+from strandline.containers import DEFAULT_ARGS, GOVERNANCE, no_retry, vision_task
 from strandline.questions import question
 
 ROLL_BACK, KEEP = "Roll back", "Keep"
@@ -41,7 +41,7 @@ ROLL_BACK, KEEP = "Roll back", "Keep"
     max_active_runs=4,  # one may wait for its answer
     doc_md=__doc__,
     tags=["strandline", "models"],
-    default_args=DEFAULT_ARGS,
+    default_args=DEFAULT_ARGS | {"queue": GOVERNANCE},  # of workers that may change the champion
 )
 def watch_champion():
     @task

@@ -122,13 +122,13 @@ def secret(settings: Settings, name: str) -> str:
 
 
 def _kept(path: Path, fresh: dict[str, str]) -> dict[str, str]:
-    """The secrets of a file; where there is none, it gets the fresh ones."""
-    if not path.exists():
+    """The secrets of a file; those that it lacks, it gets."""
+    kept: dict[str, str] = json.loads(path.read_bytes()) if path.exists() else {}
+    if fresh.keys() - kept.keys():
         path.parent.mkdir(parents=True, exist_ok=True)
         before = os.umask(0o077)
         try:
-            contract.write_json(path, fresh)
+            contract.write_json(path, kept := fresh | kept)
         finally:
             os.umask(before)
-    kept: dict[str, str] = json.loads(path.read_bytes())
     return kept

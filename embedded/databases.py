@@ -1,14 +1,16 @@
 """The two databases of the one-machine stack, the ledger's and Airflow's own, on one embedded Postgres."""
 
+import os
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 from embedded import configuration, postgres
 from strandline import ledger
 from strandline.settings import Settings
 
-OWNER, APP, ANALYST = ledger.ROLES
 AIRFLOW = "airflow"
 DATABASES = dict.fromkeys(ledger.ROLES, "strandline") | {AIRFLOW: "airflow", postgres.SUPERUSER: "postgres"}
+PASSFILE = "pgpass"
 
 
 def start(settings: Settings) -> None:
@@ -45,12 +47,14 @@ def migrate(settings: Settings) -> None:
     Raises:
         LedgerError: the ledger and this checkout's migrations do not fit together.
     """
-    ledger.migrate(url(settings, OWNER))
+    ledger.migrate(url(settings, ledger.OWNER))
 
 
 def has_ledger(settings: Settings) -> bool:
     """Whether the ledger's database holds anything."""
-    with ledger.connect(_as_superuser(settings)) as connection:
+    password = quote(_password(settings, ledger.OWNER), safe="")
+    address = f"postgresql://{postgres.HOST}:{settings.postgres_port}/{DATABASES[ledger.OWNER]}?password={password}"
+    with ledger.connect("owner", address) as connection:
         return bool(ledger.fetch(connection, "select_has_tables")[0]["has_tables"])
 
 
@@ -92,20 +96,33 @@ def url(settings: Settings, role: str, driver: str = "") -> str:
     return found.replace("postgresql:", f"postgresql{driver}:", 1)
 
 
+def ledger_url(settings: Settings, database: str = "strandline") -> str:
+    """Where the ledger is, without a role: those that its tasks take have their passwords in a file, libpq's own."""
+    path = settings.home / PASSFILE
+    roles = [f"strandline_{duty}" for duty in ledger.DUTIES]
+    lines = [f"{postgres.HOST}:*:*:{role}:{_password(settings, role)}\n" for role in roles]
+    partial = path.with_name(f"{PASSFILE}.{os.getpid()}.partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.writelines(lines)
+    partial.rename(path)
+    query = urlencode({"passfile": str(path.absolute())}, quote_via=quote)
+    return f"postgresql://{postgres.HOST}:{settings.postgres_port}/{quote(database)}?{query}"
+
+
 def another(settings: Settings, name: str) -> str:
-    """An empty ledger beside the one in use; where it is, for the role of the app."""
-    superuser, owner, app = (
+    """An empty ledger beside the one in use; where it is."""
+    superuser, owner = (
         postgres.url(settings.postgres_port, role, _password(settings, role), database)
-        for role, database in ((postgres.SUPERUSER, "postgres"), (OWNER, name), (APP, name))
+        for role, database in ((postgres.SUPERUSER, "postgres"), (ledger.OWNER, name))
     )
     ledger.provision(superuser, {role: _password(settings, role) for role in ledger.ROLES}, database=name)
     ledger.migrate(owner)
-    return app
+    return ledger_url(settings, name)
 
 
 def _as_superuser(settings: Settings) -> str:
     password = _password(settings, postgres.SUPERUSER)
-    return postgres.url(settings.postgres_port, postgres.SUPERUSER, password, DATABASES[OWNER])
+    return postgres.url(settings.postgres_port, postgres.SUPERUSER, password, DATABASES[ledger.OWNER])
 
 
 def _password(settings: Settings, role: str) -> str:

@@ -133,7 +133,7 @@ def report(stack: Stack, hour: datetime.datetime, run_id: str, instances: list[R
 
 def drift(stack: Stack, hour: datetime.datetime, name: str) -> list[str]:
     """What the drift report of an hour says, a line each."""
-    with ledger.connect(stack.settings.database_url) as connection:
+    with ledger.connect("ingest", stack.settings.database_url) as connection:
         window = {"window_start": hour, "window_end": hour + HOUR}
         (row,) = ledger.fetch(connection, "select_window_report", window)
     said = textwrap.wrap(row["sentence"] + (f" {row['held_back']}" if row["held_back"] else ""), 110)

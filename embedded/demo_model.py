@@ -33,13 +33,13 @@ class Runs:
 
 def told(stack: Stack) -> bool:
     """Whether a challenger was trained before."""
-    with ledger.connect(stack.settings.database_url) as connection:
+    with ledger.connect("ingest", stack.settings.database_url) as connection:
         return bool(ledger.fetch(connection, "select_challenger"))
 
 
 def asked_for(stack: Stack, hour: datetime.datetime) -> bool:
     """Whether the drift report of an hour asks for a retraining."""
-    with ledger.connect(stack.settings.database_url) as connection:
+    with ledger.connect("ingest", stack.settings.database_url) as connection:
         window = {"window_start": hour, "window_end": hour + HOUR}
         (row,) = ledger.fetch(connection, "select_window_report", window)
     return row["action"] == "retrain" and not row["held_back"]
@@ -56,7 +56,7 @@ def promote(stack: Stack, api: Api, before: Runs) -> bool:
     """
     print("\n  The report asks for another model: it is trained from the champion's weights.\n", flush=True)
     follow(stack, api, RETRAIN, before.retrain)
-    with ledger.connect(stack.settings.database_url) as connection:
+    with ledger.connect("ingest", stack.settings.database_url) as connection:
         (challenger,) = ledger.fetch(connection, "select_challenger")
     print(f"\n  Challenger {challenger['version'][:12]}, trained on {challenger['images']:,} images,")
     print(
@@ -64,7 +64,7 @@ def promote(stack: Stack, api: Api, before: Runs) -> bool:
         flush=True,
     )
     run_id = follow(stack, api, PROMOTE, before.promote)
-    with ledger.connect(stack.settings.database_url) as connection:
+    with ledger.connect("ingest", stack.settings.database_url) as connection:
         (gate,) = ledger.fetch(connection, "select_gate", {"gate_id": run_id})
         checks = ledger.fetch(connection, "select_gate_results", {"gate_id": run_id})
     print(f"\n  The gate: {gate['outcome']}. {gate['sentence']}")
@@ -108,7 +108,7 @@ def accuracies(stack: Stack, runs: Mapping[datetime.datetime, str]) -> list[str]
 
 def history(stack: Stack) -> list[str]:
     """Who was champion, from when on and why, a line each."""
-    with ledger.connect(stack.settings.database_url) as connection:
+    with ledger.connect("ingest", stack.settings.database_url) as connection:
         rows = ledger.fetch(connection, "select_champions")
     return ["  Champions so far:"] + [
         f"    {row['since']:%H:%M:%S}  {row['version'][:12]}  {row['how']} by {row['promoted_by']}: {row['reason']}"

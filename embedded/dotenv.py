@@ -15,7 +15,16 @@ from strandline import settings
 PATH = settings.REPOSITORY / ".env"
 WORKER = 50_000  # user of the Airflow image; where root runs compose, containers do not run as root
 IMAGE = "STRANDLINE_VISION_IMAGE"
-PASSWORDS = ("OWNER", "APP", "ANALYST", "AIRFLOW", "VIEWER", "USER", "OP", "ADMIN")
+PASSWORDS = (
+    *("OWNER", "INGEST", "LABELS", "TRAINING", "GATE", "PROMOTION", "ANALYST", "AIRFLOW"),
+    *("VIEWER", "USER", "OP", "ADMIN"),
+)
+# Which database roles a service may take: libpq's passfile of each.
+DUTIES = {
+    "worker": ("INGEST", "LABELS", "TRAINING"),
+    "governance": ("GATE", "PROMOTION"),
+    "migrate": ("TRAINING", "PROMOTION"),
+}
 
 
 def main() -> int:
@@ -35,6 +44,7 @@ def make(path: Path, chosen: settings.Settings, **changes: str) -> dict[str, str
     for name in ("STRANDLINE_LANDING_ON_HOST", "STRANDLINE_LABELS_ON_HOST", "STRANDLINE_STORE_ON_HOST"):
         _make_folder(Path(values[name]), int(values["STRANDLINE_UID"]))
     write(values, path)
+    _write_passfiles(Path(values["STRANDLINE_PGPASS_ON_HOST"]), values)
     return values
 
 
@@ -45,10 +55,25 @@ def read(path: Path) -> dict[str, str]:
 
 
 def write(values: dict[str, str], path: Path) -> None:
+    lines = ["# For docker compose. Secrets were made by `make secrets`; do not commit this file."]
+    _write_private(path, [*lines, *(f"{name}={value}" for name, value in values.items())])
+
+
+def _write_passfiles(folder: Path, values: dict[str, str]) -> None:
+    """What each service needs to enter the ledger; libpq ignores a file that others than its owner may read."""
+    _make_folder(folder, int(values["STRANDLINE_UID"]))
+    for service, duties in DUTIES.items():
+        passwords = {duty.lower(): values[f"STRANDLINE_PASSWORD_{duty}"] for duty in duties}
+        path = folder / service
+        _write_private(path, [f"*:*:strandline:strandline_{duty}:{password}" for duty, password in passwords.items()])
+        if os.getuid() == 0:
+            os.chown(path, int(values["STRANDLINE_UID"]), 0)
+
+
+def _write_private(path: Path, lines: list[str]) -> None:
     partial = path.with_name(f"{path.name}.partial")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write("# For docker compose. Secrets were made by `make secrets`; do not commit this file.\n")
-        file.writelines(f"{name}={value}\n" for name, value in values.items())
+        file.writelines(f"{line}\n" for line in lines)
     partial.rename(path)
 
 
@@ -68,6 +93,7 @@ def _fresh(chosen: settings.Settings) -> dict[str, str]:
         "STRANDLINE_LANDING_ON_HOST": str(chosen.landing),
         "STRANDLINE_LABELS_ON_HOST": str(chosen.labels),
         "STRANDLINE_STORE_ON_HOST": str(chosen.home / "compose" / "store"),
+        "STRANDLINE_PGPASS_ON_HOST": str(chosen.home / "compose" / "pgpass"),
     }
 
 

@@ -21,7 +21,7 @@ def main(model: str) -> int:
     bundle = chosen.home / "bundles" / model
     if fetch(chosen, model, bundle):
         return 1  # it has said why
-    os.environ["STRANDLINE_DATABASE_URL"] = databases.url(chosen, databases.APP)
+    os.environ["STRANDLINE_DATABASE_URL"] = databases.ledger_url(chosen)
     settings.get.cache_clear()
     try:
         version = registry.register(bundle, "make pretrained")

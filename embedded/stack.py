@@ -52,7 +52,7 @@ class Stack:
     ) -> None:
         self.dags = dags
         self.url = configuration.api_url(settings)
-        self.settings = dataclasses.replace(settings, database_url=databases.url(settings, databases.APP))
+        self.settings = dataclasses.replace(settings, database_url=databases.ledger_url(settings))
         self._say = say
         self._run = settings.home / "run"
         self._logs = settings.home / "logs"
@@ -295,7 +295,7 @@ def _main(command: str, stack: Stack) -> int:
         for name, state in states.items():
             print(f"{name:14} {state}")
         if states["postgres"] != "stopped":
-            print(f"{access(stack)}\nLedger:  {databases.url(stack.settings, databases.ANALYST)}")
+            print(f"{access(stack)}\nLedger:  {databases.url(stack.settings, ledger.ANALYST)}")
     else:
         logs = sorted((stack.settings.home / "logs").glob("*.log"))
         os.execvp("tail", ["tail", "-n", "20", "-F", *map(str, logs)])

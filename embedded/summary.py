@@ -38,7 +38,7 @@ class Summary:
     @classmethod
     def read(cls, url: str, drop: datetime.datetime, run_id: str) -> "Summary":
         """From the ledger at `url`; the model is the one that the run had pinned."""
-        with ledger.connect(url) as connection:
+        with ledger.connect("ingest", url) as connection:
             (run,) = ledger.fetch(connection, "select_run", {"run_id": run_id})
             query = {"drop_at": drop, "model_version": run["model_version"], "version": run["model_version"]}
             counts = ledger.fetch(connection, "count_drop_outcomes", query)
@@ -119,14 +119,14 @@ def _rate(name: str, seconds: float, images: int) -> str:
 
 def network_rate(url: str, run_id: str) -> str:
     """The line of the network alone, without the start of its process; empty where the run classified nothing."""
-    with ledger.connect(url) as connection:
+    with ledger.connect("ingest", url) as connection:
         (row,) = ledger.fetch(connection, "sum_classify_seconds", {"run_id": run_id})
     return _rate("network", row["seconds"], row["images"]) if row["seconds"] else ""
 
 
 def surprises(url: str, drop: datetime.datetime, expected: Sequence[BrokenFile]) -> list[str]:
     """The broken files that came to another end than expected, a line each."""
-    with ledger.connect(url) as connection:
+    with ledger.connect("ingest", url) as connection:
         found: dict[bytes, dict[str, Any]] = {
             bytes(row["name"]): row for row in ledger.fetch(connection, "select_drop_outcomes", {"drop_at": drop})
         }

@@ -34,7 +34,7 @@ def make(chosen: settings.Settings) -> list[str]:
         datasets.DatasetError: a picture of the holdout is learnt from.
     """
     kinds: tuple[datasets.Kind, ...] = ("holdout", "original")
-    with ledger.connect(chosen.database_url) as connection:
+    with ledger.connect("training", chosen.database_url) as connection:
         if not all(datasets.latest(connection, kind) for kind in kinds):
             _pack(chosen)
             for kind in kinds:
@@ -74,7 +74,7 @@ def _hand_over(store: Path) -> None:
 def main() -> int:
     chosen = settings.load()
     if not chosen.database_url:
-        chosen = dataclasses.replace(chosen, database_url=databases.url(chosen, databases.APP))
+        chosen = dataclasses.replace(chosen, database_url=databases.ledger_url(chosen))
     try:
         print("\n".join(make(chosen)))
     except (PackError, datasets.DatasetError, ledger.Unreachable) as error:

@@ -37,15 +37,19 @@ class Database:
 
     @property
     def owner(self) -> str:
-        return self.url("strandline_owner")
+        return self.url(ledger.OWNER)
 
     @property
-    def app(self) -> str:
-        return self.url("strandline_app")
+    def address(self) -> str:
+        """Without a user: each task takes the role of its duty."""
+        return f"postgresql://{postgres.HOST}:{self.port}/{self.name}?password={PASSWORD}"
+
+    def duty(self, duty: ledger.Duty) -> str:
+        return self.url(f"strandline_{duty}")
 
     @property
     def analyst(self) -> str:
-        return self.url("strandline_analyst")
+        return self.url(ledger.ANALYST)
 
 
 def free_port() -> int:
@@ -87,7 +91,7 @@ def new_ledger(port: int, home: Path) -> Iterator[Database]:
     """A fresh ledger; the settings name it, `home` as Strandline's home, and `home/labels` for label files."""
     with new_database(port) as database, pytest.MonkeyPatch.context() as patch:
         ledger.migrate(database.owner)  # grants on the database itself are not copied from a template
-        patch.setenv("STRANDLINE_DATABASE_URL", database.app)
+        patch.setenv("STRANDLINE_DATABASE_URL", database.address)
         patch.setenv("STRANDLINE_HOME", str(home))
         patch.setenv("STRANDLINE_LABELS", str(home / "labels"))
         settings.get.cache_clear()

@@ -16,7 +16,7 @@ def hold(gate_id: str, challenger: str, champion: str, outcome: str = "pass", **
     row |= {"html_sha256": "0" * 64, "requested_by": REQUESTER, "approvers": [APPROVER, "admin", REQUESTER]}
     row["answer_by"] = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
     outcomes = dict.fromkeys(CHECKS, "pass") | {CHECKS[-1]: outcome}
-    with ledger.connect() as connection:
+    with ledger.connect("gate") as connection:
         ledger.execute(connection, "insert_gate", row | changes)
         columns = ("gate_id", "check_name", "outcome", "sentence", "allowed", "unit")
         results = [(gate_id, name, found, "", "above", "points") for name, found in outcomes.items()]

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from embedded import databases
 from embedded.api import Api
 from embedded.stack import Stack
-from strandline import settings
+from strandline import ledger, settings
 
 DAG = "ingest_images"
 LATE_HOUR = datetime.datetime(2026, 3, 1, 5, tzinfo=datetime.UTC)
@@ -65,7 +65,7 @@ class Strandline:
         return self.api.log(DAG, run_id, instance)
 
     def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
-        url = databases.url(self.stack.settings, databases.OWNER)
+        url = databases.url(self.stack.settings, ledger.OWNER)
         with psycopg.connect(url, row_factory=dict_row) as connection:
             return connection.execute(query, parameters).fetchall()
 

@@ -61,9 +61,10 @@ def register(name: str = "first", champion: bool = True) -> str:
     """A model version of CLASSES; the champion, where there is none yet."""
     row = {"version": digest(name), "name": name, "network": "cifar_resnet20_v1", "classes": list(CLASSES)}
     row |= {"bundle": f"models/{digest(name)}", "metrics": json.dumps({"accuracy": 0.9}), "registered_by": "tester"}
-    with ledger.connect() as connection:
+    with ledger.connect("training") as connection:
         ledger.execute(connection, "insert_model_version", row)
-        if champion:
+    if champion:
+        with ledger.connect("promotion") as connection:
             ledger.fetch(connection, "install_first_champion", {"version": row["version"], "by": "tester"})
     return row["version"]
 
@@ -96,7 +97,7 @@ class Run:
         return [listed(file, *places.get(file.name, (None, None))) for file in self.files]
 
     def record(self) -> None:
-        with ledger.connect() as connection:
+        with ledger.connect("ingest") as connection:
             ledger.record_listing(connection, self.row(), self.entries())
 
     def write_outcomes(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 from airflow.providers.standard.operators.hitl import HITLOperator
 
 from strandline import settings
-from strandline.containers import vision_task
+from strandline.containers import GOVERNANCE, VisionOperator, vision_task
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DAG_IDS = {
@@ -150,6 +150,17 @@ def test_what_computes_is_queued_for_the_hosts_that_can(monkeypatch, device, que
     settings.get.cache_clear()
     assert [vision_task(name, name).kwargs["queue"] for name in ("pack", "classify", "preflight")] == queues
     settings.get.cache_clear()
+
+
+def test_what_may_change_the_champion_is_queued_for_workers_of_its_own(dags):
+    """Vision tasks are not: they run untrusted bytes."""
+    for dag in dags.values():
+        governed = {task.task_id for task in dag.tasks if task.queue == GOVERNANCE}
+        vision = {
+            task.task_id for task in dag.tasks if task.is_mapped and issubclass(task.operator_class, VisionOperator)
+        }
+        everything = dag.dag_id in ("promote_model", "watch_champion")
+        assert governed == (set(dag.task_ids) - vision if everything else set()), dag.dag_id
 
 
 def test_labels_are_ingested_every_hour_one_run_at_a_time(dags):

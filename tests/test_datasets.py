@@ -19,7 +19,7 @@ def rows(*names: str) -> list[tuple[str, str]]:
 
 
 def freeze(kind: datasets.Kind, frozen: list[tuple[str, str]], **changes) -> datasets.Dataset:
-    with ledger.connect() as connection:
+    with ledger.connect("training") as connection:
         shards = changes.pop("shards", [SHARD])
         return datasets.freeze(connection, settings.get(), kind, frozen, shards, RULE, "tester")
 
@@ -37,7 +37,7 @@ def test_a_set_is_a_file_known_by_its_hash_and_rows_in_the_ledger():
     assert table["image_id"].to_pylist() == sorted(digest(name) for name in "abc")
     assert datasets.labels(store, frozen) == {digest("a"): "cat", digest("b"): "cat", digest("c"): "dog"}
     assert (frozen.kind, frozen.images, frozen.shards, frozen.rule) == ("holdout", 3, (SHARD,), RULE)
-    with ledger.connect() as connection:
+    with ledger.connect("training") as connection:
         assert datasets.read(connection, frozen.dataset_id) == frozen
         assert datasets.latest(connection, "holdout") == frozen
         assert datasets.latest(connection, "original") is None
@@ -53,7 +53,7 @@ def test_freezing_again_changes_nothing():
 
 
 def test_two_at_once_freeze_one_set():
-    with ThreadPoolExecutor() as other, ledger.connect() as connection:
+    with ThreadPoolExecutor() as other, ledger.connect("training") as connection:
         first = datasets.freeze(connection, settings.get(), "window", rows("a"), [SHARD], RULE, "tester")
         waiting = other.submit(freeze, "window", rows("a"))
         connection.commit()
@@ -67,7 +67,7 @@ def test_what_is_learnt_is_never_tested_and_the_other_way_round(first, second):
     freeze(first, rows("a", "b"))
     with pytest.raises(datasets.DatasetError, match=f"1 images of this {second} set are in {first} set"):
         freeze(second, rows("b", "c"))
-    with ledger.connect() as connection:
+    with ledger.connect("training") as connection:
         assert datasets.latest(connection, second) is None
 
 
@@ -94,12 +94,12 @@ def test_what_cannot_be_frozen(kind, frozen, says):
 
 
 def test_an_unknown_set_is_named():
-    with ledger.connect() as connection, pytest.raises(datasets.DatasetError, match="no dataset aa"):
+    with ledger.connect("training") as connection, pytest.raises(datasets.DatasetError, match="no dataset aa"):
         datasets.read(connection, "aa")
 
 
 @pytest.mark.parametrize("statement", ["UPDATE datasets SET kind = 'training'", "DELETE FROM dataset_images"])
 def test_facts_cannot_be_changed(statement):
     freeze("holdout", rows("a"))
-    with pytest.raises(psycopg.errors.InsufficientPrivilege), ledger.connect() as connection:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), ledger.connect("training") as connection:
         connection.execute(statement)

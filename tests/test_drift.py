@@ -45,13 +45,13 @@ def content(found):
 
 
 def recorded():
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         return connection.execute("SELECT * FROM drift_reports ORDER BY report_id").fetchall()
 
 
 def say(name, run_id, wrong=0.6, rows=None):
     """Load a label file for the images of a run: so many of the predictions were wrong."""
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         found = connection.execute(
             "SELECT image_id, label FROM predictions WHERE run_id = %s ORDER BY image_id", (run_id,)
         ).fetchall()[:rows]
@@ -188,7 +188,7 @@ def test_labels_reopen_no_window_by_answers_about_uncertain_images_or_after_a_mo
     run_id = ingest(version, FIRST, rows(120))
     report(run_id)
     labels.choose_audit([run_id])
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         for image in connection.execute("SELECT image_id FROM audit_images").fetchall():
             labels.record(image["image_id"], "frog", "ann")
     assert follow("answers") == []  # 20 of them are of a random sample
@@ -295,7 +295,7 @@ def test_one_class_only_gets_a_report(version):
 def test_answers_about_uncertain_images_say_nothing_of_the_rest(version):
     run_id = ingest(version, FIRST, rows(120))
     assert labels.choose_audit([run_id])["asked"] == 40
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         chosen = connection.execute("SELECT image_id, chosen FROM audit_images").fetchall()
     for image in chosen:
         labels.record(image["image_id"], "frog", "ann")

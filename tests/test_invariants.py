@@ -215,7 +215,7 @@ def change_champions(first: str, second: str) -> None:
     promoting.hold("gate", second, first)
     promotion.decide("gate", promoting.answer())
     back = {"run_id": "back", "to_version": first, "expected": second, "by": "op", "reason": "worse"}
-    with ledger.connect() as connection:
+    with ledger.connect("promotion") as connection:
         ledger.fetch(connection, "promote", {"gate_id": "gate", "expected": first})
         ledger.fetch(connection, "roll_back", back)
 
@@ -249,7 +249,7 @@ def test_every_invariant_has_a_mutation():
 
 
 def test_honest_books_break_no_invariant(books):
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         assert ledger.check_invariants(connection) == {name: [] for name in NAMES}
         for run_id in ("first", "later", "empty"):
             assert ledger.check_invariants(connection, run_id) == {name: [] for name in NAMES}

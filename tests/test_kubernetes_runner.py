@@ -23,7 +23,7 @@ from kubernetes.client import ApiClient
 from pictures import pack_request
 
 from strandline import contract, kubernetes_runner, settings
-from strandline.containers import vision_task
+from strandline.containers import GOVERNANCE, vision_task
 from strandline.kubernetes_runner import HardenedPodOperator
 
 DEPLOY = settings.REPOSITORY / "deploy" / "kubernetes"
@@ -367,9 +367,8 @@ class TestManifests:
 
     def test_the_values_set_what_is_a_setting(self, values, monkeypatch):
         plain = {each["name"]: each["value"] for each in values["env"] if each["name"].startswith("STRANDLINE_")}
-        secret = {each["envName"] for each in values["secret"]}
         known = {f"STRANDLINE_{field.name.upper()}" for field in dataclasses.fields(settings.Settings)}
-        assert set(plain) | secret <= known
+        assert set(plain) <= known
         chosen = settings.load(plain)
         assert chosen.runner == "kubernetes"
         mounts = {mount["name"]: mount["mountPath"] for mount in values["volumeMounts"]}
@@ -382,13 +381,25 @@ class TestManifests:
         assert options
         assert [option for option in options if not conf.has_option(*map(str.lower, option))] == []
 
+    def test_each_worker_has_the_passfile_of_its_duties_and_the_champions_is_of_one(self, values):
+        ordinary = values["workers"]["celery"]
+        (governance,) = ordinary["sets"]
+        names = {}
+        for worker in (ordinary, governance):
+            (volume,) = worker["extraVolumes"]
+            names[worker["queue"]] = volume["secret"]["secretName"]
+            assert worker["command"][2].startswith("install -m 600 /secrets/pgpass /tmp/pgpass")
+        assert names == {"default,gpu": "strandline-worker", GOVERNANCE: "strandline-governance"}
+        assert {"name": "PGPASSFILE", "value": "/tmp/pgpass"} in values["env"]
+
     def test_the_values_hold_no_secret(self, values):
-        secret = re.compile("PASSWORD|SECRET|FERNET|TOKEN|URL|CONN")
+        assert "@" not in settings.load({each["name"]: each["value"] for each in values["env"]}).database_url
+        secret = re.compile("PASSWORD|SECRET|FERNET|TOKEN|AIRFLOW.*URL|CONN")
         given = [*values["env"], *values["migrateDatabaseJob"]["env"]]
         assert [each["name"] for each in given if secret.search(each["name"]) and "value" in each] == []
 
     def test_the_values_give_the_migration_what_it_needs(self, values):
-        program = values["migrateDatabaseJob"]["command"][1].removeprefix("/opt/strandline/")
+        program = values["migrateDatabaseJob"]["args"][1].removeprefix("/opt/strandline/")
         needed = re.findall(r'environ\["(STRANDLINE_\w+)"\]', (settings.REPOSITORY / program).read_text())
         assert needed
         assert set(needed) <= {each["name"] for each in values["migrateDatabaseJob"]["env"]}

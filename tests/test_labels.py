@@ -56,7 +56,7 @@ def load(**kwargs) -> dict[str, int]:
 
 
 def fetch(database, statement, *parameters):
-    with ledger.connect(database.owner) as connection:
+    with ledger.connect("owner", database.address) as connection:
         return [tuple(row.values()) for row in connection.execute(statement, parameters)]
 
 
@@ -110,7 +110,7 @@ def test_a_path_is_found_by_either_name_and_without_an_hour(database):
         entry._replace(name=names[file.name][0], display_name=names[file.name][1], path_label=None)
         for entry, file in zip(entries, run.files, strict=True)
     ]
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         ledger.record_listing(connection, run.row(), renamed)
     run.write_outcomes()
     predictions.load(run.run_id, run.classify())
@@ -121,7 +121,7 @@ def test_a_path_is_found_by_either_name_and_without_an_hour(database):
 
 def test_a_path_that_had_several_contents_names_none(books):
     run = Run("run 2", seeding.register(), [File("a.jpg", content="new")])
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         newer = [entry._replace(version="100-2") for entry in run.entries()]
         ledger.record_listing(connection, run.row(), newer)
     run.write_outcomes()
@@ -377,7 +377,7 @@ def lands(database, run_id, *folders, drop_at=HOUR):
         for entry, folder in zip(run.entries(), folders, strict=True)
     ]
     entries = [entry._replace(display_name=entry.name.decode()) for entry in entries]
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         ledger.record_listing(connection, run.row(), entries)
     run.write_outcomes()
     predictions.load(run.run_id, run.classify())

@@ -21,7 +21,7 @@ SHARD = digest("shard 1")
 
 
 def rows(query, *parameters):
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         return [tuple(row.values()) for row in connection.execute(query, parameters)]
 
 
@@ -334,7 +334,7 @@ def test_two_runs_on_one_drop_at_once_both_close():
     assert errors == []
     assert rows("SELECT count(*) FROM outcomes") == [(60,)]
     assert rows("SELECT count(*) FROM predictions") == [(30,)]
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         assert not any(ledger.check_invariants(connection).values())
 
 
@@ -363,11 +363,11 @@ def test_a_load_that_loses_the_server_late_leaves_nothing(monkeypatch):
 )
 def test_shards_are_sized_so_that_start_up_takes_a_tenth(database, startup, rate, size):
     run = first_run(A)
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         assert landing._measured_size(connection, run.version) == landing.DEFAULT_SHARD
     load_and_close(run, run.ready())
     seconds = {"spawn": startup, "import": 0, "verify": 0, "first_batch": 0, "classify": 10}
     with psycopg.connect(database.owner) as connection:
         connection.execute("UPDATE batches SET seconds = %s, shard_rows = %s", [Jsonb(seconds), 10 * rate])
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         assert landing._measured_size(connection, run.version) == size

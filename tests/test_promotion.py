@@ -34,19 +34,19 @@ def versions(database: Database) -> list[str]:
 @pytest.fixture(autouse=True)
 def _every_invariant_holds(database: Database):
     yield
-    with ledger.connect() as connection:
+    with ledger.connect("promotion") as connection:
         found = ledger.check_invariants(connection)
     closing = "01_closed_entries_are_terminal"  # the run of `versions` stays open
     assert {name: rows for name, rows in found.items() if rows and name != closing} == {}
 
 
 def rows(statement: str) -> list[tuple]:
-    with ledger.connect() as connection:
+    with ledger.connect("promotion") as connection:
         return [tuple(row.values()) for row in connection.execute(statement)]
 
 
 def champion() -> str:
-    with ledger.connect() as connection:
+    with ledger.connect("promotion") as connection:
         return promotion.champion(connection)["version"]
 
 
@@ -157,7 +157,10 @@ def test_a_gate_holds_for_its_own_challenger_and_champion_only(versions):
     with pytest.raises(PromotionError, match="the champion changed since"):
         promote("gate 2")
     assert champion() == second
-    with ledger.connect() as connection, pytest.raises(psycopg.errors.RaiseException, match="was held against"):
+    with (
+        ledger.connect("promotion") as connection,
+        pytest.raises(psycopg.errors.RaiseException, match="was held against"),
+    ):
         ledger.fetch(connection, "promote", {"gate_id": "gate 2", "expected": second})
 
 
@@ -174,11 +177,11 @@ def test_a_gate_of_an_earlier_term_is_refused(versions):
 def test_a_check_that_was_left_out_is_noticed(versions):
     hold("gate 1", versions[1], versions[0])
     decide("gate 1", answer())
-    with psycopg.connect(settings.get().database_url.replace("strandline_app", "strandline_owner")) as owner:
+    with psycopg.connect(settings.get().database_url, user=ledger.OWNER) as owner:
         owner.execute("DELETE FROM gate_results WHERE check_name = 'window'")
     with pytest.raises(PromotionError, match="was not passed"):
         promote("gate 1")
-    with psycopg.connect(settings.get().database_url.replace("strandline_app", "strandline_owner")) as owner:
+    with psycopg.connect(settings.get().database_url, user=ledger.OWNER) as owner:
         owner.execute("INSERT INTO gate_results VALUES ('gate 1', 'window', 'pass', '', 0, 0, 0, 0, 'above', 'points')")
 
 
@@ -278,7 +281,7 @@ def test_who_asked_for_the_training_does_not_approve(versions):
     row = {"version": versions[1], "parent": versions[0], "asked_by": APPROVER, "reason": "dark", "report_id": None}
     row |= dict.fromkeys(("training_set", "holdout", "gate_window", "run_id", "code_revision"), "x")
     row |= {"image_digest": None, "versions": "{}", "parameters": "{}"}
-    with ledger.connect() as connection:
+    with ledger.connect("training") as connection:
         ledger.copy_rows(connection, "model_lineage", list(row), [list(row.values())])
     hold("gate 1", versions[1], versions[0])
     with pytest.raises(PromotionError, match="somebody else has to approve"):
@@ -414,7 +417,10 @@ def test_a_roll_back_is_refused(versions, by, why, to, expected, says):
 
 def test_sql_alone_refuses_a_roll_back_without_a_reason(versions):
     row = {"run_id": "run 1", "to_version": versions[0], "expected": versions[1], "by": "op", "reason": " "}
-    with ledger.connect() as connection, pytest.raises(psycopg.errors.RaiseException, match="needs a reason"):
+    with (
+        ledger.connect("promotion") as connection,
+        pytest.raises(psycopg.errors.RaiseException, match="needs a reason"),
+    ):
         ledger.fetch(connection, "roll_back", row)
 
 
@@ -438,7 +444,7 @@ def test_sql_alone_refuses_a_roll_back_without_a_reason(versions):
     ],
 )
 def test_the_app_moves_no_champion_by_hand(versions, database, statement):
-    with psycopg.connect(database.app) as app, pytest.raises(psycopg.errors.InsufficientPrivilege):
+    with psycopg.connect(database.duty("promotion")) as app, pytest.raises(psycopg.errors.InsufficientPrivilege):
         app.execute(statement)
 
 
@@ -466,7 +472,7 @@ def test_every_step_is_in_the_audit_log(versions):
     decide("gate 2", answer("admin", "Reject", "too slow"))
     roll_back("run 3", "op", "worse")
     assert rows("SELECT who, what, of_table, role FROM audit_log ORDER BY audit_id") == [
-        (who, what, table, "strandline_app")
+        (who, what, table, "strandline_gate" if table == "gates" else "strandline_promotion")
         for who, what, table in [
             ("tester", "installed", "champions"),
             (REQUESTER, "examined", "gates"),

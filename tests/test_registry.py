@@ -144,7 +144,7 @@ def test_the_ledger_has_what_the_manifest_seals_and_nothing_beside_it(bundle):
     seal(bundle)
     contract.write_json(bundle / "metrics.json", {"accuracy": 1.0})
     version = registry.register(bundle, "trainer")
-    with ledger.connect() as connection:
+    with ledger.connect("training") as connection:
         (row,) = ledger.fetch(connection, "select_model_version", {"version": version})
         found = connection.execute("SELECT metrics FROM model_versions").fetchone()
     assert row["classes"] == ["cat", "dog"]

@@ -98,7 +98,7 @@ def rows(found: Row) -> dict[str, Row]:
 
 
 def recorded(query: str = "SELECT * FROM replays ORDER BY replayed_at") -> list[Row]:
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         return connection.execute(query).fetchall()
 
 
@@ -398,7 +398,7 @@ def test_attempts_at_something_else_are_refused(run):
 
 def test_a_replay_is_a_fact(run, database: Database):
     replay()
-    with psycopg.connect(database.app) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+    with psycopg.connect(database.duty("ingest")) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute("UPDATE replays SET unequal = 0")
     with psycopg.connect(database.analyst) as connection:
         (shown,) = connection.execute("SELECT verdict, replayed, missing FROM reporting.replays").fetchall()

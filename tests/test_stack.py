@@ -145,7 +145,8 @@ def test_a_task_gets_its_interval_and_the_settings_and_nothing_of_the_caller(sta
     environment = told["environment"]
     assert "SECRET_OF_THE_CALLER" not in environment
     assert environment["STRANDLINE_HOME"] == str(stack.settings.home)
-    assert "strandline_app:" in environment["STRANDLINE_DATABASE_URL"]
+    assert stat.S_IMODE((stack.settings.home / "pgpass").stat().st_mode) == 0o600
+    assert "@" not in environment["STRANDLINE_DATABASE_URL"]
     assert all(
         environment[name].startswith(str(stack.settings.home))
         for name in ("HOME", "TMPDIR", "AIRFLOW_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR")

@@ -48,7 +48,7 @@ def champion(small, tmp_path) -> str:
 @pytest.fixture
 def sets(champion) -> dict[str, datasets.Dataset]:
     """A holdout and an original set, of pictures that never landed."""
-    with ledger.connect() as connection:
+    with ledger.connect("training") as connection:
         return {
             kind: freeze(connection, kind, [f"{kind} {number}" for number in range(count)])
             for kind, count in (("holdout", HOLDOUT), ("original", ORIGINAL))
@@ -81,14 +81,14 @@ def land(version: str, counts: list[int], first: datetime.datetime = FIRST) -> N
 
 
 def landed(hour: int) -> set[str]:
-    with ledger.connect() as connection:
+    with ledger.connect("training") as connection:
         query = "SELECT image_id FROM images JOIN entries USING (entry_id) WHERE drop_at = %s"
         return {row["image_id"] for row in connection.execute(query, [FIRST + hour * HOUR])}
 
 
 def frozen(planned: dict[str, Any], name: str) -> dict[str, str]:
     """The labels of a set of a plan, by image."""
-    with ledger.connect() as connection:
+    with ledger.connect("training") as connection:
         return datasets.labels(settings.get().store, datasets.read(connection, planned["plan"][name]))
 
 
@@ -159,7 +159,7 @@ def test_what_is_tested_on_is_never_learnt_from(champion, sets):
     land(champion, [100, 100, 100])
     shown, tested = sorted(landed(0))[:20], sorted(landed(1))[:20]
     held_out = [*sorted(landed(0))[20:30], *sorted(landed(2))[:10]]
-    with ledger.connect() as connection:
+    with ledger.connect("training") as connection:
         for kind, images in (("window", shown + tested), ("holdout", held_out)):
             rows = [(image, CLASSES[0]) for image in images]
             datasets.freeze(connection, settings.get(), kind, rows, [], {"images": "some"}, "tester")
@@ -167,7 +167,7 @@ def test_what_is_tested_on_is_never_learnt_from(champion, sets):
     learnt, window = frozen(planned, "training_set"), frozen(planned, "gate_window")
     assert learnt.keys().isdisjoint([*shown, *tested, *held_out])
     assert window.keys() == landed(2) - set(held_out)
-    with ledger.connect() as connection:
+    with ledger.connect("training") as connection:
         assert ledger.check_invariants(connection)["19_nothing_learnt_is_tested"] == []
 
 
@@ -203,7 +203,7 @@ def report(version: str, hour: int, asks: bool) -> int:
     row |= {"model_version": version, "live": True, "replaces": None, "images": 9, "compared": 9, "labelled": 9}
     row |= {"action": "retrain" if asks else "none", "asks": asks, "sentence": "s", "held_back": None}
     row |= {"report": Jsonb({}), "folder": "drift", "html_sha256": "0" * 64}
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         (found,) = ledger.fetch(connection, "insert_drift_report", row)
     return int(found["report_id"])
 
@@ -241,7 +241,7 @@ def test_what_is_missing_is_named(small, tmp_path):
     version = drifting.register(tmp_path)
     with pytest.raises(TrainingError, match="no holdout set"):
         training.plan(ASKED)
-    with ledger.connect() as connection:
+    with ledger.connect("training") as connection:
         freeze(connection, "holdout", ["a"])
     land(version, [100, 100])
     with pytest.raises(TrainingError, match="no original set"):
@@ -313,7 +313,7 @@ def real(champion, sets) -> dict[str, Any]:
     """A plan whose shards are real: those of landed images are written anew, with all columns."""
     land(champion, [60, 60])
     store = settings.get().store
-    with ledger.connect() as connection:
+    with ledger.connect("training") as connection:
         folders = [row["folder"] for row in connection.execute("SELECT folder FROM batches").fetchall()]
     for folder in folders:
         request = json.loads((store / folder / contract.REQUEST_FILE).read_bytes())
@@ -346,7 +346,7 @@ def test_a_killed_training_goes_on_and_ends_as_a_registered_challenger(real, cha
     packaged = execute("package", training.packaging(real["plan"], trained, evaluated))
     version = registry.register(training.packaged_bundle(packaged), "mia")
     assert registry.register(training.packaged_bundle(packaged), "mia") == version
-    with ledger.connect() as connection:
+    with ledger.connect("training") as connection:
         (row,) = ledger.fetch(connection, "select_model_lineage", {"version": version})
         (model,) = ledger.fetch(connection, "select_model_version", {"version": version})
         now = ledger.fetch(connection, "select_champion")[0]["version"]

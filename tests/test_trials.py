@@ -51,7 +51,7 @@ def scene(database: Database) -> Scene:
 
 
 def rows(statement: str) -> list[tuple]:
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         return [tuple(row.values()) for row in connection.execute(statement)]
 
 

@@ -451,7 +451,7 @@ def test_the_same_input_gives_the_same_bytes_and_leaves_no_partial_file(home):
 
 
 def recorded(database: Any) -> list[Row]:
-    with ledger.connect(database.superuser) as connection:
+    with ledger.connect("analyst", database.address) as connection:
         return connection.execute("SELECT * FROM reporting.validation ORDER BY validated_at, expectation").fetchall()
 
 

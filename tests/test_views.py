@@ -83,7 +83,7 @@ def promoted(database: Database) -> None:
     promoting.hold("gate", second, first)
     promotion.decide("gate", promoting.answer())
     back = {"run_id": "back", "to_version": first, "expected": second, "by": "op", "reason": "worse"}
-    with ledger.connect() as connection:
+    with ledger.connect("promotion") as connection:
         ledger.fetch(connection, "promote", {"gate_id": "gate", "expected": first})
         ledger.fetch(connection, "roll_back", back)
 

@@ -54,7 +54,7 @@ def read_labels(ref: contract.FileRef) -> list[str]:
 
 
 def rows(statement: str) -> list[tuple]:
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         return [tuple(row.values()) for row in connection.execute(statement)]
 
 
@@ -118,7 +118,7 @@ def test_backfills_and_what_people_were_asked_as_uncertain_are_left_out(promoted
     classify("history", promoted["new"], kind="backfill")
     assert watches.plan("watch 1") == []
     classify("after", promoted["new"])
-    with ledger.connect(database.owner) as connection:
+    with ledger.connect("owner", database.address) as connection:
         connection.execute("INSERT INTO audit_samples VALUES ('after', 'seed', 60, 0, 1)")
         connection.execute(
             "INSERT INTO audit_images SELECT 'after', min(image_id), 'uncertain', 0.1 FROM predictions"

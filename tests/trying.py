@@ -52,7 +52,7 @@ def freeze(kind: datasets.Kind, count: int) -> tuple[datasets.Dataset, dict[str,
     pq.write_table(pa.table({"image_id": list(truth), "pixels": pixels, "brightness": brightness}), path)
     shards = [contract.FileRef(str(path.relative_to(store)), contract.sha256_file(path))]
     labels = [(image, CLASSES[label]) for image, label in truth.items()]
-    with ledger.connect() as connection:
+    with ledger.connect("training") as connection:
         return datasets.freeze(connection, settings.get(), kind, labels, shards, {"images": "made"}, "tester"), truth
 
 

@@ -5,7 +5,9 @@ Needs the settings of the tasks, and:
 
     STRANDLINE_SUPERUSER_URL   a Postgres superuser's URL; without it, roles and databases have to be there
     STRANDLINE_OWNER_URL       the ledger, as role strandline_owner
-    STRANDLINE_PASSWORD_<X>    of the database roles OWNER, APP, ANALYST and AIRFLOW, when there is a superuser
+    PGPASSFILE                 with the passwords of strandline_training and strandline_promotion
+    STRANDLINE_PASSWORD_<X>    of the database roles OWNER, INGEST, LABELS, TRAINING, GATE, PROMOTION, ANALYST and
+                               AIRFLOW, when there is a superuser
     STRANDLINE_PASSWORD_<X>    of Airflow's users VIEWER, USER, OP and ADMIN, whose roles are named like them
 """
 

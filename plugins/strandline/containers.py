@@ -37,6 +37,7 @@ DEFAULT_ARGS = {
     "max_retry_delay": datetime.timedelta(minutes=5),
     "execution_timeout": datetime.timedelta(minutes=30),
 }
+GOVERNANCE = "governance"  # the queue of tasks that hold gates, and change the champion: its workers alone may do so
 LOGGED_LINES = 10_000  # of one attempt: whatever a process prints, the task's log stays readable
 
 # What the runners of containers share: the container's view of the mounts, its user, its image, its labels.

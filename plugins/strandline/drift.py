@@ -68,7 +68,7 @@ def list_windows(
         return [_asked(first, last, model_version, alarms=False)]
     chosen = settings.get()
     query = {"labels": chosen.drift_min_labels, "days": chosen.drift_label_days, "rows": windows.COMPARED}
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         rows = ledger.fetch(connection, "select_run_windows", {"run_ids": list(run_ids)})
         labelled = ledger.fetch(connection, "select_labelled_windows", query)
     late = [row for row in rows if row["late"]]
@@ -110,7 +110,7 @@ def report(run_id: str, start: str, end: str, model_version: str | None, alarms:
             alarm.
     """
     chosen = settings.get()
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         model = _model(connection, model_version)
         parse = datetime.datetime.fromisoformat
         window = Window(parse(start), parse(end), model["version"])

@@ -73,7 +73,7 @@ def record(image_id: str, label: str | None, labeller: str, decides: bool = Fals
     Raises:
         LabelError: no such image, class or labeller.
     """
-    with ledger.connect() as connection:
+    with ledger.connect("labels") as connection:
         classes = _champion(connection)["classes"]
         if label is not None and label not in classes:
             raise LabelError(f"{label} is not a class of the champion: those are {', '.join(classes)}")
@@ -101,7 +101,7 @@ def choose_audit(run_ids: Sequence[str] | None = None, seed: str | None = None) 
     """
     chosen = settings.get()
     asked = 0
-    with ledger.connect() as connection:
+    with ledger.connect("labels") as connection:
         if run_ids is None:
             rows = ledger.fetch(connection, "select_unsampled_runs", {"days": SAMPLED_DAYS})
             run_ids = [row["run_id"] for row in rows]
@@ -128,7 +128,7 @@ def _new_files(totals: collections.Counter[str]) -> list[Entry]:
         raise LabelError(f"there is no folder {root} for label files: create it, or set STRANDLINE_LABELS") from error
     waiting = [entry for entry in found if entry.state != "deferred"]
     totals["deferred"] += len(found) - len(waiting)
-    with ledger.connect() as connection:
+    with ledger.connect("labels") as connection:
         new = _unrecorded(connection, waiting)
     return sorted(new, key=lambda entry: (entry.mtime_ns, entry.name))
 
@@ -148,13 +148,13 @@ def _take(entry: Entry, run_id: str, patience: float) -> dict[str, Any]:
         return _load(entry, run_id, patience)
     except Refused as refused:
         log.warning("label file %s is refused: %s %s", entry.display_name, refused.reason, refused.detail)
-        with ledger.connect() as connection:
+        with ledger.connect("labels") as connection:
             return _record(connection, entry, run_id, "refused", reason=refused.reason, detail=refused.detail)
 
 
 def _load(entry: Entry, run_id: str, patience: float) -> dict[str, Any]:
     kind = _kind(entry)
-    with ledger.connect() as connection:
+    with ledger.connect("labels") as connection:
         model = _champion(connection)
         with _open(entry) as file:
             age = time.time() - os.fstat(file.fileno()).st_ctime

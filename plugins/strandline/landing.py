@@ -104,7 +104,7 @@ def list_entries(run: Run) -> dict[str, Any]:
         LandingError: the landing zone cannot be read.
     """
     chosen = settings.get()
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         if not ledger.fetch(connection, "select_run", {"run_id": run.run_id}):
             model = _model(connection, run.model_version)
             shards, refused = _list_anew(connection, run, model, chosen)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import psycopg
 from psycopg import sql
@@ -17,7 +17,12 @@ from psycopg.rows import DictRow, dict_row
 from strandline import settings
 
 SQL = settings.REPOSITORY / "sql"
-ROLES = ("strandline_owner", "strandline_app", "strandline_analyst")
+# A database role each, `strandline_<duty>`, that may insert what is its own, and read all: `sql/grants.sql`.
+Duty = Literal["ingest", "labels", "training", "gate", "promotion"]
+DUTIES: tuple[Duty, ...] = get_args(Duty)
+OWNER, ANALYST = "strandline_owner", "strandline_analyst"
+ROLES = (OWNER, *(f"strandline_{duty}" for duty in DUTIES), ANALYST)
+RETIRED = "strandline_app"  # could do all of it
 BROKEN_ROWS = 20  # shown of an invariant that does not hold
 STREAMED_ROWS = 4096  # fetched at a time
 
@@ -86,16 +91,17 @@ class ListedEntry(NamedTuple):
 
 
 @contextlib.contextmanager
-def connect(url: str | None = None) -> Iterator[Connection]:
+def connect(duty: Duty | Literal["owner", "analyst"], url: str | None = None) -> Iterator[Connection]:
     """One transaction on the ledger: committed at the end, rolled back by an exception.
 
     Args:
-        url: of the database and role; the setting `database_url` by default.
+        duty: as whose role, `strandline_<duty>`. This host needs its password, which libpq reads from its passfile.
+        url: of the database, without a user; the setting `database_url` by default.
 
     Raises:
         Unreachable: no answer, or no such role, password or database.
     """
-    with _open(url or settings.get().database_url) as connection:
+    with _open(url or settings.get().database_url, user=f"strandline_{duty}") as connection:
         yield connection
 
 
@@ -173,7 +179,7 @@ def close_run(run_id: str) -> dict[str, int]:
         BooksOpen: an invariant does not hold; the run stays open.
         LedgerError: there is no such run.
     """
-    with connect() as connection:
+    with connect("ingest") as connection:
         execute(connection, "lock_ledger")
         if not fetch(connection, "select_run", {"run_id": run_id}):
             raise LedgerError(f"the ledger has no run {run_id}: nothing was listed for it")
@@ -188,7 +194,7 @@ def prove() -> int:
     Raises:
         BooksOpen: one has rows; the message names it and them.
     """
-    with connect() as connection:
+    with connect("ingest") as connection:
         return _prove(connection, "the ledger is not as it must be")
 
 
@@ -209,7 +215,7 @@ def check_invariants(connection: Connection, run_id: str | None = None) -> dict[
 
 
 def provision(
-    superuser_url: str, passwords: Mapping[str, str], database: str = "strandline", owner: str = ROLES[0]
+    superuser_url: str, passwords: Mapping[str, str], database: str = "strandline", owner: str = OWNER
 ) -> None:
     """Make roles and a database where they are missing, and set the passwords.
 
@@ -225,6 +231,8 @@ def provision(
             verb = "alter" if fetch(connection, "select_role", {"role": role}) else "create"
             values = {"role": sql.Identifier(role), "password": sql.Literal(password)}
             connection.execute(_template(f"provision/{verb}_role.sql").format(**values))
+        if fetch(connection, "select_role", {"role": RETIRED}):
+            connection.execute(_template("provision/retire_role.sql").format(role=sql.Identifier(RETIRED)))
         if not fetch(connection, "select_database", {"database": database}):
             names = {"database": sql.Identifier(database), "owner": sql.Identifier(owner)}
             connection.execute(_template("provision/create_database.sql").format(**names))
@@ -262,16 +270,23 @@ def migrate(owner_url: str, folder: Path = SQL) -> list[str]:
 
 
 @contextlib.contextmanager
-def _open(url: str, autocommit: bool = False) -> Iterator[Connection]:
+def _open(url: str, user: str | None = None, autocommit: bool = False) -> Iterator[Connection]:
     if not url:
         raise Unreachable("No ledger is set: start one with `make up`, or set STRANDLINE_DATABASE_URL")
-    try:
-        opened = psycopg.connect(url, row_factory=dict_row, autocommit=autocommit, **cast(Any, CONNECTION))
-    except psycopg.OperationalError as error:
-        parts = conninfo_to_dict(url)
-        where = f"{parts.get('host')}:{parts.get('port', 5432)}/{parts.get('dbname')} as {parts.get('user')}"
+    parts = conninfo_to_dict(url)
+    if user and "user" in parts:
         raise Unreachable(
-            f"The ledger at {where} cannot be used ({error}): start it with `make up`, or mend STRANDLINE_DATABASE_URL"
+            f"STRANDLINE_DATABASE_URL names the user {parts['user']}, and each task takes the role of its duty: leave"
+            " user and password out of it, and put a line for each role into the file that PGPASSFILE names"
+        )
+    who: dict[str, Any] = {"user": user} if user else {}
+    try:
+        opened = psycopg.connect(url, row_factory=dict_row, autocommit=autocommit, **who, **cast(Any, CONNECTION))
+    except psycopg.OperationalError as error:
+        where = f"{parts.get('host')}:{parts.get('port', 5432)}/{parts.get('dbname')} as {user or parts.get('user')}"
+        raise Unreachable(
+            f"The ledger at {where} cannot be used ({error}): start it with `make up`, or fix STRANDLINE_DATABASE_URL;"
+            " a password that is missing belongs into the file that PGPASSFILE names"
         ) from error
     with opened as connection:
         yield connection

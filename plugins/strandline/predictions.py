@@ -92,7 +92,7 @@ def load(run_id: str, classified: Iterable[Mapping[str, Any]]) -> dict[str, int]
         contract.NoResult: an attempt's files are missing or altered.
     """
     chosen = settings.get()
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         run = {"run_id": run_id} | _model(connection, run_id)
         attempts = [Attempt.read(chosen.store, attempt, run["model_version"]) for attempt in classified]
         for table in ("staged_outcomes", "staged_predictions", "staged_batches", "settled_images"):

@@ -22,7 +22,7 @@ def plan() -> dict[str, Any]:
         NoChampion: none is installed.
     """
     chosen = settings.get()
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         found = ledger.fetch(connection, "select_champion")
     if not found:
         raise NoChampion("there is no champion to check a host with: `make up` installs the first one")

@@ -60,7 +60,7 @@ def decide(gate_id: str, answer: Mapping[str, Any]) -> bool:
     """
     said = read_answer(answer, DECISIONS)
     row = {"gate_id": gate_id, "decision": DECISIONS[said.option], "approver": said.person, "reason": said.reason}
-    with ledger.connect() as connection, _refused():
+    with ledger.connect("promotion") as connection, _refused():
         ledger.fetch(connection, "insert_approval", row | {"answered_at": said.at})
     log.info("%s by %s: %s", row["decision"], said.person, said.reason)
     return row["decision"] == "approved"
@@ -91,7 +91,7 @@ def promote(gate_id: str) -> dict[str, Any]:
     Raises:
         PromotionError: its bundle is not whole; the gate was not passed or not approved; or the champion changed since.
     """
-    with ledger.connect() as connection, _refused():
+    with ledger.connect("promotion") as connection, _refused():
         gate = _one(connection, "select_gate", {"gate_id": gate_id}, f"there is no gate {gate_id}")
         _check_bundle(connection, gate["challenger"])
         done = {"gate_id": gate_id, "expected": gate["champion"]}
@@ -121,7 +121,7 @@ def roll_back(
     if not by:
         raise PromotionError("a roll back is asked for by a person: trigger it in Airflow as one")
     line = reason(why)
-    with ledger.connect() as connection, _refused():
+    with ledger.connect("promotion") as connection, _refused():
         if done := ledger.fetch(connection, "select_roll_back", {"run_id": run_id}):
             return _changed(done[0])
         row: dict[str, Any] = {"run_id": run_id, "by": by, "reason": line}

@@ -33,7 +33,7 @@ def register(folder: Path, by: str) -> str:
         "classes": facts["classes"],
         "metrics": json.dumps(facts["metrics"]),
     }
-    with ledger.connect() as connection:
+    with ledger.connect("training") as connection:
         ledger.execute(connection, "insert_model_version", row)
         if facts["lineage"]:
             ledger.execute(connection, "insert_model_lineage", {"version": version, **facts["lineage"]})
@@ -42,7 +42,7 @@ def register(folder: Path, by: str) -> str:
 
 def install_first(version: str, by: str) -> bool:
     """Make a version the champion where there has never been one; says whether it did."""
-    with ledger.connect() as connection:
+    with ledger.connect("promotion") as connection:
         installed = ledger.fetch(connection, "install_first_champion", {"version": version, "by": by})
     return bool(installed[0]["installed"])
 

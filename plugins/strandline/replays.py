@@ -83,7 +83,7 @@ def plan(run_id: str, start: str, end: str | None = None, model_version: str | N
     chosen = settings.get()
     window = _window(start, end, model_version)
     folder = _folder(chosen, run_id)
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         if ledger.fetch(connection, "select_replay", {"run_id": run_id}):
             return []
         if model_version and not ledger.fetch(connection, "select_model_version", {"version": model_version}):
@@ -209,7 +209,7 @@ def compare(run_id: str, classified: Sequence[Mapping[str, Any]]) -> dict[str, A
         contract.NoResult: an attempt's files are missing or altered.
     """
     chosen = settings.get()
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         if not ledger.fetch(connection, "select_replay", {"run_id": run_id}):
             _compare(connection, chosen, run_id, classified)
         (row,) = ledger.fetch(connection, "select_replay", {"run_id": run_id})

@@ -31,7 +31,11 @@ class Settings:
     home: Path = _setting(REPOSITORY / ".strandline", "everything that Strandline writes, but for the landing zone")
     landing: Path = _setting(REPOSITORY / "images" / "landing", "where drops of images land")
     labels: Path = _setting(REPOSITORY / "images" / "labels", "where label files land")
-    database_url: str = _setting("", "the ledger, as role strandline_app; the embedded stack fills it in")
+    database_url: str = _setting(
+        "",
+        "the ledger, without user and password: each task takes the role of its duty, with its password from libpq's"
+        " `PGPASSFILE`; the embedded stack fills it in",
+    )
     runner: str = _setting("process", "how a vision task runs: process, docker or kubernetes")
     vision_python: Path = _setting(
         REPOSITORY / ".strandline" / "venvs" / "vision" / "bin" / "python", "Python of the vision environment"

@@ -75,7 +75,7 @@ def plan(asked: Asked) -> dict[str, Any]:
         TrainingError: there is no champion, no holdout or nothing to replay, or too few labels.
     """
     chosen = settings.get()
-    with ledger.connect() as connection:
+    with ledger.connect("training") as connection:
         ledger.execute(connection, "lock_ledger")
         champion = _champion(connection)
         holdout = _latest(connection, "holdout", champion)
@@ -100,7 +100,7 @@ def evaluation(planned: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[s
         trained: `folder` of the attempt, relative to the store.
     """
     chosen = settings.get()
-    with ledger.connect() as connection:
+    with ledger.connect("training") as connection:
         holdout = datasets.read(connection, planned["holdout"])
     return contract.EvaluateRequest(
         bundle=_bundle(chosen, trained, "train"),
@@ -116,7 +116,7 @@ def evaluation(planned: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[s
 def packaging(planned: Mapping[str, Any], trained: Mapping[str, Any], evaluated: Mapping[str, Any]) -> dict[str, Any]:
     """The request to seal what was trained and measured, with its learning curves and its lineage."""
     chosen = settings.get()
-    with ledger.connect() as connection:
+    with ledger.connect("training") as connection:
         holdout = datasets.read(connection, planned["holdout"])
     bundle = _bundle(chosen, trained, "train")
     parameters = json.loads((contract.store_path(chosen.store, bundle.path) / "training.json").read_bytes())

@@ -82,7 +82,7 @@ def plan(challenger: str | None, expected: str | None = None) -> dict[str, Any]:
         TrialError: there is no such challenger, it is the champion, the champion is not who was expected, or they know
             other classes.
     """
-    with ledger.connect() as connection:
+    with ledger.connect("gate") as connection:
         champions = ledger.fetch(connection, "select_champion")
         if not champions:
             raise TrialError("there is no champion to compare with: `make up` installs the first one")
@@ -162,7 +162,7 @@ def hold(
         contract.NoResult: files of an attempt are missing or altered.
     """
     chosen, case = settings.get(), _case(pinned)
-    with ledger.connect() as connection:
+    with ledger.connect("gate") as connection:
         if not ledger.fetch(connection, "select_gate", {"gate_id": run_id}):
             _record(connection, chosen, run_id, case, tried, evaluated, requested_by)
         (row,) = ledger.fetch(connection, "select_gate", {"gate_id": run_id})
@@ -402,7 +402,7 @@ def _read_trial(chosen: settings.Settings, tried: Mapping[str, Any]) -> contract
 
 
 def _case(pinned: Mapping[str, Any]) -> Case:
-    with ledger.connect() as connection:
+    with ledger.connect("gate") as connection:
         champion, challenger = (_read_model(connection, pinned[side]) for side in SIDES)
         holdout, window = (
             datasets.read(connection, pinned[kind]) if pinned[kind] else None for kind in ("holdout", "window")

@@ -373,7 +373,7 @@ def _write(folder: Path, outcomes: Any, result: dict[str, Any], files: str) -> s
 
 def _record(result: Mapping[str, Any], digest: str) -> None:
     """One row for each expectation, in a transaction of its own; the same result again adds none."""
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         for one in result["expectations"]:
             row = {"run_id": result["run_id"], "digest": digest, **one}
             ledger.execute(connection, "insert_validation_result", row)

@@ -31,7 +31,7 @@ def plan(run_id: str) -> list[dict[str, Any]]:
         run_id: of watch_champion.
     """
     chosen = settings.get()
-    with ledger.connect() as connection:
+    with ledger.connect("gate") as connection:
         terms = ledger.fetch(connection, "select_watched_term")
         if not terms or terms[0]["worse"] or terms[0]["looks"] >= chosen.watch_looks:
             return []
@@ -81,7 +81,7 @@ def judge(run_id: str, evaluated: Mapping[str, Any]) -> dict[str, Any]:
     row = {name: (planned | {"run_id": run_id})[name] for name in names}
     row["promoted_at"] = datetime.datetime.fromisoformat(row["promoted_at"])
     row |= _compare(_pairs(chosen, planned, evaluated), ALPHA / chosen.watch_looks)
-    with ledger.connect() as connection:
+    with ledger.connect("gate") as connection:
         ledger.execute(connection, "insert_watch", row)
         found = ledger.fetch(connection, "select_watch", row)
     if not found:

@@ -39,6 +39,7 @@ STRANDLINE_GATE_WINDOW_MARGIN=0.05
 STRANDLINE_GATE_LATENCY_RATIO=5
 """
 LASTING = ("postgres", "rabbitmq", "api-server", "scheduler", "dag-processor", "triggerer", "worker", "engine-proxy")
+LASTING += ("worker-governance",)
 
 
 class Compose:
@@ -87,6 +88,11 @@ class Compose:
     def url(self, role: str) -> str:
         password = self.values[f"STRANDLINE_PASSWORD_{role.upper()}"]
         return f"postgresql://strandline_{role}:{password}@127.0.0.1:{self.ports['POSTGRES']}/strandline"
+
+    def ledger_url(self, service: str = "worker") -> str:
+        """With the database roles of a service."""
+        passfile = Path(self.values["STRANDLINE_PGPASS_ON_HOST"]) / service
+        return f"postgresql://127.0.0.1:{self.ports['POSTGRES']}/strandline?passfile={passfile}"
 
     def drop(self, hour: datetime.datetime, count: int) -> None:
         running.drop(self.landing, hour, count)
@@ -205,6 +211,16 @@ def test_the_databases_are_apart_and_each_role_has_its_own(compose):
 
 
 @pytest.mark.parametrize(("user", "allowed"), [("viewer", False), ("user", True), ("op", True), ("admin", True)])
+def test_each_worker_has_the_database_roles_of_its_duties_only(compose):
+    promotes = {"worker": False, "worker-governance": True}
+    code = "from strandline import ledger\nwith ledger.connect('{}'): pass"
+    for service, may in promotes.items():
+        container = compose.containers(service)[0]
+        for duty, expected in (("ingest", not may), ("gate", may), ("promotion", may)):
+            done = container.exec_run(["python", "-c", code.format(duty)])
+            assert (done.exit_code == 0) == expected, (service, duty, done.output)
+
+
 def test_each_user_may_do_what_its_role_says(compose, user, allowed):
     with contextlib.closing(compose.api(user)) as session:
         assert {row["dag_id"] for row in session.dags()} >= {DAG}
@@ -257,7 +273,7 @@ def test_nothing_is_lost_when_a_worker_the_broker_and_the_ledger_go_away(compose
     assert counts["listed"] == counts["ingested"] + counts["duplicates"] == 4000
     assert (counts["classified"], counts["failed"]) == (4000, 0)
     assert same_rows_as_processes(compose, run_id)
-    with ledger.connect(compose.url("app")) as connection:
+    with ledger.connect("ingest", compose.ledger_url()) as connection:
         assert {name: rows for name, rows in ledger.check_invariants(connection).items() if rows} == {}
     wait_for(lambda: not compose.vision(), 60)
 
@@ -270,7 +286,7 @@ def test_what_containers_trained_and_tested_is_promoted_by_a_person(compose, api
     assert api.wait(DAG, run_id, timeout=600) == "success", logs_of_failures(api, run_id)
     [archive] = (settings.load().home / "cache" / "cifar10").iterdir()
     chosen = dataclasses.replace(settings.load(), home=compose.store.parent, cifar_archive=archive)
-    training_sets.make(dataclasses.replace(chosen, database_url=compose.url("app")))
+    training_sets.make(dataclasses.replace(chosen, database_url=compose.ledger_url()))
     user, op = compose.api("user"), compose.api("op")
     trained = op.trigger("retrain_model", conf={"reason": "to see that containers do it"})
     assert api.wait("retrain_model", trained, timeout=600) == "success", logs_of_failures(api, trained, "retrain_model")

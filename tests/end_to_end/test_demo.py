@@ -41,7 +41,7 @@ def test_the_demo_accounts_for_every_file_and_again_adds_nothing(strandline, cac
 
 
 def count(strandline) -> dict[str, int]:
-    with ledger.connect(strandline.stack.settings.database_url) as connection:
+    with ledger.connect("ingest", strandline.stack.settings.database_url) as connection:
         return {
             table: row["rows"]
             for table in FACTS

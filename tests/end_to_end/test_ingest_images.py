@@ -25,7 +25,7 @@ def every_invariant_holds(strandline):
     """Of the whole ledger, after each test."""
     yield
     strandline.api.wait_quiet(DAG, timeout=600)
-    with ledger.connect(strandline.stack.settings.database_url) as connection:
+    with ledger.connect("ingest", strandline.stack.settings.database_url) as connection:
         broken = {name: rows for name, rows in ledger.check_invariants(connection).items() if rows}
     assert broken == {}
 

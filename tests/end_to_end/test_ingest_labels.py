@@ -37,7 +37,7 @@ def test_a_label_file_makes_accuracy_and_the_books_hold(strandline, hour):
 
     put(strandline, "again.csv", "\r\n".join(lines))
     assert load(strandline, "again.csv") == {"state": "known", "rows_read": 0, "accepted": 0, "rejected": 0}
-    with ledger.connect(strandline.stack.settings.database_url) as connection:
+    with ledger.connect("ingest", strandline.stack.settings.database_url) as connection:
         assert {name: rows for name, rows in ledger.check_invariants(connection).items() if rows} == {}
 
 

@@ -40,7 +40,7 @@ def sets(strandline, hours) -> None:
     folders = sorted({row["folder"] for row in rows})
     requests = [contract.read_request("classify", chosen.store / folder / contract.REQUEST_FILE) for folder in folders]
     labelled = [(row["image_id"], row["label"]) for row in rows]
-    with ledger.connect(chosen.database_url) as connection:
+    with ledger.connect("training", chosen.database_url) as connection:
         rule = {"images": "a drop"}
         datasets.freeze(connection, chosen, "window", labelled, [one.shard for one in requests], rule, "tester")
 
@@ -76,7 +76,7 @@ def make_challenger(chosen, tmp_path):
 @functools.cache
 def learn(chosen, champion: str, flipped: float, **how) -> str:
     """A version that the champion became by learning from its own original images, so many of their labels wrong."""
-    with ledger.connect(chosen.database_url) as connection:
+    with ledger.connect("training", chosen.database_url) as connection:
         original, holdout, window = (datasets.latest(connection, kind) for kind in ("original", "holdout", "window"))
         [model] = ledger.fetch(connection, "select_champion")
         known, classes = datasets.labels(chosen.store, original), model["classes"]
@@ -186,7 +186,7 @@ def test_a_challenger_is_approved_promoted_and_rolled_back(strandline, make_chal
         ("op", "promoted"),
         ("op", "rolled back"),
     ]
-    with ledger.connect(strandline.stack.settings.database_url) as connection:
+    with ledger.connect("ingest", strandline.stack.settings.database_url) as connection:
         assert {name: rows for name, rows in ledger.check_invariants(connection).items() if rows} == {}
 
 

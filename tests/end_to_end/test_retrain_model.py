@@ -42,7 +42,7 @@ def test_a_person_gets_a_challenger_with_its_lineage(strandline, hours, sets):
     bundle = strandline.stack.settings.store / model["bundle"]
     assert json.loads((bundle / "lineage.json").read_bytes())["training_set"] == lineage["training_set"]
     assert strandline.rows("SELECT version FROM champions WHERE period @> now()") == champion
-    with ledger.connect(strandline.stack.settings.database_url) as connection:
+    with ledger.connect("ingest", strandline.stack.settings.database_url) as connection:
         assert {name: rows for name, rows in ledger.check_invariants(connection).items() if rows} == {}
 
 
