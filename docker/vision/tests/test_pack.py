@@ -36,6 +36,10 @@ def packed(catalogue: Drop) -> Packed:
 @pytest.mark.parametrize("given", inputs.ALL, ids=lambda given: given.id)
 def test_input(packed: Packed, given: Input):
     row = packed.by_name[given.listed_name]
+    if given.either:
+        assert row["status"] in ("decoded", "quarantined")
+        assert row["reason"] not in ("DECODER_CRASHED", "TIMEOUT", "OUT_OF_MEMORY")
+        return
     assert row["reason"] == given.reason, row["detail"]
     if given.reason is None:
         assert (row["notes"] or "").split() == given.notes.split()

@@ -132,11 +132,10 @@ def _decode(
 
 
 def _open(data: bytes, framing: structure.Structure, limits: contract.Limits) -> ImageFile.ImageFile:
-    most = limits.max_jpeg_pixels if framing.format in _JPEGS else limits.max_pixels
+    most = limits.max_jpeg_pixels if framing.format == "JPEG" else limits.max_pixels
     Image.MAX_IMAGE_PIXELS = most // 2  # Pillow warns above this and refuses above twice this
-    formats = _JPEGS if framing.format in _JPEGS else (framing.format,)
     try:
-        image = Image.open(io.BytesIO(data), formats=formats)
+        image = Image.open(io.BytesIO(data), formats=(framing.format,))
     except UnidentifiedImageError:
         Image.OPEN[framing.format][0](io.BytesIO(data), "")  # raises what Image.open() keeps to itself
         raise
@@ -192,7 +191,7 @@ def _depth(image: ImageFile.ImageFile, data: bytes) -> int:
 def _notes(
     image: ImageFile.ImageFile, framing: structure.Structure, length: int, extension: str, limits: contract.Limits
 ) -> list[str]:
-    frames = max(framing.frames, getattr(image, "n_frames", 1))
+    frames = getattr(image, "n_frames", 1) if image.format in ("MPO", "HEIF", "AVIF") else framing.frames
     several = image.format in ("MPO", "TIFF", "HEIF") and frames > 1
     said = {
         "TRAILER_MISSING": framing.end is None,

@@ -156,6 +156,8 @@ def _jpeg(data: bytes) -> Structure:
 def _png(data: bytes) -> Structure:
     view = memoryview(data)
     position, metadata, packed, frames = 8, 0, 0, 1
+    before = b""
+    seen: set[bytes] = set()
     while position + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + 12 + length
@@ -165,6 +167,10 @@ def _png(data: bytes) -> Structure:
             raise Refused("TRUNCATED", f"the file ends within chunk {kind!r}")
         if zlib.crc32(view[position + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
             raise Refused("CORRUPT", f"the checksum of chunk {kind!r} is wrong")
+        if (kind == b"IHDR") != (position == 8) or (kind == b"IDAT" and kind in seen and before != kind):
+            raise Refused("CORRUPT", f"chunk {kind!r} is out of order")
+        before = kind
+        seen.add(kind)
         if kind == b"IEND":
             return Structure("PNG", end, metadata, frames, packed)
         if kind == b"acTL":
