@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import PROJECT, Drop, Packed
 from inputs import Input
+from PIL import features
 
 from vision import contract, reasons
 
@@ -211,3 +212,8 @@ def test_docs_and_code_have_the_same_reasons():
 def test_no_code_means_two_things():
     tables = [reasons.QUARANTINED, reasons.REJECTED, reasons.VANISHED, reasons.NOTES]
     assert sum(map(len, tables)) == len(set().union(*tables))
+
+
+def test_libwebp_is_newer_than_its_overflow():
+    """CVE-2023-4863, of which a file could be made that no list of inputs should hold."""
+    assert tuple(map(int, features.version("webp").split("."))) >= (1, 3, 2)

@@ -17,7 +17,7 @@ import pytest
 import pyvips
 import tiffs
 from conftest import Drop, Packed
-from PIL import Image
+from PIL import Image, ImageOps
 
 SIDE = 40
 TIFFS = {layout.id: layout for layout in tiffs.layouts()}
@@ -32,6 +32,8 @@ def packed(tmp_path_factory) -> Packed:
     files |= {f"{id}-up": functools.partial(bmp, *given[:2]) for id, given in BMPS.items()}
     files |= {f"{id}-down": functools.partial(bmp, *given[:2], upside_down=True) for id, given in BMPS.items()}
     files |= {id: content for id, (content, _) in LENT.items()}
+    files["bmp-all-transparent"] = functools.partial(bmp, 32, ARGB, level=0)
+    files["jpeg-arithmetic"] = lambda: inputs.ARITHMETIC_JPEG
     files |= {"pyramid": reduced_pages, "webp-in-tiff": webp_in_tiff}
     for id, content in files.items():
         drop.add(id.encode(), content())
@@ -182,9 +184,11 @@ def right_png_opaque(layout: pngs.Layout) -> np.ndarray:
     return on_white(values, np.ones(1))
 
 
-def bmp(bits: int, masks: tuple[int, ...] = (), upside_down: bool = False) -> bytes:
+def bmp(bits: int, masks: tuple[int, ...] = (), upside_down: bool = False, level: int | None = None) -> bytes:
     """A 40 x 40 BMP file of the samples of `bmp_samples`; masks for red, green, blue and perhaps alpha."""
     samples = bmp_samples(bits, masks)
+    if level == 0:
+        samples &= ~masks[3]
     table = b"".join(struct.pack("BBBB", *entry[::-1], 0) for entry in bmp_palette(bits)) if bits <= 8 else b""
     fields = struct.pack(f"<{len(masks)}I", *masks) if masks else b""
     rows = []
@@ -237,6 +241,7 @@ def right_bmp(bits: int, masks: tuple[int, ...]) -> np.ndarray:
     return on_white(np.stack(channels[:3], axis=2), channels[3][..., None] if len(channels) > 3 else np.ones(1))
 
 
+ARGB = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
 BMPS: dict[str, tuple[int, tuple[int, ...], str | None]] = {
     "bmp-1-bit": (1, (), None),
     "bmp-4-bit": (4, (), None),
@@ -250,7 +255,7 @@ BMPS: dict[str, tuple[int, tuple[int, ...], str | None]] = {
     "bmp-32-bit-xrgb": (32, (0xFF0000, 0xFF00, 0xFF), None),
     "bmp-32-bit-rgbx": (32, (0xFF000000, 0xFF0000, 0xFF00), None),
     "bmp-32-bit-10-10-10": (32, (0x3FF00000, 0xFFC00, 0x3FF), "UNSUPPORTED_CODING"),
-    "bmp-32-bit-argb": (32, (0xFF0000, 0xFF00, 0xFF, 0xFF000000), None),
+    "bmp-32-bit-argb": (32, ARGB, None),
     "bmp-32-bit-abgr": (32, (0xFF, 0xFF00, 0xFF0000, 0xFF000000), None),
 }
 
@@ -263,6 +268,11 @@ def test_bmp_files_have_the_right_pixels_or_a_reason(packed: Packed, id: str):
         if reason is None:
             # A sample of 5 bits is scaled by its own rule: within a 32nd of the right value.
             assert np.abs(picture(packed, name) - right_bmp(bits, masks)).max() <= (8 if bits == 16 else 1)
+
+
+def test_a_bmp_whose_fourth_byte_nobody_filled_in_is_not_all_white(packed: Packed):
+    assert "ALPHA" not in packed.by_name[b"bmp-all-transparent"]["notes"].split()
+    assert np.abs(picture(packed, "bmp-all-transparent") - inputs.photo()).max() <= 1
 
 
 def gif_frames(**options) -> bytes:
@@ -295,6 +305,7 @@ LENT: dict[str, tuple[Callable[[], bytes], int]] = {
         )
         for subsampling, progressive in itertools.product(("4:4:4", "4:2:2", "4:2:0", "4:1:1"), (False, True))
     },
+    "jpeg-lossless": (functools.partial(inputs.lossless_jpeg, SIDE), 0),
     "jpeg-rgb": (lambda: inputs.jpeg(keep_rgb=True), 1),
     "jpeg-restarts": (lambda: from_vips(".jpg", restart_interval=2), 1),
     "tiff-lzw-predicted": (lambda: from_vips(".tif", compression="lzw", predictor="horizontal"), 0),
@@ -311,6 +322,12 @@ def test_libvips_sees_the_same_pixels(packed: Packed, id: str):
     row = packed.by_name[id.encode()]
     assert row["reason"] is None, row["detail"]
     assert np.abs(picture(packed, id) - np.rint(on_white(unit, level))).max() <= tolerance
+
+
+def test_libvips_sees_the_same_pixels_of_an_arithmetic_coded_jpeg(packed: Packed):
+    seen = Image.fromarray(vips(inputs.ARITHMETIC_JPEG)[..., 0]).convert("RGB")  # 16 x 16
+    right = np.asarray(ImageOps.fit(seen, (SIDE, SIDE), Image.Resampling.BICUBIC), float)
+    assert np.abs(picture(packed, "jpeg-arithmetic") - right).max() <= 1
 
 
 def reduced_pages() -> bytes:

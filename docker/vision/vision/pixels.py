@@ -32,6 +32,8 @@ def rgb(image: Image.Image, depth: int, notes: list[str]) -> Image.Image:
         notes.append("CONVERTED")
     if depth != 8:
         image = _with_8_bit_samples(image, depth)
+    if image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema()[1] == 0:
+        return image.convert("RGB")  # a fourth byte that nobody filled in, as every viewer takes it
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         return _on_white(image, notes)
     return image if image.mode == "RGB" else image.convert("RGB")

@@ -89,7 +89,7 @@ def inspect(data: bytes, limits: contract.Limits) -> Structure:
     walk = _WALKS.get(format)
     try:
         structure = walk(data) if walk else Structure(format, len(data))
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OverflowError) as error:  # or what it says lies beyond any file
         raise Refused("TRUNCATED", f"the file ends within its headers, at byte {len(data)}") from error
     if structure.packed > limits.max_metadata_bytes:
         raise Refused("METADATA_BOMB", f"{structure.packed} packed bytes are more than {limits.max_metadata_bytes}")
