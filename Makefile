@@ -17,7 +17,7 @@ CONTAINED := HOME="$(HOME_FOLDER)/user" AIRFLOW_HOME="$(HOME_FOLDER)/user/airflo
 	MPLCONFIGDIR="$(HOME_FOLDER)/user/matplotlib" DO_NOT_TRACK=true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs drop training-sets pretrained secrets champion bench bench-drift bench-gate images test \
+.PHONY: help demo up down status logs drop training-sets pretrained secrets champion bench bench-drift bench-gate images test drills \
 	check docs lock python environments dev-environments
 
 help: ## List these verbs
@@ -72,6 +72,10 @@ test: dev-environments ## Run all tests
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
 	$(CONTAINED) $(AIRFLOW) -m pytest tests
 	cd docker/vision && $(CONTAINED) PYTHONPATH=. $(VISION) -m pytest
+
+drills: dev-environments ## Run the tests that take long: every hostile input, every fault (under an hour)
+	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
+	$(CONTAINED) $(AIRFLOW) -m pytest tests/drills
 
 check: dev-environments ## Check format, types and the direction of imports
 	$(AIRFLOW) -m ruff format --check .
