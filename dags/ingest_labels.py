@@ -3,26 +3,29 @@
 
 | task | does |
 |---|---|
-| **load** | loads each label file that was not seen before (CSV, JSON Lines); bad rows are rejected, one by one |
+| **load** | loads each label file that is new or has changed (CSV, TSV, JSON); bad rows are rejected, one by one |
+| **check_files** | says of which files nothing could be used |
 | **choose_audit** | of each run of `ingest_images` that closed its books: some images at random, and those that the \
 model is least sure of |
 
-At half past, when the hour before is ingested. A file that names images which are not ingested is left for the next
-run, for three hours (`STRANDLINE_LABEL_PATIENCE_HOURS`). The same file again changes nothing.
+At half past, when the hour before is ingested. A row that names an image which is not ingested waits for it, for three
+hours (`STRANDLINE_LABEL_PATIENCE_HOURS`); the other rows of its file count at once. The same file again changes nothing.
 
 ### Trigger
 *Trigger* loads what lies there now. With `at_once` it does not wait for images that are not ingested: rows of \
-such are rejected.
+such are rejected, those that wait already too.
 
 ### Where to look
 `reporting.label_files` has each file with its rows counted, `reporting.label_rejections` each rejected row with its \
-reason, `reporting.labelling` how far labelling has come.
+reason, `reporting.label_waits` each row that waits for its image, `reporting.labelling` how far labelling has come.
 
 ### When it is red
 | red task | means, and what to do |
 |---|---|
 | load | no folder for label files, no champion, or the database does not answer: the log's last line says which. \
 A file never makes it red, whatever is in it |
+| check_files | a file was refused, or not one of its rows counts: the log names the file and why, `docs/labels.md` has \
+the codes. All other files are loaded. Correct it and drop it again under its name; cleared after that, this is green |
 | choose_audit | the database does not answer: clear it |
 """
 
@@ -61,10 +64,15 @@ def ingest_labels():
         return counts
 
     @task
+    def check_files(*, run_id: str) -> None:
+        with no_retry(labels.LabelError):
+            labels.check_files(run_id)
+
+    @task
     def choose_audit() -> dict:
         return labels.choose_audit()
 
-    load()
+    load() >> check_files()
     choose_audit()
 
 

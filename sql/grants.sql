@@ -39,7 +39,9 @@ GRANT INSERT ON
     drops, entries, runs, shards, run_entries, images, outcomes, batches, predictions, prediction_failures,
     validation_results, closings, drift_reports, replays
     TO strandline_ingest;
-GRANT INSERT ON label_files, label_rejections, labels, audit_samples, audit_images TO strandline_labels;
+GRANT INSERT ON
+    label_files, label_rejections, label_waits, label_wait_ends, labels, audit_samples, audit_images
+    TO strandline_labels;
 GRANT INSERT ON model_versions, model_lineage, datasets, dataset_images TO strandline_training;
 GRANT INSERT ON gates, gate_results, watches TO strandline_gate;
 GRANT EXECUTE ON FUNCTION install_first_champion, decide, promote, roll_back TO strandline_promotion;

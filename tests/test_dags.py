@@ -169,6 +169,7 @@ def test_labels_are_ingested_every_hour_one_run_at_a_time(dags):
     assert dag.max_active_runs == 1
     assert {task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks} == {
         "load": ["labels"],
+        "check_files": [],
         "choose_audit": [],
     }
 

@@ -166,6 +166,10 @@ MUTATIONS = {
         "UPDATE label_files SET rows_read = rows_read + 1 WHERE state = 'loaded'",
         "UPDATE label_files SET rows_read = 1, accepted = 1 WHERE state = 'refused'",
         "UPDATE label_files SET reasons = '{}' WHERE rejected > 0",
+        "DELETE FROM label_waits",
+        "UPDATE label_wait_ends SET state = 'rejected', reason = 'X' WHERE state = 'accepted'",
+        """INSERT INTO label_wait_ends (file_id, line, state, run_id)
+           SELECT file_id, 99 + i, 'known', 'labelling' FROM label_files, generate_series(1, 9) AS i""",
     ],
     "17_file_labels_are_classes": ["UPDATE labels SET label = 'lizard' WHERE source = 'file'"],
     "18_audit_samples_are_whole": [
@@ -205,6 +209,7 @@ def books(postgres_port: int, tmp_path_factory: pytest.TempPathFactory) -> Itera
             ledger.close_run(run.run_id)
         write_labels(settings.get().labels)
         labels.load("labelling", at_once=True)
+        wait_for(File("awaited.jpg"))
         labels.choose_audit(["first"])
         change_champions(first.version, later.version)
         yield database
@@ -218,6 +223,18 @@ def change_champions(first: str, second: str) -> None:
     with ledger.connect("promotion") as connection:
         ledger.fetch(connection, "promote", {"gate_id": "gate", "expected": first})
         ledger.fetch(connection, "roll_back", back)
+
+
+def wait_for(file: File) -> None:
+    """A label that comes before its image."""
+    path = settings.get().labels / "early.csv"
+    path.write_text(f"image_id,label\n{file.image_id},cat\n")
+    os.utime(path, (0, 0))
+    assert labels.load("labelling")["waiting"] == 1
+    run = Run("awaited", seeding.register("second"), [file], kind="backfill")
+    predictions.load(run.run_id, run.ready())
+    ledger.close_run(run.run_id)
+    assert labels.load("labelling")["accepted"] == 1
 
 
 def write_labels(folder: Path) -> None:

@@ -13,7 +13,8 @@ from seeding import CLASSES, HOUR, File, Run, digest, refused
 from strandline import labels, ledger, predictions, settings
 
 A, B, C = (digest(f"{name}.jpg") for name in "abc")
-ZERO = {"loaded": 0, "known": 0, "refused": 0, "deferred": 0, "accepted": 0, "repeated": 0, "rejected": 0}
+ROWS = ("accepted", "repeated", "rejected", "waiting")
+ZERO = dict.fromkeys(("loaded", "known", "refused", "deferred", *ROWS), 0)
 
 
 @pytest.fixture
@@ -60,6 +61,20 @@ def fetch(database, statement, *parameters):
         return [tuple(row.values()) for row in connection.execute(statement, parameters)]
 
 
+@pytest.fixture
+def red():
+    """What the run is red with."""
+
+    def check() -> str | None:
+        try:
+            labels.check_files("labelling")
+        except labels.LabelError as error:
+            return str(error)
+        return None
+
+    return check
+
+
 def truth(database) -> dict[str, tuple]:
     """Label and source by image."""
     found = fetch(database, "SELECT image_id, label, source FROM image_labels")
@@ -79,24 +94,86 @@ def test_labels_of_a_file_are_loaded_once(books):
     assert (fetch(books, "SELECT * FROM labels ORDER BY 1"), fetch(books, "SELECT * FROM label_files")) == before
 
 
-def test_the_same_content_is_known_under_any_name_and_time(books):
+def test_the_same_content_is_known_at_any_time(books):
     path = put("a.csv", csv((A, "dog")))
     load()
     os.utime(path, (1, 1))
-    put("b.csv", path.read_bytes())
-    assert load() == {"known": 2}
-    assert fetch(books, "SELECT state, same_as FROM label_files ORDER BY file_id") == [
-        ("loaded", None),
-        ("known", 1),
-        ("known", 1),
-    ]
+    assert load() == {"known": 1}
+    os.utime(path, (2, 2))
+    assert load() == {"known": 1}
+    found = fetch(books, "SELECT state, same_as FROM label_files ORDER BY file_id")
+    assert found == [("loaded", None), ("known", 1), ("known", 1)]
+
+
+@pytest.mark.parametrize("when", ["touched", "as it was"])
+def test_a_file_set_back_to_an_earlier_content_is_a_new_statement(books, when):
+    first, second = csv((A, "dog"), (B, "dog")), csv((A, "frog"), (B, "dog"))
+    path = put("a.csv", first)
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    assert load() == {"loaded": 1, "accepted": 2}
+    put("a.csv", second)
+    assert load() == {"loaded": 1, "accepted": 1, "repeated": 1}
+    path.write_text(first)
+    os.utime(path, ns=times if when == "as it was" else (1, 1))
+    assert load() == {"loaded": 1, "accepted": 1, "repeated": 1}
+    assert truth(books)[A] == ("dog", "file")
+    assert load() == {}
+    assert ledger.prove()
+
+
+def test_a_file_set_back_whose_rows_state_one_time_is_a_new_statement(books):
+    header, at = "image_id,label,labeller,labelled_at", "2026-11-01T00:00Z"
+    for number, label in enumerate(("dog", "frog", "dog")):
+        put("a.csv", csv((A, label, "ada", at), header=header), age=9 - number)
+        assert load() == {"loaded": 1, "accepted": 1}
+        assert truth(books)[A] == (label, "file")
+    assert fetch(books, "SELECT images, compared FROM reporting.labellers") == [(1, 1)]
+    put("b.csv", csv((A, "dog", "ada", at), header=header))
+    assert load() == {"loaded": 1, "repeated": 1}
+
+
+def test_a_second_labeller_with_equal_bytes_counts(books):
+    path = put("ada.csv", csv((A, "dog")), age=1)
+    put("bob.csv", path.read_bytes())
+    assert load() == {"loaded": 2, "accepted": 2}
+    found = fetch(books, "SELECT labeller, compared, agreed FROM reporting.labellers ORDER BY 1")
+    assert found == [("file:ada.csv", 2, 1), ("file:bob.csv", 2, 1)]  # each with the other, and with the path
+
+
+def test_a_file_that_had_rejections_can_come_again(books, red):
+    path = put("a.csv", csv((digest("late.jpg"), "frog")))
+    assert load(at_once=True) == {"loaded": 1, "rejected": 1}
+    assert "none of its 1 rows counts: UNKNOWN_IMAGE 1" in red()
+    ingest(Run("run 2", seeding.register(), [File("late.jpg")]))
+    os.utime(path, (1, 1))
+    assert load() == {"loaded": 1, "accepted": 1}
+    assert truth(books)[digest("late.jpg")] == ("frog", "file")
+    assert red() is None
+    os.utime(path, (2, 2))
+    assert load() == {"known": 1}
+
+
+def test_what_is_no_use_is_said_to_a_person(books, red):
+    put("good.csv", csv((A, "dog"), (B, "lizard")))
+    put("bad.csv", "no header\n")
+    put("none.csv", csv((A, "lizard"), (B, "wolf")))
+    put(".DS_Store", "x")
+    assert load() == {"loaded": 2, "refused": 2, "accepted": 1, "rejected": 3}
+    said = red()
+    assert "2 label file(s)" in said
+    assert "bad.csv: refused as BAD_HEADER" in said
+    assert "none.csv: none of its 2 rows counts: UNKNOWN_CLASS 2" in said
+    put("none.csv", csv((A, "dog")))
+    put("bad.csv", csv((A, "dog")))
+    assert labels.load("another run")["loaded"] == 2
+    assert red() is None
 
 
 def test_an_image_is_named_by_hash_entry_or_path(books):
     [(entry_id,)] = fetch(books, "SELECT entry_id FROM images WHERE image_id = %s", B)
     path = f"{HOUR:%Y-%m-%dT%H}/cat/c.jpg"
     put("a.csv", f"image_id,entry_id,path,label\n{A},,,dog\n,{entry_id},,dog\n,,{path},dog\n,,elsewhere/c.jpg,dog\n")
-    assert load(at_once=True) == {"loaded": 1, "accepted": 3, "rejected": 1}
+    assert load() == {"loaded": 1, "accepted": 3, "waiting": 1}
     assert set(truth(books).values()) == {("dog", "file")}
 
 
@@ -128,9 +205,11 @@ def test_a_path_that_had_several_contents_names_none(books):
     predictions.load(run.run_id, run.classify())
     put("a.csv", f"path,label\n{HOUR:%Y-%m-%dT%H}/cat/a.jpg,dog\n")
     assert load() == {"loaded": 1, "rejected": 1}
-    assert fetch(books, "SELECT reason, shown FROM label_rejections") == [
-        ("AMBIGUOUS_PATH", f"{HOUR:%Y-%m-%dT%H}/cat/a.jpg,dog")
-    ]
+    [(reason, shown, detail)] = fetch(books, "SELECT reason, shown, detail FROM reporting.label_rejections")
+    path = f"{HOUR:%Y-%m-%dT%H}/cat/a.jpg"
+    assert (reason, shown) == ("AMBIGUOUS_PATH", f"{path},dog")
+    first, second = sorted([f"{path} ({A[:12]})", f"{path} ({digest('new')[:12]})"])
+    assert detail == f"It fits 2 images: {first} and {second}."
 
 
 def test_a_hostile_file_is_rejected_row_by_row_and_reconciles(books):
@@ -218,19 +297,54 @@ def test_a_file_that_changes_while_it_is_read_waits(books, monkeypatch):
     assert load() == {"loaded": 1, "accepted": 2}
 
 
-def test_a_file_waits_for_images_that_are_not_ingested(books):
-    put("a.csv", csv((A, "dog"), (digest("late.jpg"), "frog")))
-    assert load() == {"deferred": 1}
-    assert fetch(books, "SELECT * FROM labels") == []
-    ingest(Run("run 2", seeding.register(), [File("late.jpg", drop_at=HOUR)]))
-    assert load() == {"loaded": 1, "accepted": 2}
+LATE = digest("late.jpg")
 
 
-def test_a_file_that_has_waited_long_is_loaded_without_them(books, monkeypatch):
+def test_good_rows_count_at_once_and_the_rest_waits_visibly(books, red):
+    put("a.csv", csv((A, "dog"), (LATE, "frog"), (LATE, "frog"), (B, "lizard")))
+    assert load() == {"loaded": 1, "accepted": 1, "waiting": 2, "rejected": 1}
+    assert truth(books)[A] == ("dog", "file")
+    [first, _] = fetch(books, "SELECT fname, line, waits_for, label, since FROM reporting.label_waits ORDER BY line")
+    assert first[:4] == ("a.csv", 3, LATE, "frog")
+    assert first[4] == fetch(books, "SELECT recorded_at FROM label_files")[0][0]
+    assert load() == {}
+    assert red() is None
+    ingest(Run("run 2", seeding.register(), [File("late.jpg")]))
+    assert load() == {"accepted": 1, "repeated": 1}
+    assert truth(books)[LATE] == ("frog", "file")
+    assert fetch(books, "SELECT * FROM reporting.label_waits") == []
+    counts = fetch(books, "SELECT rows_read, accepted, known, rejected, waiting, reasons FROM reporting.label_files")
+    assert counts == [(4, 2, 1, 1, 0, {"UNKNOWN_CLASS": 1})]
+    assert load() == {}
+    assert ledger.prove()
+
+
+def test_what_waited_is_as_old_as_its_file(books):
+    """A word that comes later is later, however long the first one waits."""
+    path = f"{HOUR:%Y-%m-%dT%H}/cat/late.jpg"
+    put("a.csv", csv((path, "frog"), header="path,label"))
+    assert load() == {"loaded": 1, "waiting": 1}
+    put("a.csv", csv((path, "dog"), header="path,label"), age=-0.5)
+    assert load() == {"loaded": 1, "waiting": 1}
+    ingest(Run("run 2", seeding.register(), [File("late.jpg")]))
+    assert load() == {"accepted": 2}
+    assert truth(books)[LATE] == ("dog", "file")
+
+
+def test_what_has_waited_long_is_rejected_and_said(books, red, monkeypatch):
+    path = put("a.csv", csv((LATE, "frog")))
+    assert load() == {"loaded": 1, "waiting": 1}
+    assert red() is None
     monkeypatch.setenv("STRANDLINE_LABEL_PATIENCE_HOURS", "0")
     settings.get.cache_clear()
-    put("a.csv", csv((A, "dog"), (digest("never.jpg"), "frog")))
-    assert load() == {"loaded": 1, "accepted": 1, "rejected": 1}
+    assert load() == {"rejected": 1}
+    assert fetch(books, "SELECT fname, line, reason FROM reporting.label_rejections") == [("a.csv", 2, "UNKNOWN_IMAGE")]
+    assert "a.csv: none of its 1 rows counts: UNKNOWN_IMAGE 1" in red()
+    assert fetch(books, "SELECT * FROM reporting.label_waits") == []
+    ingest(Run("run 2", seeding.register(), [File("late.jpg")]))
+    os.utime(path, (1, 1))
+    assert load() == {"loaded": 1, "accepted": 1}
+    assert ledger.prove()
 
 
 def test_loads_at_once_make_the_rows_of_one(books):

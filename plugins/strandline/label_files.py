@@ -11,7 +11,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
-from strandline.entries import DETAILS, HOUR, display_name, path_hour
+from strandline.entries import DETAILS, HOUR, display_name
+from strandline.label_places import places
 
 SUFFIXES = {b".csv": "csv", b".jsonl": "jsonl", b".ndjson": "jsonl"}
 COLUMNS = ("image_id", "entry_id", "path", "label", "labeller", "labelled_at")
@@ -30,6 +31,7 @@ PACKED = (b".gz", b".zip", b".bz2", b".xz", b".zst", b".7z", b".tar", b".tgz")
 REFUSALS = DETAILS | {
     "UNREADABLE": "It may not be opened; once it may, the next run reads it.",
     "PACKED": "It is compressed: unpack it.",
+    "SIDECAR": "By its name it accompanies other files: nothing is lost.",
     "NOT_LABELS": "By its name it is no label file: those end in .csv or .jsonl.",
     "TOO_LARGE": "It is larger than STRANDLINE_LABEL_MAX_FILE_BYTES allows: split it.",
     "TOO_MANY_ROWS": "It has more rows than STRANDLINE_LABEL_MAX_ROWS allows: split it.",
@@ -51,8 +53,9 @@ class Refused(Exception):
 class Row(NamedTuple):
     """One row of a file: an image, named in one of three ways, and its label; or the reason why it is rejected.
 
-    `path_shown` is the path where it may be a name for people (`entries.display_name`). `labelled_at` None stands for
-    the time of the load, `shown` is the row, shortened.
+    `path_shown` is the path if it may be a name for people (`entries.display_name`), `places` are the other paths that
+    it may stand for (`label_places.places`). `labelled_at` None stands for the time of the load, `shown` is the row,
+    shortened.
     """
 
     line: int
@@ -61,6 +64,7 @@ class Row(NamedTuple):
     drop_at: datetime.datetime | None = None
     path: bytes | None = None
     path_shown: str | None = None
+    places: list[str] | None = None
     label: str | None = None
     labeller: str | None = None
     labelled_at: datetime.datetime | None = None
@@ -249,8 +253,9 @@ def _name_image(row: Row, values: Mapping[str, Any], line: bytes) -> Row:
         if ENTRY_ID.fullmatch(entry_id):
             return row._replace(entry_id=int(entry_id))
     elif path := values.get("path"):
-        name, path_shown = path.encode(), path if "\\" in path else None
-        return row._replace(drop_at=path_hour(name), path=name, path_shown=path_shown, shown=_shown(line))
+        hour, ends = places(path)
+        path_shown = path if "\\" in path else None
+        return row._replace(drop_at=hour, path=path.encode(), path_shown=path_shown, places=ends, shown=_shown(line))
     raise _Rejected("BAD_IMAGE")
 
 

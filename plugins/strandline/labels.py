@@ -14,13 +14,14 @@ from typing import Any, BinaryIO
 from psycopg.types.json import Jsonb
 
 from strandline import ledger, settings
-from strandline.entries import FOLDER, Entry, LandingError, scan
+from strandline.entries import FOLDER, SIDECAR_NAMES, SIDECAR_PREFIX, Entry, LandingError, scan
 from strandline.label_files import PACKED, SUFFIXES, Reader, Refused, Row, default_labeller, is_labeller
 
 log = logging.getLogger(__name__)
 
+FILES_NAMED = 20  # of those that are no use
 REJECTIONS_KEPT = 100_000  # rows of a file; all are counted
-ROWS = {"accepted": "accepted", "known": "repeated", "rejected": "rejected"}  # what verdicts on rows are called
+ROWS = {"accepted": "accepted", "known": "repeated", "rejected": "rejected", "waiting": "waiting"}  # verdicts on rows
 SAMPLED_DAYS = 2  # how long after its end a run is still sampled
 
 
@@ -33,33 +34,65 @@ class _Deferred(Exception):
 
 
 def load(run_id: str, at_once: bool = False) -> dict[str, int]:
-    """Load each label file that was not seen before, in the order of their times, one transaction each.
+    """Load each label file that is new or has changed, in the order of their times, one transaction each.
 
-    A broken row is rejected, and breaks no other. A file is left for the next run while it changes, and while it names
-    images that are not ingested, until STRANDLINE_LABEL_PATIENCE_HOURS after it came.
+    A broken row is rejected, and breaks no other. One that names an image which is not ingested waits for it, for
+    STRANDLINE_LABEL_PATIENCE_HOURS: first come those that wait since earlier runs. A file is left for the next run
+    while it changes.
 
     Args:
         run_id: of ingest_labels.
-        at_once: do not wait for images that are not ingested.
+        at_once: do not wait for images that are not ingested: reject such rows, also those that wait already.
 
     Returns:
-        Files `loaded`, `known` (their content was loaded under another name or time), `refused` and `deferred`; rows
-        `accepted`, `repeated` and `rejected`.
+        Files `loaded`, `known` (their name has that content already), `refused` and `deferred`; rows `accepted`,
+        `repeated`, `rejected` and, of the files loaded now, `waiting`.
 
     Raises:
         LabelError: there is no champion, whose classes are the valid labels, or no folder of label files.
     """
     patience = 0 if at_once else settings.get().label_patience_hours * 3600
     totals = collections.Counter(dict.fromkeys(("loaded", "known", "refused", "deferred", *ROWS.values()), 0))
+    with ledger.connect() as connection:
+        waiting = ledger.fetch(connection, "select_waiting_label_files", {"patience": patience})
+    for file in waiting:
+        counts = _take_up(file, run_id)
+        totals.update({ROWS[verdict]: rows for verdict, rows in counts.items() if verdict != "waiting"})
     for entry in _new_files(totals):
         try:
-            row = _take(entry, run_id, patience)
+            row = _take(entry, run_id, patience > 0)
         except _Deferred as deferred:
             log.info("label file %s is left for the next run: %s", entry.display_name, deferred)
             totals["deferred"] += 1
             continue
         totals.update({row["state"]: 1} | {total: row[verdict] for verdict, total in ROWS.items()})
     return dict(totals)
+
+
+def check_files(run_id: str) -> None:
+    """Say of which files a run of `load` could use nothing, so that a person sees it.
+
+    One whose name has come again since, and said something, is no more spoken of.
+
+    Raises:
+        LabelError: there are such files; the message names each, and why.
+    """
+    with ledger.connect() as connection:
+        found = ledger.fetch(connection, "select_useless_label_files", {"run_id": run_id})
+    if found:
+        lines = [f"{row['fname']}: {_why(row)}" for row in found[:FILES_NAMED]]
+        lines += [f"and {len(found) - FILES_NAMED} more"] * (len(found) > FILES_NAMED)
+        raise LabelError(
+            f"nothing could be used of {len(found)} label file(s); correct each and drop it again under its name, or"
+            " see reporting.label_files and reporting.label_rejections:\n" + "\n".join(lines)
+        )
+
+
+def _why(row: dict[str, Any]) -> str:
+    if row["state"] == "refused":
+        return f"refused as {row['reason']}. {row['detail']}"
+    reasons = ", ".join(f"{reason} {rows:,}" for reason, rows in row["reasons"].items())
+    return f"none of its {row['rows_read']:,} rows counts: {reasons}"
 
 
 def record(image_id: str, label: str | None, labeller: str, decides: bool = False) -> bool:
@@ -138,41 +171,59 @@ def _unrecorded(connection: ledger.Connection, entries: Sequence[Entry]) -> list
     return [entries[row["position"]] for row in ledger.fetch(connection, "select_new_label_files", query)]
 
 
-def _take(entry: Entry, run_id: str, patience: float) -> dict[str, Any]:
+def _take_up(file: dict[str, Any], run_id: str) -> dict[str, int]:
+    """Judge the rows of a loaded file that wait again; how many have which verdict.
+
+    Args:
+        file: of `select_waiting_label_files`; if it is `late`, none waits any longer.
+    """
+    with ledger.connect() as connection:
+        ledger.execute(connection, "lock_labels")
+        _create_staging(connection)
+        ledger.execute(connection, "stage_label_waits", file)
+        counts, reasons = _judge(connection, wait=not file["late"])
+        if reasons:
+            log.warning("label file %s has rows that waited and are rejected: %s", file["display_name"], reasons)
+        ledger.execute(connection, "insert_labels", file)
+        ledger.execute(connection, "insert_label_wait_ends", file | {"run_id": run_id})
+        return counts
+
+
+def _take(entry: Entry, run_id: str, wait: bool) -> dict[str, Any]:
     """Load one version of one file, or refuse it; its row.
 
     Raises:
         _Deferred: it is not for this run.
     """
     try:
-        return _load(entry, run_id, patience)
+        return _load(entry, run_id, wait)
     except Refused as refused:
         log.warning("label file %s is refused: %s %s", entry.display_name, refused.reason, refused.detail)
         with ledger.connect("labels") as connection:
             return _record(connection, entry, run_id, "refused", reason=refused.reason, detail=refused.detail)
 
 
-def _load(entry: Entry, run_id: str, patience: float) -> dict[str, Any]:
+def _load(entry: Entry, run_id: str, wait: bool) -> dict[str, Any]:
     kind = _kind(entry)
     with ledger.connect("labels") as connection:
         model = _champion(connection)
         with _open(entry) as file:
-            age = time.time() - os.fstat(file.fileno()).st_ctime
-            sha256, hourless = _stage(connection, file, kind, entry, model["classes"])
+            sha256 = _stage(connection, file, kind, entry, model["classes"])
             if _version(file) != entry.version:
                 raise _Deferred("it changed while it was read")
         ledger.execute(connection, "lock_labels")
-        if same := ledger.fetch(connection, "select_loaded_label_file", {"sha256": sha256}):
+        if same := ledger.fetch(connection, "select_same_label_file", {"name": entry.name, "sha256": sha256}):
             return _record(connection, entry, run_id, "known", sha256=sha256, same_as=same[0]["file_id"])
-        counts, reasons = _judge(connection, hourless)
-        if "UNKNOWN_IMAGE" in reasons and age < patience:
-            raise _Deferred(f"{reasons['UNKNOWN_IMAGE']} of its rows name images that are not ingested")
+        counts, reasons = _judge(connection, wait)
+        if counts["waiting"]:
+            log.info("label file %s: %d rows wait for their images", entry.display_name, counts["waiting"])
         if reasons:
             log.warning("label file %s has rows that are rejected: %s", entry.display_name, reasons)
         facts = {"sha256": sha256, "model_version": model["version"], "rows_read": sum(counts.values())}
         row = _record(connection, entry, run_id, "loaded", **facts, **counts, reasons=Jsonb(reasons))
         ledger.execute(connection, "insert_labels", row)
         ledger.execute(connection, "insert_label_rejections", row | {"kept": REJECTIONS_KEPT})
+        ledger.execute(connection, "insert_label_waits", row)
         return row
 
 
@@ -187,6 +238,9 @@ def _kind(entry: Entry) -> str:
         raise Refused("UNREADABLE")
     if entry.reason not in (None, "NOT_IMAGE", "TOO_LARGE"):  # which are said of images
         raise Refused(entry.reason)
+    leaf = name.rpartition(b"/")[2]
+    if leaf in SIDECAR_NAMES or leaf.startswith(SIDECAR_PREFIX):
+        raise Refused("SIDECAR")
     if name.endswith(PACKED):
         raise Refused("PACKED")
     if not name.endswith(tuple(SUFFIXES)):
@@ -225,33 +279,26 @@ def _version(file: BinaryIO) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
-def _stage(
-    connection: ledger.Connection, file: BinaryIO, kind: str, entry: Entry, classes: Sequence[str]
-) -> tuple[str, bool]:
-    """Copy all rows, good and bad, to the database; the content's hash, and whether there are paths without an hour."""
+def _stage(connection: ledger.Connection, file: BinaryIO, kind: str, entry: Entry, classes: Sequence[str]) -> str:
+    """Copy all rows, good and bad, to the database; the content's hash."""
     now, max_rows = datetime.datetime.now(datetime.UTC), settings.get().label_max_rows
     reader = Reader(file, kind, default_labeller(entry.name), classes, now, max_rows)
-    hourless = False
+    _create_staging(connection)
+    ledger.copy_rows(connection, "staged_labels", Row._fields, reader.rows())
+    return reader.sha256
 
-    def rows() -> Iterator[Row]:
-        nonlocal hourless
-        for row in reader.rows():
-            hourless = hourless or (row.path is not None and row.drop_at is None)
-            yield row
 
+def _create_staging(connection: ledger.Connection) -> None:
     for table in ("staged_labels", "staged_paths", "judged_labels"):
         ledger.execute(connection, f"create_{table}")
-    ledger.copy_rows(connection, "staged_labels", Row._fields, rows())
-    return reader.sha256, hourless
 
 
-def _judge(connection: ledger.Connection, hourless: bool) -> tuple[dict[str, int], dict[str, int]]:
-    """Rows by verdict, and of the rejected ones by reason."""
+def _judge(connection: ledger.Connection, wait: bool) -> tuple[dict[str, int], dict[str, int]]:
+    """Staged rows by verdict, and of the rejected ones by reason; `wait`: for images that are not ingested."""
     ledger.execute(connection, "analyze_staged_labels")
     ledger.execute(connection, "insert_staged_paths")
-    if hourless:
-        ledger.execute(connection, "insert_staged_paths_without_hour")
-    ledger.execute(connection, "insert_judged_labels")
+    ledger.execute(connection, "insert_staged_places")
+    ledger.execute(connection, "insert_judged_labels", {"wait": wait})
     counted = ledger.fetch(connection, "count_judged_labels")
     verdicts = {verdict: sum(row["rows"] for row in counted if row["verdict"] == verdict) for verdict in ROWS}
     return verdicts, {row["reason"]: row["rows"] for row in counted if row["reason"]}

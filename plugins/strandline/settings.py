@@ -83,7 +83,7 @@ class Settings:
 
     label_max_file_bytes: int = _setting(2 * 2**30, "larger label files are refused unread")
     label_max_rows: int = _setting(5_000_000, "label files with more rows are refused")
-    label_patience_hours: float = _setting(3.0, "a label file that names unknown images waits so long for them")
+    label_patience_hours: float = _setting(3.0, "rows of label files that name unknown images wait so long for them")
     audit_random: int = _setting(20, "images of each hourly run, drawn at random, that people are asked to label")
     audit_uncertain: int = _setting(20, "beside them, images without a label that the model is least sure of")
 

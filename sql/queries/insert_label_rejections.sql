@@ -1,2 +1,6 @@
-INSERT INTO label_rejections (file_id, line, reason, shown)
-SELECT %(file_id)s, line, reason, shown FROM judged_labels WHERE verdict = 'rejected' ORDER BY line LIMIT %(kept)s
+INSERT INTO label_rejections (file_id, line, reason, detail, shown)
+SELECT %(file_id)s, line, reason, detail, shown
+FROM judged_labels
+WHERE verdict = 'rejected'
+ORDER BY line
+LIMIT %(kept)s

@@ -20,7 +20,8 @@ CROSS JOIN LATERAL (
 ) AS word
 WHERE age = 1;
 
--- What is said of each image by those of the highest rank, each labeller's last word; of decisions, the very last one.
+-- What is said of each image by those of the highest rank, each labeller's last word (of words with the same time,
+-- that of the file which was loaded last); of decisions, the very last one.
 -- Where nothing else is, what its paths say. `label` is null where nothing is said, and '' where the image shows none of
 -- the classes. Several who agree are one row: the first by name, and the time of the last. By image, not by history: so
 -- an hour is read in the time of an hour.
@@ -52,7 +53,7 @@ LEFT JOIN LATERAL (
             AND (other.source > word.source
                  OR other.source = word.source
                     AND (other.labeller = word.labeller OR other.source = 'decision')
-                    AND other.labelled_at > word.labelled_at)
+                    AND (other.labelled_at, coalesce(other.file_id, 0)) > (word.labelled_at, coalesce(word.file_id, 0)))
       )
 ) AS said ON true;
 

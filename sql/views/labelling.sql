@@ -111,7 +111,7 @@ WHERE conflicting
       SELECT
       FROM labels AS later
       WHERE (later.image_id, later.source, later.labeller) = (labels.image_id, labels.source, labels.labeller)
-        AND later.labelled_at > labels.labelled_at
+        AND (later.labelled_at, coalesce(later.file_id, 0)) > (labels.labelled_at, coalesce(labels.file_id, 0))
   )
 UNION ALL
 SELECT image_id, path_words.display_name, path_words.drop_at, source, NULL, path_words.label, listed_at
@@ -126,7 +126,7 @@ WITH words AS (
     SELECT DISTINCT ON (image_id, source, labeller) image_id, source, labeller, label
     FROM labels
     WHERE source <> 'decision'
-    ORDER BY image_id, source, labeller, labelled_at DESC
+    ORDER BY image_id, source, labeller, labelled_at DESC, file_id DESC
 ), others AS (
     SELECT * FROM words
     UNION ALL
@@ -146,12 +146,54 @@ FROM (
 ) AS compared
 LEFT JOIN LATERAL reporting.wilson(agreed, compared) ON true;
 
+-- Rows by what has become of them by now: of those that waited for their image, too.
 CREATE VIEW reporting.label_files AS
-SELECT file_id, display_name AS fname, state, reason, detail, rows_read, accepted, known, rejected, reasons,
+SELECT label_files.file_id, display_name AS fname, state, reason, detail, rows_read,
+       accepted + ends.as_accepted AS accepted, known + ends.as_known AS known, rejected + ends.as_rejected AS rejected,
+       waiting - ends.as_accepted - ends.as_known - ends.as_rejected AS waiting,
+       (
+           SELECT coalesce(jsonb_object_agg(reasons.reason, reasons.rows), '{}')
+           FROM (
+               SELECT counted.reason, sum(counted.rows)::bigint AS rows
+               FROM (
+                   SELECT of_reason.reason, rows::bigint FROM jsonb_each_text(reasons) AS of_reason (reason, rows)
+                   UNION ALL
+                   SELECT label_wait_ends.reason, 1
+                   FROM label_wait_ends
+                   WHERE label_wait_ends.file_id = label_files.file_id AND label_wait_ends.state = 'rejected'
+               ) AS counted
+               GROUP BY counted.reason
+           ) AS reasons
+       ) AS reasons,
        size, modified_at, sha256, same_as, model_version, run_id, recorded_at
-FROM label_files;
+FROM label_files
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE label_wait_ends.state = 'accepted') AS as_accepted,
+           count(*) FILTER (WHERE label_wait_ends.state = 'known') AS as_known,
+           count(*) FILTER (WHERE label_wait_ends.state = 'rejected') AS as_rejected
+    FROM label_wait_ends
+    WHERE label_wait_ends.file_id = label_files.file_id
+) AS ends;
 
 CREATE VIEW reporting.label_rejections AS
-SELECT file_id, display_name AS fname, line, label_rejections.reason, shown, recorded_at
+SELECT file_id, display_name AS fname, line, label_rejections.reason, label_rejections.detail, shown, recorded_at
 FROM label_rejections
-JOIN label_files USING (file_id);
+JOIN label_files USING (file_id)
+UNION ALL
+SELECT file_id, display_name, line, label_wait_ends.reason, label_wait_ends.detail, shown, ended_at
+FROM label_wait_ends
+JOIN label_waits USING (file_id, line)
+JOIN label_files USING (file_id)
+WHERE label_wait_ends.state = 'rejected';
+
+-- Rows of label files that wait until their image is ingested.
+CREATE VIEW reporting.label_waits AS
+SELECT file_id, display_name AS fname, line, coalesce(image_id, entry_id::text, shown) AS waits_for, recorded_at AS since,
+       label_waits.label, labeller, shown
+FROM label_waits
+JOIN label_files USING (file_id)
+WHERE NOT EXISTS (
+    SELECT
+    FROM label_wait_ends
+    WHERE (label_wait_ends.file_id, label_wait_ends.line) = (label_waits.file_id, label_waits.line)
+);

@@ -1,0 +1,64 @@
+"""How people and their tools name a file, and the paths that such a name may stand for."""
+
+import datetime
+
+import pytest
+
+from strandline.label_places import places
+
+HOUR = datetime.datetime(2026, 11, 21, 8, tzinfo=datetime.UTC)
+WHOLE = "2026-11-21T08/cat/a b.jpg"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        WHOLE,
+        f"./{WHOLE}",
+        f" {WHOLE} ",
+        f"images/landing/{WHOLE}",
+        f"/srv/images/landing/{WHOLE}",
+        f"s3://bucket/landing/{WHOLE}",
+        f"https://host/landing/{WHOLE.replace(' ', '%20')}?X-Amz-Signature=1#top",
+        f"file:///srv/landing/{WHOLE}",
+        f"/data/local-files/?d=landing/{WHOLE.replace(' ', '%20')}",
+        "C:\\landing\\2026-11-21T08\\cat\\a b.jpg",
+        "\\\\server\\landing\\2026-11-21T08\\cat\\a b.jpg",
+    ],
+)
+def test_a_path_with_an_hour_is_a_whole_path_wherever_the_landing_zone_lies(name):
+    hour, found = places(name)
+    assert hour == HOUR
+    assert WHOLE in found
+    assert all(place.startswith("2026-11-21T08") for place in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("0098.jpg", ["0098.jpg"]),
+        ("cat/0098.jpg", ["cat/0098.jpg"]),
+        ("cat\\0098.jpg", ["cat\\0098.jpg", "cat/0098.jpg"]),
+        ("/home/ada/pictures/0098.jpg", ["0098.jpg"]),
+        ("../pictures/0098.jpg", ["0098.jpg"]),
+        ("C:\\pictures\\0098.jpg", ["C:\\pictures\\0098.jpg", "0098.jpg"]),
+        ("/data/upload/1/3f2a91bc-0098.jpg", ["3f2a91bc-0098.jpg", "0098.jpg"]),
+        ("upload/12/3f2a91bc-0098.jpg", ["3f2a91bc-0098.jpg", "0098.jpg"]),
+        ("3f2a91bc-0098.jpg", ["3f2a91bc-0098.jpg", "0098.jpg"]),
+        ("3f2a91bcd-0098.jpg", ["3f2a91bcd-0098.jpg"]),
+        ("cat/3f2a91bc-0098.jpg", ["cat/3f2a91bc-0098.jpg"]),
+        ("s3://bucket/in/0098.jpg", ["0098.jpg"]),
+        ("s3://bucket/in/what?.jpg", ["what?.jpg"]),
+        ("a%20b.jpg", ["a%20b.jpg", "a b.jpg"]),
+        (
+            "0098_jpg.rf.0c3f1a2b4d5e6f708192a3b4c5d6e7f8.jpg",
+            ["0098_jpg.rf.0c3f1a2b4d5e6f708192a3b4c5d6e7f8.jpg", "0098.jpg"],
+        ),
+        ("e\u0301.jpg", ["\xe9.jpg"]),
+        ("17", ["17"]),
+        ("/", []),
+        ("x" * 5000, []),
+    ],
+)
+def test_a_path_without_an_hour_is_the_end_of_one_and_from_elsewhere_a_name(name, found):
+    assert places(name) == (None, found)
