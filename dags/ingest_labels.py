@@ -9,7 +9,8 @@
 model is least sure of |
 
 At half past, when the hour before is ingested. A row that names an image which is not ingested waits for it, for three
-hours (`STRANDLINE_LABEL_PATIENCE_HOURS`); the other rows of its file count at once. The same file again changes nothing.
+hours (`STRANDLINE_LABEL_PATIENCE_HOURS`); the other rows of its file count at once. The same file again changes
+nothing.
 
 ### Trigger
 *Trigger* loads what lies there now. With `at_once` it does not wait for images that are not ingested: rows of \
@@ -24,8 +25,9 @@ reason, `reporting.label_waits` each row that waits for its image, `reporting.la
 |---|---|
 | load | no folder for label files, no champion, or the database does not answer: the log's last line says which. \
 A file never makes it red, whatever is in it |
-| check_files | a file was refused, or not one of its rows counts: the log names the file and why, `docs/labels.md` has \
-the codes. All other files are loaded. Correct it and drop it again under its name; cleared after that, this is green |
+| check_files | a file was refused, or not one of its rows counts: the log names the file and why, \
+`docs/labels.md` has the codes. All other files are loaded. Correct it and drop it again under its name; cleared \
+after that, this is green |
 | choose_audit | the database does not answer: clear it |
 """
 

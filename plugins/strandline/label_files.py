@@ -1,30 +1,43 @@
 """Label files: what each row of one says, or why it says nothing. Nothing here knows the ledger.
 
-One line is one row, in CSV too, where quotes may enclose commas but no line break: so a broken row breaks no other.
+People and their tools name columns, images and classes in many ways: `docs/labels.md` has the rules for each.
 """
 
-import csv
+import collections
 import datetime
+import functools
 import hashlib
-import json
+import io
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 from strandline.entries import DETAILS, HOUR, display_name
 from strandline.label_places import places
+from strandline.label_records import Record, Rejected, Source, Unusable, column, json_array, json_lines, table
 
-SUFFIXES = {b".csv": "csv", b".jsonl": "jsonl", b".ndjson": "jsonl"}
-COLUMNS = ("image_id", "entry_id", "path", "label", "labeller", "labelled_at")
-IMAGE_COLUMNS = COLUMNS[:3]
+SUFFIXES = {b".csv": "csv", b".tsv": "csv", b".jsonl": "jsonl", b".ndjson": "jsonl", b".json": "json"}
+# What a column says by its name: the first one that a file has counts, of those that name images the first filled in.
+COLUMNS = {
+    "image_id": ("image_id", "sha256"),
+    "entry_id": ("entry_id",),
+    "path": (
+        *("path", "fname", "filename", "file_name", "file", "filepath", "file_path"),
+        *("image", "image_path", "image_name", "image_file", "img", "image_url", "url", "file_upload"),
+    ),
+    "label": ("label", "class", "category", "choice", "class_name", "label_name", "category_name"),
+    "labeller": ("labeller", "labeler", "annotator", "annotated_by", "completed_by"),
+    "labelled_at": ("labelled_at", "labeled_at", "annotated_at", "updated_at", "created_at"),
+}
+IMAGE_COLUMNS = ("image_id", "entry_id", "path")
 UNUSABLE = "unusable"  # the label that says: none of the classes, or of no use
-MAX_LINE = 64 * 1024  # bytes
 MAX_LABELLER = 100  # characters
 SHOWN = 200  # characters of a rejected row that are kept
 FORMULA = ("=", "+", "-", "@")  # what a spreadsheet would run, were it to get hold of it
-BOM = b"\xef\xbb\xbf"
 IMAGE_ID = re.compile("[0-9a-f]{64}")
-ENTRY_ID = re.compile("[0-9]{1,18}")
+ENTRY_ID = re.compile(r"([0-9]{1,18})(?:\.0+)?")  # a column with gaps is written as 123.0
+FILE_NAME = re.compile(r".*[^./\\]\.[A-Za-z][A-Za-z0-9]{1,4}", re.DOTALL)
 SURROGATE_OR_NUL = re.compile("[\ud800-\udfff\0]")
 
 PACKED = (b".gz", b".zip", b".bz2", b".xz", b".zst", b".7z", b".tar", b".tgz")
@@ -32,12 +45,16 @@ REFUSALS = DETAILS | {
     "UNREADABLE": "It may not be opened; once it may, the next run reads it.",
     "PACKED": "It is compressed: unpack it.",
     "SIDECAR": "By its name it accompanies other files: nothing is lost.",
-    "NOT_LABELS": "By its name it is no label file: those end in .csv or .jsonl.",
+    "NOT_LABELS": "By its name it is no label file: those end in .csv, .tsv, .json or .jsonl. Export it as such.",
     "TOO_LARGE": "It is larger than STRANDLINE_LABEL_MAX_FILE_BYTES allows: split it.",
     "TOO_MANY_ROWS": "It has more rows than STRANDLINE_LABEL_MAX_ROWS allows: split it.",
     "EMPTY": "It has no rows.",
-    "BAD_HEADER": "Its first line must name columns in UTF-8, separated by commas, each once: `label`, and at least"
-    " one of `image_id`, `entry_id` and `path`.",
+    "BAD_HEADER": "Its columns must be named, each once, in UTF-8, or in UTF-16 with its mark: one for the label"
+    f" ({', '.join(COLUMNS['label'])}), and one for the image (image_id, entry_id, {', '.join(COLUMNS['path'])}, id)."
+    " In a table the first line names them, separated by commas, semicolons or tabs.",
+    "PREDICTIONS": "By `model_version` it has what a model says, which is no truth.",
+    "TWO_LABELS": "Several columns may be the label: call the one that is meant `label`.",
+    "BAD_JSON": "It must be an array of objects, or have one object a line, in UTF-8.",
 }
 
 
@@ -72,10 +89,6 @@ class Row(NamedTuple):
     shown: str | None = None
 
 
-class _Rejected(Exception):
-    """A row, with the reason code."""
-
-
 def is_labeller(name: str) -> bool:
     """Whether a labeller may be called that."""
     return 0 < len(name) <= MAX_LABELLER and name.isprintable() and not name.startswith(FORMULA)
@@ -88,10 +101,10 @@ def default_labeller(name: bytes) -> str:
 
 
 class Reader:
-    """The rows of an open file, read once and line by line; then `sha256` is that of its content.
+    """The rows of an open file, read once; then `sha256` is that of its content.
 
     Args:
-        kind: csv or jsonl.
+        kind: csv, json or jsonl.
         labeller: of rows that name none.
         classes: the labels that are valid, beside `unusable`.
         now: rows may be no more than an hour ahead of it.
@@ -107,84 +120,58 @@ class Reader:
         now: datetime.datetime,
         max_rows: int,
     ) -> None:
-        self._file = file
+        self._source = Source(file)
         self._kind = kind
         self._labeller = labeller
-        self._labels = {name: name for name in classes}
-        self._labels.setdefault(UNUSABLE, "")
+        self._labels = _Classes(classes)
         self._latest = now + HOUR
         self._max_rows = max_rows
-        self._digest = hashlib.sha256()
 
     @property
     def sha256(self) -> str:
-        return self._digest.hexdigest()
+        return self._source.digest.hexdigest()
 
     def rows(self) -> Iterator[Row]:
         """
         Raises:
             Refused: no row can be used, whatever was yielded before.
         """
-        lines = self._lines()
-        header = self._header(lines) if self._kind == "csv" else []
         count = 0
-        for count, (number, line) in enumerate(lines, start=1):
-            if count > self._max_rows:
-                raise Refused("TOO_MANY_ROWS")
-            try:
-                yield self._row(number, line, header)
-            except _Rejected as rejected:
-                yield Row(number, reason=str(rejected), shown=_shown(line))
+        try:
+            for count, record in enumerate(self._records(), start=1):
+                if count > self._max_rows:
+                    raise Refused("TOO_MANY_ROWS")
+                yield self._row(record)
+        except Unusable as unusable:
+            reason, *found = unusable.args
+            raise Refused(reason, *(f"It is: {_shown(line)}" for line in found)) from unusable
         if not count:
             raise Refused("EMPTY")
 
-    def _lines(self) -> Iterator[tuple[int, bytes]]:
-        """Number and content of each line that is not blank; of one that is too long, more than MAX_LINE bytes."""
-        number = 0
-        while line := self._file.readline(MAX_LINE + 2):
-            number += 1
-            self._digest.update(line)
-            rest = line
-            while not rest.endswith(b"\n") and (rest := self._file.readline(MAX_LINE)):
-                self._digest.update(rest)
-            if number == 1:
-                line = line.removeprefix(BOM)
-            if line := line.removesuffix(b"\n").removesuffix(b"\r"):
-                yield number, line
-
-    def _header(self, lines: Iterator[tuple[int, bytes]]) -> list[str]:
-        """The names of the columns."""
-        _, line = next(lines, (0, b""))
-        if not line:
-            raise Refused("EMPTY")
-        try:
-            names = [cell.strip().lower() for cell in _cells(_text(line))]
-        except _Rejected as rejected:
-            raise Refused("BAD_HEADER", f"It is: {_shown(line)}") from rejected
-        known = [name for name in names if name in COLUMNS]
-        if len(set(known)) < len(known) or "label" not in known or not set(known) & set(IMAGE_COLUMNS):
-            raise Refused("BAD_HEADER", f"It is: {_shown(line)}")
-        return names
-
-    def _row(self, number: int, line: bytes, header: Sequence[str]) -> Row:
-        text = _text(line)
-        values: Mapping[str, Any]
+    def _records(self) -> Iterator[Record]:
+        file = io.BufferedReader(self._source)
         if self._kind == "csv":
-            cells = _cells(text)
-            if len(cells) != len(header):
-                raise _Rejected("COLUMNS")
-            values = dict(zip(header, cells, strict=True))
-        else:
-            values = _members(text)
-        label = self._labels.get((values.get("label") or "").strip())
-        if label is None:
-            raise _Rejected("UNKNOWN_CLASS")
-        labeller = (values.get("labeller") or "").strip()
-        if labeller and not is_labeller(labeller):
-            raise _Rejected("BAD_LABELLER")
-        labelled_at = self._time(values.get("labelled_at") or "")
-        row = Row(number, label=label, labeller=labeller or self._labeller, labelled_at=labelled_at)
-        return _name_image(row, values, line)
+            return table(file, lambda header: _columns(tuple(header)) is not None)
+        if self._kind == "jsonl":
+            return json_lines(file)
+        if file.peek(1).lstrip()[:1] == b"[":
+            return _numbered(_answers(json_array(file)))
+        return _objects(json_lines(file))
+
+    def _row(self, record: Record) -> Row:
+        try:
+            if record.reason:
+                raise Rejected(record.reason)
+            values = _values(record.values)
+            label = self._labels.find(values["label"])
+            labeller = values["labeller"].strip()
+            if labeller and not is_labeller(labeller):
+                raise Rejected("BAD_LABELLER")
+            labelled_at = self._time(values["labelled_at"])
+            row = Row(record.number, label=label, labeller=labeller or self._labeller, labelled_at=labelled_at)
+            return _name_image(row, values, record.line)
+        except Rejected as rejected:
+            return Row(record.number, reason=str(rejected), shown=_shown(record.line))
 
     def _time(self, text: str) -> datetime.datetime | None:
         if not text.strip():
@@ -195,68 +182,171 @@ class Reader:
                 return time.astimezone(datetime.UTC)
         except (ValueError, OverflowError):
             pass
-        raise _Rejected("BAD_TIME")
+        raise Rejected("BAD_TIME")
 
 
-def _text(line: bytes) -> str:
-    if len(line) > MAX_LINE:
-        raise _Rejected("ROW_TOO_LONG")
-    if b"\0" in line:  # which no text of Postgres may have
-        raise _Rejected("BAD_TEXT")
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        raise _Rejected("BAD_TEXT") from None
+class _Classes:
+    """The valid labels: each as it is called, and in another case if only one is called so."""
+
+    def __init__(self, classes: Collection[str]) -> None:
+        labels = {unicodedata.normalize("NFC", name): name for name in classes}
+        labels.setdefault(UNUSABLE, "")
+        self._exact = labels
+        self._folded = collections.defaultdict(set)
+        for name, label in labels.items():
+            self._folded[name.casefold()].add(label)
+
+    def find(self, text: str) -> str:
+        """
+        Raises:
+            Rejected: there is no such class, or none is named.
+        """
+        name = unicodedata.normalize("NFC", text.strip())
+        if not name:
+            raise Rejected("NO_LABEL")
+        if name in self._exact:
+            return self._exact[name]
+        found = self._folded.get(name.casefold(), set())
+        if len(found) != 1:
+            raise Rejected("UNKNOWN_CLASS")
+        (label,) = found
+        return label
 
 
-def _cells(text: str) -> list[str]:
-    if '"' not in text:
-        return text.split(",")
-    try:
-        return next(csv.reader([text], strict=True))
-    except csv.Error:
-        raise _Rejected("BAD_CSV") from None
+@functools.lru_cache
+def _columns(names: tuple[str, ...]) -> dict[str, tuple[str, ...]] | None:
+    """Which of some columns say what; None if none is a label, or none names an image.
 
-
-def _members(text: str) -> dict[str, Any]:
-    """The known members of a JSON object: texts, or None; an entry may be a number."""
-    try:
-        found = json.loads(text, object_pairs_hook=_object)
-    except (ValueError, RecursionError):  # nested too deep; a number of too many digits is a ValueError
-        raise _Rejected("BAD_JSON") from None
-    if not isinstance(found, dict):
-        raise _Rejected("BAD_JSON")
-    values = {name: found.get(name) for name in COLUMNS}
-    if type(values["entry_id"]) is int:
-        values["entry_id"] = str(values["entry_id"])
-    for value in values.values():
-        if value is not None and not isinstance(value, str):
-            raise _Rejected("BAD_JSON")
-        if value and SURROGATE_OR_NUL.search(value):
-            raise _Rejected("BAD_TEXT")
-    return values
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise _Rejected("DUPLICATE_KEY")
+    Raises:
+        Unusable: several may be the label, or it is the prediction of a model.
+    """
+    found = {role: tuple(name for name in known if name in names) for role, known in COLUMNS.items()}
+    if not any(found[role] for role in IMAGE_COLUMNS):
+        found["path"] = tuple(name for name in ("id",) if name in names)
+    if not found["label"] or not any(found[role] for role in IMAGE_COLUMNS):
+        return None
+    if any(names.count(name) > 1 for of_role in found.values() for name in of_role):
+        return None
+    if "model_version" in names:
+        raise Unusable("PREDICTIONS")
+    if "label" not in found["label"] and len(found["label"]) > 1:
+        raise Unusable("TWO_LABELS", ", ".join(found["label"]).encode())
     return found
 
 
-def _name_image(row: Row, values: Mapping[str, Any], line: bytes) -> Row:
+def _objects(records: Iterator[Record]) -> Iterator[Record]:
+    """Records, if the first is an object: a single object over many lines is none of ours."""
+    for position, record in enumerate(records):
+        if position == 0 and record.reason == "BAD_JSON":
+            raise Unusable("BAD_JSON")
+        yield record
+
+
+def _numbered(records: Iterator[Record]) -> Iterator[Record]:
+    for number, record in enumerate(records, start=1):
+        yield record._replace(number=number)
+
+
+def _answers(records: Iterator[Record]) -> Iterator[Record]:
+    """For each task of Label Studio a record an annotation, and an empty one if it has none; others as they are."""
+    for record in records:
+        task = record.values
+        if not isinstance(task.get("annotations"), list) or not isinstance(task.get("data"), dict):
+            yield record
+            continue
+        texts = [name for name, value in task["data"].items() if isinstance(value, str)]
+        named = {name: task["data"][name] for name in texts if column(name) in COLUMNS["path"]}
+        image = named or {"image": task["data"][texts[0]] if len(texts) == 1 else ""}
+        for annotation in task["annotations"] or [{}]:
+            if isinstance(annotation, dict):
+                yield record._replace(values=image | _answer(annotation))
+            else:
+                yield record._replace(reason="BAD_JSON")
+
+
+def _answer(annotation: dict[str, Any]) -> dict[str, Any]:
+    """What an annotation of Label Studio says; one that was skipped, or has no choice, has no label."""
+    results = annotation.get("result")
+    values = (
+        [result.get("value") for result in results or () if isinstance(result, dict)]
+        if isinstance(results, list)
+        else []
+    )
+    choices = [choice for value in values if isinstance(value, dict) for choice in _list(value.get("choices"))]
+    label = "" if annotation.get("was_cancelled") or not choices else {"choices": choices}
+    time = annotation.get("updated_at") or annotation.get("created_at")
+    return {"label": label, "labeller": annotation.get("completed_by"), "labelled_at": time}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _names(values: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(column(str(name)) for name in values)
+
+
+def _values(record: Mapping[str, Any]) -> dict[str, str]:
+    """What a record says, as texts, by what it is about; '' is nothing.
+
+    Raises:
+        Rejected: a value is not such a text.
+    """
+    names = _names(record)
+    try:
+        columns = _columns(names)
+    except Unusable as unusable:
+        raise Rejected(unusable.args[0]) from None
+    if columns is None:
+        images = {"id", *(name for role in IMAGE_COLUMNS for name in COLUMNS[role])}
+        raise Rejected(
+            "DUPLICATE_KEY" if len(set(names)) < len(names) else "NO_LABEL" if images & set(names) else "NO_COLUMNS"
+        )
+    found = dict(zip(names, record.values(), strict=True))
+    first = {
+        role: next((found[name] for name in named if found[name] not in (None, "")), "")
+        for role, named in columns.items()
+    }
+    values = {role: _to_text(role, value) for role, value in first.items()}
+    if columns["path"] == ("id",) and (number := ENTRY_ID.fullmatch(values["path"])):
+        values["path"] = number[1]
+    return values
+
+
+def _to_text(role: str, value: Any) -> str:
+    if role == "label":
+        choices = value.get("choices") if isinstance(value, dict) else value
+        if isinstance(choices, list):
+            if len(choices) > 1:
+                raise Rejected("SEVERAL_LABELS")
+            value = choices[0] if choices else ""
+    if role == "labeller" and isinstance(value, dict):
+        value = value.get("email") or value.get("id")
+    if role in ("entry_id", "path", "labeller") and type(value) in (int, float):
+        value = str(value)
+    if not isinstance(value, str):
+        raise Rejected("BAD_JSON")
+    if SURROGATE_OR_NUL.search(value):
+        raise Rejected("BAD_TEXT")
+    return value
+
+
+def _name_image(row: Row, values: Mapping[str, str], line: bytes) -> Row:
     """By the first of hash, entry and path that the row fills in."""
-    if image_id := (values.get("image_id") or "").strip().lower():
+    image_id, entry_id, path = (values[role] for role in IMAGE_COLUMNS)
+    if FILE_NAME.fullmatch(image_id.strip()):  # what others call an image's id
+        image_id, path = "", image_id.strip()
+    if image_id := image_id.strip().lower():
         if IMAGE_ID.fullmatch(image_id):
             return row._replace(image_id=image_id)
-    elif entry_id := (values.get("entry_id") or "").strip():
-        if ENTRY_ID.fullmatch(entry_id):
-            return row._replace(entry_id=int(entry_id))
-    elif path := values.get("path"):
+    elif entry_id := entry_id.strip():
+        if number := ENTRY_ID.fullmatch(entry_id):
+            return row._replace(entry_id=int(number[1]))
+    elif path:
         hour, ends = places(path)
         path_shown = path if "\\" in path else None
         return row._replace(drop_at=hour, path=path.encode(), path_shown=path_shown, places=ends, shown=_shown(line))
-    raise _Rejected("BAD_IMAGE")
+    raise Rejected("BAD_IMAGE")
 
 
 def _shown(line: bytes) -> str:

@@ -53,7 +53,7 @@ def load(run_id: str, at_once: bool = False) -> dict[str, int]:
     """
     patience = 0 if at_once else settings.get().label_patience_hours * 3600
     totals = collections.Counter(dict.fromkeys(("loaded", "known", "refused", "deferred", *ROWS.values()), 0))
-    with ledger.connect() as connection:
+    with ledger.connect("labels") as connection:
         waiting = ledger.fetch(connection, "select_waiting_label_files", {"patience": patience})
     for file in waiting:
         counts = _take_up(file, run_id)
@@ -77,7 +77,7 @@ def check_files(run_id: str) -> None:
     Raises:
         LabelError: there are such files; the message names each, and why.
     """
-    with ledger.connect() as connection:
+    with ledger.connect("labels") as connection:
         found = ledger.fetch(connection, "select_useless_label_files", {"run_id": run_id})
     if found:
         lines = [f"{row['fname']}: {_why(row)}" for row in found[:FILES_NAMED]]
@@ -177,7 +177,7 @@ def _take_up(file: dict[str, Any], run_id: str) -> dict[str, int]:
     Args:
         file: of `select_waiting_label_files`; if it is `late`, none waits any longer.
     """
-    with ledger.connect() as connection:
+    with ledger.connect("labels") as connection:
         ledger.execute(connection, "lock_labels")
         _create_staging(connection)
         ledger.execute(connection, "stage_label_waits", file)

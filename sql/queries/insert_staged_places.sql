@@ -9,11 +9,14 @@ WITH asked AS MATERIALIZED (
     FROM staged_labels AS staged
     CROSS JOIN LATERAL unnest(places) WITH ORDINALITY AS of_row (place, position)
     WHERE NOT EXISTS (SELECT FROM staged_paths WHERE staged_paths.line = staged.line)
-), fitting AS (
-    SELECT line, entries.entry_id, display_name, 4 * position AS rank
-    FROM asked
+), landed AS MATERIALIZED (
+    SELECT drop_at, entry_id, display_name, normalize(display_name) AS place
+    FROM (SELECT DISTINCT drop_at FROM asked) AS drops
     JOIN entries USING (drop_at)
-    WHERE normalize(display_name) = place
+), fitting AS (
+    SELECT line, entry_id, display_name, 4 * position AS rank
+    FROM asked
+    JOIN landed USING (drop_at, place)
     UNION ALL
     SELECT line, entries.entry_id, display_name, 0
     FROM staged_labels AS staged
@@ -21,7 +24,8 @@ WITH asked AS MATERIALIZED (
     WHERE staged.drop_at IS NULL
     UNION ALL
     SELECT line, entry_id, display_name,
-           4 * position + CASE WHEN shown = place THEN 0 WHEN right('/' || shown, length(place) + 1) = '/' || place THEN 1 ELSE 2 END
+           4 * position
+               + CASE WHEN shown = place THEN 0 WHEN right('/' || shown, length(place) + 1) = '/' || place THEN 1 ELSE 2 END
     FROM asked
     JOIN (
         SELECT entry_id, display_name, shown, regexp_replace(shown, '\.[^./]*$', '') AS trunk,
