@@ -34,7 +34,7 @@ def packed(tmp_path_factory) -> Packed:
     files |= {id: content for id, (content, _) in LENT.items()}
     files["bmp-all-transparent"] = functools.partial(bmp, 32, ARGB, level=0)
     files["jpeg-arithmetic"] = lambda: inputs.ARITHMETIC_JPEG
-    files |= {"pyramid": reduced_pages, "webp-in-tiff": webp_in_tiff}
+    files |= {"pyramid": reduced_pages, "preview-first": preview_first, "webp-in-tiff": webp_in_tiff}
     for id, content in files.items():
         drop.add(id.encode(), content())
     return drop.pack(height=SIDE, width=SIDE)
@@ -335,6 +335,15 @@ def reduced_pages() -> bytes:
     return from_vips(".tif", pyramid=True, tile=True, tile_width=16, tile_height=16)
 
 
+def preview_first() -> bytes:
+    """A picture behind a reduced copy of itself."""
+    pages = [Image.fromarray(inputs.photo()).resize((20, 20)), Image.fromarray(inputs.photo())]
+    content = inputs.encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:], tiffinfo={254: 0})
+    kind = struct.pack("<HHII", 254, 4, 1, 0)
+    assert content.count(kind) == 2
+    return content.replace(kind, struct.pack("<HHII", 254, 4, 1, 1), 1)
+
+
 def webp_in_tiff() -> bytes:
     layout = tiffs.Layout(tiffs.RGB)
     content = bytearray(tiffs.write(layout, tiffs.samples(layout, SIDE)))
@@ -348,6 +357,12 @@ def test_a_tiff_with_reduced_copies_of_its_picture_is_one_picture(packed: Packed
         assert image.n_frames > 1
     assert packed.by_name[b"pyramid"]["notes"].split() == ["EXT_MISMATCH", "MULTI_PICTURE"]
     assert (picture(packed, "pyramid") == inputs.photo()).all()
+
+
+def test_of_a_tiff_with_its_preview_first_the_picture_is_taken(packed: Packed):
+    row = packed.by_name[b"preview-first"]
+    assert (row["width"], row["notes"].split()) == (SIDE, ["EXT_MISMATCH", "MULTI_PICTURE"])
+    assert (picture(packed, "preview-first") == inputs.photo()).all()
 
 
 def test_a_tiff_compressed_as_webp_is_not_called_broken(packed: Packed):
