@@ -221,6 +221,15 @@ def test_an_hour_before_one_that_was_reported_never_alarms(version):
     assert (found["action"], found["live"]) == ("watch", False)
 
 
+def test_a_window_that_has_not_begun_is_not_live_and_silences_no_other(version, database):
+    """A mistyped year: its report was live, and none after it for as many years."""
+    future = FIRST.replace(year=2096)
+    assert not report(ingest(version, future, rows(120)), "the year 2096")["live"]
+    with ledger.connect(database.superuser) as connection:
+        connection.execute("UPDATE drift_reports SET live = true")  # as it was recorded before
+    assert report(ingest(version, FIRST, rows(120, 1)), "now")["live"]
+
+
 def test_a_report_made_again_says_so_and_never_alarms(version):
     _, live = hours(version, "bb", truth="cat")
     (window,) = drift.list_windows([], start=f"{FIRST + HOUR:%Y-%m-%dT%H}")

@@ -295,6 +295,8 @@ def _why_not_live(
         return "There are no images to judge, so this report raises no alarm. One of images that come late may."
     if not alarms:
         return "This report raises no alarm: it is of a backfill, of late files, or a person asked for it."
+    if not standing["begun"]:
+        return "This report raises no alarm: its window has not begun."
     if not standing["in_use"]:
         return "This report raises no alarm: it is of a model that is not in use."
     if standing["reported"] is None:

@@ -30,7 +30,7 @@ from strandline.process_runner import vision_environment
 pytestmark = pytest.mark.timeout(1800)
 DAG = "ingest_images"
 PROJECT = "strandline-test"
-HOUR = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)  # to come: no scheduled run takes up what is dropped there
+HOUR = datetime.datetime(2026, 5, 1, tzinfo=datetime.UTC)
 SETTINGS = """\
 STRANDLINE_RETRAIN_EPOCHS=1
 STRANDLINE_RETRAIN_IMAGES=1500

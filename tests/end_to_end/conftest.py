@@ -6,6 +6,7 @@ import datetime
 import itertools
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from embedded.api import Api
 from embedded.processes import free_port
 from embedded.stack import Stack
 from strandline import settings
+
+HOUR = datetime.timedelta(hours=1)
+MINUTES_OF_A_TEST = datetime.timedelta(minutes=3)  # from its drop to its last listing
 
 
 @pytest.fixture(scope="session")
@@ -49,11 +53,24 @@ def worker_home() -> Iterator[Path]:
 
 @pytest.fixture
 def hour(hours: Iterator[datetime.datetime]) -> datetime.datetime:
-    """An hour that no other test uses; to come, so that no scheduled run takes up what a test drops there."""
+    """An hour that no other test uses."""
     return next(hours)
 
 
 @pytest.fixture(scope="session")
-def hours() -> Iterator[datetime.datetime]:
-    first = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
-    return (first + datetime.timedelta(hours=number) for number in itertools.count())
+def hours(strandline: Strandline) -> Iterator[datetime.datetime]:
+    """Hours long past. A scheduled run takes up whatever they hold: none lists in the minutes after one is given."""
+    first = datetime.datetime(2026, 5, 1, tzinfo=datetime.UTC)
+    return (first + number * HOUR for number in itertools.count() if after_a_scheduled_run(strandline))
+
+
+def after_a_scheduled_run(strandline: Strandline) -> bool:
+    """Wait until the last full hour's run has listed; until the next one's has, if that is near."""
+    now = datetime.datetime.now(datetime.UTC)
+    full = (now + MINUTES_OF_A_TEST).replace(minute=0, second=0, microsecond=0)
+    query = "SELECT FROM runs WHERE kind = 'scheduled' AND interval_end >= %(full)s"
+    deadline = time.monotonic() + 600
+    while not strandline.rows(query, full=full):
+        assert time.monotonic() < deadline, f"no scheduled run has listed by {full}"
+        time.sleep(0.2)
+    return True

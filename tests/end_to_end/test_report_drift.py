@@ -48,7 +48,7 @@ def test_an_hour_is_reported_when_its_books_close(strandline, hour):
     run_id = strandline.ingest(hour)
     row = reported(strandline, hour)
     assert row["images"] == strandline.closing(run_id)["classified"]
-    assert (row["action"], row["live"], row["compared"]) == ("none", True, row["images"])
+    assert (row["action"], row["compared"]) == ("none", row["images"])
     assert contract.sha256_file(page(strandline, row)) == row["html_sha256"]
     (instance,) = [
         one for one in strandline.api.task_instances(DAG, row["run_id"]) if one["task_id"] == "request_retraining"
