@@ -33,19 +33,19 @@ Clearing any task is safe: the listing of a run is frozen, and loading twice cha
 
 import datetime
 
-from airflow.sdk import CronDataIntervalTimetable, Param, TriggerRule, dag, get_current_context, task
+from airflow.sdk import Param, TriggerRule, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from strandline import landing, ledger, predictions, validation
+from strandline import hours, landing, ledger, predictions, validation
 from strandline.assets import PREDICTIONS
 from strandline.containers import DEFAULT_ARGS, no_retry, vision_task
+from strandline.timetable import HourlyTimetable
 
-HOUR = r"^\d{4}-\d{2}-\d{2}T\d{2}$"
 VERSION = r"^[0-9a-f]{64}$"
 
 
 @dag(
-    schedule=CronDataIntervalTimetable("0 * * * *", timezone="UTC"),
+    schedule=HourlyTimetable("0 * * * *", timezone="UTC"),
     start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
     catchup=False,
     max_active_runs=4,
@@ -56,9 +56,8 @@ VERSION = r"^[0-9a-f]{64}$"
         "hour": Param(
             None,
             type=["null", "string"],
-            pattern=HOUR,
             title="Hour",
-            description="The hour to ingest, UTC, as 2026-11-21T08; empty for the run's own interval.",
+            description="As 2026-11-21T08, UTC; empty for the hour of the logical date. Not for a backfill.",
         ),
         "model_version": Param(
             None,
@@ -94,7 +93,7 @@ VERSION = r"^[0-9a-f]{64}$"
 def ingest_images():
     @task(task_id="list")
     def list_entries(*, ti) -> list[dict]:
-        with no_retry(landing.ListingError):
+        with no_retry(landing.ListingError, hours.HourError):
             listing = landing.list_entries(landing.Run.from_context(get_current_context()))
         ti.xcom_push("run", listing["run"])
         return listing["pack"]

@@ -33,11 +33,10 @@ import datetime
 
 from airflow.sdk import Param, TriggerRule, dag, task
 
-from strandline import replays
+from strandline import hours, replays
 from strandline.containers import DEFAULT_ARGS, no_retry, vision_task
 from strandline.windows import WindowError
 
-HOUR = r"^\d{4}-\d{2}-\d{2}T\d{2}$"
 VERSION = r"^[0-9a-f]{64}$"
 
 
@@ -52,14 +51,12 @@ VERSION = r"^[0-9a-f]{64}$"
     params={
         "start": Param(
             type="string",
-            pattern=HOUR,
             title="First hour",
             description="Of the window, UTC, as 2026-11-21T08.",
         ),
         "end": Param(
             None,
             type=["null", "string"],
-            pattern=HOUR,
             title="End",
             description="The hour before which the window ends; empty for a window of one hour.",
         ),
@@ -75,7 +72,7 @@ VERSION = r"^[0-9a-f]{64}$"
 def replay_window():
     @task
     def plan(*, run_id: str, params: dict) -> list[dict]:
-        with no_retry(replays.ReplayError, WindowError):
+        with no_retry(hours.HourError, replays.ReplayError, WindowError):
             return replays.plan(run_id, **params)
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)

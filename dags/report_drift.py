@@ -33,12 +33,11 @@ import datetime
 from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from strandline import drift
+from strandline import drift, hours
 from strandline.assets import LABELS, PREDICTIONS, RETRAINING
 from strandline.containers import DEFAULT_ARGS, no_retry
 from strandline.windows import WindowError
 
-HOUR = r"^\d{4}-\d{2}-\d{2}T\d{2}$"
 VERSION = r"^[0-9a-f]{64}$"
 
 
@@ -54,14 +53,12 @@ VERSION = r"^[0-9a-f]{64}$"
         "start": Param(
             None,
             type=["null", "string"],
-            pattern=HOUR,
             title="First hour",
             description="Of the window, UTC, as 2026-11-21T08; empty for the last complete hour.",
         ),
         "end": Param(
             None,
             type=["null", "string"],
-            pattern=HOUR,
             title="End",
             description="The hour before which the window ends; empty for a window of one hour.",
         ),
@@ -79,7 +76,8 @@ def report_drift():
     def list_windows(*, params: dict, triggering_asset_events) -> list[dict]:
         closed, labelled = (triggering_asset_events.get(asset, []) for asset in (PREDICTIONS, LABELS))
         runs = [event.source_run_id for event in closed if event.source_run_id]
-        return drift.list_windows(runs if closed or labelled else None, **params)
+        with no_retry(hours.HourError):
+            return drift.list_windows(runs if closed or labelled else None, **params)
 
     @task(map_index_template="{{ window }}", max_active_tis_per_dagrun=1)
     def report(asked: dict, *, run_id: str) -> dict:

@@ -6,13 +6,17 @@ import json
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
+import pendulum
 import pytest
 from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk.exceptions import AirflowFailException
 
 from strandline import settings
-from strandline.containers import GOVERNANCE, VisionOperator, vision_task
+from strandline.containers import GOVERNANCE, VisionOperator, refuse_unknown_parameters, vision_task
+from strandline.timetable import HourlyTimetable
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DAG_IDS = {
@@ -65,11 +69,28 @@ def test_every_dag_keeps_the_rules(dags, dag_id):
 
 
 def test_ingest_images_has_true_hourly_intervals(dags):
-    from airflow.sdk import CronDataIntervalTimetable
-
     timetable = dags["ingest_images"].timetable
-    assert isinstance(timetable, CronDataIntervalTimetable)
-    assert (timetable.expression, str(timetable.timezone)) == ("0 * * * *", "UTC")
+    assert isinstance(timetable, HourlyTimetable)
+    assert timetable.serialize() == {"expression": "0 * * * *", "timezone": "UTC"}
+
+
+@pytest.mark.parametrize(("logical_date", "start"), [("06:00", 6), ("06:30", 6), ("05:59:59", 5)])
+def test_a_run_by_hand_gets_the_hour_that_its_logical_date_names(dags, logical_date, start):
+    moment = pendulum.parse(f"2026-11-19T{logical_date}Z")
+    found = dags["ingest_images"].timetable.infer_manual_data_interval(run_after=moment)
+    assert (found.start, found.end) == (moment.replace(hour=start, minute=0, second=0), found.start.add(hours=1))
+
+
+@pytest.mark.parametrize("dag_id", sorted(DAG_IDS))
+def test_a_parameter_that_a_dag_does_not_have_is_refused_by_every_task(dags, dag_id):
+    """`{"hours": ...}` was passed over, and the last hour ingested."""
+    dag = dags[dag_id]
+    hooks = [task.partial_kwargs["pre_execute"] if task.is_mapped else task._pre_execute_hook for task in dag.tasks]
+    assert set(hooks) == {refuse_unknown_parameters}
+    known = dict.fromkeys(dag.params)
+    refuse_unknown_parameters({"dag": dag, "dag_run": types.SimpleNamespace(conf=known)})
+    with pytest.raises(AirflowFailException, match=r"no parameter 'hours'; there are: \w+"):
+        refuse_unknown_parameters({"dag": dag, "dag_run": types.SimpleNamespace(conf=known | {"hours": "x"})})
 
 
 def test_ingest_images_is_in_the_order_that_matters(dags):
@@ -189,11 +210,25 @@ def test_the_predictions_asset_is_updated_when_the_books_close(dags):
     assert [asset.name for asset in outlets] == ["predictions"]
 
 
-def test_dags_survive_serialization(dags):
+@pytest.fixture
+def plugins(monkeypatch):
+    """Those of this checkout, as Airflow's processes load them."""
+    from airflow import plugins_manager
+
+    caches = (plugins_manager._get_plugins, plugins_manager.get_timetables_plugins)
+    monkeypatch.setattr("airflow.settings.PLUGINS_FOLDER", str(REPOSITORY / "plugins"))
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+def test_dags_survive_serialization(dags, plugins):
     from airflow.serialization.serialized_objects import DagSerialization
 
     for dag in dags.values():
-        json.dumps(DagSerialization.to_dict(dag))
+        DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
 
 
 def test_dag_files_import_nothing_heavy_of_their_own():

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import strategies as st
 from psycopg.rows import namedtuple_row
 
-from strandline import contract, landing, ledger, registry, settings
+from strandline import contract, hours, landing, ledger, registry, settings
 from strandline.entries import Entry
 
 UTC = datetime.UTC
@@ -121,34 +121,85 @@ class RunType(enum.StrEnum):
     ASSET_TRIGGERED = "asset_triggered"
 
 
+NOW = datetime.datetime(2026, 11, 21, 10, 7, 33, 5, tzinfo=UTC)
+LAST = (HOUR + landing.HOUR, HOUR + 2 * landing.HOUR)  # the last complete hour
+NAMED = datetime.datetime(2026, 11, 19, 6, tzinfo=UTC)
+
+
+def context(run_type: str = "MANUAL", **changes) -> dict:
+    """Of a task in Airflow; the run may begin at NOW."""
+    after = {"dag_run": types.SimpleNamespace(run_type=RunType[run_type], run_after=NOW)}
+    interval = changes.pop("interval", (None, None))
+    ends = {"data_interval_start": interval[0], "data_interval_end": interval[1]}
+    return {"run_id": "manual__1", "params": {}} | after | ends | changes
+
+
 @pytest.mark.parametrize(
-    ("hour", "interval", "start"),
+    ("hour", "logical_date", "interval", "start"),
     [
-        ("2026-01-02T03", (HOUR, HOUR + landing.HOUR), datetime.datetime(2026, 1, 2, 3, tzinfo=UTC)),
-        (None, (HOUR, HOUR + landing.HOUR), HOUR),
-        (None, (None, None), HOUR - 2 * landing.HOUR),
+        ("2026-01-02T03", None, (None, None), datetime.datetime(2026, 1, 2, 3, tzinfo=UTC)),
+        ("2026-01-02T03", NOW, LAST, datetime.datetime(2026, 1, 2, 3, tzinfo=UTC)),
+        (None, NOW, (NAMED, NAMED + landing.HOUR), NAMED),
+        (None, NAMED, (NAMED, NAMED + landing.HOUR), NAMED),
+        (None, NAMED, LAST, NAMED),
+        (None, NAMED + landing.HOUR / 2, LAST, NAMED),
+        (None, NOW, LAST, LAST[0]),
+        (None, None, (None, None), LAST[0]),
     ],
-    ids=["parameter", "data interval", "last complete hour"],
+    ids=[
+        *("parameter", "parameter in Airflow's form", "data interval", "logical date"),
+        *("logical date of the command line", "within the hour", "Airflow's form", "nothing"),
+    ],
 )
-def test_the_run_of_an_airflow_context(hour, interval, start):
-    after = HOUR - datetime.timedelta(minutes=1)
-    context = {
-        "run_id": "manual__1",
-        "dag_run": types.SimpleNamespace(run_type=RunType.MANUAL, run_after=after),
-        "data_interval_start": interval[0],
-        "data_interval_end": interval[1],
-        "params": {"hour": hour, "shard_size": 9, "dry_run": True},
-    }
-    expected = landing.Run("manual__1", "manual", start, start + landing.HOUR, shard_size=9, dry_run=True)
-    assert landing.Run.from_context(context) == expected
+def test_the_hour_that_a_person_names_is_the_hour_that_is_taken(hour, logical_date, interval, start):
+    given = {"hour": hour, "shard_size": 9, "dry_run": True}
+    found = landing.Run.from_context(context(logical_date=logical_date, interval=interval, params=given))
+    assert found == landing.Run("manual__1", "manual", start, start + landing.HOUR, shard_size=9, dry_run=True)
+
+
+@pytest.mark.parametrize("run_type", ["SCHEDULED", "BACKFILL_JOB"])
+def test_scheduled_and_backfilled_runs_take_their_interval(run_type):
+    assert landing.Run.from_context(context(run_type, logical_date=LAST[0], interval=LAST)).start == LAST[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2026-11-31T08", "2026-11-21T24", "2026-11-21T08\n", "٢٠٢٦-11-21T08", "2026-11-21 08", "2026-11-21"),
+        *("20261121T08", "2026-11-21T08:00", " 2026-11-21T08", "last"),
+    ],
+)
+def test_what_is_no_hour_is_refused_in_one_sentence(text):
+    with pytest.raises(hours.HourError, match="is no hour: write one as 2026-11-21T08"):
+        landing.Run.from_context(context(params={"hour": text}))
+
+
+@pytest.mark.parametrize(
+    ("run_type", "hour", "logical_date", "says"),
+    [
+        ("BACKFILL_JOB", "2026-11-19T06", NAMED, "a backfill takes each hour of its range"),
+        (
+            "MANUAL",
+            "2026-11-19T03",
+            NAMED,
+            "names the hour 2026-11-19T06 and the parameter Hour another, 2026-11-19T03",
+        ),
+        ("MANUAL", "2096-11-19T06", NOW, r"2096-11-19T06 \(UTC\) has not begun"),
+        ("MANUAL", None, NAMED.replace(year=2096), r"2096-11-19T06 \(UTC\) has not begun"),
+    ],
+    ids=["backfill", "two hours", "to come", "logical date to come"],
+)
+def test_an_hour_that_cannot_be_meant_is_refused(run_type, hour, logical_date, says):
+    interval = (hours.floor(logical_date), hours.floor(logical_date) + landing.HOUR)
+    with pytest.raises(landing.ListingError, match=says):
+        landing.Run.from_context(context(run_type, logical_date=logical_date, interval=interval, params={"hour": hour}))
 
 
 @pytest.mark.parametrize(
     ("run_type", "kind"), [("SCHEDULED", "scheduled"), ("BACKFILL_JOB", "backfill"), ("ASSET_TRIGGERED", "manual")]
 )
 def test_kinds_of_runs_are_those_of_airflow(run_type, kind):
-    dag_run = types.SimpleNamespace(run_type=RunType[run_type], run_after=HOUR)
-    assert landing.Run.from_context({"run_id": "r", "dag_run": dag_run, "params": {}}).kind == kind
+    assert landing.Run.from_context(context(run_type)).kind == kind
 
 
 @pytest.fixture
@@ -272,6 +323,7 @@ def test_a_listing_is_frozen_in_manifests_and_in_the_ledger(zone, champion, data
 
     assert answer["run"] == {
         "run_id": "manual__1",
+        "hours": "2026-11-21T08",
         "model_version": champion,
         "classes": ["cat", "dog"],
         "bundle": f"models/{champion}",

@@ -28,6 +28,22 @@ RUNNERS = {
     "docker": ("strandline.docker_runner", "HardenedDockerOperator"),
     "kubernetes": ("strandline.kubernetes_runner", "HardenedPodOperator"),
 }
+
+
+def refuse_unknown_parameters(context: Any) -> None:
+    """Fail a task at once whose run was given a parameter that its DAG does not have: Airflow passes over it.
+
+    Raises:
+        AirflowFailException: there is one; the message names it.
+    """
+    known = sorted(context["dag"].params)
+    if unknown := sorted(set(context["dag_run"].conf or {}) - set(known)):
+        raise AirflowFailException(
+            f"there is no parameter {', '.join(map(repr, unknown))}; there are: {', '.join(known) or 'none'}."
+            " Start the run again with one of these"
+        )
+
+
 # Of every DAG: a task is tried three times, ever later, and ends. `no_retry` is for what another try cannot mend.
 DEFAULT_ARGS = {
     "owner": "strandline",
@@ -36,6 +52,7 @@ DEFAULT_ARGS = {
     "retry_exponential_backoff": True,
     "max_retry_delay": datetime.timedelta(minutes=5),
     "execution_timeout": datetime.timedelta(minutes=30),
+    "pre_execute": refuse_unknown_parameters,
 }
 GOVERNANCE = "governance"  # the queue of tasks that hold gates, and change the champion: its workers alone may do so
 LOGGED_LINES = 10_000  # of one attempt: whatever a process prints, the task's log stays readable

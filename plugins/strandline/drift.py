@@ -11,8 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
-from strandline import contract, drift_page, evidently_page, evidently_report, ledger, settings, shift, verdict, windows
-from strandline.entries import EPOCH, HOUR
+from strandline import (
+    contract,
+    drift_page,
+    evidently_page,
+    evidently_report,
+    hours,
+    ledger,
+    settings,
+    shift,
+    verdict,
+    windows,
+)
+from strandline.entries import HOUR
 from strandline.windows import Data, Window, WindowError
 
 if TYPE_CHECKING:
@@ -60,11 +71,14 @@ def list_windows(
     Args:
         run_ids: None where a person asks: for one window, from hour `start` to before hour `end` (without it: one
             hour), as 2026-11-21T08 in UTC; without any, for the last complete hour.
+
+    Raises:
+        HourError: `start` or `end` is none.
     """
     if start or run_ids is None:
         now = datetime.datetime.now(datetime.UTC)
-        first = _hour(start) if start else now - (now - EPOCH) % HOUR - HOUR
-        last = _hour(end) if end else first + HOUR
+        first = hours.parse(start) if start else hours.floor(now) - HOUR
+        last = hours.parse(end) if end else first + HOUR
         return [_asked(first, last, model_version, alarms=False)]
     chosen = settings.get()
     query = {"labels": chosen.drift_min_labels, "days": chosen.drift_label_days, "rows": windows.COMPARED}
@@ -74,17 +88,13 @@ def list_windows(
     late = [row for row in rows if row["late"]]
     left_out = late[: max(len(late) - LATE_WINDOWS, 0)]
     if left_out:
-        hours = f"{left_out[0]['window_start']} to {left_out[-1]['window_end']}"
-        log.warning("%d hours from %s got late files, too: trigger them to have them reported", len(left_out), hours)
+        span = f"{left_out[0]['window_start']} to {left_out[-1]['window_end']}"
+        log.warning("%d hours from %s got late files, too: trigger them to have them reported", len(left_out), span)
     alarms: dict[tuple[Any, ...], bool] = {}
     for row in [*(row for row in rows if row not in left_out), *({**row, "alarms": True} for row in labelled)]:
         window = row["window_end"], row["window_start"], row["model_version"]
         alarms[window] = alarms.get(window, False) or row["alarms"]  # a run reports a window once
     return [_asked(start, end, version, may) for (end, start, version), may in sorted(alarms.items())]
-
-
-def _hour(text: str) -> datetime.datetime:
-    return datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.UTC)
 
 
 def _asked(start: datetime.datetime, end: datetime.datetime, version: str | None, alarms: bool) -> dict[str, Any]:

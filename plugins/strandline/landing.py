@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from strandline import contract, ledger, settings
+from strandline import contract, hours, ledger, settings
 from strandline.entries import DETAILS, EPOCH, HOUR, Entry, scan
 
 log = logging.getLogger(__name__)
@@ -61,21 +61,34 @@ class Run:
 
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> Self:
-        """The run of an Airflow task's context: its hour is the parameter `hour`, else its data interval, else (a
-        run without either) the last complete hour.
+        """The run of an Airflow task's context.
+
+        Its hour is the parameter `hour`; else that of its data interval; of a run by hand to which Airflow gave none of
+        its own (its command line does), the hour that the logical date names; without any, the last complete hour.
+
+        Raises:
+            ListingError: two hours are named, or one for each run of a backfill, or the hour has not begun.
+            HourError: the parameter is no hour.
         """
         params, dag_run = context["params"], context["dag_run"]
+        run_type = getattr(dag_run.run_type, "value", dag_run.run_type)
+        kind: Kind = run_type if run_type in ("scheduled", "backfill") else "manual"
+        logical_date, now = context.get("logical_date"), dag_run.run_after
         start, end = context.get("data_interval_start"), context.get("data_interval_end")
         if params.get("hour"):
-            start = datetime.datetime.fromisoformat(params["hour"]).replace(tzinfo=datetime.UTC)
+            start = hours.parse(params["hour"])
             end = start + HOUR
-        elif start is None or end is None:
-            end = dag_run.run_after - (dag_run.run_after - EPOCH) % HOUR
-            start = end - HOUR
-        kind = getattr(dag_run.run_type, "value", dag_run.run_type)
+            _check_named_once(kind, start, logical_date)
+        elif start is None or end is None or (kind == "manual" and start == hours.named(now, now) == end - HOUR):
+            start = hours.named(logical_date or now, now)
+            end = start + HOUR
+        if start > datetime.datetime.now(datetime.UTC):
+            raise ListingError(
+                f"the hour {start:{hours.FORMAT}} (UTC) has not begun, so nothing can have landed in it: name another"
+            )
         return cls(
             run_id=context["run_id"],
-            kind=kind if kind in ("scheduled", "backfill") else "manual",
+            kind=kind,
             start=datetime.datetime.fromtimestamp(start.timestamp(), datetime.UTC),
             end=datetime.datetime.fromtimestamp(end.timestamp(), datetime.UTC),
             model_version=params.get("model_version"),
@@ -87,6 +100,16 @@ class Run:
     def takes(self, drop: datetime.datetime) -> bool:
         """Whether entries of a drop are looked at."""
         return drop < self.end and (self.kind == "scheduled" or self.start <= drop)
+
+
+def _check_named_once(kind: Kind, hour: datetime.datetime, logical_date: datetime.datetime | None) -> None:
+    if kind == "backfill":
+        raise ListingError("a backfill takes each hour of its range: start it again without the parameter Hour")
+    if logical_date not in (None, hour) and hours.floor(logical_date) == logical_date:
+        raise ListingError(
+            f"the logical date names the hour {logical_date:{hours.FORMAT}} and the parameter Hour another,"
+            f" {hour:{hours.FORMAT}}: give one of them"
+        )
 
 
 def list_entries(run: Run) -> dict[str, Any]:
@@ -104,6 +127,7 @@ def list_entries(run: Run) -> dict[str, Any]:
         LandingError: the landing zone cannot be read.
     """
     chosen = settings.get()
+    log.info("this run takes %s (UTC), and is %s", hours.says(run.start, run.end), run.kind)
     with ledger.connect("ingest") as connection:
         if not ledger.fetch(connection, "select_run", {"run_id": run.run_id}):
             model = _model(connection, run.model_version)
@@ -228,6 +252,7 @@ def _answer(
         requests.append(request.to_dict())
     answer = {
         "run_id": run.run_id,
+        "hours": hours.says(run.start, run.end),
         "model_version": model["version"],
         "classes": model["classes"],
         "bundle": model["bundle"],

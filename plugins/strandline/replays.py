@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 
 from psycopg.types.json import Jsonb
 
-from strandline import contract, ledger, replay_page, replay_rows, settings
+from strandline import contract, hours, ledger, replay_page, replay_rows, settings
 from strandline.entries import HOUR
 from strandline.replay_rows import Attempt, Source, Tally
 from strandline.windows import Window
@@ -108,8 +108,8 @@ def plan(run_id: str, start: str, end: str | None = None, model_version: str | N
 
 
 def _window(start: str, end: str | None, model_version: str | None) -> Window:
-    first = datetime.datetime.fromisoformat(start).replace(tzinfo=datetime.UTC)
-    last = datetime.datetime.fromisoformat(end).replace(tzinfo=datetime.UTC) if end else first + HOUR
+    first = hours.parse(start)
+    last = hours.parse(end) if end else first + HOUR
     return Window(first, last, model_version)
 
 

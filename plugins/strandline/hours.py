@@ -1,0 +1,47 @@
+"""Hours as people name them: each by its first moment, in UTC."""
+
+import datetime
+import re
+
+from strandline.entries import HOUR
+
+FORMAT = "%Y-%m-%dT%H"
+WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}")
+
+
+class HourError(Exception):
+    """What a person wrote is no hour; the message says how to write one."""
+
+
+def parse(text: str) -> datetime.datetime:
+    """
+    Raises:
+        HourError: it is not written as 2026-11-21T08, or no clock and no calendar has it.
+    """
+    if WRITTEN.fullmatch(text):
+        try:
+            return datetime.datetime.strptime(text, FORMAT).replace(tzinfo=datetime.UTC)
+        except ValueError:
+            pass
+    raise HourError(f"{text!r} is no hour: write one as 2026-11-21T08, which is in UTC and has hours from 00 to 23")
+
+
+def floor(moment: datetime.datetime) -> datetime.datetime:
+    """The hour in which a moment lies."""
+    return moment.astimezone(datetime.UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def named(logical_date: datetime.datetime, now: datetime.datetime) -> datetime.datetime:
+    """The hour that a logical date names: the one in which it lies.
+
+    Airflow's form has the present moment in that field, which names nothing: a moment within the hour that still runs
+    stands for the last complete hour.
+    """
+    hour = floor(logical_date)
+    return hour - HOUR if logical_date != hour == floor(now) else hour
+
+
+def says(start: datetime.datetime, end: datetime.datetime) -> str:
+    """An interval of hours, for people."""
+    first, last = (hour.strftime(FORMAT) for hour in (start, end - HOUR))
+    return first if first == last else f"{first} to {last}"
