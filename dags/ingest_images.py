@@ -1,21 +1,22 @@
 """
 ## Every hour: a drop of images in, one accounted row for every file out
 
-`list -> pack -> validate -> classify -> load -> close_books`
+`list -> pack -> validate -> classify -> load -> close_books -> alert`
 
 | task | does |
 |---|---|
 | **list** | lists the hour's files (a scheduled run: late ones too), pins the champion, freezes the shards |
 | **pack** | one task a shard: decodes every file under limits; broken files get a reason |
-| **validate** | Great Expectations on all entries: stops the run, quarantines rows, or warns |
+| **validate** | Great Expectations on all entries: quarantines rows, sets bad sources aside, or warns |
 | **classify** | one task a shard: the pinned model's label and probabilities for every image |
 | **load** | one transaction: outcomes, images, predictions |
 | **close_books** | proves that every entry has one end and every image one outcome; else red |
+| **alert** | red where a person has to look: sources were set aside, or many files vanished |
 
 ### Trigger and backfill
-*Trigger* takes an hour (`hour`), else the last complete one. *Backfill* takes each hour of a range. Both may be
-repeated at any time: known files stay as they are, what is missing is added. To score history with another model,
-backfill with `model_version`.
+*Trigger* takes an hour (`hour`, or that of the logical date), else the last complete one. *Backfill* takes each hour of
+a range; *All runs* repeats those that have one. Known files stay as they are, what is missing is added. To score
+history with another model, backfill with `model_version`; to list refused files again, give `release`.
 
 ### When it is red
 | red task | means, and what to do |
@@ -23,10 +24,11 @@ backfill with `model_version`.
 | list | no champion, or no such hour: the log's last line says what to do |
 | pack, classify | a vision process failed three times: mend what its log names, clear it; other shards are kept |
 | classify, at once | a shard rotted on the disk: clear `pack` of that shard with all after it, to pack it again |
-| validate | a critical expectation failed, most often too many broken files: open the page that the log names; mend \
-the source, or trigger the hour again with a higher `quarantine_limit` |
+| validate | a shard disagrees with its listing: clear `pack`, and report it if that does not help |
 | load | results disagree with the ledger: the log names the image; do not clear, report it |
 | close_books | an invariant has rows: the log names it and them; nothing was lost, nothing was closed |
+| alert | too many broken files: their sources were set aside, all others are classified; or many files vanished. \
+The log names them and the page. Fix the source; trigger the hour with `release` |
 
 Clearing any task is safe: the listing of a run is frozen, and loading twice changes nothing.
 """
@@ -44,6 +46,11 @@ from strandline.timetable import HourlyTimetable
 VERSION = r"^[0-9a-f]{64}$"
 
 
+def listed_as(ti) -> str:
+    """The ledger's id of the run: Airflow's, with the number of the clearing where a backfill repeats it."""
+    return ti.xcom_pull(task_ids="list", key="run")["run_id"]
+
+
 @dag(
     schedule=HourlyTimetable("0 * * * *", timezone="UTC"),
     start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
@@ -54,10 +61,7 @@ VERSION = r"^[0-9a-f]{64}$"
     default_args=DEFAULT_ARGS,
     params={
         "hour": Param(
-            None,
-            type=["null", "string"],
-            title="Hour",
-            description="As 2026-11-21T08, UTC; empty for the hour of the logical date. Not for a backfill.",
+            None, type=["null", "string"], title="Hour", description="As 2026-11-21T08, UTC. Not for a backfill."
         ),
         "model_version": Param(
             None,
@@ -80,13 +84,16 @@ VERSION = r"^[0-9a-f]{64}$"
             minimum=0,
             maximum=1,
             title="Quarantine limit",
-            description="Share of quarantined entries (0 to 1) above which the run stops; empty for the setting.",
+            description="Share of quarantined files (0 to 1) above which a source is set aside; empty for the setting.",
+        ),
+        "release": Param(
+            None,
+            type=["null", "string"],
+            title="Release",
+            description="List refused files again: a reason such as SET_ASIDE, a file or folder with its hour, or all.",
         ),
         "dry_run": Param(
-            False,
-            type="boolean",
-            title="Dry run",
-            description="List and validate only: nothing is classified, no row is written.",
+            False, type="boolean", title="Dry run", description="List and validate only: no row is written."
         ),
     },
 )
@@ -106,22 +113,27 @@ def ingest_images():
         return predictions.plan(run, validated["shards"])
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
-    def load(classified: list[dict], *, run_id: str, params: dict) -> dict:
+    def load(classified: list[dict], *, ti, params: dict) -> dict:
         if params["dry_run"]:
             raise AirflowSkipException("a dry run ends with the validation")
         with no_retry(predictions.LoadError):
-            return predictions.load(run_id, classified)
+            return predictions.load(listed_as(ti), classified)
 
     @task(outlets=[PREDICTIONS])
-    def close_books(*, run_id: str, outlet_events) -> dict:
+    def close_books(*, ti, outlet_events) -> dict:
         with no_retry(ledger.BooksOpen):
-            counts = ledger.close_run(run_id)
+            counts = ledger.close_run(listed_as(ti))
         outlet_events[PREDICTIONS].extra = counts
         return counts
 
+    @task(trigger_rule=TriggerRule.NONE_FAILED)
+    def alert(*, ti) -> None:
+        with no_retry(validation.Alert):
+            validation.alert(listed_as(ti))
+
     packed = vision_task("pack", "pack").expand(request=list_entries())
     classified = vision_task("classify", "classify").expand(request=validate(packed.output))
-    load(classified.output) >> close_books()
+    load(classified.output) >> close_books() >> alert()
 
 
 ingest_images()

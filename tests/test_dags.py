@@ -95,7 +95,7 @@ def test_a_parameter_that_a_dag_does_not_have_is_refused_by_every_task(dags, dag
 
 def test_ingest_images_is_in_the_order_that_matters(dags):
     dag = dags["ingest_images"]
-    order = ["list", "pack", "validate", "classify", "load", "close_books"]
+    order = ["list", "pack", "validate", "classify", "load", "close_books", "alert"]
     assert set(dag.task_ids) == set(order)
     for before, after in itertools.pairwise(order):
         assert dag.get_task(before).downstream_task_ids == {after}

@@ -451,6 +451,115 @@ def test_a_file_that_had_vanished_and_is_back_is_taken_up(zone, loaded, database
     assert tags == [f"1-{1_500_000_000 * 10**9}-again{times}" for times in (1, 2)]
 
 
+REFUSED = BIG, BROKEN, ASIDE, OTHER = [
+    b"2026-11-21T08/%s.jpg" % n for n in (b"cat/big", b"cat/broken", b"cat/aside", b"dog/other")
+]
+
+
+@pytest.fixture
+def refused(zone, champion, database):
+    """Entries that were refused for several reasons in the run `first`: two of them with their source."""
+    land(zone, *REFUSED, b"2026-11-21T08/cat/README")
+    list_hour("first")
+    settle(database, "first", {}, dict.fromkeys(REFUSED, "quarantined"))
+    facts = {
+        BIG: ("TOO_MANY_PIXELS", "ALPHA"),
+        BROKEN: ("CORRUPT", "ALPHA SET_ASIDE"),
+        ASIDE: ("SET_ASIDE", "SET_ASIDE"),
+    }
+    with psycopg.connect(database.owner) as connection:
+        for name, (reason, notes) in facts.items():
+            query = "UPDATE outcomes SET reason = %s, notes = %s FROM entries WHERE name = %s"
+            connection.execute(f"{query} AND entries.entry_id = outcomes.entry_id", [reason, notes, name])
+
+
+@pytest.mark.parametrize("kind", ["manual", "backfill", "scheduled"])
+@pytest.mark.parametrize(
+    ("release", "names"),
+    [
+        ("TOO_MANY_PIXELS", [BIG]),
+        ("SET_ASIDE", [BROKEN, ASIDE]),
+        ("2026-11-21T08/cat/big.jpg", [BIG]),
+        ("2026-11-21T08/cat", [BIG, BROKEN, ASIDE]),
+        ("2026-11-21T08/ca", []),
+        ("all", REFUSED),
+        ("NOT_IMAGE", []),
+        ("EMPTY", []),
+        (None, []),
+    ],
+    ids=str,
+)
+def test_what_is_released_is_listed_again(zone, refused, database, kind, release, names):
+    """By reason, source, file or hour; as another attempt: the outcome of the first one stays."""
+    answer = list_hour("second", kind, release=release)
+    sidecars = [b"2026-11-21T08/cat/README"] if release in ("NOT_IMAGE", "2026-11-21T08/cat") else []
+    assert set(listed(database, "second")) == {*names, *sidecars}
+    tags = {name: version for request in answer["pack"] for _, name, version in manifest(request)}
+    assert set(tags) == set(names)
+    assert all(version.endswith("-again1") for version in tags.values())
+    assert answer["run"]["quarantine_limit"] == (1.0 if release else settings.get().quarantine_limit)
+    assert list_hour("third", kind)["run"]["listed"] == len(names)  # no outcome yet
+    settle(database, "second", {name: name for name in names})
+    assert set(listed(database, "first").values()) > {("quarantined", "CORRUPT"), ("quarantined", "TOO_MANY_PIXELS")}
+    assert {state for state, _ in listed(database, "second").values()} == ({"ingested"} if names else set()) | (
+        {"rejected"} if sidecars else set()
+    )
+    assert list_hour("fourth", kind)["run"]["listed"] == 0
+    assert ledger_is_whole(database, ("02", "11", "12"))
+
+
+def ledger_is_whole(database, names) -> bool:
+    with ledger.connect(database.owner) as connection:
+        found = ledger.check_invariants(connection)
+    return not any(rows for name, rows in found.items() if name.startswith(tuple(names)))
+
+
+def test_what_was_released_is_classified_by_another_model_too(zone, refused, database, tmp_path):
+    list_hour("second", release="TOO_MANY_PIXELS")
+    settle(database, "second", {BIG: b"big"})
+    list_hour("third", "backfill", model_version=register(tmp_path, "second"))
+    assert set(listed(database, "third")) == {BIG}
+
+
+def test_what_is_refused_again_can_be_released_again(zone, refused, database):
+    tags = []
+    for run in ("second", "third"):
+        answer = list_hour(run, release="2026-11-21T08/dog")
+        tags += [version for request in answer["pack"] for _, _, version in manifest(request)]
+        settle(database, run, {}, {OTHER: "quarantined"})
+    assert [version.partition("-again")[2] for version in tags] == ["1", "2"]
+    assert list_hour("fourth")["run"]["listed"] == 0
+
+
+def test_a_higher_limit_of_the_listing_brings_released_files_in(zone, champion, database, monkeypatch):
+    land(zone, BIG, content=b"12345")
+    for limit, expected in (("4", ("rejected", "TOO_LARGE")), ("5", (None, None))):
+        monkeypatch.setenv("STRANDLINE_MAX_FILE_BYTES", limit)
+        settings.get.cache_clear()
+        list_hour(f"limit {limit}", release="TOO_LARGE")
+        assert listed(database, f"limit {limit}") == {BIG: expected}
+
+
+def test_a_released_file_names_its_hour():
+    run = landing.Run.from_context(
+        context(params={"release": "2026-11-19T06/cat/1.jpg"}, logical_date=NOW, interval=LAST)
+    )
+    assert (run.start, run.release) == (NAMED, "2026-11-19T06/cat/1.jpg")
+
+
+def test_a_backfill_that_repeats_a_run_lists_anew(zone, champion, database):
+    """Airflow clears the run and keeps its id: its frozen listing would be made again, and nothing new taken up."""
+    ids = [("SCHEDULED", 0, "r"), ("SCHEDULED", 1, "r"), ("BACKFILL_JOB", 2, "r~2"), ("BACKFILL_JOB", 3, "r~3")]
+    for number, (run_type, cleared, run_id) in enumerate(ids):
+        land(zone, b"2026-11-21T08/%d.jpg" % number)
+        dag_run = types.SimpleNamespace(run_type=RunType[run_type], run_after=NOW, clear_number=cleared)
+        found = landing.Run.from_context(
+            context(run_id="r", dag_run=dag_run, logical_date=HOUR, interval=(HOUR, HOUR + landing.HOUR))
+        )
+        assert found.run_id == landing.list_entries(found)["run"]["run_id"] == run_id
+    assert [len(listed(database, run_id)) for run_id in ("r", "r~2", "r~3")] == [1, 3, 4]
+
+
 @pytest.mark.parametrize(("kind", "older"), [("scheduled", True), ("manual", False), ("backfill", False)])
 def test_late_files_are_caught_up_by_scheduled_runs(zone, loaded, database, tmp_path, kind, older):
     """An older entry is taken up when it has no outcome; that it lacks a prediction is for a backfill to mend."""

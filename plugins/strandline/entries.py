@@ -85,6 +85,15 @@ def path_label(name: bytes) -> str | None:
     return _label(name.rpartition(b"/")[0] + b"/")
 
 
+def source(name: bytes) -> bytes:
+    """Whose file it is: the path of the first folder below the hour, else of the hour's; without an hour, of the first
+    folder of all. So one source is one folder of one drop.
+    """
+    hour = drop_folder(name)
+    first, slash, _ = name[len(hour) :].partition(b"/")
+    return hour + first if slash else hour.rstrip(b"/")
+
+
 def display_name(name: bytes) -> str:
     """The name for people: what is not UTF-8 or not printable (control, bidi, zero-width) is escaped."""
     text = name.decode("utf-8", "backslashreplace")
@@ -235,6 +244,12 @@ def path_hour(path: bytes) -> datetime.datetime | None:
         return datetime.datetime.fromisoformat(f"{day.decode()}T{hour.decode()}").replace(tzinfo=datetime.UTC)
     except ValueError:  # the 45th of a month: a folder like any other
         return None
+
+
+def drop_folder(name: bytes) -> bytes:
+    """The folders that name the hour of a path, with their slashes; none where it names no hour."""
+    match = HOUR_FOLDER.match(name)
+    return match[0] if match and path_hour(name) else b""
 
 
 @functools.lru_cache

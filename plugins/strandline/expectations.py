@@ -1,7 +1,7 @@
 """What is expected of the entries of a run, and what Great Expectations says to it.
 
-What happens where an expectation fails is its severity: `stop` ends the run, `quarantine` gives the row a reason,
-`warn` gives it a note.
+What happens where an expectation fails is its severity: `stop` ends the run, `quarantine` gives the row a reason (or
+each row of the source), `warn` gives it a note.
 """
 
 import dataclasses
@@ -129,19 +129,26 @@ def of_rows(limits: contract.Limits, classes: Sequence[str]) -> list[Expectation
     ]
 
 
-def of_run(listed: int, share: float, share_says: str) -> list[Expectation]:
-    """What is expected of the run as a whole: its `listed` entries, at most this `share` of them quarantined."""
+def of_sources(limit: float) -> list[Expectation]:
+    """What is expected of each source that has files enough to be judged: at most this share of them quarantined."""
+    says = f"at most {100 * limit:.3g}% of a source's files in quarantine"
+    return [_refuse("quarantined_share", "SET_ASIDE", says, BETWEEN, column="share", max_value=limit)]
+
+
+def of_run(listed: int, vanished: float) -> list[Expectation]:
+    """What is expected of the run as a whole: its `listed` entries, and at most this share of them vanished."""
     return [
         _stop("row_count", f"{listed:,} entries, as listed", ROW_COUNT, value=listed),
         _stop("one_outcome", "one outcome for each entry", UNIQUE, column_list=["shard", "entry"]),
         _stop("listed", "no entry that was not listed", AMONG, column="listed", value_set=[True]),
-        _stop(
-            "quarantined_share",
-            share_says,
+        _warn(
+            "vanished_share",
+            None,
+            f"at most {100 * vanished:.3g}% of the files gone or changed between listing and reading",
             NOT_AMONG,
             column="state",
-            value_set=["quarantined"],
-            mostly=round(1 - share, 9),  # 1 - 0.57 is more than 0.43
+            value_set=["vanished"],
+            mostly=round(1 - vanished, 9),  # 1 - 0.57 is more than 0.43
         ),
     ]
 
@@ -154,7 +161,7 @@ def _refuse(name: str, code: str | None, says: str, kind: str, **arguments: Any)
     return Expectation(name, "quarantine", code, says, kind, arguments)
 
 
-def _warn(name: str, code: str, says: str, kind: str, **arguments: Any) -> Expectation:
+def _warn(name: str, code: str | None, says: str, kind: str, **arguments: Any) -> Expectation:
     return Expectation(name, "warn", code, says, kind, arguments)
 
 

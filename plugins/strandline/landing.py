@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from strandline import contract, hours, ledger, settings
-from strandline.entries import DETAILS, EPOCH, HOUR, Entry, scan
+from strandline.entries import DETAILS, EPOCH, HOUR, Entry, path_hour, scan
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,9 @@ class Run:
     """What is asked of a run: its id, its interval [start, end) of full hours UTC, and its parameters.
 
     A `scheduled` run takes up entries of older drops too that have no outcome, the others keep to their interval.
-    `model_version` None stands for the champion, `shard_size` and `quarantine_limit` None for the settings.
+    `model_version` None stands for the champion, `shard_size` and `quarantine_limit` None for the settings. What was
+    refused earlier is listed again where `release` names its reason (or SET_ASIDE: all of a source that was set aside),
+    its file or a folder of it, as people see them, or is `all`.
 
     Raises:
         ListingError: the interval is not one or more full hours.
@@ -50,6 +52,7 @@ class Run:
     shard_size: int | None = None
     quarantine_limit: float | None = None
     dry_run: bool = False
+    release: str | None = None
 
     def __post_init__(self) -> None:
         ends = (self.start, self.end)
@@ -63,8 +66,9 @@ class Run:
     def from_context(cls, context: Mapping[str, Any]) -> Self:
         """The run of an Airflow task's context.
 
-        Its hour is the parameter `hour`; else that of its data interval; of a run by hand to which Airflow gave none of
-        its own (its command line does), the hour that the logical date names; without any, the last complete hour.
+        Its hour is the parameter `hour`, or that of the file which `release` names; else that of its data interval; of
+        a run by hand to which Airflow gave none of its own (its command line does), the hour that the logical date
+        names; without any, the last complete hour.
 
         Raises:
             ListingError: two hours are named, or one for each run of a backfill, or the hour has not begun.
@@ -75,8 +79,10 @@ class Run:
         kind: Kind = run_type if run_type in ("scheduled", "backfill") else "manual"
         logical_date, now = context.get("logical_date"), dag_run.run_after
         start, end = context.get("data_interval_start"), context.get("data_interval_end")
-        if params.get("hour"):
-            start = hours.parse(params["hour"])
+        released = path_hour(os.fsencode(params.get("release") or "") + b"/")
+        if params.get("hour") or (released and kind == "manual"):
+            start = hours.parse(params["hour"]) if params.get("hour") else released
+            assert start is not None
             end = start + HOUR
             _check_named_once(kind, start, logical_date)
         elif start is None or end is None or (kind == "manual" and start == hours.named(now, now) == end - HOUR):
@@ -86,8 +92,10 @@ class Run:
             raise ListingError(
                 f"the hour {start:{hours.FORMAT}} (UTC) has not begun, so nothing can have landed in it: name another"
             )
+        # A backfill that repeats a run clears it: that is a listing of its own, and not the frozen one once more.
+        repeats = getattr(dag_run, "clear_number", 0) if kind == "backfill" else 0
         return cls(
-            run_id=context["run_id"],
+            run_id=f"{context['run_id']}~{repeats}" if repeats else context["run_id"],
             kind=kind,
             start=datetime.datetime.fromtimestamp(start.timestamp(), datetime.UTC),
             end=datetime.datetime.fromtimestamp(end.timestamp(), datetime.UTC),
@@ -95,6 +103,7 @@ class Run:
             shard_size=params.get("shard_size"),
             quarantine_limit=params.get("quarantine_limit"),
             dry_run=bool(params.get("dry_run")),
+            release=params.get("release"),
         )
 
     def takes(self, drop: datetime.datetime) -> bool:
@@ -195,9 +204,12 @@ def _take_up(
 
 
 def _open_entries(connection: ledger.Connection, run: Run, model_version: str, seen: Sequence[Entry]) -> list[Entry]:
-    """Those of the files seen that a run takes up. One that had vanished and is back is a new version of itself."""
+    """Those of the files seen that a run takes up. One that had vanished and is back is a new version of itself, and so
+    is one that was refused and is released.
+    """
     drops, names, versions = ([getattr(entry, field) for entry in seen] for field in ("drop", "name", "version"))
     query = {"drops": drops, "names": names, "versions": versions, "start": run.start, "model": model_version}
+    query |= {"next_versions": [_again(version) for version in versions], "release": run.release}
     rows = ledger.fetch(connection, "select_open_entries", query)
     back = [entry._replace(version=_again(entry.version)) for entry in _at(seen, rows, returned=True)]
     return _at(seen, rows, returned=False) + (_open_entries(connection, run, model_version, back) if back else [])
@@ -259,9 +271,16 @@ def _answer(
         "listed": sum(shards.values()),
         "refused": refused,
         "dry_run": run.dry_run,
-        "quarantine_limit": chosen.quarantine_limit if run.quarantine_limit is None else run.quarantine_limit,
+        "quarantine_limit": _quarantine_limit(run, chosen),
     }
     return {"run": answer, "pack": requests}
+
+
+def _quarantine_limit(run: Run, chosen: settings.Settings) -> float:
+    """Who releases files has judged their source."""
+    if run.quarantine_limit is not None:
+        return run.quarantine_limit
+    return 1.0 if run.release else chosen.quarantine_limit
 
 
 def _image_size(model: Mapping[str, Any], chosen: settings.Settings) -> tuple[int, int]:

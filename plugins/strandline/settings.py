@@ -61,9 +61,12 @@ class Settings:
     max_shards: int = _setting(200, "mapped tasks of one fan-out; larger drops get larger shards")
     stable_seconds: float = _setting(5.0, "a file changed within this time is left for the next run")
     partial_name_hours: float = _setting(24.0, "a .part or .tmp file older than this is rejected, not waited for")
-    quarantine_limit: float = _setting(0.2, "a run with a larger share of quarantined entries stops")
+    quarantine_limit: float = _setting(
+        0.2, "a source (a folder of a drop) with a larger share of quarantined files is set aside"
+    )
+    vanished_limit: float = _setting(0.1, "a run of which a larger share of files vanished ends red")
     quarantine_min_entries: int = _setting(
-        50, "the limit applies from this many entries on: a share of few says little"
+        50, "these limits apply from this many entries on: a share of few says little"
     )
 
     formats: str = _setting(
@@ -205,8 +208,9 @@ def _parse(variable: str, text: str, kind: Any) -> Any:
 def _check(settings: Settings) -> None:
     if settings.device not in ("cpu", "gpu"):
         raise SettingsError(f"{PREFIX}DEVICE must be cpu or gpu, not {settings.device}")
-    if not 0 <= settings.quarantine_limit <= 1:
-        raise SettingsError(f"{PREFIX}QUARANTINE_LIMIT must be a share from 0 to 1, not {settings.quarantine_limit}")
+    for name in ("quarantine_limit", "vanished_limit"):
+        if not 0 <= (share := getattr(settings, name)) <= 1:
+            raise SettingsError(f"{PREFIX}{name.upper()} must be a share from 0 to 1, not {share}")
     if not 1 <= settings.persistence_need <= settings.persistence_of:
         raise SettingsError(f"{PREFIX}PERSISTENCE_NEED must be from 1 to {PREFIX}PERSISTENCE_OF")
     if settings.false_alarms_a_week <= 0:

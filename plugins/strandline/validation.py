@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from strandline import contract, expectations, ledger, settings, validation_page
+from strandline import contract, expectations, ledger, settings, sources, validation_page
 from strandline.entries import display_name, path_label
 from strandline.expectations import Finding, ValidationError
 
 log = logging.getLogger(__name__)
 
 EXAMPLES = 5  # failing files that are shown for an expectation
+SOURCES = 20  # set aside, that a log names
 FORMULA = "=+-@\t\r"  # what a spreadsheet takes for the beginning of one
 
 STATES = {"decoded": "accepted", "quarantined": "quarantined", "rejected": "rejected", "vanished": "vanished"}
@@ -35,6 +36,10 @@ class ValidationStopped(Exception):
     """A critical expectation failed; the message says which, with its numbers, and what to do."""
 
 
+class Alert(Exception):
+    """The run went on, and yet a person has to look; the message says at what, and what to do."""
+
+
 class Refused(TypedDict):
     """Entries that the listing settled by itself, for one reason: quarantined or rejected unopened."""
 
@@ -44,9 +49,10 @@ class Refused(TypedDict):
 
 
 class Run(TypedDict):
-    """A run: the number of entries in its shards, its model's classes, the largest share of them in quarantine."""
+    """A run: the number of entries in its shards, its model's classes, the largest share in quarantine of a source."""
 
     run_id: str
+    hours: str  # that it takes, for people
     listed: int
     refused: Sequence[Refused]
     classes: Sequence[str]
@@ -85,9 +91,15 @@ def validate(run: Run, packed: Sequence[Packed]) -> dict[str, Any]:
 
     on_rows = expectations.evaluate(_row_frame(entries), expectations.of_rows(chosen.limits, run["classes"]))
     outcomes = _outcomes(entries, on_rows)
-    on_run = expectations.evaluate(_run_frame(entries, outcomes), _of_run(run, chosen.quarantine_min_entries))
+    found = sources.judge(entries, outcomes, run["quarantine_limit"], chosen.quarantine_min_entries)
+    (on_sources,) = expectations.evaluate(sources.frame(found), expectations.of_sources(run["quarantine_limit"]))
+    aside = [found[row] for row in on_sources.rows]
+    outcomes = sources.set_aside(entries, outcomes, aside, run["quarantine_limit"])
+    # A share of few says little.
+    vanished = chosen.vanished_limit if run["listed"] >= chosen.quarantine_min_entries else 1.0
+    on_run = expectations.evaluate(_run_frame(entries, outcomes), expectations.of_run(run["listed"], vanished))
 
-    result = _result(run, entries, outcomes, [*on_run, *on_rows])
+    result = _result(run, entries, outcomes, [*on_run, on_sources, *on_rows], aside)
     digest = _write(folder / "validation", outcomes, result, _files(entries, outcomes))
     page = folder / "validation" / "index.html"
     log.info("%s %s. The page: %s", result["verdict"], _sums(result["counts"]), page)
@@ -104,12 +116,16 @@ def validate(run: Run, packed: Sequence[Packed]) -> dict[str, Any]:
     }
 
 
-def _of_run(run: Run, least: int) -> list[expectations.Expectation]:
-    """The expectations of a run; its quarantine limit holds from `least` entries on."""
-    limit, percent = run["quarantine_limit"], f"{100 * run['quarantine_limit']:.3g}%"
-    if run["listed"] < least:
-        return expectations.of_run(run["listed"], 1.0, f"any share in quarantine ({percent} from {least:,} entries on)")
-    return expectations.of_run(run["listed"], limit, f"at most {percent} in quarantine")
+def alert(run_id: str) -> None:
+    """Say what a person has to look at although the run went on: sources set aside, many files vanished.
+
+    Raises:
+        Alert: there is something; the message says what, and what to do.
+    """
+    folder = settings.get().run_folder(run_id) / "validation"
+    result = json.loads((folder / "validation.json").read_bytes())
+    if result["alerts"]:
+        raise Alert(f"{' '.join(result['alerts'])} Details: {folder / 'index.html'}")
 
 
 def _read_shard(store: Path, manifests: Path, packed: Packed) -> tuple[dict[str, Any], Any]:
@@ -250,7 +266,9 @@ def _outcomes(entries: Any, findings: Sequence[Finding]) -> Any:
     return pa.table({name: columns[name] if name in columns else entries[name] for name in schema.names}, schema)
 
 
-def _result(run: Run, entries: Any, outcomes: Any, findings: Sequence[Finding]) -> dict[str, Any]:
+def _result(
+    run: Run, entries: Any, outcomes: Any, findings: Sequence[Finding], aside: Sequence[sources.Source]
+) -> dict[str, Any]:
     """All that validation.json says, and the page shows."""
     packed = zip(outcomes["state"].to_pylist(), outcomes["reason"].to_pylist(), strict=True)
     ends = collections.Counter(packed)  # by state and reason
@@ -263,8 +281,10 @@ def _result(run: Run, entries: Any, outcomes: Any, findings: Sequence[Finding]) 
     return {
         "run_id": run["run_id"],
         "goes_on": not failed,
-        "verdict": _verdict(counts, failed),
-        "advice": _advice(packed_codes, failed),
+        "hours": run["hours"],
+        "verdict": _verdict(counts, failed, aside),
+        "advice": _advice(packed_codes, failed, aside),
+        "alerts": _alerts(findings, aside, packed_codes),
         "counts": counts,
         "reasons": _by_reason(ends, "quarantined"),
         "rejected": _by_reason(ends, "rejected"),
@@ -273,7 +293,7 @@ def _result(run: Run, entries: Any, outcomes: Any, findings: Sequence[Finding]) 
             for one in findings
             if one.expectation.severity == "warn" and not one.success
         ],
-        "expectations": [_described(one, entries, outcomes) for one in findings],
+        "expectations": [_described(one, entries, outcomes, aside) for one in findings],
         "great_expectations": importlib.metadata.version("great_expectations"),
     }
 
@@ -288,22 +308,12 @@ def _sums(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{counts[state]:,} {state}" for state in STATES.values())
 
 
-def _described(finding: Finding, entries: Any, outcomes: Any) -> dict[str, Any]:
+def _described(finding: Finding, entries: Any, outcomes: Any, aside: Sequence[sources.Source]) -> dict[str, Any]:
     expectation = finding.expectation
-    examples = []
-    shown = 0 if expectation.name == "quarantined_share" else EXAMPLES  # its rows fail other expectations, or pack
-    for row, value in zip(finding.rows[:shown], finding.values, strict=False):
-        reason, detail = outcomes["reason"][row].as_py(), outcomes["detail"][row].as_py()
-        why = f"found {_text(value)}" if expectation.severity == "warn" else f"{reason}: {detail}" if reason else ""
-        name = entries["name"][row].as_py()
-        examples.append(
-            {
-                "name": "not listed" if name is None else display_name(name),
-                "shard_id": entries["shard_id"][row].as_py(),
-                "entry": entries["entry"][row].as_py(),
-                "why": why,
-            }
-        )
+    if expectation.code == sources.SET_ASIDE:
+        examples = [{"name": display_name(one.name), "why": one.says} for one in aside[:EXAMPLES]]
+    else:
+        examples = _examples(finding, entries, outcomes)
     return {
         "name": expectation.name,
         "severity": expectation.severity,
@@ -313,6 +323,30 @@ def _described(finding: Finding, entries: Any, outcomes: Any) -> dict[str, Any]:
         "unexpected": finding.unexpected,
         "examples": examples,
     }
+
+
+def _examples(finding: Finding, entries: Any, outcomes: Any) -> list[dict[str, Any]]:
+    """The first entries that fail an expectation, with why."""
+    examples = []
+    for row, value in zip(finding.rows[:EXAMPLES], finding.values, strict=False):
+        reason, detail = outcomes["reason"][row].as_py(), outcomes["detail"][row].as_py()
+        why = (
+            f"found {_text(value)}"
+            if finding.expectation.severity == "warn"
+            else f"{reason}: {detail}"
+            if reason
+            else ""
+        )
+        name = entries["name"][row].as_py()
+        examples.append(
+            {
+                "name": "not listed" if name is None else display_name(name),
+                "shard_id": entries["shard_id"][row].as_py(),
+                "entry": entries["entry"][row].as_py(),
+                "why": why,
+            }
+        )
+    return examples
 
 
 def _files(entries: Any, outcomes: Any) -> str:
@@ -328,29 +362,48 @@ def _files(entries: Any, outcomes: Any) -> str:
     return text.getvalue()
 
 
-def _verdict(counts: Mapping[str, int], failed: Sequence[Finding]) -> str:
+def _verdict(counts: Mapping[str, int], failed: Sequence[Finding], aside: Sequence[sources.Source]) -> str:
     if failed:
         found = "; ".join(f"expected {one.expectation.says}, but {one.text}" for one in failed)
         return f"The run is stopped: {found}."
     if not counts["entries"]:
         return "The run goes on: there are no entries to look at."
-    return f"The run goes on with {counts['accepted']:,} of {counts['entries']:,} entries."
+    without = f", without {len(aside):,} sources that are set aside" if len(aside) > 1 else ""
+    without = f", without {aside[0].says}, which is set aside" if len(aside) == 1 else without
+    return f"The run goes on with {counts['accepted']:,} of {counts['entries']:,} entries{without}."
 
 
-def _advice(reasons: Mapping[str, int], failed: Sequence[Finding]) -> str | None:
-    """What to do about a run that is stopped; `reasons` are sorted, the most frequent first."""
-    if not failed:
-        return None
-    if {one.expectation.name for one in failed} != {"quarantined_share"}:
+def _advice(reasons: Mapping[str, int], failed: Sequence[Finding], aside: Sequence[sources.Source]) -> str | None:
+    """What to do about a run that is stopped, or has set sources aside; `reasons` has the most frequent first."""
+    if failed:
         return (
             "The shards disagree with the listing, which is no fault of the files: clear the task pack, and report it"
             " if that does not help."
         )
-    code, count = next(iter(reasons.items()))
+    if not aside:
+        return None
+    code, count = next((code, count) for code, count in reasons.items() if code != sources.SET_ASIDE)
     return (
-        f"The most frequent reason is {code} ({count:,}). Mend the source; or, if the files are what they should be,"
-        " trigger the hour again with a higher quarantine_limit."
+        f"The most frequent reason is {code} ({count:,}). Fix the source and upload what is broken again; then, or if"
+        f" the files are what they should be, trigger the hour with Release {sources.SET_ASIDE}: all that was set aside"
+        " is listed again."
     )
+
+
+def _alerts(findings: Sequence[Finding], aside: Sequence[sources.Source], reasons: Mapping[str, int]) -> list[str]:
+    alerts = []
+    if aside:
+        more = f"; and {len(aside) - SOURCES:,} more" if len(aside) > SOURCES else ""
+        named = "; ".join(one.says for one in aside[:SOURCES])
+        alerts.append(f"Set aside: {named}{more}. {_advice(reasons, [], aside)}")
+    (vanished,) = (one for one in findings if one.expectation.name == "vanished_share")
+    if not vanished.success:
+        alerts.append(
+            f"Expected {vanished.expectation.says}, but {vanished.text}. Find out what removes or rewrites files while"
+            " they are read; the next run lists what is there. If nothing does, the file system shows files"
+            " otherwise on each host: see STRANDLINE_VERSION_FIELDS."
+        )
+    return alerts
 
 
 def _write(folder: Path, outcomes: Any, result: dict[str, Any], files: str) -> str:

@@ -12,7 +12,8 @@ COUNTS = {"entries": "Entries", "accepted": "Accepted", "quarantined": "Quaranti
 
 def render(result: Mapping[str, Any]) -> str:
     """The page, as HTML, of what validation.json says."""
-    run_id, colour = escape(result["run_id"]), "good" if result["goes_on"] else "bad"
+    run_id, hours = escape(result["run_id"]), escape(result["hours"])
+    colour = "good" if result["goes_on"] and not result["alerts"] else "bad"
     counts = "".join(
         f"<div><dt>{says}</dt><dd>{result['counts'][name]:,}</dd></div>"
         for name, says in {**COUNTS, "vanished": "Vanished"}.items()
@@ -20,7 +21,7 @@ def render(result: Mapping[str, Any]) -> str:
     advice = f"<p>{escape(result['advice'])}</p>" if result["advice"] else ""
     failing = [one for one in result["expectations"] if one["examples"]]
     body = f"""<section class="verdict {colour}">
-<p class="soft">Validation of run <code><bdi>{run_id}</bdi></code></p>
+<p class="soft">Validation of {hours} (UTC), run <code><bdi>{run_id}</bdi></code></p>
 <h1>{escape(result["verdict"])}</h1>
 {advice}
 </section>
@@ -36,7 +37,7 @@ def render(result: Mapping[str, Any]) -> str:
 has its row in <code>outcomes.parquet</code>, and <code>validation.json</code> says the same as this page. All lie
 beside it. Evaluated by Great Expectations {escape(result["great_expectations"])}.</p>
 </footer>"""
-    return page.document(f"Validation of {run_id}", "", body)
+    return page.document(f"Validation of {hours}", "", body)
 
 
 def _warnings(warnings: Iterable[str]) -> str:
@@ -101,7 +102,9 @@ def _files(failing: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _file(example: Mapping[str, Any]) -> str:
-    place = f"entry {example['entry']} of shard {escape(example['shard_id'][:12])}"
+    place = (
+        f"entry {example['entry']} of shard {escape(example['shard_id'][:12])}" if "entry" in example else "a source"
+    )
     why = f"<bdi>{escape(example['why'])}</bdi> · {place}" if example["why"] else place
     return f'<li><bdi class="name">{escape(example["name"])}</bdi><span class="why">{why}</span></li>'
 

@@ -97,9 +97,9 @@ def test_a_second_run_and_a_cleared_run_change_nothing(strandline, hour):
 
 def test_a_backfill_takes_each_of_its_hours(strandline):
     first = datetime.datetime(2026, 4, 1, tzinfo=datetime.UTC)
-    drops = {first: 20, first + HOUR: 0, first + 2 * HOUR: 30}
+    drops = {first: 20, first + HOUR: 10, first + 2 * HOUR: 30}
     for drop, count in drops.items():
-        if count:
+        if drop != first + HOUR:
             strandline.drop(drop, count)
     strandline.drop(first + 3 * HOUR, 5)
     _settle(strandline)
@@ -108,6 +108,8 @@ def test_a_backfill_takes_each_of_its_hours(strandline):
     strandline.ended(by_hand)
     assert strandline.api.run(DAG, by_hand)["data_interval_start"] == f"{first + HOUR:%Y-%m-%dT%H:%M:%SZ}"
     for reprocess in ("none", "completed"):
+        strandline.drop(first + HOUR, 10 * (reprocess == "completed"))
+        _settle(strandline)
         backfill = strandline.api.backfill(DAG, first, first + 2 * HOUR, reprocess)
         strandline.api.wait_backfill(backfill, timeout=600)
         strandline.api.wait_quiet(DAG, timeout=600)
@@ -172,19 +174,25 @@ def test_an_hour_without_files_succeeds_with_zeros(strandline, hour):
     assert all(counts[name] == 0 for name in counts.keys() - {"run_id", "closed_at"})
 
 
-def test_too_many_broken_files_stop_the_run_until_a_person_allows_them(strandline, hour):
+def test_a_source_of_broken_files_is_set_aside_until_a_person_releases_it(strandline, hour):
+    """The others are classified in the same hour, and the run is red."""
     strandline.drop(hour, 60)
     folder = strandline.landing / hour.strftime("%Y-%m-%dT%H")
+    cats = len(list((folder / "cat").iterdir()))
     for number in range(40):
         (folder / "cat" / f"broken{number}.jpg").write_bytes(b"\xff\xd8\xff")
     _settle(strandline)
     run_id = strandline.ingest(hour, expect="failed")
     failed = [row for row in strandline.api.task_instances(DAG, run_id) if row["state"] == "failed"]
-    assert [row["task_id"] for row in failed] == ["validate"]
-    assert "index.html" in "\n".join(strandline.log(run_id, failed[0]))
-    assert strandline.facts(hour)["entries"] == []
-    allowed = strandline.closing(strandline.ingest(hour, quarantine_limit=1.0))
-    assert (allowed["ingested"] + allowed["duplicates"], allowed["quarantined"]) == (60, 40)
+    assert [row["task_id"] for row in failed] == ["alert"]
+    assert failed[0]["try_number"] == 1
+    log = "\n".join(strandline.log(run_id, failed[0]))
+    assert f"{hour:%Y-%m-%dT%H}/cat (40 of {cats + 40} files are broken" in log
+    assert "index.html" in log
+    closed = strandline.closing(run_id)
+    assert (closed["ingested"] + closed["duplicates"], closed["quarantined"]) == (60 - cats, 40 + cats)
+    released = strandline.closing(strandline.ingest(hour, release="SET_ASIDE"))
+    assert (released["ingested"] + released["duplicates"], released["quarantined"]) == (cats, 40)
 
 
 def test_shards_are_named_and_bounded(strandline, hour):
