@@ -5,6 +5,7 @@ import json
 import os
 
 import drifting
+import psycopg
 import pytest
 from drifting import FIRST, HOUR, ingest, rows, worse
 
@@ -225,7 +226,7 @@ def test_a_window_that_has_not_begun_is_not_live_and_silences_no_other(version, 
     """A mistyped year: its report was live, and none after it for as many years."""
     future = FIRST.replace(year=2096)
     assert not report(ingest(version, future, rows(120)), "the year 2096")["live"]
-    with ledger.connect(database.superuser) as connection:
+    with psycopg.connect(database.superuser) as connection:
         connection.execute("UPDATE drift_reports SET live = true")  # as it was recorded before
     assert report(ingest(version, FIRST, rows(120, 1)), "now")["live"]
 

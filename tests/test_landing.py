@@ -239,6 +239,10 @@ def land(zone: Path, *names: bytes, content: bytes = b"x", at: float = 1.5e9) ->
         os.utime(path, (0, at))
 
 
+def tag(zone: Path, name: bytes) -> str:
+    return contract.version_tag((zone / os.fsdecode(name)).stat(), ("ctime", "inode"))
+
+
 def list_hour(run_id: str, kind: str = "manual", **parameters) -> dict:
     return landing.list_entries(landing.Run(run_id, kind, HOUR, HOUR + landing.HOUR, **parameters))
 
@@ -329,6 +333,7 @@ def test_a_listing_is_frozen_in_manifests_and_in_the_ledger(zone, champion, data
         "bundle": f"models/{champion}",
         "listed": len(names),
         "refused": [{"state": "rejected", "reason": "NOT_IMAGE", "entries": 1}],
+        "future": 0,
         "dry_run": False,
         "quarantine_limit": settings.get().quarantine_limit,
     }
@@ -373,9 +378,10 @@ def test_facts_of_entries_reach_the_ledger(zone, champion, database):
     name = r"2026-11-21T08/cat/\xff\n.jpg"
     moment = datetime.datetime(2017, 7, 14, 2, 40, tzinfo=UTC)
     before = datetime.datetime(1969, 12, 31, 23, 59, 55, tzinfo=UTC)
+    versions = [tag(zone, b"2026-11-21T08/cat/\xff\n.jpg"), tag(zone, b"2026-11-21T08/notes.txt")]
     assert found == [
-        (HOUR, f"4-{1_500_000_000 * 10**9}", name, "cat", 4, moment, None),
-        (HOUR, f"1-{-5 * 10**9}", "2026-11-21T08/notes.txt", None, 1, before, landing.DETAILS["NOT_IMAGE"]),
+        (HOUR, versions[0], name, "cat", 4, moment, None),
+        (HOUR, versions[1], "2026-11-21T08/notes.txt", None, 1, before, landing.DETAILS["NOT_IMAGE"]),
     ]
 
 
@@ -439,16 +445,95 @@ def test_new_versions_and_new_files_are_taken_up(zone, loaded, database):
     assert set(listed(database, "second")) == {GOOD, GONE, OPEN, b"2026-11-21T08/late.jpg"}
 
 
+def overwrite_in_place(path: Path) -> None:
+    path.write_bytes(b"y")
+
+
+def replace(path: Path) -> None:
+    path.with_suffix(".new").write_bytes(b"y")
+    path.with_suffix(".new").rename(path)
+
+
+@pytest.mark.parametrize("change", [overwrite_in_place, replace])
+@pytest.mark.parametrize("fields", ["ctime,inode", "ctime", "inode"])
+def test_other_bytes_of_the_same_size_and_time_are_a_new_version(zone, loaded, database, monkeypatch, change, fields):
+    """As `rsync -a`, `tar -p` and formats of a fixed size make them; they were known, and never classified."""
+    monkeypatch.setenv("STRANDLINE_VERSION_FIELDS", fields)
+    settings.get.cache_clear()
+    list_hour("before")
+    settle(database, "before", {GOOD: b"1", SAME: b"1", OPEN: b"2"}, {BAD: "quarantined"})
+    change(zone / GOOD.decode())
+    os.utime(zone / GOOD.decode(), (0, 1.5e9))
+    list_hour("second")
+    seen = fields != "inode" or change is replace
+    assert set(listed(database, "second")) == ({GOOD} if seen else set())
+
+
+@pytest.mark.parametrize("change", ["chmod", "hard link"])
+def test_what_changes_a_file_but_not_its_bytes_ends_as_a_duplicate(zone, loaded, database, change):
+    """It costs one decode: the content is known, and keeps its entry, its label and its prediction."""
+    kept = "SELECT image_id, entry_id, label, confidence, run_id FROM images JOIN predictions USING (image_id)"
+    settle(database, "first", {OPEN: b"2"})
+    before = rows(database, f"{kept} ORDER BY 1"), rows(database, "SELECT * FROM category_results ORDER BY 1")
+    path = zone / GOOD.decode()
+    path.chmod(0o600) if change == "chmod" else (zone / "2026-11-21T08.jpg").hardlink_to(path)
+    answer = list_hour("second")
+    assert set(listed(database, "second")) == {GOOD}
+    assert manifest(answer["pack"][0])[0][2] == tag(zone, GOOD)
+    settle(database, "second", {GOOD: b"1"})
+    assert listed(database, "second") == {GOOD: ("duplicate", None)}
+    assert before == (rows(database, f"{kept} ORDER BY 1"), rows(database, "SELECT * FROM category_results ORDER BY 1"))
+    assert list_hour("third")["run"]["listed"] == 0
+
+
+@pytest.mark.parametrize("fields", ["ctime,inode", "none"])
+def test_files_that_were_listed_without_change_time_and_inode_stay_known(zone, loaded, database, monkeypatch, fields):
+    """A ledger of long ago has ten million of them: none comes back but what changed since."""
+    monkeypatch.setenv("STRANDLINE_VERSION_FIELDS", fields)
+    settings.get.cache_clear()
+    land(zone, GONE)
+    with psycopg.connect(database.owner) as connection:
+        connection.execute("UPDATE entries SET version = substring(version FROM '^[0-9]+-[0-9]+'), listed_at = now()")
+    answer = list_hour("second")
+    plain = f"1-{1_500_000_000 * 10**9}"
+    tags = {name: version for request in answer["pack"] for _, name, version in manifest(request)}
+    assert tags == {OPEN: plain, GONE: f"{plain}-again1"}  # an entry goes on under the version that it has
+    settle(database, "second", {OPEN: b"2", GONE: b"3"})
+    assert list_hour("third")["run"]["listed"] == 0
+    with psycopg.connect(database.owner) as connection:
+        connection.execute("UPDATE entries SET listed_at = now() - interval '1 hour' WHERE name = %s", [GOOD])
+    assert set(listed(database, list_hour("fourth")["run"]["run_id"])) == ({GOOD} if fields != "none" else set())
+
+
+@pytest.mark.parametrize("kind", ["manual", "scheduled"])
+def test_files_in_an_hour_to_come_are_counted(zone, champion, database, kind, caplog):
+    """A mistyped year: the files were neither listed nor counted, and nothing said so."""
+    land(
+        zone,
+        b"2026-11-21T08/a.jpg",
+        b"2062-11-21T08/cat/b.jpg",
+        b"dt=2062-11-21/hour=09/c.jpg",
+        b"2062-11-21T08/README",
+    )
+    answer = list_hour("r", kind)
+    assert answer["run"]["future"] == 3
+    assert set(listed(database, "r")) == {b"2026-11-21T08/a.jpg"}
+    assert run_row(database, "r") == (4, 0, 3, 1)
+    assert rows(database, "SELECT future FROM reporting.runs") == [(3,)]
+    assert "3 files lie in hours that have not begun, such as 2062-11-21T08, 2062-11-21T09" in caplog.text
+    assert list_hour("r", kind) == answer
+
+
 @pytest.mark.parametrize("kind", ["scheduled", "backfill"])
 def test_a_file_that_had_vanished_and_is_back_is_taken_up(zone, loaded, database, kind):
-    """With the bytes and times it had, as after an outage of the file system; and a second time."""
+    """With all that it had, as after an outage of the file system; and a second time."""
     land(zone, GONE)
     tags = []
-    for run in ("second", "third"):
+    for run in ("second", "third", "fourth"):
         answer = list_hour(run, kind)
         tags += [version for request in answer["pack"] for _, name, version in manifest(request) if name == GONE]
         settle(database, run, {OPEN: b"2"}, {GONE: "vanished"})
-    assert tags == [f"1-{1_500_000_000 * 10**9}-again{times}" for times in (1, 2)]
+    assert tags == [tag(zone, GONE) + remark for remark in ("", "-again1", "-again2")]
 
 
 REFUSED = BIG, BROKEN, ASIDE, OTHER = [
@@ -509,7 +594,7 @@ def test_what_is_released_is_listed_again(zone, refused, database, kind, release
 
 
 def ledger_is_whole(database, names) -> bool:
-    with ledger.connect(database.owner) as connection:
+    with ledger.connect("owner") as connection:
         found = ledger.check_invariants(connection)
     return not any(rows for name, rows in found.items() if name.startswith(tuple(names)))
 

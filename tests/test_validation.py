@@ -82,7 +82,7 @@ def validate(packed: Sequence[validation.Packed], listed: int, **changes: Any) -
         "classes": CLASSES,
         "quarantine_limit": 1.0,
     }
-    run |= {"dry_run": True}
+    run |= {"future": 0, "dry_run": True}
     return validation.validate(run | changes, packed)
 
 
@@ -191,6 +191,13 @@ def test_what_the_listing_refused_is_counted_and_logged_with_the_page(home, capl
     assert (result()["reasons"], result()["rejected"]) == ({"EMPTY": 1, "UNREADABLE": 1}, {"SYMLINK": 4})
     assert f"1 accepted, 2 quarantined, 4 rejected, 0 vanished. The page: {page}" in caplog.text
     assert "Rejected, by reason" in page.read_text()
+
+
+def test_files_of_hours_to_come_are_on_the_page(home):
+    answer = validate([pack([decoded()])], 1, future=1234)
+
+    assert answer["warnings"][0].startswith("1,234 files lie in hours that have not begun, and wait for them")
+    assert answer["warnings"][0] in (run_folder() / "validation" / "index.html").read_text()
 
 
 def test_every_refused_file_is_in_a_table_that_no_spreadsheet_computes(home):

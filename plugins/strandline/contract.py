@@ -12,10 +12,11 @@ import io
 import json
 import math
 import os
+import re
 import stat
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self
 
@@ -91,6 +92,42 @@ PREDICTION_COLUMNS = (
     ("failure", "string"),  # null where the image was classified
 )
 LABEL_COLUMNS = (("image_id", "string"), ("label", "string"))
+
+
+_VERSION = re.compile(r"([0-9]+)-(-?[0-9]+)(?:-c(-?[0-9]+))?(?:-i([0-9]+))?(?![0-9])")
+
+
+def version_tag(status: os.stat_result, fields: Collection[str]) -> str:
+    """What tells the states of a landed file apart without opening it: `<size>-<mtime>-c<ctime>-i<inode>`, times in ns.
+
+    Bytes of the same size can be put under the same name and modification time; change time and inode then differ.
+
+    Args:
+        fields: those of `ctime` and `inode` that the file system keeps.
+    """
+    changed = f"-c{status.st_ctime_ns}" if "ctime" in fields else ""
+    return f"{status.st_size}-{status.st_mtime_ns}{changed}" + (f"-i{status.st_ino}" if "inode" in fields else "")
+
+
+def is_version(status: os.stat_result, version: str) -> bool:
+    """Whether a file is still the listed version, by all that the version says; remarks behind it are passed over."""
+    match = _VERSION.match(version)
+    if not match:
+        return False
+    found = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return all(said is None or int(said) == one for said, one in zip(match.groups(), found, strict=True))
+
+
+def plain_version(version: str) -> str:
+    """The version as it was once written, `<size>-<mtime>`, with the same remarks."""
+    match = _VERSION.match(version)
+    return f"{match[1]}-{match[2]}{version[match.end() :]}" if match else version
+
+
+def changed_ns(version: str) -> int | None:
+    """The change time that a version names, ns since 1970."""
+    match = _VERSION.match(version)
+    return int(match[3]) if match and match[3] else None
 
 
 class ContractError(Exception):

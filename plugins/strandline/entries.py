@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from strandline import settings
+from strandline import contract, settings
 
 HOUR = datetime.timedelta(hours=1)
 HOUR_NS = 3600 * 10**9
@@ -52,7 +52,7 @@ class Entry(NamedTuple):
     """One listed file: drop hour, path relative to the landing zone, version tag, size in bytes, mtime in ns.
 
     `state` is None for one that goes into a shard; `rejected` or `quarantined`, with a reason code, for one that ends
-    here; `deferred` for one that is left for the next run and recorded nowhere.
+    here; `deferred` for one that is left for the next run, `future` for one whose hour has not begun: recorded nowhere.
     """
 
     drop: datetime.datetime
@@ -105,7 +105,8 @@ def _escape(character: str) -> str:
 
 
 def scan(root: Path, takes: Callable[[datetime.datetime], bool], now_ns: int) -> Iterator[Entry]:
-    """Every entry of the drops that `takes` accepts, in no particular order; symlinks are not followed.
+    """Every entry of the drops that `takes` accepts, in any order, and what lies in hours that have not begun, as
+    entries of the state `future`. Symlinks are not followed.
 
     Raises:
         LandingError: there is no landing zone, or it cannot be opened.
@@ -117,7 +118,8 @@ def scan(root: Path, takes: Callable[[datetime.datetime], bool], now_ns: int) ->
         raise LandingError(
             f"the landing zone cannot be read ({error}): create it, or set STRANDLINE_LANDING"
         ) from error
-    scanner = _Scanner(takes, now_ns, os.fstat(top).st_dev, settings.get())
+    chosen = settings.get()
+    scanner = _Scanner(takes, now_ns, os.fstat(top).st_dev, chosen, chosen.kept_fields)
     levels = [_Level(top, b"", None)]
     try:
         while levels:
@@ -154,6 +156,7 @@ class _Scanner:
     now_ns: int
     device: int
     settings: settings.Settings
+    fields: frozenset[str]
 
     def files(self, level: _Level) -> Iterator[Entry]:
         """The entries that lie directly in a folder; its folders are noted for later."""
@@ -171,11 +174,14 @@ class _Scanner:
                 if entry := self.entry(level, leaf, status):
                     yield entry
 
+    def to_come(self, hour: datetime.datetime) -> bool:
+        return (hour - EPOCH) // HOUR * HOUR_NS > self.now_ns
+
     def enter(self, level: _Level, leaf: bytes, depth: int) -> "_Level | Entry | None":
         """A folder, opened; or one entry for all of it, where it may not be; or None, where its drop is not taken."""
         name = level.prefix + leaf
         hour = path_hour(name + b"/")
-        if hour and not self.takes(hour):
+        if hour and not self.takes(hour) and not self.to_come(hour):
             return None
         try:
             status = os.stat(leaf, dir_fd=level.fd, follow_symlinks=False)
@@ -228,10 +234,12 @@ class _Scanner:
         suffix: str = "",
     ) -> Entry | None:
         drop = hour or _hour(_landed_ns(status) // HOUR_NS)
-        version = f"{status.st_size}-{status.st_mtime_ns}{suffix}"
-        return (
-            Entry(drop, name, version, status.st_size, status.st_mtime_ns, state, reason) if self.takes(drop) else None
-        )
+        version = contract.version_tag(status, self.fields) + suffix
+        if not self.takes(drop):
+            if not self.to_come(drop):
+                return None
+            state, reason = "future", None
+        return Entry(drop, name, version, status.st_size, status.st_mtime_ns, state, reason)
 
 
 def path_hour(path: bytes) -> datetime.datetime | None:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from psycopg.types.json import Jsonb
 
-from strandline import ledger, settings
+from strandline import contract, ledger, settings
 from strandline.entries import FOLDER, SIDECAR_NAMES, SIDECAR_PREFIX, Entry, LandingError, scan
 from strandline.label_files import PACKED, SUFFIXES, Reader, Refused, Row, default_labeller, is_labeller
 
@@ -275,8 +275,7 @@ def _open(entry: Entry) -> Iterator[BinaryIO]:
 
 
 def _version(file: BinaryIO) -> str:
-    status = os.fstat(file.fileno())
-    return f"{status.st_size}-{status.st_mtime_ns}"
+    return contract.version_tag(os.fstat(file.fileno()), settings.get().kept_fields)
 
 
 def _stage(connection: ledger.Connection, file: BinaryIO, kind: str, entry: Entry, classes: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ import operator
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from strandline import contract, hours, ledger, settings
 from strandline.entries import DETAILS, EPOCH, HOUR, Entry, path_hour, scan
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 CHUNK = 10_000  # files that are compared with the ledger at a time
 MIN_SHARD = 2_000  # entries that are worth a task of their own while nothing else would run
 DEFAULT_SHARD, MAX_SHARD = 16_384, 65_536  # entries; the most that a retry may cost
+LEFT = ("deferred", "future")  # states of files that are left for another run
 STARTUP_SHARE = 0.1  # of a classification's seconds
 
 Kind = Literal["scheduled", "manual", "backfill"]
@@ -79,7 +80,7 @@ class Run:
         kind: Kind = run_type if run_type in ("scheduled", "backfill") else "manual"
         logical_date, now = context.get("logical_date"), dag_run.run_after
         start, end = context.get("data_interval_start"), context.get("data_interval_end")
-        released = path_hour(os.fsencode(params.get("release") or "") + b"/")
+        released = path_hour((params.get("release") or "").encode() + b"/")
         if params.get("hour") or (released and kind == "manual"):
             start = hours.parse(params["hour"]) if params.get("hour") else released
             assert start is not None
@@ -111,6 +112,16 @@ class Run:
         return drop < self.end and (self.kind == "scheduled" or self.start <= drop)
 
 
+class Listing(NamedTuple):
+    """What a run lists: entries by shard; those that are in none, as rows of state, reason, entries; and how many files
+    lie in hours that have not begun.
+    """
+
+    shards: dict[str, int]
+    refused: list[dict[str, Any]]
+    future: int
+
+
 def _check_named_once(kind: Kind, hour: datetime.datetime, logical_date: datetime.datetime | None) -> None:
     if kind == "backfill":
         raise ListingError("a backfill takes each hour of its range: start it again without the parameter Hour")
@@ -128,7 +139,8 @@ def list_entries(run: Run) -> dict[str, Any]:
 
     Returns:
         `run`: run_id, model_version, its classes and bundle (relative to the store), `listed` (entries in shards),
-        `refused` (what the listing settled by itself: rows of state, reason, entries), dry_run, quarantine_limit;
+        `refused` (what the listing settled by itself: rows of state, reason, entries), `future` (files in hours that
+        have not begun), dry_run, quarantine_limit;
         `pack`: a `contract.PackRequest` a shard, as dicts. No file name is in it.
 
     Raises:
@@ -140,12 +152,12 @@ def list_entries(run: Run) -> dict[str, Any]:
     with ledger.connect("ingest") as connection:
         if not ledger.fetch(connection, "select_run", {"run_id": run.run_id}):
             model = _model(connection, run.model_version)
-            shards, refused = _list_anew(connection, run, model, chosen)
+            listing = _list_anew(connection, run, model, chosen)
             if run.dry_run:
-                return _answer(run, model, shards, refused, chosen)
+                return _answer(run, model, listing, chosen)
         # Also after a listing of our own: another attempt at the same run may have been first.
-        model, shards, refused = _frozen(connection, run.run_id, chosen)
-    return _answer(run, model, shards, refused, chosen)
+        model, listing = _frozen(connection, run.run_id, chosen)
+    return _answer(run, model, listing, chosen)
 
 
 def _model(connection: ledger.Connection, version: str | None) -> dict[str, Any]:
@@ -160,12 +172,8 @@ def _model(connection: ledger.Connection, version: str | None) -> dict[str, Any]
     return found[0]
 
 
-def _list_anew(
-    connection: ledger.Connection, run: Run, model: Mapping[str, Any], chosen: settings.Settings
-) -> tuple[dict[str, int], list[dict[str, Any]]]:
-    """Scan, plan, write the manifests and record the listing; the number of entries by shard id, and what was settled
-    without a shard.
-    """
+def _list_anew(connection: ledger.Connection, run: Run, model: Mapping[str, Any], chosen: settings.Settings) -> Listing:
+    """Scan, plan, write the manifests and record the listing."""
     height, width = _image_size(model, chosen)
     entries, counts = _take_up(connection, run, model["version"], chosen.landing)
     images = [entry for entry in entries if not entry.state]
@@ -181,7 +189,7 @@ def _list_anew(
         ledger.record_listing(connection, row, _listed(shards, [entry for entry in entries if entry.state]))
     settled = collections.Counter((entry.state, entry.reason) for entry in entries if entry.state)
     refused = [{"state": state, "reason": reason, "entries": n} for (state, reason), n in sorted(settled.items())]
-    return {id_: len(shard) for id_, shard in shards.items()}, refused
+    return Listing({id_: len(shard) for id_, shard in shards.items()}, refused, counts["future"])
 
 
 def _take_up(
@@ -189,18 +197,25 @@ def _take_up(
 ) -> tuple[list[Entry], dict[str, int]]:
     """The entries that a run lists, and how many files it saw, knew and left for the next run."""
     taken: dict[Entry, None] = {}  # a folder that changes while it is read may show a file twice
-    known = deferred = 0
+    known = 0
+    left: collections.Counter[str] = collections.Counter()
+    to_come: set[datetime.datetime] = set()
     found = scan(root, run.takes, time.time_ns())
     while chunk := list(itertools.islice(found, CHUNK)):
-        waiting = [entry for entry in chunk if entry.state != "deferred"]
+        left.update(entry.state for entry in chunk if entry.state in LEFT)
+        to_come.update(entry.drop for entry in chunk if entry.state == "future")
+        waiting = [entry for entry in chunk if entry.state not in LEFT]
         open_ = _open_entries(connection, run, model_version, waiting)
         taken |= dict.fromkeys(open_)
         known += len(waiting) - len(open_)
-        deferred += len(chunk) - len(waiting)
-        log.info("%d files taken up, %d known, %d left for the next run", len(taken), known, deferred)
+        log.info("%d files taken up, %d known, %d left for the next run", len(taken), known, left.total())
+    if to_come:
+        shown = ", ".join(f"{hour:{hours.FORMAT}}" for hour in sorted(to_come)[:5])
+        log.warning("%d files lie in hours that have not begun, such as %s", left["future"], shown)
     reasons = collections.Counter(entry.reason or "to be packed" for entry in taken)
     log.info("of the files taken up: %s", ", ".join(f"{n} {reason}" for reason, n in reasons.items()) or "none")
-    return list(taken), {"files_seen": known + deferred + len(taken), "known": known, "deferred": deferred}
+    counts = {"known": known, "deferred": left.total(), "future": left["future"]}
+    return list(taken), {"files_seen": known + left.total() + len(taken)} | counts
 
 
 def _open_entries(connection: ledger.Connection, run: Run, model_version: str, seen: Sequence[Entry]) -> list[Entry]:
@@ -208,15 +223,21 @@ def _open_entries(connection: ledger.Connection, run: Run, model_version: str, s
     is one that was refused and is released.
     """
     drops, names, versions = ([getattr(entry, field) for entry in seen] for field in ("drop", "name", "version"))
+    plain = [contract.plain_version(version) for version in versions]
     query = {"drops": drops, "names": names, "versions": versions, "start": run.start, "model": model_version}
-    query |= {"next_versions": [_again(version) for version in versions], "release": run.release}
+    query |= {"plain": plain, "changed_at": [_changed_at(version) for version in versions], "release": run.release}
+    query |= {"next": list(map(_again, versions)), "next_plain": list(map(_again, plain))}
     rows = ledger.fetch(connection, "select_open_entries", query)
-    back = [entry._replace(version=_again(entry.version)) for entry in _at(seen, rows, returned=True)]
-    return _at(seen, rows, returned=False) + (_open_entries(connection, run, model_version, back) if back else [])
+    found = [(seen[row["position"]]._replace(version=row["version"]), row["returned"]) for row in rows]
+    back = [entry._replace(version=_again(entry.version)) for entry, returned in found if returned]
+    return [entry for entry, returned in found if not returned] + (
+        _open_entries(connection, run, model_version, back) if back else []
+    )
 
 
-def _at(seen: Sequence[Entry], rows: Sequence[Mapping[str, Any]], returned: bool) -> list[Entry]:
-    return [seen[row["position"]] for row in rows if row["returned"] is returned]
+def _changed_at(version: str) -> datetime.datetime | None:
+    changed = contract.changed_ns(version)
+    return None if changed is None else EPOCH + datetime.timedelta(microseconds=changed // 1000)
 
 
 def _again(version: str) -> str:
@@ -231,10 +252,8 @@ def _listed(shards: Mapping[str, Sequence[Entry]], refused: Sequence[Entry]) -> 
         yield ledger.ListedEntry(*facts, id_, ordinal, e.state, e.reason, DETAILS[e.reason] if e.reason else None)
 
 
-def _frozen(
-    connection: ledger.Connection, run_id: str, chosen: settings.Settings
-) -> tuple[dict[str, Any], dict[str, int], list[dict[str, Any]]]:
-    """The model of a recorded run, and what `_list_anew` says of it; manifests that are gone are written again."""
+def _frozen(connection: ledger.Connection, run_id: str, chosen: settings.Settings) -> tuple[dict[str, Any], Listing]:
+    """The model of a recorded run, and its listing; manifests that are gone are written again."""
     (row,) = ledger.fetch(connection, "select_run", {"run_id": run_id})
     shards = ledger.fetch(connection, "select_run_shards", {"run_id": run_id})
     for shard in shards:
@@ -244,16 +263,11 @@ def _frozen(
             write_manifest(path, [(row["name"], row["version"]) for row in rows])
     refused = ledger.fetch(connection, "count_listed_outcomes", {"run_id": run_id})
     counts = {shard["shard_id"]: shard["entries"] for shard in shards}
-    return _model(connection, row["model_version"]), counts, refused
+    return _model(connection, row["model_version"]), Listing(counts, refused, row["future"])
 
 
-def _answer(
-    run: Run,
-    model: Mapping[str, Any],
-    shards: Mapping[str, int],
-    refused: list[dict[str, Any]],
-    chosen: settings.Settings,
-) -> dict[str, Any]:
+def _answer(run: Run, model: Mapping[str, Any], listing: Listing, chosen: settings.Settings) -> dict[str, Any]:
+    shards = listing.shards
     workers = chosen.cores // max(1, min(len(shards), chosen.cores))  # the shards of a run are packed at once
     height, width = _image_size(model, chosen)
     requests = []
@@ -269,7 +283,8 @@ def _answer(
         "classes": model["classes"],
         "bundle": model["bundle"],
         "listed": sum(shards.values()),
-        "refused": refused,
+        "refused": listing.refused,
+        "future": listing.future,
         "dry_run": run.dry_run,
         "quarantine_limit": _quarantine_limit(run, chosen),
     }

@@ -142,7 +142,8 @@ def record_listing(connection: Connection, run: Mapping[str, Any], entries: Iter
     already keeps its outcome.
 
     Args:
-        run: run_id, kind, interval_start, interval_end, model_version, files_seen, known, deferred, listed.
+        run: run_id, kind, interval_start, interval_end, model_version, files_seen, known, deferred, listed; perhaps
+            `future`, how many of those deferred lie in hours that have not begun.
         entries: as many as `listed` says, each file version once.
 
     Returns:
@@ -161,7 +162,7 @@ def record_listing(connection: Connection, run: Mapping[str, Any], entries: Iter
     execute(connection, "analyze_staged_entries")
     execute(connection, "insert_drops")
     execute(connection, "insert_entries")
-    recorded = fetch(connection, "insert_run", run)
+    recorded = fetch(connection, "insert_run", {"future": 0, **run})
     execute(connection, "insert_shards")
     if execute(connection, "insert_run_entries", run) != run["listed"]:
         raise LedgerError(f"run {run['run_id']} lists a file version that the ledger does not find again")

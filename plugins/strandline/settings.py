@@ -59,6 +59,11 @@ class Settings:
     slots: int | None = _setting(None, "vision tasks that may run at once, on all hosts; by default one a core")
     shard_size: int | None = _setting(None, "entries a shard, at the most; by default chosen from measured start-up")
     max_shards: int = _setting(200, "mapped tasks of one fan-out; larger drops get larger shards")
+    version_fields: str = _setting(
+        "ctime,inode",
+        "what tells versions of a landed file apart beside size and modification time: leave out what the file system"
+        " does not keep, or shows otherwise on each host; `none` for neither",
+    )
     stable_seconds: float = _setting(5.0, "a file changed within this time is left for the next run")
     partial_name_hours: float = _setting(24.0, "a .part or .tmp file older than this is rejected, not waited for")
     quarantine_limit: float = _setting(
@@ -139,6 +144,11 @@ class Settings:
         return self.slots or self.cores
 
     @property
+    def kept_fields(self) -> frozenset[str]:
+        """Those of `ctime` and `inode` that tell versions of a landed file apart."""
+        return frozenset(field.strip() for field in self.version_fields.split(",")) - {"none"}
+
+    @property
     def approver_ids(self) -> dict[str, str]:
         """By the name of each approver, the id that Airflow knows them by."""
         pairs = (one.partition("=") for one in self.approvers.split(",") if one.strip())
@@ -208,6 +218,10 @@ def _parse(variable: str, text: str, kind: Any) -> Any:
 def _check(settings: Settings) -> None:
     if settings.device not in ("cpu", "gpu"):
         raise SettingsError(f"{PREFIX}DEVICE must be cpu or gpu, not {settings.device}")
+    if unknown := settings.kept_fields - {"ctime", "inode"}:
+        raise SettingsError(
+            f"{PREFIX}VERSION_FIELDS may have ctime and inode, or none, not {', '.join(sorted(unknown))}"
+        )
     for name in ("quarantine_limit", "vanished_limit"):
         if not 0 <= (share := getattr(settings, name)) <= 1:
             raise SettingsError(f"{PREFIX}{name.upper()} must be a share from 0 to 1, not {share}")

@@ -18,6 +18,7 @@ from strandline.expectations import Finding, ValidationError
 log = logging.getLogger(__name__)
 
 EXAMPLES = 5  # failing files that are shown for an expectation
+FUTURE = "{:,} files lie in hours that have not begun, and wait for them: is the year mistyped, or the hour not in UTC?"
 SOURCES = 20  # set aside, that a log names
 FORMULA = "=+-@\t\r"  # what a spreadsheet takes for the beginning of one
 
@@ -55,6 +56,7 @@ class Run(TypedDict):
     hours: str  # that it takes, for people
     listed: int
     refused: Sequence[Refused]
+    future: int  # files in hours that have not begun
     classes: Sequence[str]
     quarantine_limit: float
     dry_run: bool
@@ -289,9 +291,12 @@ def _result(
         "reasons": _by_reason(ends, "quarantined"),
         "rejected": _by_reason(ends, "rejected"),
         "warnings": [
-            f"Expected {one.expectation.says}, but {one.text}."
-            for one in findings
-            if one.expectation.severity == "warn" and not one.success
+            *[FUTURE.format(run["future"])] * bool(run["future"]),
+            *(
+                f"Expected {one.expectation.says}, but {one.text}."
+                for one in findings
+                if one.expectation.severity == "warn" and not one.success
+            ),
         ],
         "expectations": [_described(one, entries, outcomes, aside) for one in findings],
         "great_expectations": importlib.metadata.version("great_expectations"),

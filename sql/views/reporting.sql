@@ -1,6 +1,6 @@
 CREATE VIEW reporting.runs AS
 SELECT run_id, kind, interval_start, interval_end, model_versions.name AS model, model_version,
-       files_seen, known, deferred, runs.listed,
+       files_seen, known, deferred, future, runs.listed,
        ingested, duplicates, quarantined, rejected, vanished, classified, failed,
        started_at, closed_at,
        extract(epoch FROM closed_at - started_at) AS seconds,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vision import files
+from vision import contract, files
 from vision.reasons import Refused
 
 
@@ -27,6 +27,22 @@ def refusal(landing: Path, name: bytes, version: str = "0-0") -> str:
     with pytest.raises(Refused) as refused:
         files.read(files.Root.open(landing), name, version, 10**6)
     return refused.value.code
+
+
+@pytest.mark.parametrize("fields", [("ctime", "inode"), ("ctime",), ("inode",), ()])
+def test_other_bytes_of_the_same_size_and_time_are_changed(landing, fields):
+    path = landing / "x"
+    path.write_bytes(b"old")
+    os.utime(path, ns=(5, 5))
+    version = contract.version_tag(path.stat(), fields)
+    assert files.read(files.Root.open(landing), b"x", version, 10) == b"old"
+    (landing / "other").write_bytes(b"new")
+    os.utime(landing / "other", ns=(5, 5))
+    (landing / "other").rename(path)
+    if fields:
+        assert refusal(landing, b"x", version) == "CHANGED"
+    else:  # a file system that keeps neither
+        assert files.read(files.Root.open(landing), b"x", version, 10) == b"new"
 
 
 @pytest.mark.parametrize(

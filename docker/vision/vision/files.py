@@ -6,15 +6,13 @@ that is swapped for a link between listing and reading leads nowhere.
 
 import errno
 import os
-import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from vision import contract
 from vision.reasons import Refused
 
-# What the lister says of a file behind its size and time: that it could not be opened, or had vanished before.
-_VERSION_REMARKS = re.compile(r"(-unreadable)?(-again\d+)?$")
 _FOLDER_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CODES = {
@@ -49,7 +47,7 @@ def read(root: Root, name: bytes, version: str, max_bytes: int) -> bytes:
 
     Args:
         name: relative to the landing zone; any bytes.
-        version: "<size>-<mtime in ns>", perhaps with remarks of the lister behind it.
+        version: as `contract.version_tag` writes it, perhaps with remarks of the lister behind it.
 
     Raises:
         Refused: with a code of any status.
@@ -98,9 +96,9 @@ def _check(found: os.stat_result, root: Root, version: str, max_bytes: int) -> N
         raise Refused("SPECIAL")
     if found.st_dev != root.device:
         raise Refused("OTHER_DEVICE")
-    tag, listed = f"{found.st_size}-{found.st_mtime_ns}", _VERSION_REMARKS.sub("", version)
-    if tag != listed:
-        raise Refused("CHANGED", f"listed as {listed}, found as {tag} (size and modification time in ns)")
+    if not contract.is_version(found, version):
+        tag = contract.version_tag(found, ("ctime", "inode"))
+        raise Refused("CHANGED", f"listed as {version}, found as {tag} (size, time of modification, of change, inode)")
     if found.st_size > max_bytes:
         raise Refused("TOO_LARGE", f"{found.st_size} bytes are more than {max_bytes}")
 
