@@ -17,7 +17,7 @@ CONTAINED := HOME="$(HOME_FOLDER)/user" AIRFLOW_HOME="$(HOME_FOLDER)/user/airflo
 	MPLCONFIGDIR="$(HOME_FOLDER)/user/matplotlib" DO_NOT_TRACK=true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs drop training-sets pretrained secrets champion bench bench-drift bench-gate images test drills \
+.PHONY: help demo up down status logs drop training-sets pretrained backup restore secrets champion bench bench-drift bench-gate images test drills \
 	check docs lock python environments dev-environments
 
 help: ## List these verbs
@@ -46,6 +46,12 @@ training-sets: environments ## Freeze CIFAR-10's holdout and original training p
 
 pretrained: environments ## Register a pretrained model of GluonCV: make pretrained MODEL=cifar_resnet110_v1
 	@$(AIRFLOW) -m embedded.pretrained $(MODEL)
+
+backup: environments ## Keep the ledger and the store: make backup TO=/backups/today
+	@$(AIRFLOW) -m embedded.backup backup "$(TO)"
+
+restore: environments ## Put a backup into a checkout that has none: make restore FROM=/backups/today
+	@$(AIRFLOW) -m embedded.backup restore "$(FROM)"
 
 secrets: python ## Write .env for docker compose: fresh secrets, made once
 	@$(PYTHON) -m embedded.dotenv
