@@ -90,7 +90,7 @@ def restore(settings: Settings, source: Path) -> dict[str, Any]:
         settings.store.rmdir()
     partial.rename(settings.store)
     databases.migrate(settings)
-    with ledger.connect(databases.url(settings, databases.OWNER)) as connection:
+    with ledger.connect("owner", databases.owner_url(settings)) as connection:
         invariants = ledger.check_invariants(connection)
     broken = [name for name, rows in invariants.items() if rows] + list(_faults(settings.store, _named(settings)))
     if broken:
@@ -99,7 +99,7 @@ def restore(settings: Settings, source: Path) -> dict[str, Any]:
 
 
 def _named(settings: Settings) -> list[Mapping[str, Any]]:
-    with ledger.connect(databases.url(settings, databases.OWNER)) as connection:
+    with ledger.connect("owner", databases.owner_url(settings)) as connection:
         return list(ledger.fetch(connection, "select_named_files"))
 
 

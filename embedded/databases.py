@@ -52,9 +52,7 @@ def migrate(settings: Settings) -> None:
 
 def has_ledger(settings: Settings) -> bool:
     """Whether the ledger's database holds anything."""
-    password = quote(_password(settings, ledger.OWNER), safe="")
-    address = f"postgresql://{postgres.HOST}:{settings.postgres_port}/{DATABASES[ledger.OWNER]}?password={password}"
-    with ledger.connect("owner", address) as connection:
+    with ledger.connect("owner", owner_url(settings)) as connection:
         return bool(ledger.fetch(connection, "select_has_tables")[0]["has_tables"])
 
 
@@ -107,6 +105,12 @@ def ledger_url(settings: Settings, database: str = "strandline") -> str:
     partial.rename(path)
     query = urlencode({"passfile": str(path.absolute())}, quote_via=quote)
     return f"postgresql://{postgres.HOST}:{settings.postgres_port}/{quote(database)}?{query}"
+
+
+def owner_url(settings: Settings) -> str:
+    """Where the ledger is, with its owner's password, for `ledger.connect`."""
+    password = quote(_password(settings, ledger.OWNER), safe="")
+    return f"postgresql://{postgres.HOST}:{settings.postgres_port}/{DATABASES[ledger.OWNER]}?password={password}"
 
 
 def another(settings: Settings, name: str) -> str:

@@ -58,7 +58,7 @@ def drop(folder: Path, good: int = 30, broken: int = 2) -> None:
 
 def install_champion() -> str:
     registry.install_bundles(settings.REPOSITORY / "models", "a test")
-    with ledger.connect() as connection:
+    with ledger.connect("promotion") as connection:
         return str(ledger.fetch(connection, "select_champion")[0]["version"])
 
 
@@ -105,10 +105,10 @@ class Ingestion:
 
 def facts(url: str | None = None) -> dict[str, list[dict[str, Any]]]:
     """What the ledger holds, apart from which run wrote it and when."""
-    with ledger.connect(url) as connection:
+    with ledger.connect("ingest", url) as connection:
         return {name: connection.execute(query).fetchall() for name, query in FACTS.items()}
 
 
 def broken_invariants(url: str | None = None) -> dict[str, Any]:
-    with ledger.connect(url) as connection:
+    with ledger.connect("ingest", url) as connection:
         return {name: rows for name, rows in ledger.check_invariants(connection).items() if rows}

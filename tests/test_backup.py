@@ -38,7 +38,7 @@ def kept(folder) -> Iterator[tuple[Path, settings.Settings, dict]]:
     source = place(folder / "source")
     databases.start(source)
     try:
-        with straight.settled(source.home, databases.url(source, databases.APP)):
+        with straight.settled(source.home, databases.ledger_url(source)):
             straight.install_champion()
             straight.drop(source.landing)
             straight.Ingestion().run()
@@ -58,7 +58,7 @@ def test_a_backup_is_restored_elsewhere_and_classifies_the_same(folder, kept):
     try:
         done = backup.restore(target, path)
         assert done["invariants"] > 20
-        url = databases.url(target, databases.APP)
+        url = databases.ledger_url(target)
         assert straight.facts(url) == before
         assert straight.broken_invariants(url) == {}
         again = classified_again(target, url)
@@ -73,7 +73,7 @@ def test_a_backup_is_restored_elsewhere_and_classifies_the_same(folder, kept):
 
 def classified_again(target: settings.Settings, url: str) -> dict[str, list[float]]:
     """What the restored model says of the restored shards, by image."""
-    with ledger.connect(url) as connection:
+    with ledger.connect("ingest", url) as connection:
         folders = [row["path"] for row in ledger.fetch(connection, "select_named_files") if row["kind"] == "batch"]
     found: dict[str, list[float]] = {}
     for number, folder in enumerate(folders):
@@ -102,7 +102,7 @@ def test_a_backup_with_a_flipped_byte_is_not_restored(folder, kept):
 
 def test_a_backup_says_what_has_rotted_in_the_store(folder, kept):
     _, source, _ = kept
-    with ledger.connect(databases.url(source, databases.APP)) as connection:
+    with ledger.connect("ingest", databases.ledger_url(source)) as connection:
         (bundle,) = (row for row in ledger.fetch(connection, "select_named_files") if row["kind"] == "bundle")
     weights = (source.store / bundle["path"]).with_name("weights.params")
     whole = weights.read_bytes()

@@ -92,6 +92,6 @@ def _words(words: Sequence[str], indices: np.ndarray, mask: np.ndarray) -> pa.Ar
 
 def _lists(values: np.ndarray, mask: np.ndarray) -> pa.Array:
     """float32 [n, k] as a column of n lists; null where masked."""
-    count, width = values.shape
-    offsets = pa.array(np.arange(count + 1, dtype=np.int32) * width)
-    return pa.ListArray.from_arrays(offsets, pa.array(values.ravel()), mask=pa.array(mask))
+    lengths = np.where(mask, 0, values.shape[1])  # Parquet has no nulls of some length
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(offsets, pa.array(values[~mask].ravel()), mask=pa.array(mask))
