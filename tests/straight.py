@@ -18,8 +18,8 @@ from pictures import png
 from strandline import landing, ledger, predictions, registry, settings, validation
 from strandline.process_runner import ProcessOperator
 
-HOUR = datetime.datetime(2026, 11, 21, 8, tzinfo=datetime.UTC)
-RUN = "manual__2026-11-21T09:00:00+00:00"
+HOUR = datetime.datetime(2026, 3, 2, 8, tzinfo=datetime.UTC)
+RUN = "manual__2026-03-02T09:00:00+00:00"
 POINTS = ("list", "pack", "validate", "classify", "load", "close")
 TRIES = 3
 

@@ -265,7 +265,7 @@ def test_a_run_twice_at_the_same_moment(place, expected, runs, seed):
 
 def test_a_drop_is_listed_whole_whatever_its_shape(place):
     """100,000 files in one folder, and 20,000 folders with a file each: every one has its row."""
-    hour = place.landing / "2026-11-21T08"
+    hour = place.landing / f"{straight.HOUR:%Y-%m-%dT%H}"
     program = (
         "import os, sys; root = sys.argv[1]; os.mkdir(root + '/many')\n"
         "for i in range(100_000): open(f'{root}/many/{i}.png', 'wb').close()\n"
