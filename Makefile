@@ -17,8 +17,8 @@ CONTAINED := HOME="$(HOME_FOLDER)/user" AIRFLOW_HOME="$(HOME_FOLDER)/user/airflo
 	MPLCONFIGDIR="$(HOME_FOLDER)/user/matplotlib" DO_NOT_TRACK=true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs drop training-sets pretrained backup restore secrets champion bench bench-drift bench-gate images test drills \
-	check docs lock python environments dev-environments
+.PHONY: help demo up down status logs drop training-sets pretrained verify backup restore secrets champion bench bench-drift \
+	bench-gate images test drills check docs lock python environments dev-environments
 
 help: ## List these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ drop: environments ## Drop N real images into the landing zone: make drop N=500
 
 training-sets: environments ## Freeze CIFAR-10's holdout and original training pictures as datasets
 	@$(AIRFLOW) -m embedded.training_sets
+
+verify: environments ## Prove every invariant of the ledger, and its audit log: make verify AUDIT=<hash noted before>
+	@$(AIRFLOW) -m embedded.verify $(AUDIT)
 
 pretrained: environments ## Register a pretrained model of GluonCV: make pretrained MODEL=cifar_resnet110_v1
 	@$(AIRFLOW) -m embedded.pretrained $(MODEL)

@@ -7,13 +7,15 @@
 | task | does |
 |---|---|
 | **choose** | whether to promote or to roll back |
-| **plan** | pins champion, challenger, the holdout and the newest window of labelled images |
+| **plan** | pins champion, challenger, the holdout and the newest window of labelled images, in the ledger; a run \
+that a new challenger woke looks there for the one that waits, and is skipped where none does |
 | **try** | in the real runner: does the challenger load and answer, and how fast are both, in turns |
 | **evaluate** | one task a model and set: answers to every image |
 | **hold_gate** | all checks, the report, the rows in `gates` and `gate_results` |
 | **check_outcome** | ends the run here where the gate was not passed: that is an answer, and no failure |
-| **ask** | waits for one of the approvers (page *Required Actions*): *Approve* or *Reject*, with a reason |
-| **decide** | records the answer, and refuses that of who asked or trained; ends the run here where it is *Reject* |
+| **ask** | waits for one of the approvers (page *Required Actions*): *Approve* or *Reject*, with a reason; records \
+the answer, and refuses that of who asked or trained |
+| **decide** | reads the recorded answer; ends the run here where it is *Reject* |
 | **promote** | one SQL function: the challenger is champion, if the champion is still the one it was compared with |
 | **roll_back** | one SQL function: a version that was champion before is champion again |
 
@@ -29,15 +31,17 @@ to the one that the champion replaced. Nobody approves what they asked for or tr
 | plan | no such challenger, or the champion is not the expected one: the log's last line says which |
 | try, evaluate | the champion's bundle or the sets' files are gone or altered, or the host cannot classify |
 | hold_gate | results contradict the plan: the log says which; clear `plan` and all after it |
-| ask | nobody answered in time: nothing was promoted. Trigger a new run |
-| decide | the answer was late, without a reason, or by somebody who may not: clear `ask` to be asked again |
+| ask | nobody answered in time: trigger a new run. Or the answer was late, without a reason, by somebody who may not, \
+or the second one to this gate, as the log's last line says: clear it to be asked again. Nothing was promoted |
+| decide | no answer is recorded: clear `ask` to be asked again |
 | promote | the champion changed meanwhile, or the challenger's bundle is not whole: the champion stays |
-| roll_back | no reason, never champion, or its bundle is gone or altered: the champion stays |
+| roll_back | by no approver, no reason, never champion, or its bundle is gone or altered: the champion stays |
 """
 
 import datetime
 
 from airflow.sdk import Param, TriggerRule, dag, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline import datasets, promotion, trials
 from strandline.assets import CHALLENGERS
@@ -92,36 +96,31 @@ def promote_model():
         return "roll_back" if params["action"] == "roll back" else "plan"
 
     @task
-    def plan(*, params: dict, ti, triggering_asset_events) -> list[dict]:
-        challengers = [event.extra for event in triggering_asset_events.get(CHALLENGERS, [])]
-        version = challengers[-1]["version"] if challengers else params["version"]
+    def plan(*, run_id: str, params: dict, dag_run) -> list[dict]:
+        asked = {"challenger": params["version"], "asked_by": dag_run.triggering_user_name or "airflow"}
+        if dag_run.run_type == "asset_triggered" and not (asked := trials.waiting()):
+            raise AirflowSkipException("no trained challenger waits for its gate")
         with no_retry(trials.TrialError):
-            pinned = trials.plan(version, params["expected_champion"])
-        asked_by = challengers[-1]["asked_by"] if challengers else None
-        ti.xcom_push("pinned", pinned)
-        ti.xcom_push("asked_by", asked_by)
-        return [trials.trial_request(pinned)]
+            return [trials.trial_request(trials.plan(run_id, **asked, expected=params["expected_champion"]))]
 
     @task
-    def plan_evaluations(tried: list[dict], *, ti) -> list[dict]:
-        return trials.evaluations(ti.xcom_pull(task_ids="plan", key="pinned"), tried[0])
+    def plan_evaluations(tried: list[dict], *, run_id: str) -> list[dict]:
+        return trials.evaluations(trials.pinned(run_id), tried[0])
 
     # Without an evaluation where the challenger did not load; not where none of it was asked for.
     @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
-    def hold_gate(tried: list[dict], evaluated: list[dict] | None, *, run_id: str, dag_run, ti) -> dict:
-        pinned = ti.xcom_pull(task_ids="plan", key="pinned")
-        asked_by = ti.xcom_pull(task_ids="plan", key="asked_by") or dag_run.triggering_user_name or "airflow"
+    def hold_gate(tried: list[dict], evaluated: list[dict] | None, *, run_id: str) -> dict:
         with no_retry(trials.TrialError, datasets.DatasetError):
-            return trials.hold(run_id, pinned, tried[0], evaluated or [], asked_by)
+            return trials.hold(trials.pinned(run_id), tried[0], evaluated or [])
 
     @task.short_circuit
-    def check_outcome(held: dict) -> bool:
-        return held["outcome"] == "pass"
+    def check_outcome(*, run_id: str) -> bool:
+        return trials.held(run_id)["outcome"] == "pass"
 
     @task.short_circuit
-    def decide(answer: dict, *, run_id: str) -> bool:
+    def decide(*, run_id: str) -> bool:
         with no_retry(promotion.PromotionError):
-            return promotion.decide(run_id, answer)
+            return promotion.approved(run_id)
 
     @task
     def promote(*, run_id: str) -> dict:
@@ -135,18 +134,12 @@ def promote_model():
                 run_id, dag_run.triggering_user_name, params["reason"], params["version"], params["expected_champion"]
             )
 
-    ask = question(
-        "ask",
-        "Shall {{ ti.xcom_pull(task_ids='hold_gate')['challenger'][:12] }} be champion?",
-        "{{ ti.xcom_pull(task_ids='hold_gate')['body'] }}",
-        list(promotion.DECISIONS),
-    )
+    ask = question("ask", trials.question, list(promotion.DECISIONS), promotion.decide)
     planned = plan()
     choose() >> [planned, roll_back()]
     tried = vision_task("try", "trial").expand(request=planned)
     evaluated = vision_task("evaluate", "evaluate").expand(request=plan_evaluations(tried.output))
-    check_outcome(hold_gate(tried.output, evaluated.output)) >> ask
-    decide(ask.output) >> promote()
+    hold_gate(tried.output, evaluated.output) >> check_outcome() >> ask >> decide() >> promote()
 
 
 promote_model()

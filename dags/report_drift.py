@@ -90,7 +90,7 @@ def report_drift():
         requests = [one for one in reports if one["requests_retraining"]]
         if not requests:
             raise AirflowSkipException("no window asks for a retraining, or it is held back")
-        outlet_events[RETRAINING].extra = requests[-1]
+        outlet_events[RETRAINING].extra = requests[-1]  # for people: `retrain_model` looks into the ledger
         return requests
 
     request_retraining(report.expand(asked=list_windows()))

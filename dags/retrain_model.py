@@ -5,8 +5,9 @@
 
 | task | does |
 |---|---|
-| **plan** | keeps the newest labelled hours apart for the gate; freezes the training set: the labelled images before \
-them, balanced, and a part of what the champion first learnt from |
+| **plan** | finds the drift report that asks, unless a person does, or is skipped; keeps the newest labelled hours \
+apart for the gate; freezes the training set: the labelled images before them, balanced, and a part of what the \
+champion first learnt from |
 | **train** | from the champion's weights, within its time; a try that was stopped goes on from its last epoch |
 | **evaluate** | measures the challenger on the holdout |
 | **package** | seals weights, metrics, learning curves and lineage into a bundle |
@@ -33,6 +34,7 @@ Clearing any task but `plan` is safe at any time; a cleared `plan` freezes its s
 import datetime
 
 from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline import datasets, registry, training
 from strandline.assets import CHALLENGERS, RETRAINING
@@ -81,27 +83,27 @@ from strandline.containers import DEFAULT_ARGS, no_retry, vision_task
 )
 def retrain_model():
     @task
-    def plan(*, ti, triggering_asset_events) -> list[dict]:
-        requests = [event.extra for event in triggering_asset_events.get(RETRAINING, [])]
+    def plan() -> list[dict]:
         with no_retry(training.TrainingError, datasets.DatasetError):
-            planned = training.plan(training.Asked.from_context(get_current_context(), requests))
-        ti.xcom_push("plan", planned["plan"])
-        return [planned["train"]]
+            if not (asked := training.Asked.from_context(get_current_context())):
+                raise AirflowSkipException("no drift report asks for a retraining")
+            return [training.plan(asked)["train"]]
 
     @task
-    def plan_evaluation(trained: list[dict], *, ti) -> list[dict]:
-        return [training.evaluation(ti.xcom_pull(task_ids="plan", key="plan"), trained[0])]
+    def plan_evaluation(trained: list[dict], *, run_id: str) -> list[dict]:
+        return [training.evaluation(training.planned(run_id), trained[0])]
 
     @task
-    def plan_package(trained: list[dict], evaluated: list[dict], *, ti) -> list[dict]:
-        return [training.packaging(ti.xcom_pull(task_ids="plan", key="plan"), trained[0], evaluated[0])]
+    def plan_package(trained: list[dict], evaluated: list[dict], *, run_id: str) -> list[dict]:
+        return [training.packaging(training.planned(run_id), trained[0], evaluated[0])]
 
     @task(outlets=[CHALLENGERS])
-    def register(packaged: list[dict], *, ti, outlet_events) -> dict:
-        planned = ti.xcom_pull(task_ids="plan", key="plan")
+    def register(packaged: list[dict], *, run_id: str, outlet_events) -> dict:
+        planned = training.planned(run_id)
+        bundle = training.packaged_bundle(planned, packaged[0])
         with no_retry(registry.BundleError):
-            version = registry.register(training.packaged_bundle(packaged[0]), planned["asked_by"])
-        outlet_events[CHALLENGERS].extra = planned | {"version": version}
+            version = registry.register(bundle, planned["asked_by"], planned)
+        outlet_events[CHALLENGERS].extra = {"version": version}  # for people: what it says, nobody acts on
         return {"version": version}
 
     trained = vision_task("train", "train").expand(request=plan())

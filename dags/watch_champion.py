@@ -1,15 +1,15 @@
 """
 ## After a promotion: is the new champion worse than the one before it?
 
-`plan -> evaluate -> judge -> ask -> roll_back`
+`plan -> evaluate -> judge -> check_outcome -> ask`
 
 | task | does |
 |---|---|
 | **plan** | the images that were labelled since the promotion, once there are enough new ones |
 | **evaluate** | has the champion before classify them, too |
 | **judge** | compares both on the same images, and records the look in `watches` |
-| **ask** | where the new one is worse beyond chance, once: *Roll back* or *Keep*, with a reason |
-| **roll_back** | if so answered: the champion before is champion again |
+| **ask** | where the new one is worse beyond chance, once: *Roll back* or *Keep*, with a reason; if \
+so answered, the champion before is champion again |
 
 It looks at a promotion a few times (STRANDLINE_WATCH_LOOKS), and at nothing where the champion did not come by one.
 
@@ -17,18 +17,17 @@ It looks at a promotion a few times (STRANDLINE_WATCH_LOOKS), and at nothing whe
 | red task | means, and what to do |
 |---|---|
 | plan, evaluate, judge | files of the store are gone or altered: the log names them. Ingestion is not touched by it |
-| ask | nobody answered in time: the champion stays. Clear it to be asked again, or roll back with `promote_model` |
-| roll_back | no reason was given, the champion changed, or the bundle is gone or altered: the champion stays |
+| ask | nobody answered in time, no reason was given, the champion changed, or the bundle is gone or altered: the \
+champion stays. Clear it to be asked again, or roll back with `promote_model` |
 """
 
 import datetime
 
 from airflow.sdk import dag, task
-from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline import promotion, watches
 from strandline.assets import LABELS, PREDICTIONS
-from strandline.containers import DEFAULT_ARGS, GOVERNANCE, no_retry, vision_task
+from strandline.containers import DEFAULT_ARGS, GOVERNANCE, vision_task
 from strandline.questions import question
 
 ROLL_BACK, KEEP = "Roll back", "Keep"
@@ -53,28 +52,17 @@ def watch_champion():
         return watches.judge(run_id, evaluated[0])
 
     @task.short_circuit
-    def check_outcome(judged: dict) -> bool:
-        return judged["worse"]
+    def check_outcome(*, run_id: str) -> bool:
+        return watches.worse(run_id)
 
-    @task
-    def roll_back(judged: dict, answer: dict, *, run_id: str) -> dict:
-        with no_retry(promotion.PromotionError):
-            said = promotion.read_answer(answer, (ROLL_BACK, KEEP))
-            if said.option == KEEP:
-                raise AirflowSkipException(f"{said.person} keeps the champion: {said.reason}")
-            return promotion.roll_back(
-                run_id, said.person, said.reason, judged["predecessor"], expected=judged["version"]
-            )
+    def take(run_id: str, answer: dict) -> None:
+        said = promotion.read_answer(answer, (ROLL_BACK, KEEP))
+        if said.option == ROLL_BACK:
+            look = watches.found(run_id)
+            promotion.roll_back(run_id, said.person, said.reason, look["predecessor"], expected=look["version"])
 
     judged = judge(vision_task("evaluate", "evaluate").expand(request=plan()).output)
-    ask = question(
-        "ask",
-        "Roll back to {{ ti.xcom_pull(task_ids='judge')['predecessor'][:12] }}?",
-        "{{ ti.xcom_pull(task_ids='judge')['sentence'] }}",
-        [ROLL_BACK, KEEP],
-    )
-    check_outcome(judged) >> ask
-    roll_back(judged, ask.output)
+    judged >> check_outcome() >> question("ask", watches.question, [ROLL_BACK, KEEP], take)
 
 
 watch_champion()

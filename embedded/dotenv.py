@@ -16,7 +16,7 @@ PATH = settings.REPOSITORY / ".env"
 WORKER = 50_000  # user of the Airflow image; where root runs compose, containers do not run as root
 IMAGE = "STRANDLINE_VISION_IMAGE"
 PASSWORDS = (
-    *("OWNER", "INGEST", "LABELS", "TRAINING", "GATE", "PROMOTION", "ANALYST", "AIRFLOW"),
+    *("OWNER", "INGEST", "LABELS", "PEOPLE", "TRAINING", "GATE", "PROMOTION", "ANALYST", "AIRFLOW"),
     *("VIEWER", "USER", "OP", "ADMIN"),
 )
 # Which database roles a service may take: libpq's passfile of each.

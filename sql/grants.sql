@@ -9,8 +9,8 @@ BEGIN
         SELECT rolname
         FROM pg_roles
         WHERE rolname IN (
-            'strandline_ingest', 'strandline_labels', 'strandline_training', 'strandline_gate', 'strandline_promotion',
-            'strandline_analyst',
+            'strandline_ingest', 'strandline_labels', 'strandline_people', 'strandline_training', 'strandline_gate',
+            'strandline_promotion', 'strandline_analyst',
             'strandline_app'  -- of earlier versions, which could do all of it
         )
     LOOP
@@ -39,11 +39,19 @@ GRANT INSERT ON
     drops, entries, runs, shards, run_entries, images, outcomes, batches, predictions, prediction_failures,
     validation_results, closings, drift_reports, replays
     TO strandline_ingest;
-GRANT INSERT ON
-    label_files, label_rejections, label_waits, label_wait_ends, labels, audit_samples, audit_images
-    TO strandline_labels;
-GRANT INSERT ON model_versions, model_lineage, datasets, dataset_images TO strandline_training;
-GRANT INSERT ON gates, gate_results, watches TO strandline_gate;
+-- What files say, whose words have their source by default, and what people say: the one cannot speak as the other.
+GRANT INSERT ON label_files, label_rejections, label_waits, label_wait_ends, audit_samples, audit_images TO strandline_labels;
+GRANT INSERT (image_id, labeller, labelled_at, label, file_id, line) ON labels TO strandline_labels;
+GRANT INSERT (image_id, source, labeller, label) ON labels TO strandline_people;
+GRANT INSERT ON model_versions, model_lineage, datasets, dataset_images, trainings TO strandline_training;
+-- When a gate was held is for the database to say.
+GRANT INSERT (
+    gate_id, challenger, champion, holdout_set, window_set, checks, outcome, sentence, rules, folder, html_sha256,
+    requested_by, approvers, answer_by
+) ON gates TO strandline_gate;
+GRANT INSERT ON gate_plans, gate_results, watches TO strandline_gate;
 GRANT EXECUTE ON FUNCTION install_first_champion, decide, promote, roll_back TO strandline_promotion;
+
+GRANT UPDATE (taken) ON locks TO strandline_ingest, strandline_labels, strandline_training;
 
 GRANT SELECT ON category_results TO strandline_analyst;

@@ -26,7 +26,7 @@ def hold(gate_id: str, challenger: str, champion: str, outcome: str = "pass", **
 
 def answer(person: str | None = APPROVER, option: str = "Approve", reason: Any = "looks good") -> dict[str, Any]:
     """As Airflow hands it on."""
-    user = {"id": "7", "name": person} if person else None
+    user = {"id": person, "name": person} if person else None
     at = datetime.datetime.now(datetime.UTC).isoformat()
     return {
         "chosen_options": [option],

@@ -151,6 +151,8 @@ MUTATIONS = {
         "UPDATE gate_results SET outcome = 'not enough evidence' WHERE check_name = 'window'",
         "DELETE FROM gate_results WHERE check_name = 'window'",
         "UPDATE gates SET outcome = 'fail'",
+        "UPDATE gates SET sentence = 'another'",
+        "UPDATE approvals SET evidence = repeat('0', 64)",
     ],
     "22_every_step_is_audited": [
         "DELETE FROM audit_log WHERE what = 'approved'",
@@ -159,6 +161,11 @@ MUTATIONS = {
         "DELETE FROM champions WHERE how = 'promoted'",
         "INSERT INTO audit_log (who, what, of_table, details) SELECT who, what, of_table, details FROM audit_log",
         "UPDATE champions SET version = repeat('0', 64) WHERE how = 'promoted'",
+    ],
+    "23_the_audit_log_is_chained": [
+        "DELETE FROM audit_log WHERE what = 'approved'",
+        "UPDATE audit_log SET who = 'nobody' WHERE what = 'rolled back'",
+        "UPDATE audit_log SET hash = repeat('0', 64) WHERE what = 'installed'",
     ],
     "16_label_files_reconcile": [
         "DELETE FROM labels WHERE file_id = (SELECT min(file_id) FROM labels)",

@@ -198,10 +198,10 @@ def test_hours_are_kept_until_there_are_enough_and_while_some_are_left(hours, wa
     assert training._hours_to_keep(rows, wanted, 50) == kept
 
 
-def report(version: str, hour: int, asks: bool) -> int:
+def report(version: str, hour: int, asks: bool, held_back: str | None = None) -> int:
     row = {"run_id": f"report {hour}", "window_start": FIRST + hour * HOUR, "window_end": FIRST + (hour + 1) * HOUR}
     row |= {"model_version": version, "live": True, "replaces": None, "images": 9, "compared": 9, "labelled": 9}
-    row |= {"action": "retrain" if asks else "none", "asks": asks, "sentence": "s", "held_back": None}
+    row |= {"action": "retrain" if asks else "none", "asks": asks, "sentence": f"hour {hour}", "held_back": held_back}
     row |= {"report": Jsonb({}), "folder": "drift", "html_sha256": "0" * 64}
     with ledger.connect("ingest") as connection:
         (found,) = ledger.fetch(connection, "insert_drift_report", row)
@@ -248,15 +248,28 @@ def test_what_is_missing_is_named(small, tmp_path):
         training.plan(ASKED)
 
 
-def test_who_asks_is_the_verdict_or_the_person_who_triggered():
+def test_who_asks_is_the_person_who_triggered_as_airflow_has_recorded():
     params = {"reason": "because", "epochs": 2, "minutes": None, "seed": 1}
-    context = {"run_id": "r", "params": params, "dag_run": SimpleNamespace(triggering_user_name="mia")}
-    assert Asked.from_context(context, []) == Asked("r", "mia", "because", epochs=2, seed=1)
-    verdicts = [{"sentence": "old", "report_id": 1}, {"sentence": "it is dark", "report_id": 2}]
-    found = Asked.from_context(context, verdicts)
-    assert (found.by, found.reason, found.report_id) == ("report_drift", "it is dark", 2)
+    run = SimpleNamespace(triggering_user_name="mia", run_type="manual")
+    context = {"run_id": "r", "params": params, "dag_run": run}
+    assert Asked.from_context(context) == Asked("r", "mia", "because", epochs=2, seed=1)
     with pytest.raises(TrainingError, match="with a reason"):
-        Asked.from_context(context | {"params": params | {"reason": None}}, [])
+        Asked.from_context(context | {"params": params | {"reason": None}})
+
+
+def test_an_event_only_wakes_and_the_request_is_the_ledgers(champion):
+    """Whoever posts an event, and whatever it says: only an open drift report is a request."""
+    params = {"reason": None, "epochs": None, "minutes": None, "seed": 0}
+    woken = SimpleNamespace(triggering_user_name=None, run_type="asset_triggered")
+    event = SimpleNamespace(extra={"sentence": "trust me", "report_id": 1})
+    context = {"run_id": "r", "params": params, "dag_run": woken, "triggering_asset_events": {"retraining": [event]}}
+    assert Asked.from_context(context) is None
+    report(champion, 0, asks=False)
+    report(champion, 1, asks=True, held_back="it waits for labels")
+    assert Asked.from_context(context) is None
+    asking = report(champion, 2, asks=True)
+    found = Asked.from_context(context)
+    assert (found.by, found.reason, found.report_id) == ("report_drift", "hour 2", asking)
 
 
 def rows(**counts: int) -> list[tuple[str, str]]:
@@ -344,8 +357,8 @@ def test_a_killed_training_goes_on_and_ends_as_a_registered_challenger(real, cha
 
     evaluated = execute("evaluate", training.evaluation(real["plan"], trained))
     packaged = execute("package", training.packaging(real["plan"], trained, evaluated))
-    version = registry.register(training.packaged_bundle(packaged), "mia")
-    assert registry.register(training.packaged_bundle(packaged), "mia") == version
+    version = registry.register(training.packaged_bundle(real["plan"], packaged), "mia", real["plan"])
+    assert registry.register(training.packaged_bundle(real["plan"], packaged), "mia", real["plan"]) == version
     with ledger.connect("training") as connection:
         (row,) = ledger.fetch(connection, "select_model_lineage", {"version": version})
         (model,) = ledger.fetch(connection, "select_model_version", {"version": version})

@@ -23,22 +23,23 @@ class Scene:
     challenger: str
     truth: dict[str, dict[str, int]]
 
-    def pinned(self) -> dict:
-        return trials.plan(self.challenger)
+    def pinned(self, run_id: str = "run 1") -> dict:
+        return trials.plan(run_id, "user", self.challenger)
 
     def hold(
         self, holdout: float = 0.1, window: float = 0.05, run_id: str = "run 1", loaded: bool = True, **slow
     ) -> dict:
         """Hold a gate on a challenger that has these shares wrong."""
-        pinned = self.pinned()
-        tried = trying.tried(trials.trial_request(pinned), loaded, **slow)
+        pinned = self.pinned(run_id)
+        tried = trying.tried(trials.trial_request(pinned), loaded, run_id=run_id, **slow)
         shares = {"holdout-champion": 0.1, "window-champion": 0.1}
         shares |= {"holdout-challenger": holdout, "window-challenger": window}
         evaluated = []
         for request in trials.evaluations(pinned, tried):
             truth = self.truth[request["shard_id"].split("-")[0]]
-            evaluated.append(trying.evaluated(request, trying.wrong(truth, shares[request["shard_id"]])))
-        return trials.hold(run_id, pinned, tried, evaluated, "user")
+            answers = trying.wrong(truth, shares[request["shard_id"]])
+            evaluated.append(trying.evaluated(request, answers, run_id))
+        return trials.hold(pinned, tried, evaluated)
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_a_better_challenger_passes_is_approved_and_promoted(scene):
     assert (held["outcome"], held["gate_id"]) == ("pass", "run 1")
     assert set(outcomes().values()) == {"pass"}
     assert rows("SELECT outcome, requested_by, approvers, checks FROM gates") == [
-        ("pass", "user", ["op", "admin"], len(outcomes()))
+        ("pass", "user", ["op", "admin", "user"], len(outcomes()))
     ]
     assert rows("SELECT answer_by - made_at BETWEEN interval '24 h' AND interval '26 h' FROM gates") == [(True,)]
     user = {"id": "op", "name": "op"}
@@ -144,7 +145,7 @@ def test_classes_in_another_order_are_compared_by_name(scene):
         truth = scene.truth[request["shard_id"].split("-")[0]]
         turned = {image: len(CLASSES) - 1 - label for image, label in truth.items()}
         evaluated.append(trying.evaluated(request, turned if "challenger" in request["shard_id"] else truth))
-    held = trials.hold("run 1", pinned, tried, evaluated, "user")
+    held = trials.hold(pinned, tried, evaluated)
     assert "It alone has 0 right, the champion alone 0" in held["body"]
 
 
@@ -177,17 +178,17 @@ def test_a_run_holds_one_gate(scene):
 )
 def test_a_plan_is_refused(scene, challenger, expected, says):
     with pytest.raises(TrialError, match=says):
-        trials.plan(getattr(scene, challenger or "", challenger), expected)
+        trials.plan("run 1", "user", getattr(scene, challenger or "", challenger), expected)
 
 
 def test_other_classes_cannot_be_compared(scene):
     with pytest.raises(TrialError, match="other classes"):
-        trials.plan(trying.make_version("lizards", classes=["cat", "dog", "lizard"]))
+        trials.plan("run 1", "user", trying.make_version("lizards", classes=["cat", "dog", "lizard"]))
 
 
 def test_without_a_champion_there_is_nothing_to_compare_with(database):
     with pytest.raises(TrialError, match="no champion"):
-        trials.plan(trying.make_version("challenger"))
+        trials.plan("run 1", "user", trying.make_version("challenger"))
 
 
 def test_an_evaluation_of_something_else_is_refused(scene):
@@ -196,12 +197,12 @@ def test_an_evaluation_of_something_else_is_refused(scene):
     requests = trials.evaluations(pinned, tried)
     done = [trying.evaluated(request, scene.truth[request["shard_id"].split("-")[0]]) for request in requests]
     with pytest.raises(TrialError, match="is not what was asked for"):
-        trials.hold("run 1", pinned, tried, done[:-1], "user")
+        trials.hold(pinned, tried, done[:-1])
     stranger = requests[0] | {"bundle": {"path": "models/x", "version": "x"}}
     with pytest.raises(TrialError, match="is not about"):
-        trials.hold("run 1", pinned, tried, [trying.evaluated(stranger, scene.truth["holdout"])], "user")
+        trials.hold(pinned, tried, [trying.evaluated(stranger, scene.truth["holdout"])])
     folder = settings.get().store / done[0]["folder"]
     (folder / contract.PREDICTIONS_FILE).write_bytes(b"")
     with pytest.raises(contract.NoResult):
-        trials.hold("run 1", pinned, tried, done, "user")
+        trials.hold(pinned, tried, done)
     assert rows("SELECT * FROM gates") == []

@@ -42,7 +42,7 @@ def look(run_id: str, right: bool | None) -> dict:
     said = {row[0]: CLASSES.index(row[1]) for row in rows("SELECT image_id, label FROM predictions")}
     labels = read_labels(parsed.labels)
     answers = {image: said[image] if right is None else 0 if right else 1 for image in labels}
-    return watches.judge(run_id, trying.evaluated(request, answers))
+    return watches.judge(run_id, trying.evaluated(request, answers, run_id))
 
 
 def read_labels(ref: contract.FileRef) -> list[str]:

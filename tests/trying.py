@@ -56,19 +56,21 @@ def freeze(kind: datasets.Kind, count: int) -> tuple[datasets.Dataset, dict[str,
         return datasets.freeze(connection, settings.get(), kind, labels, shards, {"images": "made"}, "tester"), truth
 
 
-def tried(request: Mapping[str, Any], loaded: bool = True, slower: float = 1.0) -> dict[str, str]:
+def tried(
+    request: Mapping[str, Any], loaded: bool = True, slower: float = 1.0, run_id: str = "run 1"
+) -> dict[str, str]:
     """An attempt at trying both."""
     seconds = [0.001 + 0.00001 * (number % 3) for number in range(request["rounds"])] if loaded else []
     report = {"loaded": loaded, "detail": "" if loaded else "it fell over", "device": "cpu", "versions": {}}
     report |= {"champion_seconds": seconds, "challenger_seconds": [slower * one for one in seconds]}
-    folder = _attempt("trial", request)
+    folder = _attempt(run_id, "trial", request)
     contract.write_json(folder / contract.TRIAL_FILE, contract.TrialReport.from_dict(report).to_dict())
     return _seal(folder, "trial", contract.TRIAL_FILE)
 
 
-def evaluated(request: Mapping[str, Any], answers: Mapping[str, int]) -> dict[str, str]:
+def evaluated(request: Mapping[str, Any], answers: Mapping[str, int], run_id: str = "run 1") -> dict[str, str]:
     """An attempt at evaluating: the class that the model gives to each image."""
-    folder = _attempt("evaluate", request)
+    folder = _attempt(run_id, "evaluate", request)
     found = probabilities(list(answers.values()))
     rows = [
         {"image_id": image, "label": CLASSES[label], "confidence": float(one.max()), "probabilities": one.tolist()}
@@ -87,8 +89,8 @@ def wrong(truth: Mapping[str, int], share: float, start: int = 0) -> dict[str, i
     }
 
 
-def _attempt(command: str, request: Mapping[str, Any]) -> Path:
-    folder = settings.get().store / "runs" / "run" / command / digest(json.dumps(request, sort_keys=True))
+def _attempt(run_id: str, command: str, request: Mapping[str, Any]) -> Path:
+    folder = settings.get().run_folder(run_id) / command / digest(json.dumps(request, sort_keys=True))
     folder.mkdir(parents=True, exist_ok=True)
     contract.write_json(folder / contract.REQUEST_FILE, contract.parse_request(command, dict(request)).to_dict())
     return folder

@@ -6,8 +6,9 @@ Needs the settings of the tasks, and:
     STRANDLINE_SUPERUSER_URL   a Postgres superuser's URL; without it, roles and databases have to be there
     STRANDLINE_OWNER_URL       the ledger, as role strandline_owner
     PGPASSFILE                 with the passwords of strandline_training and strandline_promotion
-    STRANDLINE_PASSWORD_<X>    of the database roles OWNER, INGEST, LABELS, TRAINING, GATE, PROMOTION, ANALYST and
-                               AIRFLOW, when there is a superuser
+    STRANDLINE_PASSWORD_<X>    of the database roles OWNER, INGEST, LABELS, PEOPLE, TRAINING, GATE, PROMOTION, ANALYST
+
+and AIRFLOW, when there is a superuser
     STRANDLINE_PASSWORD_<X>    of Airflow's users VIEWER, USER, OP and ADMIN, whose roles are named like them
 """
 
@@ -25,7 +26,7 @@ def main() -> None:
     if superuser := os.environ.get("STRANDLINE_SUPERUSER_URL"):
         ledger.provision(superuser, {role: _password(role.removeprefix("strandline_")) for role in ledger.ROLES})
         ledger.provision(superuser, {"airflow": _password("airflow")}, database="airflow", owner="airflow")
-    for migration in ledger.migrate(os.environ["STRANDLINE_OWNER_URL"]):
+    for migration in ledger.migrate(os.environ["STRANDLINE_OWNER_URL"], settings.get().approver_ids):
         print(f"Ledger: {migration}", flush=True)
     for line in registry.install_bundles(settings.REPOSITORY / "models", "migrate"):
         print(line, flush=True)

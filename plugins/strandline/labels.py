@@ -106,7 +106,7 @@ def record(image_id: str, label: str | None, labeller: str, decides: bool = Fals
     Raises:
         LabelError: no such image, class or labeller.
     """
-    with ledger.connect("labels") as connection:
+    with ledger.connect("people") as connection:
         classes = _champion(connection)["classes"]
         if label is not None and label not in classes:
             raise LabelError(f"{label} is not a class of the champion: those are {', '.join(classes)}")

@@ -18,11 +18,12 @@ from strandline import settings
 
 SQL = settings.REPOSITORY / "sql"
 # A database role each, `strandline_<duty>`, that may insert what is its own, and read all: `sql/grants.sql`.
-Duty = Literal["ingest", "labels", "training", "gate", "promotion"]
+Duty = Literal["ingest", "labels", "people", "training", "gate", "promotion"]
 DUTIES: tuple[Duty, ...] = get_args(Duty)
 OWNER, ANALYST = "strandline_owner", "strandline_analyst"
 ROLES = (OWNER, *(f"strandline_{duty}" for duty in DUTIES), ANALYST)
 RETIRED = "strandline_app"  # could do all of it
+OF_NO_RUN = b"SELECT NULL AS run_id"  # begins an invariant that is proven whole for each run, as that of the champions
 BROKEN_ROWS = 20  # shown of an invariant that does not hold
 STREAMED_ROWS = 4096  # fetched at a time
 
@@ -47,6 +48,17 @@ CONNECTION = {
             "jit": "off",
         }.items()
     ),
+}
+
+# Of roles: what an analyst opens is not missing to the tasks, nor what they open to Airflow. The defaults of an
+# analyst's session are no bounds, since Postgres lets everybody set their own.
+CONNECTION_LIMITS = {ANALYST: 20, **{f"strandline_{duty}": 30 for duty in DUTIES}}
+DEFAULTS = {
+    ANALYST: {
+        "statement_timeout": "15min",
+        "idle_in_transaction_session_timeout": "1min",
+        "idle_session_timeout": "1h",
+    }
 }
 
 Connection = psycopg.Connection[DictRow]
@@ -189,6 +201,36 @@ def close_run(run_id: str) -> dict[str, int]:
         return dict(fetch(connection, "select_closing", {"run_id": run_id})[0])
 
 
+class Head(NamedTuple):
+    """The last step of the audit log: whoever notes its hash elsewhere can tell later that none before it is gone."""
+
+    steps: int
+    hash: str
+
+
+def audit_head() -> Head:
+    """The last step of the audit log; no steps and an empty hash where there is none."""
+    with connect("ingest") as connection:
+        (row,) = fetch(connection, "select_audit_head")
+    return Head(**row)
+
+
+def verify(noted: str | None = None) -> Head:
+    """Prove every invariant of the whole ledger, the chain of the audit log among them; returns its last step.
+
+    Args:
+        noted: a hash that was returned before, and has to be in the log still.
+
+    Raises:
+        BooksOpen: an invariant has rows, or the noted hash is gone.
+    """
+    prove()
+    with connect("ingest") as connection:
+        if noted and not fetch(connection, "select_audit_step", {"hash": noted}):
+            raise BooksOpen(f"step {noted} is not in the audit log: its end was cut off, or another ledger restored")
+    return audit_head()
+
+
 def prove() -> int:
     """Prove every invariant of the whole ledger; returns how many there are.
 
@@ -218,7 +260,7 @@ def check_invariants(connection: Connection, run_id: str | None = None) -> dict[
 def provision(
     superuser_url: str, passwords: Mapping[str, str], database: str = "strandline", owner: str = OWNER
 ) -> None:
-    """Make roles and a database where they are missing, and set the passwords.
+    """Make roles and a database where they are missing, and set passwords, limits and defaults of the roles.
 
     Args:
         passwords: of each role to make; a ledger needs all of `ROLES`.
@@ -232,6 +274,12 @@ def provision(
             verb = "alter" if fetch(connection, "select_role", {"role": role}) else "create"
             values = {"role": sql.Identifier(role), "password": sql.Literal(password)}
             connection.execute(_template(f"provision/{verb}_role.sql").format(**values))
+            if limit := CONNECTION_LIMITS.get(role):
+                number = sql.Literal(limit)
+                connection.execute(_template("provision/limit_role.sql").format(role=values["role"], limit=number))
+            for name, value in DEFAULTS.get(role, {}).items():
+                default = {"role": values["role"], "name": sql.Identifier(name), "value": sql.Literal(value)}
+                connection.execute(_template("provision/set_default.sql").format(**default))
         if fetch(connection, "select_role", {"role": RETIRED}):
             connection.execute(_template("provision/retire_role.sql").format(role=sql.Identifier(RETIRED)))
         if not fetch(connection, "select_database", {"database": database}):
@@ -239,10 +287,13 @@ def provision(
             connection.execute(_template("provision/create_database.sql").format(**names))
 
 
-def migrate(owner_url: str, folder: Path = SQL) -> list[str]:
-    """Bring the database to this checkout's schema: new migrations in order, then all views and grants anew.
+def migrate(owner_url: str, approvers: Iterable[str] | None = None, folder: Path = SQL) -> list[str]:
+    """Bring the database to this checkout's schema: new migrations in order, then all views and grants again.
 
     Each migration commits together with the record of it. Several at once wait for each other.
+
+    Args:
+        approvers: who may approve and roll back from now on; who may already by default.
 
     Returns:
         The names of the migrations that were applied.
@@ -254,20 +305,35 @@ def migrate(owner_url: str, folder: Path = SQL) -> list[str]:
     files = _migrations(folder)
     with _open(owner_url, autocommit=True) as connection:
         connection.execute("SET statement_timeout = 0")
+        with contextlib.suppress(psycopg.errors.UniqueViolation):  # another one has made it at the same time
+            execute(connection, "create_schema_migrations")
+        new: list[str] = []
+        while not _migrated(connection, folder, files, new):
+            pass
+        if approvers is not None:
+            with connection.transaction():
+                names = {"names": sorted(set(approvers))}
+                execute(connection, "delete_other_approvers", names)
+                execute(connection, "insert_approvers", names)
+        return new
+
+
+def _migrated(connection: Connection, folder: Path, files: Sequence[Path], new: list[str]) -> bool:
+    """Apply the next migration, whose name joins `new`; or, after the last one, views and grants, and say so."""
+    with connection.transaction():
         execute(connection, "lock_migrations")
-        execute(connection, "create_schema_migrations")
         applied = fetch(connection, "select_schema_migrations")
         _check_applied(applied, files)
-        new = files[len(applied) :]
-        for number, path in enumerate(new, start=len(applied) + 1):
-            with connection.transaction():
-                connection.execute(path.read_bytes())
-                record = {"number": number, "name": path.name, "sha256": _sha256(path)}
-                execute(connection, "insert_schema_migration", record)
-        with connection.transaction():
+        if len(applied) == len(files):
             for path in (*sorted((folder / "views").glob("*.sql")), folder / "grants.sql"):
                 connection.execute(path.read_bytes())
-        return [path.name for path in new]
+            return True
+        path = files[len(applied)]
+        connection.execute(path.read_bytes())
+        record = {"number": len(applied) + 1, "name": path.name, "sha256": _sha256(path)}
+        execute(connection, "insert_schema_migration", record)
+    new.append(path.name)
+    return False
 
 
 @contextlib.contextmanager
@@ -314,7 +380,8 @@ def _broken(connection: Connection, path: Path, run_id: str | None) -> list[Dict
     statement = sql.SQL(
         "WITH broken AS MATERIALIZED (SELECT * FROM ({}) AS invariant {}) SELECT * FROM broken LIMIT {}"
     )
-    condition = sql.SQL("WHERE run_id = {}").format(sql.Literal(run_id)) if run_id is not None else sql.SQL("")
+    whole = run_id is None or OF_NO_RUN in _text(f"invariants/{path.name}")
+    condition = sql.SQL("") if whole else sql.SQL("WHERE run_id = {}").format(sql.Literal(run_id))
     invariant = _template(f"invariants/{path.name}")
     return connection.execute(statement.format(invariant, condition, sql.Literal(BROKEN_ROWS))).fetchall()
 

@@ -1,6 +1,6 @@
 """Promotion: a challenger is examined, a person answers, the champion changes; and the way back.
 
-The ledger's functions hold the promises (`sql/migrations/0006_promotion.sql`). Here is what Postgres cannot know:
+The ledger's functions hold the promises (`sql/migrations/0010_authority.sql`). Here is what Postgres cannot know:
 whether a bundle is whole, and what a person's answer says.
 """
 
@@ -40,11 +40,17 @@ def read_answer(answer: Mapping[str, Any], options: Container[str]) -> Answer:
         answer: `chosen_options`, `params_input` (`reason`), `responded_at` and `responded_by_user`.
 
     Raises:
-        PromotionError: nobody answered, not with one of the options, or without a reason.
+        PromotionError: nobody answered, nobody of STRANDLINE_APPROVERS, not with one of the options, or without a
+            reason.
     """
-    person, chosen = (answer.get("responded_by_user") or {}).get("name"), answer["chosen_options"]
+    user, chosen = answer.get("responded_by_user") or {}, answer["chosen_options"]
+    person = user.get("name")
     if not person:
         raise PromotionError("nobody answered: the champion stays")
+    if settings.get().approver_ids.get(person) != user.get("id"):
+        raise PromotionError(
+            f"{person} with the id {user.get('id')} is none of STRANDLINE_APPROVERS: the champion stays"
+        )
     if len(chosen) != 1 or chosen[0] not in options:
         raise PromotionError(f"the answer {chosen} is none that was asked for: clear the task that asks")
     at = answer["responded_at"]
@@ -55,6 +61,8 @@ def read_answer(answer: Mapping[str, Any], options: Container[str]) -> Answer:
 def decide(gate_id: str, answer: Mapping[str, Any]) -> bool:
     """Record what a person answered to a gate; says whether they approved. The same again changes nothing.
 
+    Called where Airflow itself hands on the answer, so that it takes no way on which others could change it.
+
     Raises:
         PromotionError: no fit answer, not in time, or by somebody who may not give it; nothing was recorded.
     """
@@ -64,6 +72,18 @@ def decide(gate_id: str, answer: Mapping[str, Any]) -> bool:
         ledger.fetch(connection, "insert_approval", row | {"answered_at": said.at})
     log.info("%s by %s: %s", row["decision"], said.person, said.reason)
     return row["decision"] == "approved"
+
+
+def approved(gate_id: str) -> bool:
+    """Whether the answer to a gate is yes, as the ledger has it.
+
+    Raises:
+        PromotionError: it has none.
+    """
+    nobody = f"the ledger has no answer to gate {gate_id}: clear the task that asks"
+    with ledger.connect("promotion") as connection:
+        answer = _one(connection, "select_approval", {"gate_id": gate_id}, nobody)
+    return bool(answer["decision"] == "approved")
 
 
 def reason(given: object) -> str:

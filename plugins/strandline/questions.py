@@ -1,22 +1,42 @@
 """Questions to people: a task that waits for one of the approvers, in Airflow's own page of required actions."""
 
 import datetime
+from collections.abc import Callable
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
 
 from strandline import settings
-from strandline.promotion import REASON_LENGTH
+from strandline.containers import no_retry
+from strandline.promotion import REASON_LENGTH, PromotionError
+
+Ask = Callable[[str], tuple[str, str]]  # by the run's id, a line and a body in Markdown
+Take = Callable[[str, dict[str, Any]], object]  # by the run's id, and what a person answered
 
 
-def question(task_id: str, subject: str, body: str, options: list[str]) -> HITLOperator:
-    """A task that asks the approvers of the settings, and returns what one of them answered.
+class Question(HITLOperator):
+    """Ask, and take the answer where Airflow hands it on: whoever may change an XCom changes neither."""
+
+    def __init__(self, *, ask: Ask, take: Take, **kwargs: Any) -> None:
+        super().__init__(subject="", body="", **kwargs)
+        self.ask, self.take = ask, take
+
+    def execute(self, context: Any) -> Any:
+        self.subject, self.body = self.ask(context["run_id"])
+        return super().execute(context)
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        answer = super().execute_complete(context, event)
+        with no_retry(PromotionError):
+            self.take(context["run_id"], answer)
+        return answer
+
+
+def question(task_id: str, ask: Ask, options: list[str], take: Take) -> Question:
+    """A task that asks the approvers of the settings, and hands on what one of them answered.
 
     There is no default answer: without one in time the task fails, and is not tried again by itself.
-
-    Args:
-        subject, body: templates; the body is Markdown.
     """
     chosen = settings.get()
     approvers: list[Any] = [{"id": number, "name": name} for name, number in chosen.approver_ids.items()]
@@ -28,10 +48,10 @@ def question(task_id: str, subject: str, body: str, options: list[str]) -> HITLO
         title="Reason",
         description="Needed: why you answer so. It stays in the record.",
     )
-    return HITLOperator(
+    return Question(
         task_id=task_id,
-        subject=subject,
-        body=body,
+        ask=ask,
+        take=take,
         options=options,
         params={"reason": reason},
         assigned_users=approvers,

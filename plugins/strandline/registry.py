@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ from strandline import contract, ledger, settings
 from strandline.bundles import CLASSES_FILE, MANIFEST, BundleError, read_json, verify
 
 
-def register(folder: Path, by: str) -> str:
+def register(folder: Path, by: str, planned: Mapping[str, Any] | None = None) -> str:
     """Copy a bundle into the store and record it; doing so again changes nothing.
 
     Args:
         folder: a bundle as `vision package` makes it.
         by: the person or program that registers it.
+        planned: what its lineage has to say, where it was trained here: as `training.planned` says.
 
     Returns:
         The model version: the SHA-256 of the bundle's manifest, in hex.
@@ -26,6 +28,8 @@ def register(folder: Path, by: str) -> str:
     store = settings.get().store
     manifest, version = verify(folder), contract.sha256_file(folder / MANIFEST)
     facts = _facts(folder, manifest)
+    if planned and {name: (facts["lineage"] or {}).get(name) for name in planned} != dict(planned):
+        raise BundleError(f"{folder / contract.LINEAGE_FILE} says otherwise than the ledger where it comes from")
     kept = _keep(folder, manifest, version)
     row = {"version": version, "name": manifest.name, "network": manifest.network, "registered_by": by}
     row |= {

@@ -131,7 +131,9 @@ class Settings:
     )
     gate_class_floor: float = _setting(0.5, "recall of each class of the holdout that a challenger needs")
     gate_latency_ratio: float = _setting(1.25, "time an image that is allowed, of the champion's")
-    approvers: str = _setting("op,admin", "users of Airflow who may approve; with FAB, each with its id: op=3,admin=4")
+    approvers: str = _setting(
+        "op,admin", "users of Airflow who may approve and roll back; with FAB, each with its id: op=3,admin=4"
+    )
     approval_hours: float = _setting(24.0, "time for an answer; without one in time, nothing is promoted")
     watch_labels: int = _setting(200, "newly labelled images after a promotion, before the next look at it")
     watch_looks: int = _setting(
@@ -177,6 +179,17 @@ class Settings:
             memory_bytes=self.decode_memory_bytes,
             formats=self.image_formats,
         )
+
+    def attempt_folder(self, run_id: str, attempt: typing.Mapping[str, Any]) -> Path:
+        """The folder of an attempt, where its task says that it is: `folder`, relative to the store.
+
+        Raises:
+            contract.NoResult: it is none of this run.
+        """
+        folder = contract.store_path(self.store, attempt["folder"])
+        if self.run_folder(run_id) not in folder.parents:
+            raise contract.NoResult(f"{folder} is no attempt of run {run_id}: clear the task that made it")
+        return folder
 
     def run_folder(self, run_id: str) -> Path:
         """The folder of a run's files in the store: readable, and unique even where the readable part is not."""

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 VALIDATION_SHARE = 0.1
 PATIENCE = 5  # epochs
 PROGRAM = "report_drift"  # that asks, where nobody does
+WOKEN = "asset_triggered"  # as Airflow calls a run that no person has triggered
 
 Row = tuple[str, str]  # image id, label
 
@@ -54,22 +55,26 @@ class Asked:
             raise TrainingError("why should there be another model? Trigger this DAG again with a reason")
 
     @classmethod
-    def from_context(cls, context: Mapping[str, Any], requests: Sequence[Mapping[str, Any]]) -> Self:
-        """What an Airflow task's context asks for: the last of the verdicts that did, else a person."""
-        params = context["params"]
+    def from_context(cls, context: Mapping[str, Any]) -> Self | None:
+        """What an Airflow task's context asks for. A run that an asset's update has woken looks into the ledger for the
+        verdict that asks, whatever the update says; None where none does. Else a person asks, by Airflow's own record.
+        """
+        params, run = context["params"], context["dag_run"]
         chosen = {"run_id": context["run_id"], **{name: params[name] for name in ("epochs", "minutes", "seed")}}
-        if requests:
-            verdict = requests[-1]
-            return cls(by=PROGRAM, reason=verdict["sentence"], report_id=verdict["report_id"], **chosen)
-        person = getattr(context["dag_run"], "triggering_user_name", None)
-        return cls(by=person or "unknown", reason=params["reason"] or "", **chosen)
+        if run.run_type != WOKEN:
+            return cls(by=run.triggering_user_name or "unknown", reason=params["reason"] or "", **chosen)
+        with ledger.connect("training") as connection:
+            found = ledger.fetch(connection, "select_retraining_request")
+        if not found:
+            return None
+        return cls(by=PROGRAM, reason=found[0]["sentence"], report_id=found[0]["report_id"], **chosen)
 
 
 def plan(asked: Asked) -> dict[str, Any]:
-    """Freeze what a challenger learns from, and what the gate will test it on.
+    """Freeze what a challenger learns from, and what the gate will test it on; the ledger keeps what was planned.
 
     Returns:
-        `plan`, which the steps to come are called with, and `train`, the request to train: both JSON objects.
+        `plan`, as `planned` says, and `train`, the request to train: both JSON objects.
 
     Raises:
         TrainingError: there is no champion, no holdout or nothing to replay, or too few labels.
@@ -81,16 +86,34 @@ def plan(asked: Asked) -> dict[str, Any]:
         holdout = _latest(connection, "holdout", champion)
         window = _reserve(connection, chosen, asked, champion["classes"])
         training = _choose(connection, chosen, asked, champion, window)
+        row = {
+            "parent": champion["version"],
+            "training_set": training.dataset_id,
+            "holdout": holdout.dataset_id,
+            "gate_window": window.dataset_id,
+            **{"asked_by": asked.by, "reason": asked.reason, "report_id": asked.report_id, "run_id": asked.run_id},
+        }
+        ledger.execute(connection, "insert_training", row)
     log.info("training set %s: %d images, %s", training.dataset_id[:12], training.images, training.rule["images"])
     log.info("kept for the gate: %d images that landed %s", window.images, window.rule["landed"])
-    planned = {
-        "parent": champion["version"],
-        "training_set": training.dataset_id,
-        "holdout": holdout.dataset_id,
-        "gate_window": window.dataset_id,
-        **{"asked_by": asked.by, "reason": asked.reason, "report_id": asked.report_id, "run_id": asked.run_id},
-    }
-    return {"plan": planned, "train": _request(chosen, asked, champion, training).to_dict()}
+    return {"plan": row, "train": _request(chosen, asked, champion, training).to_dict()}
+
+
+def planned(run_id: str) -> dict[str, Any]:
+    """What a run of retrain_model is about, as the ledger has it, which the steps after its plan are called with.
+
+    Returns:
+        `parent` (a version), `training_set`, `holdout` and `gate_window` (dataset ids), `asked_by`, `reason`,
+        `report_id` (or None) and `run_id`.
+
+    Raises:
+        TrainingError: it was not planned.
+    """
+    with ledger.connect("training") as connection:
+        found = ledger.fetch(connection, "select_training", {"run_id": run_id})
+    if not found:
+        raise TrainingError(f"the ledger has no training of run {run_id}: clear the task that plans")
+    return found[0]
 
 
 def evaluation(planned: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +126,7 @@ def evaluation(planned: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[s
     with ledger.connect("training") as connection:
         holdout = datasets.read(connection, planned["holdout"])
     return contract.EvaluateRequest(
-        bundle=_bundle(chosen, trained, "train"),
+        bundle=_trained(chosen, planned, trained),
         shards=holdout.shards,
         labels=holdout.labels,
         batch_size=chosen.classify_batch_size,
@@ -118,7 +141,8 @@ def packaging(planned: Mapping[str, Any], trained: Mapping[str, Any], evaluated:
     chosen = settings.get()
     with ledger.connect("training") as connection:
         holdout = datasets.read(connection, planned["holdout"])
-    bundle = _bundle(chosen, trained, "train")
+    bundle = _trained(chosen, planned, trained)
+    _check_evaluation(chosen, planned, evaluated, bundle)
     parameters = json.loads((contract.store_path(chosen.store, bundle.path) / "training.json").read_bytes())
     lineage = contract.Lineage(
         **planned,
@@ -139,14 +163,46 @@ def packaging(planned: Mapping[str, Any], trained: Mapping[str, Any], evaluated:
     ).to_dict()
 
 
-def packaged_bundle(packaged: Mapping[str, Any]) -> Path:
+def packaged_bundle(planned: Mapping[str, Any], packaged: Mapping[str, Any]) -> Path:
     """The folder of the finished bundle.
 
     Raises:
-        contract.NoResult: its files are missing or altered.
+        contract.NoResult: its files are missing or altered, or it is of another plan.
     """
     chosen = settings.get()
+    folder = chosen.attempt_folder(planned["run_id"], packaged)
+    request = contract.read_request("package", folder / contract.REQUEST_FILE)
+    assert isinstance(request, contract.PackageRequest)
+    chosen.attempt_folder(planned["run_id"], {"folder": request.bundle.path})
+    lineage = request.lineage.to_dict() if request.lineage else {}
+    if {name: lineage.get(name) for name in planned} != dict(planned):
+        raise contract.NoResult(f"{folder} packs what another plan has asked for: clear the task that plans it")
     return contract.store_path(chosen.store, _bundle(chosen, packaged, "package").path)
+
+
+def _trained(chosen: settings.Settings, planned: Mapping[str, Any], trained: Mapping[str, Any]) -> contract.BundleRef:
+    """What was trained, on the planned set and from the planned weights.
+
+    Raises:
+        contract.NoResult: it was not.
+    """
+    folder = chosen.attempt_folder(planned["run_id"], trained)
+    request = contract.read_request("train", folder / contract.REQUEST_FILE)
+    assert isinstance(request, contract.TrainRequest)
+    start = request.start.version if request.start else None
+    if (request.labels.sha256, start) != (planned["training_set"], planned["parent"]):
+        raise contract.NoResult(f"{folder} trained on another set, or from other weights: clear the task that plans")
+    return _bundle(chosen, trained, "train")
+
+
+def _check_evaluation(
+    chosen: settings.Settings, planned: Mapping[str, Any], evaluated: Mapping[str, Any], bundle: contract.BundleRef
+) -> None:
+    folder = chosen.attempt_folder(planned["run_id"], evaluated)
+    request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
+    assert isinstance(request, contract.EvaluateRequest)
+    if (request.labels.sha256, request.bundle) != (planned["holdout"], bundle):
+        raise contract.NoResult(f"{folder} measured another model, or on another set: clear the task that plans it")
 
 
 def balance(

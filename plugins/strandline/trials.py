@@ -1,7 +1,7 @@
 """Trials: a challenger and the champion answer the same images, and a gate is held on what they answer.
 
-`plan` pins who is compared on what; the steps after it are called with that. `hold` examines, writes the report, and
-records the gate: once for a run, whatever is cleared, so that trying again is no way to better luck.
+`plan` pins who is compared on what, in the ledger; the steps after it are called with that. `hold` examines, writes the
+report, and records the gate: once for a run, whatever is cleared, so that trying again is no way to better luck.
 """
 
 import dataclasses
@@ -68,36 +68,71 @@ class Case(NamedTuple):
         return dict(zip(SIDES, (self.champion, self.challenger), strict=True))
 
 
-def plan(challenger: str | None, expected: str | None = None) -> dict[str, Any]:
-    """Pin who is compared, on what: the champion, the fixed holdout and the newest window of labelled images.
+def waiting() -> dict[str, str] | None:
+    """The trained `challenger` that waits for its gate, and who `asked_by`; None where none does."""
+    with ledger.connect("gate") as connection:
+        found = ledger.fetch(connection, "select_waiting_challenger")
+    return {"challenger": found[0]["version"], "asked_by": found[0]["asked_by"]} if found else None
+
+
+def plan(run_id: str, asked_by: str, challenger: str | None, expected: str | None = None) -> dict[str, Any]:
+    """Pin who is compared, on what: the champion, the fixed holdout and the newest window of labelled images. A run is
+    planned once: asked again, it answers with that.
 
     Args:
+        run_id: of promote_model: the id of the gate to come.
+        asked_by: who asks for the gate, as Airflow or the ledger knows them: they may not approve.
         challenger: a registered version.
         expected: the version that has to be champion; whoever is by default.
 
     Returns:
-        `champion` and `challenger` (versions), `holdout` and `window` (dataset ids, or None).
+        As `pinned`.
 
     Raises:
         TrialError: there is no such challenger, it is the champion, the champion is not who was expected, or they know
             other classes.
     """
     with ledger.connect("gate") as connection:
-        champions = ledger.fetch(connection, "select_champion")
-        if not champions:
-            raise TrialError("there is no champion to compare with: `make up` installs the first one")
-        if not challenger:
-            raise TrialError("no challenger was named: trigger this DAG again with its version")
-        champion, asked = _model(champions[0]), _read_model(connection, challenger)
-        sets = {kind: datasets.latest(connection, kind) for kind in ("holdout", "window")}
+        if done := ledger.fetch(connection, "select_gate_plan", {"gate_id": run_id}):
+            return done[0]
+        row = _pin(connection, challenger, expected) | {"gate_id": run_id, "requested_by": asked_by}
+        ledger.execute(connection, "insert_gate_plan", row)
+    return pinned(run_id)
+
+
+def pinned(run_id: str) -> dict[str, Any]:
+    """What a run of promote_model is about, as the ledger has it.
+
+    Returns:
+        `gate_id`, `champion` and `challenger` (versions), `holdout` and `window` (dataset ids, or None), and
+        `requested_by`.
+
+    Raises:
+        TrialError: it was not planned.
+    """
+    with ledger.connect("gate") as connection:
+        found = ledger.fetch(connection, "select_gate_plan", {"gate_id": run_id})
+    if not found:
+        raise TrialError(f"the ledger has no plan of run {run_id}: clear the task that plans")
+    return found[0]
+
+
+def _pin(connection: ledger.Connection, challenger: str | None, expected: str | None) -> dict[str, Any]:
+    champions = ledger.fetch(connection, "select_champion")
+    if not champions:
+        raise TrialError("there is no champion to compare with: `make up` installs the first one")
+    if not challenger:
+        raise TrialError("no challenger was named: trigger this DAG again with its version")
+    champion, asked = _model(champions[0]), _read_model(connection, challenger)
     if expected and expected != champion.version:
         raise TrialError(f"the champion is {champion.version}, not {expected}: look at what changed, and ask again")
     if champion.version == asked.version:
         raise TrialError(f"version {challenger} is the champion already")
     if sorted(champion.classes) != sorted(asked.classes):
         raise TrialError("the challenger knows other classes than the champion: their answers cannot be compared")
-    pinned = {"champion": champion.version, "challenger": asked.version}
-    return pinned | {kind: part.dataset_id if part else None for kind, part in sets.items()}
+    sets = {kind: datasets.latest(connection, kind) for kind in ("holdout", "window")}
+    ids = {kind: part.dataset_id if part else None for kind, part in sets.items()}
+    return {"champion": champion.version, "challenger": asked.version, **ids}
 
 
 def trial_request(pinned: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +156,7 @@ def evaluations(pinned: Mapping[str, Any], tried: Mapping[str, Any]) -> list[dic
         tried: `folder` of the trial, relative to the store.
     """
     chosen, case = settings.get(), _case(pinned)
-    if not _read_trial(chosen, tried).loaded:
+    if not _read_trial(chosen, case, pinned["gate_id"], tried).loaded:
         return []
     at_once = max(1, min(len(SIDES) * len(case.sets), chosen.at_once))
     return [
@@ -139,33 +174,44 @@ def evaluations(pinned: Mapping[str, Any], tried: Mapping[str, Any]) -> list[dic
     ]
 
 
-def hold(
-    run_id: str,
-    pinned: Mapping[str, Any],
-    tried: Mapping[str, Any],
-    evaluated: Iterable[Mapping[str, Any]],
-    requested_by: str,
-) -> dict[str, Any]:
+def hold(pinned: Mapping[str, Any], tried: Mapping[str, Any], evaluated: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Examine, write the report, record the gate. A run holds one gate: asked again, it answers with that.
 
     Args:
-        run_id: of promote_model: the id of the gate.
+        pinned: as `pinned` says.
         tried, evaluated: `folder` of each attempt, relative to the store.
-        requested_by: who asked, as Airflow knows them: they may not approve.
+
+    Returns:
+        As `held`.
+
+    Raises:
+        TrialError: what was evaluated is not what was asked for.
+        contract.NoResult: files of an attempt are missing or altered.
+    """
+    run_id: str = pinned["gate_id"]
+    chosen, case = settings.get(), _case(pinned)
+    with ledger.connect("gate") as connection:
+        if not ledger.fetch(connection, "select_gate", {"gate_id": run_id}):
+            _record(connection, chosen, run_id, case, tried, evaluated, pinned["requested_by"])
+    return held(run_id)
+
+
+def held(run_id: str) -> dict[str, Any]:
+    """The gate of a run of promote_model, as the ledger has it.
 
     Returns:
         gate_id, outcome, sentence, champion, challenger, `page` (the path of the report), and `body`: what an approver
         reads first, in Markdown.
 
     Raises:
-        TrialError: what was evaluated is not what was asked for.
-        contract.NoResult: files of an attempt are missing or altered.
+        TrialError: none was held.
     """
-    chosen, case = settings.get(), _case(pinned)
+    chosen = settings.get()
     with ledger.connect("gate") as connection:
-        if not ledger.fetch(connection, "select_gate", {"gate_id": run_id}):
-            _record(connection, chosen, run_id, case, tried, evaluated, requested_by)
-        (row,) = ledger.fetch(connection, "select_gate", {"gate_id": run_id})
+        found = ledger.fetch(connection, "select_gate", {"gate_id": run_id})
+        if not found:
+            raise TrialError(f"the ledger has no gate of run {run_id}: clear the task that holds it")
+        (row,) = found
         checks = ledger.fetch(connection, "select_gate_results", {"gate_id": run_id})
     page = chosen.store / row["folder"] / PAGE
     log.info("the gate's outcome: %s. %s The report: %s", row["outcome"], row["sentence"], page)
@@ -173,6 +219,12 @@ def hold(
     body = f"{row['sentence']}\n\n{listed}\n\nRequested by {row['requested_by']}. The report: `{page}`"
     told = {name: row[name] for name in ("gate_id", "outcome", "sentence", "champion", "challenger")}
     return told | {"page": str(page), "body": body}
+
+
+def question(run_id: str) -> tuple[str, str]:
+    """What an approver is asked about a gate: a line, and a body in Markdown."""
+    gate_held = held(run_id)
+    return f"Shall {gate_held['challenger'][:12]} be champion?", gate_held["body"]
 
 
 def _record(
@@ -185,9 +237,9 @@ def _record(
     requested_by: str,
 ) -> None:
     now, rules = datetime.datetime.now(datetime.UTC), _rules(chosen)
-    answers = _read_answers(chosen, case, evaluated)
+    answers = _read_answers(chosen, case, run_id, evaluated)
     sets = {name: _labelled_set(connection, chosen, case, part, answers) for name, part in case.sets.items()}
-    trial = _trial(chosen, case, _read_trial(chosen, tried), answers)
+    trial = _trial(chosen, case, _read_trial(chosen, case, run_id, tried), answers)
     held = gate.examine(case.champion.classes, sets.get("holdout"), sets.get("window"), trial, rules)
     report = dataclasses.asdict(held) | {"champion": case.champion.version, "challenger": case.challenger.version}
     report |= {"rules": dataclasses.asdict(rules), "requested_by": requested_by, "made_at": f"{now:%Y-%m-%d %H:%M} UTC"}
@@ -264,7 +316,7 @@ class _Found(NamedTuple):
 Found = Mapping[tuple[str, str], _Found]  # by dataset and side
 
 
-def _read_answers(chosen: settings.Settings, case: Case, evaluated: Iterable[Mapping[str, Any]]) -> Found:
+def _read_answers(chosen: settings.Settings, case: Case, run_id: str, evaluated: Iterable[Mapping[str, Any]]) -> Found:
     """All that was asked for, or nothing.
 
     Raises:
@@ -276,7 +328,7 @@ def _read_answers(chosen: settings.Settings, case: Case, evaluated: Iterable[Map
     sides = {model.version: side for side, model in case.models.items()}
     found: dict[tuple[str, str], _Found] = {}
     for attempt in evaluated:
-        folder = contract.store_path(chosen.store, attempt["folder"])
+        folder = chosen.attempt_folder(run_id, attempt)
         contract.read_result(folder, "evaluate")
         request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
         assert isinstance(request, contract.EvaluateRequest)
@@ -395,9 +447,17 @@ def _golden(
     return probabilities[:, order], given.rows(table["image_id"].to_pylist()), ""
 
 
-def _read_trial(chosen: settings.Settings, tried: Mapping[str, Any]) -> contract.TrialReport:
-    folder = contract.store_path(chosen.store, tried["folder"])
+def _read_trial(chosen: settings.Settings, case: Case, run_id: str, tried: Mapping[str, Any]) -> contract.TrialReport:
+    """
+    Raises:
+        TrialError: others than these two were tried.
+    """
+    folder = chosen.attempt_folder(run_id, tried)
     contract.read_result(folder, "trial")
+    request = contract.read_request("trial", folder / contract.REQUEST_FILE)
+    assert isinstance(request, contract.TrialRequest)
+    if (request.champion, request.challenger) != (case.champion.ref, case.challenger.ref):
+        raise TrialError(f"{folder} tried other versions than this gate is about: clear the task that plans")
     return contract.TrialReport.from_dict(json.loads((folder / contract.TRIAL_FILE).read_bytes()))
 
 

@@ -80,15 +80,34 @@ def judge(run_id: str, evaluated: Mapping[str, Any]) -> dict[str, Any]:
     names = ("run_id", "version", "predecessor", "promoted_at", "look")
     row = {name: (planned | {"run_id": run_id})[name] for name in names}
     row["promoted_at"] = datetime.datetime.fromisoformat(row["promoted_at"])
-    row |= _compare(_pairs(chosen, planned, evaluated), ALPHA / chosen.watch_looks)
+    row |= _compare(_pairs(chosen, run_id, planned, evaluated), ALPHA / chosen.watch_looks)
     with ledger.connect("gate") as connection:
         ledger.execute(connection, "insert_watch", row)
-        found = ledger.fetch(connection, "select_watch", row)
-    if not found:
+        recorded = ledger.fetch(connection, "select_watch", row)
+    if not recorded:
         log.info("another run took look %d at the same time", row["look"])
         return {name: row[name] for name in ("sentence", "version", "predecessor")} | {"worse": False}
-    log.info("look %d: %s", found[0]["look"], found[0]["sentence"])
-    return {name: found[0][name] for name in ("worse", "sentence", "version", "predecessor")}
+    log.info("look %d: %s", recorded[0]["look"], recorded[0]["sentence"])
+    return {name: recorded[0][name] for name in ("worse", "sentence", "version", "predecessor")}
+
+
+def worse(run_id: str) -> bool:
+    """Whether the look of a run found the champion worse, as the ledger has it."""
+    with ledger.connect("gate") as connection:
+        return any(row["worse"] for row in ledger.fetch(connection, "select_watch", {"run_id": run_id}))
+
+
+def found(run_id: str) -> dict[str, Any]:
+    """The look of a run, as the ledger has it: `sentence`, `version` and `predecessor` among others."""
+    with ledger.connect("gate") as connection:
+        (row,) = ledger.fetch(connection, "select_watch", {"run_id": run_id})
+    return row
+
+
+def question(run_id: str) -> tuple[str, str]:
+    """What an approver is asked about a worse champion: a line, and a body in Markdown."""
+    look = found(run_id)
+    return f"Roll back to {look['predecessor'][:12]}?", str(look["sentence"])
 
 
 def _compare(pairs: Pairs, alpha: float) -> dict[str, Any]:
@@ -103,11 +122,11 @@ def _compare(pairs: Pairs, alpha: float) -> dict[str, Any]:
     return counts | {"p_worse": p_worse, "alpha": alpha, "worse": worse, "sentence": sentence}
 
 
-def _pairs(chosen: settings.Settings, planned: Mapping[str, Any], evaluated: Mapping[str, Any]) -> Pairs:
+def _pairs(chosen: settings.Settings, run_id: str, planned: Mapping[str, Any], evaluated: Mapping[str, Any]) -> Pairs:
     import numpy as np
     import pyarrow.parquet as pq
 
-    folder = contract.store_path(chosen.store, evaluated["folder"])
+    folder = chosen.attempt_folder(run_id, evaluated)
     contract.read_result(folder, "evaluate")
     request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
     assert isinstance(request, contract.EvaluateRequest)

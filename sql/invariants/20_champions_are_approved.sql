@@ -1,8 +1,7 @@
 -- The first champion was installed. Every later one passed a gate against the one before it, and somebody else than who
 -- asked for it and who trained it approved it in time; or it was champion before, and was put back with a reason.
-SELECT run_id, version, since, how
-FROM runs
-CROSS JOIN (
+SELECT NULL AS run_id, version, since, how
+FROM (
     SELECT version, lower(period) AS since, how, gate_id, reason,
            lag(version) OVER (ORDER BY period) AS predecessor
     FROM champions
@@ -20,6 +19,7 @@ WHERE NOT CASE how
           AND champion = predecessor
           AND outcome = 'pass'
           AND decision = 'approved'
+          AND evidence = gate_evidence(gates.gate_id)
           AND lower(approver) NOT IN (lower(gates.requested_by), lower(registered_by), lower(coalesce(asked_by, '')))
           AND approver = ANY (approvers)
           AND decided_at <= answer_by

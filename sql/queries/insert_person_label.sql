@@ -1,6 +1,6 @@
 -- What a person says, unless it is that person's last word already; of decisions, anybody's.
-INSERT INTO labels (image_id, source, labeller, labelled_at, label)
-SELECT %(image_id)s, %(source)s::label_source, %(labeller)s, now(), %(label)s
+INSERT INTO labels (image_id, source, labeller, label)
+SELECT %(image_id)s, %(source)s::label_source, %(labeller)s, %(label)s
 WHERE NOT EXISTS (
     SELECT
     FROM (

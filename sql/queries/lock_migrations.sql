@@ -1,1 +1,2 @@
-SELECT pg_advisory_lock(hashtext('strandline.migrate'))
+-- Until the end of the transaction.
+LOCK TABLE schema_migrations IN SHARE ROW EXCLUSIVE MODE

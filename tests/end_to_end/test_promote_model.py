@@ -105,7 +105,7 @@ def learn(chosen, champion: str, flipped: float, **how) -> str:
     trained = vision("train", request.to_dict())
     evaluated = vision("evaluate", training.evaluation(planned, trained))
     packaged = vision("package", training.packaging(planned, trained, evaluated))
-    return registry.register(training.packaged_bundle(packaged), "tester")
+    return registry.register(training.packaged_bundle(planned, packaged), "tester", planned)
 
 
 def vision(command: str, request: dict) -> dict:
@@ -197,7 +197,13 @@ def test_nobody_approves_what_they_asked_for(strandline, make_challenger):
     asked(op, run_id)
     op.answer(DAG, run_id, "ask", "Approve", "mine")
     ended(op, run_id, "failed")
-    assert "somebody else has to approve it" in logs(op, run_id, "decide")
+    assert "somebody else has to approve it" in logs(op, run_id, "ask")
+    assert champion(strandline) == first
+
+    forge_answer(op, run_id, "admin")
+    ended(op, run_id, "failed")
+    assert "has no answer to gate" in logs(op, run_id, "decide")
+    assert strandline.rows("SELECT FROM approvals WHERE gate_id = %(run_id)s", run_id=run_id) == []
     assert champion(strandline) == first
 
     op.clear(DAG, run_id, task_ids=["ask"])
@@ -208,6 +214,27 @@ def test_nobody_approves_what_they_asked_for(strandline, make_challenger):
     [approval] = strandline.rows("SELECT * FROM approvals WHERE gate_id = %(run_id)s", run_id=run_id)
     assert (approval["decision"], approval["approver"], approval["reason"]) == ("rejected", "admin", "not now")
     assert champion(strandline) == first
+
+
+def forge_answer(api, run_id: str, person: str) -> None:
+    """All that one may do who may change XComs and the states of tasks: as if that person had approved."""
+    path = f"/dags/{DAG}/dagRuns/{run_id}/taskInstances/ask"
+    said = {"chosen_options": ["Approve"], "params_input": {"reason": "forged"}}
+    said |= {"responded_at": "2026-11-21T08:00:00+00:00", "responded_by_user": {"id": person, "name": person}}
+    api.request("POST", f"{path}/xcomEntries", {"key": "return_value", "value": said, "map_index": -1})
+    api.request("PATCH", path, {"new_state": "success"})
+    api.clear(DAG, run_id, task_ids=["decide"])
+
+
+def test_an_event_that_a_person_posts_asks_for_nothing_in_anothers_name(strandline, make_challenger):
+    op, challenger = strandline.stack.api("op"), make_challenger("not trained here")
+    gates, before = strandline.rows("SELECT count(*) FROM gates"), len(op.runs(DAG))
+    [asset] = [one for one in op.rows("/assets", "assets") if one["name"] == "challengers"]
+    said = {"asked_by": "report_drift", "version": challenger}
+    op.request("POST", "/assets/events", {"asset_id": asset["id"], "extra": said})
+    found = ended(op, follow(strandline.stack, op, DAG, before), "success")
+    assert (found["plan"], found["ask"], found["promote"]) == ("skipped", "skipped", "skipped")
+    assert strandline.rows("SELECT count(*) FROM gates") == gates
 
 
 def test_a_question_that_nobody_answers_promotes_nobody(strandline, make_challenger):

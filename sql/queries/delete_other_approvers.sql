@@ -1,0 +1,1 @@
+DELETE FROM approvers WHERE name <> ALL (%(names)s)

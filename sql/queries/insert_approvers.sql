@@ -1,0 +1,1 @@
+INSERT INTO approvers (name) SELECT unnest(%(names)s::text[]) ON CONFLICT DO NOTHING

@@ -1,0 +1,1 @@
+SELECT * FROM approvals WHERE gate_id = %(gate_id)s

@@ -1,0 +1,1 @@
+SELECT audit_id FROM audit_log WHERE hash = %(hash)s

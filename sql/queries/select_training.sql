@@ -1,0 +1,5 @@
+SELECT parent, training_set, holdout, gate_window, asked_by, reason, report_id, run_id
+FROM trainings
+WHERE run_id = %(run_id)s
+ORDER BY training_id DESC
+LIMIT 1
