@@ -1,9 +1,9 @@
--- Of the versions that retrain_model has trained from the champion, the newest that no gate was held for.
+-- Of the versions that retrain_model has trained here, the newest that no gate was planned for.
 SELECT version, asked_by
 FROM model_lineage
 JOIN model_versions USING (version)
 JOIN trainings USING (run_id, asked_by)
 WHERE NOT EXISTS (SELECT FROM gates WHERE challenger = version)
-  AND model_lineage.parent = (SELECT champions.version FROM champions WHERE period @> now())
+  AND NOT EXISTS (SELECT FROM gate_plans WHERE challenger = version)
 ORDER BY registered_at DESC, version
 LIMIT 1
