@@ -52,6 +52,33 @@ def tell_surroundings():
 tell_surroundings()
 """
 NAME = "tell_surroundings"
+ASKING = """
+import json
+import os
+from pathlib import Path
+
+from airflow.sdk import dag, task
+
+from strandline.questions import question
+
+HEARD = Path(os.environ["STRANDLINE_HOME"]) / "heard.json"
+
+
+@dag(schedule=None)
+def ask_somebody():
+    def hear(run_id, answer):
+        HEARD.write_text(json.dumps([run_id, answer["responded_by_user"], answer["chosen_options"]]))
+
+    @task
+    def tell():
+        return json.loads(HEARD.read_text())
+
+    question("ask", lambda run_id: ("Shall it?", "In " + run_id), ["Yes", "No"], hear) >> tell()
+
+
+ask_somebody()
+"""
+ASKS = "ask_somebody"
 HOUR = datetime.datetime(2026, 3, 2, 5, tzinfo=datetime.UTC)
 NEXT_HOUR = HOUR + datetime.timedelta(hours=1)
 
@@ -77,6 +104,7 @@ def dags(home) -> Path:
     folder = home / "dags"
     folder.mkdir()
     (folder / f"{NAME}.py").write_text(DAG)
+    (folder / f"{ASKS}.py").write_text(ASKING)
     return folder
 
 
@@ -103,6 +131,25 @@ def test_all_parts_run_and_are_healthy(stack):
         state.startswith("running, process") and state.endswith("healthy")
         for state in (states[name] for name in COMPONENTS)
     ), states
+
+
+def test_who_answered_is_heard_from_airflow_itself_and_not_from_an_xcom(stack):
+    op, admin = stack.api("op"), stack.api("admin")
+    run_id = op.trigger(ASKS)
+    question = admin.wait_question(ASKS, run_id, "ask", timeout=300)
+    assert (question["subject"], question["body"]) == ("Shall it?", f"In {run_id}")
+    path = f"/dags/{ASKS}/dagRuns/{run_id}/taskInstances/ask/xcomEntries"
+    said = {"chosen_options": ["Yes"], "responded_by_user": {"id": "admin", "name": "admin"}}
+    op.request("POST", path, {"key": "return_value", "value": said, "map_index": -1})
+    op.answer(ASKS, run_id, "ask", "No", "so that it is known")
+    assert op.wait(ASKS, run_id, timeout=300) == "success"
+    heard = json.loads((stack.settings.home / "heard.json").read_bytes())
+    assert heard == [run_id, {"id": "op", "name": "op"}, ["No"]]
+    op.request("PATCH", f"{path}/return_value", {"value": said, "map_index": -1})
+    op.clear(ASKS, run_id, task_ids=["tell"])
+    assert op.wait(ASKS, run_id, timeout=300) == "success"
+    told = f"/dags/{ASKS}/dagRuns/{run_id}/taskInstances/tell/xcomEntries/return_value"
+    assert op.request("GET", told, deserialize=True)["value"] == heard
 
 
 def test_up_again_starts_nothing(stack):
