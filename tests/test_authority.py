@@ -11,7 +11,7 @@ from psycopg import sql
 from seeding import digest
 from trying import make_version
 
-from strandline import ledger, promotion, questions, registry, settings, trials
+from strandline import bundles, ledger, promotion, questions, registry, settings, trials
 from strandline.promotion import PromotionError
 
 GATE = "gate 1"
@@ -209,16 +209,6 @@ def test_what_files_say_cannot_be_said_in_a_persons_name(database):
 # Who asked, and who answered
 
 
-class Told:
-    """Takes answers where Airflow hands them on."""
-
-    def __init__(self) -> None:
-        self.answers: list[tuple[str, dict]] = []
-
-    def __call__(self, run_id: str, given: dict) -> None:
-        self.answers.append((run_id, given))
-
-
 def test_an_answer_is_recorded_where_airflow_hands_it_on(versions):
     """The task that asked records it when it goes on: no XCom lies between."""
     gate_of(versions)
@@ -287,6 +277,16 @@ def test_a_lineage_in_anothers_name_does_not_help_who_asked(versions, database, 
     gate_of(versions)
     with pytest.raises(PromotionError, match="somebody else has to approve"):
         approve()
+
+
+def test_a_bundle_that_says_otherwise_than_the_ledger_where_it_comes_from_is_refused(database):
+    names = ("parent", "training_set", "holdout", "gate_window", "reason", "run_id", "code_revision")
+    lineage = dict.fromkeys(names, "x") | {"asked_by": "report_drift", "report_id": None, "image_digest": None}
+    make_version("told", lineage=lineage | {"versions": {}, "parameters": {}})
+    folder = settings.get().home / "made" / "told"
+    with pytest.raises(bundles.BundleError, match="otherwise than the ledger"):
+        registry.register(folder, "op", {"asked_by": "op"})
+    registry.register(folder, "op", {"asked_by": "report_drift", "parent": "x"})
 
 
 # Locks and limits

@@ -206,3 +206,18 @@ def test_an_evaluation_of_something_else_is_refused(scene):
     with pytest.raises(contract.NoResult):
         trials.hold(pinned, tried, done)
     assert rows("SELECT * FROM gates") == []
+
+
+def test_attempts_of_another_run_do_not_count(scene):
+    """An XCom says where the files are: it cannot say that those of another gate are of this one."""
+    pinned = scene.pinned()
+    with pytest.raises(contract.NoResult, match="is no attempt of run run 1"):
+        trials.evaluations(pinned, trying.tried(trials.trial_request(pinned), run_id="run 2"))
+
+
+def test_a_trial_of_other_versions_is_refused(scene):
+    pinned = scene.pinned()
+    faster = trying.make_version("faster")
+    request = trials.trial_request(pinned) | {"challenger": {"path": f"models/{faster}", "version": faster}}
+    with pytest.raises(TrialError, match="tried other versions"):
+        trials.evaluations(pinned, trying.tried(request))
