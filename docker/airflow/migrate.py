@@ -7,8 +7,7 @@ Needs the settings of the tasks, and:
     STRANDLINE_OWNER_URL       the ledger, as role strandline_owner
     PGPASSFILE                 with the passwords of strandline_training and strandline_promotion
     STRANDLINE_PASSWORD_<X>    of the database roles OWNER, INGEST, LABELS, PEOPLE, TRAINING, GATE, PROMOTION, ANALYST
-
-and AIRFLOW, when there is a superuser
+                               and AIRFLOW, when there is a superuser
     STRANDLINE_PASSWORD_<X>    of Airflow's users VIEWER, USER, OP and ADMIN, whose roles are named like them
 """
 
