@@ -99,7 +99,8 @@ def test_looks_are_counted(promoted, monkeypatch):
 def test_judging_again_answers_the_same(promoted):
     classify("after", promoted["new"])
     (request,) = watches.plan("watch 1")
-    attempt = trying.evaluated(request, dict.fromkeys(read_labels(contract.FileRef(**request["labels"])), 0))
+    answers = dict.fromkeys(read_labels(contract.FileRef(**request["labels"])), 0)
+    attempt = trying.evaluated(request, answers, "watch 1")
     assert watches.judge("watch 1", attempt) == watches.judge("watch 1", attempt)
     assert rows("SELECT count(*) FROM watches") == [(1,)]
 
@@ -108,9 +109,9 @@ def test_two_runs_take_one_look(promoted):
     classify("after", promoted["new"])
     (request,) = watches.plan("watch 1")
     watches.plan("watch 2")
-    attempt = trying.evaluated(request, dict.fromkeys(read_labels(contract.FileRef(**request["labels"])), 0))
-    assert watches.judge("watch 1", attempt)["worse"]
-    assert not watches.judge("watch 2", attempt)["worse"]
+    answers = dict.fromkeys(read_labels(contract.FileRef(**request["labels"])), 0)
+    assert watches.judge("watch 1", trying.evaluated(request, answers, "watch 1"))["worse"]
+    assert not watches.judge("watch 2", trying.evaluated(request, answers, "watch 2"))["worse"]
     assert rows("SELECT run_id FROM watches") == [("watch 1",)]
 
 
@@ -133,7 +134,7 @@ def test_an_evaluation_by_another_version_is_refused(promoted):
     images = read_labels(contract.FileRef(**request["labels"]))
     other = request | {"bundle": {"path": "models/x", "version": promoted["new"]}}
     with pytest.raises(contract.NoResult, match="another look"):
-        watches.judge("watch 1", trying.evaluated(other, dict.fromkeys(images, 0)))
+        watches.judge("watch 1", trying.evaluated(other, dict.fromkeys(images, 0), "watch 1"))
 
 
 def test_after_a_roll_back_there_is_nothing_to_watch(promoted):
