@@ -156,19 +156,31 @@ def test_no_descriptor_is_left_open(zone):
         (b"2026-11-21T08/cat/a.jpg", HOUR, "cat"),
         (b"2026-11-21T08/cat/tabby/a.jpg", HOUR, None),
         ("2026-11-21T08/キツネ/a.jpg".encode(), HOUR, "キツネ"),
-        (b"2026-11-21T08/\xff/a.jpg", HOUR, None),
+        (b"2026-11-21T08/\xff/a.jpg", HOUR, r"\xff"),
         (b"dt=2026-11-21/hour=08/a.jpg", HOUR, None),
         (b"dt=2026-11-21/hour=08/dog/a.jpg", HOUR, "dog"),
         (b"2026-11-21T24/cat/a.jpg", None, None),
         (b"2026-13-45T08/cat/a.jpg", None, None),
-        (b"0000-01-01T00/a.jpg", None, None),
-        (b"dt=2026-11-21/a.jpg", None, None),
-        (b"dt=2026-11-21/hour=8/a.jpg", None, None),
-        (b"x2026-11-21T08/a.jpg", None, None),
+        (b"0000-01-01T00/a.jpg", None, "0000-01-01T00"),
+        (b"dt=2026-11-21/a.jpg", None, "dt=2026-11-21"),
+        (b"dt=2026-11-21/hour=8/a.jpg", HOUR, None),
+        (b"2026/11/21/08/a.jpg", HOUR, None),
+        (b"2026/11/21/08/cat/a.jpg", HOUR, "cat"),
+        (b"2026/11/21/a.jpg", None, None),
+        (b"2026/11/21/24/a.jpg", None, None),
+        (b"year=2026/month=11/day=21/hour=08/cat/a.jpg", HOUR, "cat"),
+        (b"year=2026/month=11/day=21/hour=8/a.jpg", HOUR, None),
+        (b"2026-11-21T08:00:00Z/cat/a.jpg", HOUR, "cat"),
+        (b"2026-11-21T08:59/a.jpg", HOUR, None),
+        (b"20261121T08/cat/a.jpg", HOUR, "cat"),
+        (b"20261121T081500Z/a.jpg", HOUR, None),
+        (b"2026-11-21T08:60/a.jpg", None, "2026-11-21T08:60"),
+        (b"cat/a.jpg", None, "cat"),
+        (b"x2026-11-21T08/a.jpg", None, "x2026-11-21T08"),
         (b"cam/2026-11-21T08/a.jpg", None, None),
         (b"2026-11-21T08", None, None),
-        (b"2026-11-21T08\n/a.jpg", None, None),
-        ("２０２６-11-21T08/a.jpg".encode(), None, None),
+        (b"2026-11-21T08\n/a.jpg", None, "2026-11-21T08\n"),
+        ("２０２６-11-21T08/a.jpg".encode(), None, "２０２６-11-21T08"),
         (b"a.jpg", None, None),
     ],
 )
@@ -177,6 +189,13 @@ def test_the_drop_is_the_hour_of_the_path_else_of_the_mtime(zone, path, drop, la
     (entry,) = scan(zone).values()
     assert entry.drop == (drop or datetime.datetime(2009, 2, 13, 23, tzinfo=UTC))
     assert entry.path_label == label
+
+
+@pytest.mark.parametrize(
+    ("folder", "label"), [("cat", "cat"), ("Cat", "cat"), ("DOG", "DOG"), ("cats", "cats"), ("3", "3"), (None, None)]
+)
+def test_a_folder_is_the_one_class_that_it_differs_from_in_case_alone(folder, label):
+    assert entries.class_of(folder, ["cat", "Dog", "dog"]) == label
 
 
 @pytest.mark.parametrize("mtime_ns", [-DAY_NS, 0, 1, 4_294_967_296 * 10**9, 7_000_000_000 * 10**9], ids=str)

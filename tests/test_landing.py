@@ -385,6 +385,13 @@ def test_facts_of_entries_reach_the_ledger(zone, champion, database):
     ]
 
 
+def test_a_class_folder_in_another_case_is_that_class(zone, champion, database):
+    land(zone, b"2026-11-21T08/Cat/1.jpg", b"2026/11/21/08/DOG/2.jpg", b"2026-11-21T08/cats/3.jpg")
+    list_hour("r")
+    found = rows(database, "SELECT path_label, drop_at FROM entries ORDER BY name")
+    assert found == [("cat", HOUR), ("cats", HOUR), ("dog", HOUR)]
+
+
 def test_a_run_keeps_its_listing_and_its_model(zone, champion, database, tmp_path):
     """A task that is retried or cleared; B75, F33, F35"""
     land(zone, b"2026-11-21T08/a.jpg", b"2026-11-21T08/b.jpg")

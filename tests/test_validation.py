@@ -225,25 +225,31 @@ def test_a_warning_leaves_a_note_on_an_accepted_image(home):
         HOUR + b"/cat/1.png": None,
         b"dt=2026-11-21/hour=08/dog/1.png": None,
         HOUR + b"/no-label.png": None,
-        HOUR + b"/a/deeper/folder.png": None,
-        HOUR + b"/\xff/not-utf8.png": None,
-        b"cat-pictures/no-hour.png": None,
+        HOUR + b"/Cat/1.png": None,  # the one class that is called so in another case
+        b"2026/11/21/08/cat/1.png": None,
+        b"no-label-no-hour.png": None,
+        HOUR + b"/a/deeper/folder.png": "NESTED",
+        b"2026-13-45T08/cat/1.png": "NESTED",
+        HOUR + b"/\xff/not-utf8.png": "UNKNOWN_LABEL",
+        b"cat-pictures/no-hour.png": "UNKNOWN_LABEL",
         HOUR + b"/kitten/1.png": "UNKNOWN_LABEL",
-        HOUR + b"/Cat/1.png": "UNKNOWN_LABEL",
+        HOUR + b"/cats/1.png": "UNKNOWN_LABEL",
+        HOUR + b"/3/1.png": "UNKNOWN_LABEL",
         b"dt=2026-11-21/hour=08/kitten/1.png": "UNKNOWN_LABEL",
     }
     rows = [decoded(name) for name in notes]
     rows += [decoded(contrast=0.0), decoded(contrast=0.0, notes="ALPHA CONVERTED")]
     rows += [decoded(HOUR + b"/kitten/2.png", contrast=0.0), refused("EMPTY", name=HOUR + b"/kitten/3.png")]
 
-    answer = validate([pack(rows)], 13)
+    answer = validate([pack(rows)], 18)
 
     both = ["BLANK", "ALPHA CONVERTED BLANK", "BLANK UNKNOWN_LABEL", None]
     assert [row["notes"] for row in written()] == [*notes.values(), *both]
-    assert answer["accepted"] == 12
+    assert answer["accepted"] == 17
     assert answer["warnings"] == [
-        "Expected more than one colour (a contrast of at least 0.001), but 3 of 12 (25.0%) fail.",
-        "Expected a folder that is one of the model's classes, but 4 of 8 (50.0%) fail.",
+        "Expected more than one colour (a contrast of at least 0.001), but 3 of 17 (17.6%) fail.",
+        "Expected a folder that is one of the model's classes, but 7 of 13 (53.8%) fail.",
+        "Expected at most one folder below the hour, whose name is the label, but 2 of 17 (11.8%) fail.",
     ]
 
 
@@ -462,6 +468,7 @@ EVERY_EXPECTATION = [*expectations.of_rows(contract.Limits(), CLASSES), *expecta
 EVERY_EXPECTATION += expectations.of_sources(0.2)
 WHOLE = {
     **{"status": ["decoded"] * 2, "format": ["PNG"] * 2, "mode": ["RGB"] * 2, "path_label": ["cat"] * 2},
+    "folders": [1.0, None],
     **{"short_side": [32.0] * 2, "long_side": [32.0] * 2, "pixels": [1024.0] * 2, "aspect": [1.0] * 2},
     **{"contrast": [0.2] * 2, "shard": [0, 0], "entry": [0, 1], "listed": [True] * 2, "state": ["accepted"] * 2},
     "share": [0.1, None],
@@ -559,7 +566,7 @@ def test_the_ledger_has_a_row_for_each_expectation_once(database):
 
     rows = {row["expectation"]: row for row in recorded(database)}
     assert len(rows) == len(recorded(database)) == len(EVERY_EXPECTATION)
-    assert Counter(row["severity"] for row in rows.values()) == Counter(stop=3, quarantine=8, warn=3)
+    assert Counter(row["severity"] for row in rows.values()) == Counter(stop=3, quarantine=8, warn=4)
     assert {name for name, row in rows.items() if not row["success"]} == {"decodable", "not_blank"}
     assert (rows["decodable"]["evaluated"], rows["decodable"]["unexpected"]) == (3, 1)
     assert (rows["label"]["evaluated"], rows["label"]["unexpected"]) == (2, 0)

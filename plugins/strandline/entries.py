@@ -9,7 +9,7 @@ import functools
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,14 @@ from strandline import contract, settings
 HOUR = datetime.timedelta(hours=1)
 HOUR_NS = 3600 * 10**9
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-HOUR_FOLDER = re.compile(rb"(?:(\d{4}-\d\d-\d\d)T(\d\d)|dt=(\d{4}-\d\d-\d\d)/hour=(\d\d))/")
+# An hour, as the first folders of a path: ISO 8601, Firehose's, Hive's. Always four groups: year, month, day, hour.
+HOUR_FOLDER = re.compile(
+    rb"(?:(\d{4})-(\d\d)-(\d\d)T(\d\d)(?::?[0-5]\d){0,2}Z?"
+    rb"|(\d{4})(\d\d)(\d\d)T(\d\d)(?::?[0-5]\d){0,2}Z?"
+    rb"|(\d{4})/(\d\d)/(\d\d)/(\d\d)"
+    rb"|dt=(\d{4})-(\d\d)-(\d\d)/hour=(\d\d?)"
+    rb"|year=(\d{4})/month=(\d\d?)/day=(\d\d?)/hour=(\d\d?))/"
+)
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 MAX_DEPTH = 500  # each level holds a file descriptor, and a process commonly has 1,024
@@ -81,7 +88,9 @@ class Entry(NamedTuple):
 
 
 def path_label(name: bytes) -> str | None:
-    """The one folder between the hour and the file's name, where there is exactly one and it is UTF-8."""
+    """The one folder between the hour (without one, the landing zone) and the file, if it is exactly one. What is not
+    UTF-8 is escaped, and so no class.
+    """
     return _label(name.rpartition(b"/")[0] + b"/")
 
 
@@ -247,9 +256,9 @@ def path_hour(path: bytes) -> datetime.datetime | None:
     match = HOUR_FOLDER.match(path)
     if not match:
         return None
-    day, hour = (match[1], match[2]) if match[1] else (match[3], match[4])
+    year, month, day, hour = (int(group) for group in match.groups() if group)
     try:
-        return datetime.datetime.fromisoformat(f"{day.decode()}T{hour.decode()}").replace(tzinfo=datetime.UTC)
+        return datetime.datetime(year, month, day, hour, tzinfo=datetime.UTC)
     except ValueError:  # the 45th of a month: a folder like any other
         return None
 
@@ -260,14 +269,23 @@ def drop_folder(name: bytes) -> bytes:
     return match[0] if match and path_hour(name) else b""
 
 
+def folders(name: bytes) -> int:
+    """How many folders lie between the hour of a path, or the landing zone, and the file."""
+    return name.count(b"/", len(drop_folder(name)))
+
+
+def class_of(label: str | None, classes: Sequence[str]) -> str | None:
+    """The class that a folder's name means: its own, or the only one that differs in case alone; else the name."""
+    if label is None or label in classes:
+        return label
+    alike = [name for name in classes if name.casefold() == label.casefold()]
+    return alike[0] if len(alike) == 1 else label
+
+
 @functools.lru_cache
 def _label(folder: bytes) -> str | None:
-    match = HOUR_FOLDER.match(folder)
-    label, slash, deeper = folder[match.end() :].partition(b"/") if match and path_hour(folder) else (b"", b"", b"")
-    try:
-        return label.decode() if slash and not deeper else None
-    except UnicodeDecodeError:
-        return None
+    label, slash, deeper = folder[len(drop_folder(folder)) :].partition(b"/")
+    return label.decode("utf-8", "backslashreplace") if label and slash and not deeper else None
 
 
 def _landed_ns(status: os.stat_result) -> int:

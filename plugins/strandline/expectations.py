@@ -126,6 +126,14 @@ def of_rows(limits: contract.Limits, classes: Sequence[str]) -> list[Expectation
             column="path_label",
             value_set=list(classes),
         ),
+        _warn(
+            "folders",
+            "NESTED",
+            "at most one folder below the hour, whose name is the label",
+            BETWEEN,
+            column="folders",
+            max_value=1,
+        ),
     ]
 
 

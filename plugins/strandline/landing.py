@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from strandline import contract, hours, ledger, settings
-from strandline.entries import DETAILS, EPOCH, HOUR, Entry, path_hour, scan
+from strandline.entries import DETAILS, EPOCH, HOUR, Entry, class_of, path_hour, scan
 
 log = logging.getLogger(__name__)
 
@@ -186,7 +186,9 @@ def _list_anew(connection: ledger.Connection, run: Run, model: Mapping[str, Any]
     if not run.dry_run:
         row = {"run_id": run.run_id, "kind": run.kind, "model_version": model["version"], "listed": len(entries)}
         row |= {"interval_start": run.start, "interval_end": run.end, **counts}
-        ledger.record_listing(connection, row, _listed(shards, [entry for entry in entries if entry.state]))
+        ledger.record_listing(
+            connection, row, _listed(shards, [entry for entry in entries if entry.state], model["classes"])
+        )
     settled = collections.Counter((entry.state, entry.reason) for entry in entries if entry.state)
     refused = [{"state": state, "reason": reason, "entries": n} for (state, reason), n in sorted(settled.items())]
     return Listing({id_: len(shard) for id_, shard in shards.items()}, refused, counts["future"])
@@ -245,10 +247,13 @@ def _again(version: str) -> str:
     return f"{first}-again{int(times or 0) + 1}"
 
 
-def _listed(shards: Mapping[str, Sequence[Entry]], refused: Sequence[Entry]) -> Iterator[ledger.ListedEntry]:
+def _listed(
+    shards: Mapping[str, Sequence[Entry]], refused: Sequence[Entry], classes: Sequence[str]
+) -> Iterator[ledger.ListedEntry]:
     places = ((e, id_, ordinal) for id_, shard in shards.items() for ordinal, e in enumerate(shard))
     for e, id_, ordinal in itertools.chain(places, ((e, None, None) for e in refused)):
-        facts = (e.drop, e.name, e.version, e.display_name, e.path_label, e.size, e.modified_at)
+        label = class_of(e.path_label, classes)
+        facts = (e.drop, e.name, e.version, e.display_name, label, e.size, e.modified_at)
         yield ledger.ListedEntry(*facts, id_, ordinal, e.state, e.reason, DETAILS[e.reason] if e.reason else None)
 
 

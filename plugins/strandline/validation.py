@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from strandline import contract, expectations, ledger, settings, sources, validation_page
-from strandline.entries import display_name, path_label
+from strandline.entries import class_of, display_name, folders, path_label
 from strandline.expectations import Finding, ValidationError
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def validate(run: Run, packed: Sequence[Packed]) -> dict[str, Any]:
     """
     chosen = settings.get()
     folder = chosen.run_folder(run["run_id"])
-    shards = [_read_shard(chosen.store, folder / "manifests", item) for item in packed]
+    shards = [_read_shard(chosen.store, folder / "manifests", item, run["classes"]) for item in packed]
     entries = _concatenate([entries for _, entries in shards])
 
     on_rows = expectations.evaluate(_row_frame(entries), expectations.of_rows(chosen.limits, run["classes"]))
@@ -130,8 +130,10 @@ def alert(run_id: str) -> None:
         raise Alert(f"{' '.join(result['alerts'])} Details: {folder / 'index.html'}")
 
 
-def _read_shard(store: Path, manifests: Path, packed: Packed) -> tuple[dict[str, Any], Any]:
-    """What classify needs to know of a packed shard; and the outcomes of its entries, with `name` and `path_label`."""
+def _read_shard(store: Path, manifests: Path, packed: Packed, classes: Sequence[str]) -> tuple[dict[str, Any], Any]:
+    """What classify needs to know of a packed shard; and the outcomes of its entries, with `name`, `path_label` and the
+    number of `folders` around it.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -145,11 +147,13 @@ def _read_shard(store: Path, manifests: Path, packed: Packed) -> tuple[dict[str,
     manifest = _read(manifests / f"{packed['shard_id']}.parquet", contract.MANIFEST_COLUMNS)
     listed_at = pc.index_in(outcomes["entry"], value_set=manifest["entry"].combine_chunks())
     names = manifest["name"].take(listed_at)
-    labels = [path_label(name) if name else None for name in names.to_pylist()]
+    labels = [class_of(path_label(name), classes) if name else None for name in names.to_pylist()]
+    depths = [folders(name) if name else None for name in names.to_pylist()]
     entries = (
         outcomes.add_column(0, "shard_id", pa.repeat(packed["shard_id"], len(outcomes)))
         .append_column("name", names)
         .append_column("path_label", pa.array(labels, pa.string()))
+        .append_column("folders", pa.array(depths, pa.int32()))
     )
     shard = {**packed, "rows": pq.read_metadata(folder / contract.SHARD_FILE).num_rows}
     return {**shard, "sha256": result.files[contract.SHARD_FILE]}, entries
@@ -192,7 +196,13 @@ def _concatenate(tables: Sequence[Any]) -> Any:
     """All entries of a run as one table; without a shard it is empty and has the same columns."""
     import pyarrow as pa
 
-    columns = [("shard_id", "string"), *contract.OUTCOME_COLUMNS, ("name", "binary"), ("path_label", "string")]
+    columns = [
+        ("shard_id", "string"),
+        *contract.OUTCOME_COLUMNS,
+        ("name", "binary"),
+        ("path_label", "string"),
+        ("folders", "int32"),
+    ]
     schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns])
     return pa.concat_tables([schema.empty_table(), *tables]).combine_chunks()
 
@@ -208,6 +218,7 @@ def _row_frame(entries: Any) -> Any:
     short, long = np.minimum(width, height), np.maximum(width, height)
     opened = pc.is_in(entries["status"], value_set=pa.array(["decoded", "quarantined"]))
     labelled = pc.if_else(_equal(entries["status"], "decoded"), entries["path_label"], None)
+    depths = pc.if_else(_equal(entries["status"], "decoded"), entries["folders"], None)
     return pd.DataFrame(
         {
             "status": _categories(pc.if_else(opened, entries["status"], None)),
@@ -219,6 +230,7 @@ def _row_frame(entries: Any) -> Any:
             "mode": _categories(entries["mode"]),
             "contrast": entries["contrast"].to_pandas(),
             "path_label": _categories(labelled),
+            "folders": depths.to_pandas().astype("float64"),
         }
     )
 
