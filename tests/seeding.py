@@ -4,7 +4,7 @@ import datetime
 import hashlib
 import itertools
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -173,14 +173,22 @@ def prediction(image: str, shift: float = 0.0) -> dict[str, Any]:
 attempt_numbers = itertools.count()
 
 
-def write_attempt(run: Run, shard_id: str, rows: Sequence[dict[str, Any]], /, **changes: Any) -> dict[str, str]:
-    """A sealed attempt at classifying a shard, and the shard; `changes` are to its request."""
+def write_attempt(
+    run: Run,
+    shard_id: str,
+    rows: Sequence[dict[str, Any]],
+    /,
+    pixels: Mapping[str, bytes] | None = None,
+    **changes: Any,
+) -> dict[str, str]:
+    """A sealed attempt at classifying a shard, and the shard, with these pixels; `changes` are to its request."""
     store = settings.get().store
     folder = settings.get().run_folder(run.run_id) / "classify" / shard_id / str(next(attempt_numbers))
     folder.mkdir(parents=True)
     shard = store / "shards" / f"{shard_id}.parquet"
     shard.parent.mkdir(exist_ok=True)
-    pq.write_table(pa.table({"image_id": image_ids(run.shards()[shard_id])}), shard)
+    images = [{"image_id": one, "pixels": (pixels or {}).get(one)} for one in image_ids(run.shards()[shard_id])]
+    write_table(shard, contract.SHARD_COLUMNS, images)
     request = contract.ClassifyRequest(
         shard_id,
         contract.FileRef(str(shard.relative_to(store)), contract.sha256_file(shard)),
@@ -193,6 +201,18 @@ def write_attempt(run: Run, shard_id: str, rows: Sequence[dict[str, Any]], /, **
     counts = {"rows": len(rows)}
     contract.write_result(folder, "classify", [contract.PREDICTIONS_FILE], counts, SECONDS, {"mxnet": "1.9"})
     return {"shard_id": shard_id, "folder": str(folder.relative_to(store))}
+
+
+def spoil(attempt: Mapping[str, str], file: str, rows: Sequence[dict[str, Any]], **said: str) -> None:
+    """Rewrite a file of an attempt as a hostile process may: each row says the same text, which the file holds once."""
+    folder = settings.get().store / attempt["folder"]
+    table = pa.Table.from_pylist(list(rows), pq.read_schema(folder / file))
+    for name, text in said.items():
+        column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(table), np.int32)), pa.array([text]))
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    pq.write_table(table, folder / file, store_schema=False, compression="zstd")
+    command = contract.parse_json((folder / contract.RESULT_FILE).read_bytes())["command"]
+    contract.write_result(folder, command, [file], {"rows": len(table)}, {}, {})
 
 
 def write_table(path: Path, columns: Sequence[tuple[str, str]], rows: Sequence[dict[str, Any]]) -> None:

@@ -211,6 +211,7 @@ HOSTILE = {
     "more cores": ("HostConfig/NanoCpus", 64 * 10**9),
     "processes": ("HostConfig/PidsLimit", -1),
     "open files": ("HostConfig/Ulimits/0/Hard", 10**6),
+    "files without an end": ("HostConfig/Ulimits/2/Hard", -1),
     "a scratch folder to execute from": ("HostConfig/Tmpfs", {"/tmp": "rw,exec"}),
     "one more scratch folder": ("HostConfig/Tmpfs/~1store", "rw"),
     "another log": ("HostConfig/LogConfig", {"Type": "syslog", "Config": {"syslog-address": "tcp://192.0.2.1"}}),

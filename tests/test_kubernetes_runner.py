@@ -169,7 +169,7 @@ class TestSpec:
         assert "envFrom" not in container
         assert {variable["name"] for variable in container["env"]} == {
             *("LANG", "HOME", "MPLCONFIGDIR", "PYTHONUNBUFFERED"),
-            *("STRANDLINE_LANDING", "STRANDLINE_STORE", "STRANDLINE_SUBMITTED_AT"),
+            *("STRANDLINE_LANDING", "STRANDLINE_STORE", "STRANDLINE_SUBMITTED_AT", "STRANDLINE_FILE_BYTES"),
         }
 
     def test_its_labels_are_valid_and_its_annotations_say_what_they_mean(self, pod):
@@ -213,7 +213,8 @@ class TestRun:
     def test_a_pod_ends_with_a_sealed_attempt_and_is_deleted(self, chosen, cluster, request_):
         done = execute(operator(request_))
         assert contract.read_result(chosen.store / done["folder"], "pack").counts["decoded"] == 3
-        assert done == {"shard_id": SHARD_ID, "folder": done["folder"], "image": "sha256:" + "a" * 64}
+        sealed = contract.sha256_file(chosen.store / done["folder"] / contract.RESULT_FILE)
+        assert done == {"shard_id": SHARD_ID, "folder": done["folder"], "sealed": sealed, "image": f"sha256:{'a' * 64}"}
         assert len(cluster.created) == 1
         assert cluster.pods == {}
 

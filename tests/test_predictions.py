@@ -273,6 +273,17 @@ def test_an_attempt_with_altered_files_did_not_happen(file):
         predictions.load(run.run_id, [attempt])
 
 
+def test_a_prediction_file_that_is_huge_when_read_is_refused_and_the_load_goes_on_with_a_whole_one():
+    run = first_run(*(File(f"{number}.jpg") for number in range(5000)))
+    [attempt] = run.ready()
+    whole = seeding.predictions(seeding.image_ids(run.files))
+    seeding.spoil(attempt, contract.PREDICTIONS_FILE, whole, failure="x" * 1_000_000)
+    with pytest.raises(contract.NoResult, match="more than 1,024 bytes in failure"):
+        predictions.load(run.run_id, [attempt])
+    assert rows("SELECT * FROM predictions") == []
+    load_and_close(run, run.classify())
+
+
 def test_all_shards_of_the_run_and_no_others_must_be_classified():
     run = first_run(A, File("b.jpg", shard="shard 2"))
     first, second = run.ready()

@@ -33,9 +33,12 @@ def make_version(name: str, reference: Mapping[str, int] | None = None, by: str 
         contract.write_json(folder / f"{file}.json", content)
     (folder / "weights.params").write_bytes(name.encode())
     if reference is not None:
-        rows = {"image_id": list(reference), "label": [CLASSES[label] for label in reference.values()]}
-        rows["probabilities"] = probabilities(list(reference.values())).tolist()
-        pq.write_table(pa.table(rows), folder / "reference.parquet")
+        found = probabilities(list(reference.values()))
+        rows = [
+            {"image_id": image, "label": CLASSES[label], "probabilities": one.tolist()}
+            for (image, label), one in zip(reference.items(), found, strict=True)
+        ]
+        write_table(folder / "reference.parquet", contract.PREDICTION_COLUMNS, rows)
     sealed = {path.name: {"sha256": contract.sha256_file(path)} for path in folder.iterdir()}
     contract.write_json(folder / "manifest.json", {"name": name, "network": "n", "files": sealed})
     return registry.register(folder, by)

@@ -7,7 +7,7 @@ from typing import Any
 from strandline import contract
 
 MANIFEST = "manifest.json"
-CLASSES_FILE = "classes.json"
+CLASSES_FILE, PREPROCESSING_FILE = "classes.json", "preprocessing.json"
 REFERENCE_FILE = "reference.parquet"  # what the version predicted of its holdout; not every bundle has one
 
 
@@ -51,3 +51,16 @@ def read_json(folder: Path, manifest: contract.BundleManifest, name: str) -> Any
         return contract.parse_json(contract.read_file(folder / name))
     except (OSError, contract.BadRequest) as error:
         raise BundleError(f"{folder / name} cannot be read: {error}") from error
+
+
+def preprocessing(folder: Path, version: str) -> dict[str, Any]:
+    """What a bundle wants of its images: `width` and `height` in pixels, `mean` and `std` by channel.
+
+    Raises:
+        BundleError: as `verify`, or it does not say so.
+    """
+    found = read_json(folder, verify(folder, version), PREPROCESSING_FILE)
+    sides = [found.get(side) for side in ("width", "height")] if isinstance(found, dict) else [None]
+    if not all(type(side) is int and side > 0 for side in sides):
+        raise BundleError(f"{folder / PREPROCESSING_FILE} does not say how large images have to be")
+    return dict(found)

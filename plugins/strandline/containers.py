@@ -21,7 +21,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.mappedoperator import OperatorPartial
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from strandline import contract, settings
+from strandline import attempts, contract, settings
 
 RUNNERS = {
     "process": ("strandline.process_runner", "ProcessOperator"),
@@ -117,8 +117,8 @@ class VisionOperator(BaseOperator):
         request: the command's request as a JSON object, with a `shard_id`.
 
     Returns:
-        `shard_id`, `folder` (the attempt's, relative to the store) and `image` (the digest of the container image that
-        ran, None without one).
+        `shard_id`, `folder` (the attempt's, relative to the store), `sealed` (the SHA-256 of its result) and `image`
+        (the digest of the container image that ran, None without one).
     """
 
     # Nothing is rendered: a request is data, and Airflow would run templates found in it.
@@ -135,12 +135,26 @@ class VisionOperator(BaseOperator):
         chosen = settings.get()
         folder = self._new_attempt(chosen, context["run_id"], context["ti"].try_number)
         self.log.info("%s of shard %s in %s", self.vision_command, self.request["shard_id"], folder)
-        self.run(chosen, folder, context["run_id"])
-        result = contract.read_result(folder, self.vision_command)
+        request = contract.sha256_file(folder / contract.REQUEST_FILE)
+        most = chosen.attempt_bytes
+        try:
+            with (
+                no_retry(attempts.TooMuch),
+                attempts.watched(folder, most, chosen.attempt_files, self.on_kill),
+            ):
+                self.run(chosen, folder, context["run_id"])
+            result, sealed = attempts.seal(folder, self.vision_command, request, most)
+        except BaseException:
+            try:
+                attempts.discard(folder)
+            except (OSError, RecursionError) as error:
+                self.log.warning("remove %s by hand, which cannot be emptied: %s", folder, error)
+            raise
         self.log.info("counts %s, seconds %s", result.counts, result.seconds)
         return {
             "shard_id": self.request["shard_id"],
             "folder": str(folder.relative_to(chosen.store)),
+            "sealed": sealed,
             "image": self.image,
         }
 
@@ -192,7 +206,8 @@ class VisionOperator(BaseOperator):
 
 def _last_checkpoint(shard: Path, store: Path) -> str | None:
     """The attempt, relative to the store, that got furthest before it was stopped; None where none has a checkpoint."""
-    found = sorted(shard.glob(f"*/{contract.CHECKPOINT_FILE}"), key=lambda path: path.stat().st_mtime_ns)
+    found = [path for path in shard.glob(f"*/{contract.CHECKPOINT_FILE}") if path.is_file() and not path.is_symlink()]
+    found.sort(key=lambda path: path.stat().st_mtime_ns)
     return str(found[-1].parent.relative_to(store)) if found else None
 
 

@@ -37,6 +37,8 @@ MODES = (
 # Image formats that can be allowed, by Pillow's names. MPO: several JPEGs in one; HEIF: what phones name HEIC.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF")
 
+FILE_BYTES = "STRANDLINE_FILE_BYTES"  # environment variable: the size that a command may give to a file
+
 REQUEST_FILE = "request.json"
 RESULT_FILE = "result.json"
 MANIFEST_FILE = "manifest.parquet"

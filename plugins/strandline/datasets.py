@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from psycopg.types.json import Jsonb
 
-from strandline import contract, ledger, settings
+from strandline import contract, ledger, settings, tables
 
 Kind = Literal["original", "training", "holdout", "window"]
 LEARNT: tuple[Kind, ...] = ("original", "training")
@@ -99,9 +99,7 @@ def labels(store: Path, dataset: Dataset) -> dict[str, str]:
     Raises:
         contract.BadInput: the file is missing or altered.
     """
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(contract.verified(store, dataset.labels))
+    table = tables.read(contract.verified(store, dataset.labels), contract.LABEL_COLUMNS)
     return dict(zip(table["image_id"].to_pylist(), table["label"].to_pylist(), strict=True))
 
 

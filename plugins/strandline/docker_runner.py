@@ -197,6 +197,7 @@ def host_config(
         ulimits=[
             docker.types.Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
             docker.types.Ulimit(name="core", soft=0, hard=0),
+            docker.types.Ulimit(name="fsize", soft=chosen.attempt_bytes, hard=chosen.attempt_bytes),
         ],
         init=True,
         device_requests=gpus,

@@ -150,6 +150,7 @@ class HardenedPodOperator(VisionOperator, KubernetesPodOperator):
         own = STORE / place
         resources = _resources(chosen, self.request)
         environment = mounts_environment(LANDING, STORE, home=SCRATCH)
+        environment[contract.FILE_BYTES] = str(chosen.attempt_bytes)  # a pod has no such limit: the command sets it
         return k8s.V1Container(
             name=CONTAINER,
             image=_pullable(chosen),

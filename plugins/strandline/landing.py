@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
-from strandline import contract, hours, ledger, settings
+from strandline import bundles, contract, hours, ledger, settings
 from strandline.entries import DETAILS, EPOCH, HOUR, Entry, class_of, path_hour, scan
 
 log = logging.getLogger(__name__)
@@ -305,14 +305,13 @@ def _quarantine_limit(run: Run, chosen: settings.Settings) -> float:
 
 def _image_size(model: Mapping[str, Any], chosen: settings.Settings) -> tuple[int, int]:
     """Height and width, in pixels, of the images that a model wants."""
-    path = contract.store_path(chosen.store, model["bundle"]) / "preprocessing.json"
     try:
-        preprocessing = json.loads(path.read_bytes())
-    except OSError as error:
+        wanted = bundles.preprocessing(contract.store_path(chosen.store, model["bundle"]), model["version"])
+    except bundles.BundleError as error:
         raise ListingError(
             f"the bundle of model version {model['version']} is gone ({error}): register it again"
         ) from error
-    return preprocessing["height"], preprocessing["width"]
+    return wanted["height"], wanted["width"]
 
 
 def _manifest(chosen: settings.Settings, run_id: str, id_: str) -> Path:

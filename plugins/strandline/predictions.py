@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 from psycopg.types.json import Jsonb
 
-from strandline import contract, ledger, settings
+from strandline import attempts, contract, ledger, settings, tables
 
 ROWS_AT_ONCE = 4096
 SUM_TOLERANCE = 1e-3
@@ -18,7 +18,10 @@ OUTCOME_COLUMNS = (
     *("image_id", "width", "height", "format", "mode", "bytes", *contract.IMAGE_STATISTICS),
 )
 PREDICTION_COLUMNS = ("image_id", "label", "confidence", "probabilities", "failure")
-BATCH_COLUMNS = ("shard_id", "shard_rows", "seconds", "versions", "device", "shard_sha256", "image_digest", "folder")
+BATCH_COLUMNS = (
+    *("shard_id", "shard_rows", "seconds", "versions", "device"),
+    *("shard_sha256", "image_digest", "folder", "result_sha256"),
+)
 
 
 class LoadError(Exception):
@@ -36,18 +39,20 @@ class Attempt:
     result: contract.Result
     image_digest: str | None
     folder: str  # relative to the store
+    result_sha256: str
 
     @classmethod
-    def read(cls, store: Path, classified: Mapping[str, Any], model_version: str) -> "Attempt":
+    def read(cls, store: Path, classified: Mapping[str, Any], model_version: str, most: int) -> "Attempt":
         """
+        Args:
+            most: rows that its shard may have.
+
         Raises:
             LoadError: it classified something else.
             contract.NoResult: its files are missing or altered.
         """
-        import pyarrow.parquet as pq
-
-        shard_id, attempt = classified["shard_id"], contract.store_path(store, classified["folder"])
-        result = contract.read_result(attempt, "classify")
+        shard_id = classified["shard_id"]
+        attempt, result = attempts.read(store, classified, "classify")
         request = contract.read_request("classify", attempt / contract.REQUEST_FILE)
         assert isinstance(request, contract.ClassifyRequest)
         predictions = attempt / contract.PREDICTIONS_FILE
@@ -58,18 +63,20 @@ class Attempt:
             )
         if contract.PREDICTIONS_FILE not in result.files:
             raise LoadError(f"{attempt} has a result without {contract.PREDICTIONS_FILE}")
-        rows = pq.read_metadata(contract.store_path(store, request.shard.path)).num_rows
-        found = pq.read_metadata(predictions).num_rows
+        shard = contract.store_path(store, request.shard.path)
+        rows = tables.count(shard, tables.among(contract.SHARD_COLUMNS, "image_id"), most)
+        found = tables.count(predictions, contract.PREDICTION_COLUMNS)
         if not rows == found == result.counts.get("rows"):
             raise LoadError(f"{predictions} has {found} rows, its result {result.counts}, and the shard {rows} rows")
         shard_sha256, image, folder = request.shard.sha256, classified.get("image"), classified["folder"]
-        return cls(shard_id, predictions, rows, shard_sha256, result, image, folder)
+        sealed = contract.sha256_file(attempt / contract.RESULT_FILE)
+        return cls(shard_id, predictions, rows, shard_sha256, result, image, folder, sealed)
 
     def batch(self) -> tuple[Any, ...]:
         """Its row, in the order of BATCH_COLUMNS."""
         seconds, versions = Jsonb(self.result.seconds), Jsonb(self.result.versions)
         made_by = (seconds, versions, self.result.device, self.shard_sha256, self.image_digest)
-        return self.shard_id, self.shard_rows, *made_by, self.folder
+        return self.shard_id, self.shard_rows, *made_by, self.folder, self.result_sha256
 
 
 def load(run_id: str, classified: Iterable[Mapping[str, Any]]) -> dict[str, int]:
@@ -94,10 +101,17 @@ def load(run_id: str, classified: Iterable[Mapping[str, Any]]) -> dict[str, int]
     chosen = settings.get()
     with ledger.connect("ingest") as connection:
         run = {"run_id": run_id} | _model(connection, run_id)
-        attempts = [Attempt.read(chosen.store, attempt, run["model_version"]) for attempt in classified]
+        shards = ledger.fetch(connection, "select_shards_entries", {"run_id": run_id})
+        listed = {row["shard_id"]: dict(zip(row["ordinals"], row["entry_ids"], strict=True)) for row in shards}
+        # Those of other runs' shards are refused further down, by the ledger.
+        most = {shard_id: len(entries) for shard_id, entries in listed.items()}
+        attempts = [
+            Attempt.read(chosen.store, one, run["model_version"], most.get(one["shard_id"], tables.MOST_ROWS))
+            for one in classified
+        ]
         for table in ("staged_outcomes", "staged_predictions", "staged_batches", "settled_images"):
             ledger.execute(connection, f"create_{table}")
-        _stage_outcomes(connection, run_id, chosen.run_folder(run_id) / "validation" / contract.OUTCOMES_FILE)
+        _stage_outcomes(connection, listed, chosen.run_folder(run_id) / "validation" / contract.OUTCOMES_FILE)
         _stage_predictions(connection, attempts, run["classes"])
         ledger.execute(connection, "lock_ledger")
         return {"shards": len(attempts)} | _merge(connection, run)
@@ -132,10 +146,8 @@ def _model(connection: ledger.Connection, run_id: str) -> dict[str, Any]:
     return found[0]
 
 
-def _stage_outcomes(connection: ledger.Connection, run_id: str, path: Path) -> None:
-    """Each with the entry that it is of."""
-    shards = ledger.fetch(connection, "select_shards_entries", {"run_id": run_id})
-    listed = {row["shard_id"]: dict(zip(row["ordinals"], row["entry_ids"], strict=True)) for row in shards}
+def _stage_outcomes(connection: ledger.Connection, listed: dict[str, dict[int, int]], path: Path) -> None:
+    """Each with the entry that it is of, by shard and ordinal."""
     ledger.copy_rows(connection, "staged_outcomes", ("entry_id", *OUTCOME_COLUMNS), _outcome_rows(path, listed))
     for shard_id, entries in listed.items():
         if entries:
@@ -167,9 +179,8 @@ def _stage_predictions(connection: ledger.Connection, attempts: Sequence[Attempt
 
 
 def _prediction_rows(attempt: Attempt, classes: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    import pyarrow.parquet as pq
-
-    for batch in pq.ParquetFile(attempt.predictions).iter_batches(ROWS_AT_ONCE, columns=list(PREDICTION_COLUMNS)):
+    columns_read = tables.among(contract.PREDICTION_COLUMNS, *PREDICTION_COLUMNS)
+    for batch in tables.batches(attempt.predictions, columns_read, rows=attempt.shard_rows):
         _check_sane(attempt.predictions, batch, classes)
         columns = (batch[name].to_pylist() for name in PREDICTION_COLUMNS)
         yield from zip(repeat(attempt.shard_id, len(batch)), *columns, strict=True)

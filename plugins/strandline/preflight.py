@@ -1,11 +1,10 @@
 """Preflight: whether a host can classify with the champion, asked and answered."""
 
-import json
 import logging
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
-from strandline import contract, ledger, settings
+from strandline import attempts, contract, ledger, settings
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +43,14 @@ def report(checked: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         contract.NoResult: its files are missing or altered.
     """
-    folder = contract.store_path(settings.get().store, checked["folder"])
-    result = contract.read_result(folder, "preflight")
+    folder, result = attempts.read(settings.get().store, checked, "preflight")
     if contract.PREFLIGHT_FILE not in result.files:
         raise contract.NoResult(f"{folder} has a result without {contract.PREFLIGHT_FILE}: run the check again")
-    answer: dict[str, Any] = json.loads((folder / contract.PREFLIGHT_FILE).read_bytes())
-    found = contract.PreflightReport.from_dict(answer)
+    try:
+        found = contract.PreflightReport.from_json(contract.read_file(folder / contract.PREFLIGHT_FILE))
+    except (OSError, contract.BadRequest) as error:
+        raise contract.NoResult(f"{folder / contract.PREFLIGHT_FILE} cannot be read ({error}): check again") from error
     log.info("%s images/s on %s: %s", f"{found.images_per_second:,.0f}", found.device, "; ".join(found.hardware))
     if found.largest_difference is not None:
         log.info("probabilities of the GPU and the CPU differ by %.1e at the most", found.largest_difference)
-    return answer
+    return found.to_dict()

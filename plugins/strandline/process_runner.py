@@ -34,7 +34,7 @@ class ProcessOperator(VisionOperator):
             text=True,
             errors="backslashreplace",
             start_new_session=True,
-            preexec_fn=lambda: _limit(chosen.task_memory_bytes),
+            preexec_fn=lambda: _limit(chosen.task_memory_bytes, chosen.attempt_bytes),
         )
         try:
             assert self._process.stdout is not None
@@ -54,8 +54,9 @@ def vision_environment(chosen: settings.Settings, folder: Path) -> dict[str, str
     return mounts_environment(chosen.landing, chosen.store, home=folder) | paths
 
 
-def _limit(memory_bytes: int) -> None:
-    """In the child: bounded memory, no core dumps, and no life after its task's."""
+def _limit(memory_bytes: int, file_bytes: int) -> None:
+    """In the child: bounded memory and files, no core dumps, and no life after its task's."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

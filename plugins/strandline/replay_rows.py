@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from strandline import contract
+from strandline import contract, tables
 
 if TYPE_CHECKING:
     import numpy as np
@@ -225,14 +225,13 @@ def _find(
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     seen, labels = np.zeros(len(ids), bool), np.full(len(ids), None, object)
     probabilities = np.full((len(ids), classes), np.nan, np.float32)
     if attempt is None:
         return seen, labels, probabilities
-    columns = ["image_id", "label", "probabilities"]
-    for batch in pq.ParquetFile(attempt.predictions).iter_batches(ROWS_AT_ONCE, columns=columns):
+    columns = tables.among(contract.PREDICTION_COLUMNS, "image_id", "label", "probabilities")
+    for batch in tables.batches(attempt.predictions, columns):
         lengths = pc.list_value_length(batch["probabilities"])
         if pc.any(pc.not_equal(lengths, classes)).as_py():
             raise AttemptError(f"{attempt.predictions} lacks probabilities: each of {classes} classes must have one")

@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 
 from psycopg.types.json import Jsonb
 
-from strandline import contract, hours, ledger, replay_page, replay_rows, settings
+from strandline import attempts, contract, hours, ledger, replay_page, replay_rows, settings
 from strandline.entries import HOUR
 from strandline.replay_rows import Attempt, Source, Tally
 from strandline.windows import Window
@@ -37,7 +37,7 @@ MISSING = {
         "it was classified before the ledger kept where the files of a classification are",
         "It cannot be replayed; its prediction stands.",
     ),
-    "REQUEST_GONE": ("the request of its classification is gone from the store", PUT_BACK),
+    "REQUEST_GONE": ("the request of its classification is gone from the store, or altered", PUT_BACK),
     "SHARD_GONE": (
         "its shard is gone from the store, or altered",
         f"{PUT_BACK} The ledger has the shard's SHA-256, so that no other file is taken for it. Without a backup it"
@@ -168,18 +168,15 @@ def _request(
         raise _Missing("NO_RESULT", "it is in no shard")
     if not batch["folder"] or not batch["shard_sha256"]:
         raise _Missing("FOLDER_UNKNOWN", f"run {batch['run_id']}")
-    path = contract.store_path(chosen.store, batch["folder"]) / contract.REQUEST_FILE
     try:
-        recorded = contract.read_request("classify", path)
-    except (OSError, contract.BadRequest) as error:
+        recorded = attempts.recorded_request(chosen.store, batch)
+    except contract.NoResult as error:
         raise _Missing("REQUEST_GONE", str(error)) from error
-    assert isinstance(recorded, contract.ClassifyRequest)
-    shard = contract.FileRef(recorded.shard.path, batch["shard_sha256"])
-    _verify(chosen, shard, "SHARD_GONE")
+    _verify(chosen, recorded.shard, "SHARD_GONE")
     _verify(chosen, contract.FileRef(f"{model['bundle']}/manifest.json", model["version"]), "MODEL_GONE")
     bundle = contract.BundleRef(model["bundle"], model["version"])
     device = cast(Literal["cpu", "gpu"], chosen.device)
-    return dataclasses.replace(recorded, shard=shard, bundle=bundle, device=device)
+    return dataclasses.replace(recorded, bundle=bundle, device=device)
 
 
 def _verify(chosen: settings.Settings, file: contract.FileRef, otherwise: str) -> None:
@@ -239,11 +236,11 @@ def _compare(
     folder = _folder(chosen, run_id)
     planned = json.loads((folder / PLAN).read_bytes())
     sources = [Source.from_dict(source) for source in planned["sources"]]
-    attempts = _attempts(chosen.store, planned["requests"], classified)
+    answered = _attempts(chosen.store, planned["requests"], classified)
     versions = {source.model_version for source in sources if source.model_version}
     classes = {version: len(_model(connection, version)["classes"]) for version in versions}
     try:
-        tally = replay_rows.compare(folder / WINDOW, sources, attempts, classes, folder / ROWS)
+        tally = replay_rows.compare(folder / WINDOW, sources, answered, classes, folder / ROWS)
     except replay_rows.AttemptError as error:
         raise ReplayError(f"{error}: trigger a new replay, and report it if that says the same") from error
     report = _report(connection, run_id, planned, sources, tally)
@@ -263,15 +260,14 @@ def _attempts(
         raise ReplayError(
             f"{len(requests)} shards were planned, and {len(classified)} classified: trigger a new replay"
         )
-    attempts = []
+    answered = []
     for planned, done in zip(requests, classified, strict=True):
-        folder = contract.store_path(store, done["folder"])
-        result = contract.read_result(folder, "classify")
+        folder, result = attempts.read(store, done, "classify")
         found = contract.read_request("classify", folder / contract.REQUEST_FILE)
         if found != contract.parse_request("classify", planned) or contract.PREDICTIONS_FILE not in result.files:
             raise ReplayError(f"{folder} answers something else than was planned: trigger a new replay")
-        attempts.append(Attempt(folder / contract.PREDICTIONS_FILE, _runtime(result.versions, result.device)))
-    return attempts
+        answered.append(Attempt(folder / contract.PREDICTIONS_FILE, _runtime(result.versions, result.device)))
+    return answered
 
 
 def _report(

@@ -98,6 +98,8 @@ class Settings:
     classify_batch_size: int = _setting(64, "images a batch of the network")
     device: str = _setting("cpu", "cpu or gpu")
     task_memory_bytes: int = _setting(8 * 2**30, "memory limit of one vision task")
+    attempt_bytes: int = _setting(4 * 2**30, "bytes that one attempt of a vision task may write, in one file or in all")
+    attempt_files: int = _setting(1_000, "files and folders that one attempt of a vision task may make")
     task_timeout_minutes: float = _setting(60.0, "a mapped task that runs longer is stopped and retried")
 
     false_alarms_a_week: float = _setting(1.0, "windows of a week that may be called changed although nothing is")

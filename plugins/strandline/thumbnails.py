@@ -1,18 +1,21 @@
 """Small pictures of images, for pages: made of the pixels that a model saw, never of the files that landed."""
 
 import io
-import json
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from strandline import contract
+from strandline import bundles, contract, tables
 
 SIDE = 96  # pixels, the longer side at most
 
 
-def image_size(store: Path, bundle: str) -> tuple[int, int]:
-    """Width and height, in pixels, of the images in shards that were packed for a bundle (relative to the store)."""
-    size = json.loads((contract.store_path(store, bundle) / "preprocessing.json").read_bytes())
+def image_size(store: Path, bundle: contract.BundleRef) -> tuple[int, int]:
+    """Width and height, in pixels, of the images in shards that were packed for a bundle.
+
+    Raises:
+        bundles.BundleError: it is gone or altered.
+    """
+    size = bundles.preprocessing(contract.store_path(store, bundle.path), bundle.version)
     return size["width"], size["height"]
 
 
@@ -30,14 +33,10 @@ def of_shards(
     store: Path, shards: Iterable[contract.FileRef], size: tuple[int, int], images: Collection[str]
 ) -> dict[str, bytes]:
     """The thumbnail of each of these images (by id) that one of the shards has."""
-    import pyarrow.parquet as pq
-
+    columns = tables.among(contract.SHARD_COLUMNS, "image_id", "pixels")
     found: dict[str, bytes] = {}
     for shard in shards:
         if missing := [image for image in images if image not in found]:
-            wanted = [("image_id", "in", missing)]
-            table = pq.read_table(
-                contract.store_path(store, shard.path), columns=["image_id", "pixels"], filters=wanted
-            )
+            table = tables.read(contract.store_path(store, shard.path), columns, images=missing)
             found |= zip(table["image_id"].to_pylist(), table["pixels"].to_pylist(), strict=True)
     return {image: thumbnail(pixels, size) for image, pixels in found.items()}

@@ -9,7 +9,6 @@ than on the hours to come, which are what it is for.
 import dataclasses
 import datetime
 import hashlib
-import json
 import logging
 import statistics
 from collections import Counter
@@ -17,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
-from strandline import contract, datasets, ledger, revision, settings
+from strandline import attempts, bundles, contract, datasets, ledger, revision, settings
 from strandline.datasets import Dataset
 
 log = logging.getLogger(__name__)
@@ -143,7 +142,9 @@ def packaging(planned: Mapping[str, Any], trained: Mapping[str, Any], evaluated:
         holdout = datasets.read(connection, planned["holdout"])
     bundle = _trained(chosen, planned, trained)
     _check_evaluation(chosen, planned, evaluated, bundle)
-    parameters = json.loads((contract.store_path(chosen.store, bundle.path) / "training.json").read_bytes())
+    parameters = contract.parse_json(
+        contract.read_file(contract.store_path(chosen.store, bundle.path) / "training.json")
+    )
     lineage = contract.Lineage(
         **planned,
         code_revision=revision.of_code(),
@@ -294,7 +295,7 @@ def _reserve(connection: ledger.Connection, chosen: settings.Settings, asked: As
         "images": "all labelled ones of these hours that no model has learnt from",
         "hours": f"the newest whole hours, as few as have {wanted} of them, or as leave {needed} to learn from",
     }
-    return datasets.freeze(connection, chosen, "window", _rows(rows), _shards(chosen, rows), rule, asked.by)
+    return datasets.freeze(connection, chosen, "window", _rows(rows), _shards(connection, chosen, rows), rule, asked.by)
 
 
 def _hours_to_keep(hours: Sequence[Mapping[str, Any]], wanted: int, needed: int) -> int:
@@ -337,7 +338,7 @@ def _choose(
     known = _by_hash(datasets.labels(chosen.store, original), asked.seed) if original else []
     new, replayed = balance(_rows(landed), known, classes, most, share, chosen.retrain_balance)
     taken = {image for image, _ in new}
-    shards = _shards(chosen, [row for row in landed if row["image_id"] in taken])
+    shards = _shards(connection, chosen, [row for row in landed if row["image_id"] in taken])
     rule = {
         "images": f"{len(new)} that landed, {len(replayed)} replayed",
         "landed": f"labelled, before {_hour(before)}, in no holdout and no window; of each class the newest, at most"
@@ -359,19 +360,14 @@ def _rows(rows: Iterable[Mapping[str, Any]]) -> list[Row]:
     return [(row["image_id"], row["label"]) for row in rows]
 
 
-def _shards(chosen: settings.Settings, rows: Iterable[Mapping[str, Any]]) -> tuple[contract.FileRef, ...]:
+def _shards(
+    connection: ledger.Connection, chosen: settings.Settings, rows: Iterable[Mapping[str, Any]]
+) -> tuple[contract.FileRef, ...]:
     """Those that the images were classified from."""
-    refs = {}
-    for folder in sorted({row["folder"] for row in rows}):
-        try:
-            request = contract.read_request(
-                "classify", contract.store_path(chosen.store, folder) / contract.REQUEST_FILE
-            )
-        except OSError as error:
-            raise TrainingError(f"{error}: the shards of labelled images are gone from the store") from error
-        assert isinstance(request, contract.ClassifyRequest)
-        refs[request.shard.path] = request.shard
-    return tuple(refs.values())
+    try:
+        return tuple(attempts.recorded_shards(connection, chosen.store, (row["folder"] for row in rows)))
+    except contract.NoResult as error:
+        raise TrainingError(f"the shards of labelled images are of no use: {error}") from error
 
 
 def _request(
@@ -379,9 +375,9 @@ def _request(
 ) -> contract.TrainRequest:
     bundle = contract.store_path(chosen.store, champion["bundle"])
     try:
-        size = json.loads((bundle / "preprocessing.json").read_bytes())
-    except OSError as error:
-        raise TrainingError(f"the champion's bundle is gone ({error}): register it again") from error
+        size = bundles.preprocessing(bundle, champion["version"])
+    except bundles.BundleError as error:
+        raise TrainingError(f"the champion's bundle is gone or altered ({error}): register it again") from error
     return contract.TrainRequest(
         name=champion["name"],
         network=champion["network"],
@@ -413,12 +409,12 @@ def _device(chosen: settings.Settings) -> Literal["cpu", "gpu"]:
 
 def _bundle(chosen: settings.Settings, attempt: Mapping[str, Any], command: str) -> contract.BundleRef:
     """The bundle that an attempt wrote."""
-    result = contract.read_result(contract.store_path(chosen.store, attempt["folder"]), command)
+    _, result = attempts.read(chosen.store, attempt, command)
     return contract.BundleRef(f"{attempt['folder']}/{contract.BUNDLE_FOLDER}", result.versions["bundle"])
 
 
 def _output(chosen: settings.Settings, attempt: Mapping[str, Any], command: str, name: str) -> contract.FileRef:
-    result = contract.read_result(contract.store_path(chosen.store, attempt["folder"]), command)
+    _, result = attempts.read(chosen.store, attempt, command)
     return contract.FileRef(f"{attempt['folder']}/{name}", result.files[name])
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from psycopg.types.json import Jsonb
 
-from strandline import contract, datasets, gate, gate_page, ledger, settings, thumbnails
+from strandline import attempts, contract, datasets, gate, gate_page, ledger, settings, tables, thumbnails
 from strandline.bundles import REFERENCE_FILE
 from strandline.comparison import Answers, LabelledSet
 from strandline.datasets import Dataset
@@ -275,7 +275,7 @@ def _shown(
     lost = {name: [one.image for one in part.lost] for name, part in compared.items() if part}
     ids = [image for images in lost.values() for image in images]
     names = {row["image_id"]: row["name"] for row in ledger.fetch(connection, "select_image_names", {"image_ids": ids})}
-    size = thumbnails.image_size(chosen.store, case.champion.bundle) if ids else (0, 0)
+    size = thumbnails.image_size(chosen.store, case.champion.ref) if ids else (0, 0)
     return {
         image: gate_page.Image(names.get(image), picture)
         for name, images in lost.items()
@@ -323,19 +323,20 @@ def _read_answers(chosen: settings.Settings, case: Case, run_id: str, evaluated:
         TrialError: some is missing, or something else was evaluated.
     """
     import numpy as np
-    import pyarrow.parquet as pq
 
     sides = {model.version: side for side, model in case.models.items()}
+    most = max((part.images for part in case.sets.values()), default=0)
     found: dict[tuple[str, str], _Found] = {}
     for attempt in evaluated:
-        folder = chosen.attempt_folder(run_id, attempt)
-        contract.read_result(folder, "evaluate")
+        chosen.attempt_folder(run_id, attempt)
+        folder, _ = attempts.read(chosen.store, attempt, "evaluate")
         request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
         assert isinstance(request, contract.EvaluateRequest)
         side = sides.get(request.bundle.version)
         if side is None:
             raise TrialError(f"{folder} evaluated version {request.bundle.version}, which this gate is not about")
-        table = pq.read_table(folder / contract.PREDICTIONS_FILE, columns=["image_id", "probabilities"])
+        columns = tables.among(contract.PREDICTION_COLUMNS, "image_id", "probabilities")
+        table = tables.read(folder / contract.PREDICTIONS_FILE, columns, most=most)
         classes = case.models[side].classes
         probabilities = np.asarray(table["probabilities"].combine_chunks().flatten()).reshape(-1, len(classes))
         order = [classes.index(name) for name in case.champion.classes]
@@ -396,11 +397,11 @@ def _slices(
 
 def _brightness(chosen: settings.Settings, part: Dataset, images: Iterable[str]) -> "NDArray[np.floating[Any]]":
     import numpy as np
-    import pyarrow.parquet as pq
 
     found: dict[str, float] = {}
     for shard in part.shards:
-        table = pq.read_table(contract.store_path(chosen.store, shard.path), columns=["image_id", "brightness"])
+        columns = tables.among(contract.SHARD_COLUMNS, "image_id", "brightness")
+        table = tables.read(contract.store_path(chosen.store, shard.path), columns, images=list(images))
         found |= zip(table["image_id"].to_pylist(), table["brightness"].to_pylist(), strict=True)
     return np.array([found[image] for image in images], np.float64)
 
@@ -426,15 +427,14 @@ def _golden(
     is wrong with the bundle. Golden images are those of its reference profile: it was measured on the holdout.
     """
     import numpy as np
-    import pyarrow.parquet as pq
 
     none = np.empty((0, len(case.champion.classes)))
     path = contract.store_path(chosen.store, case.challenger.bundle) / REFERENCE_FILE
     if not case.holdout or not answers or not path.is_file():
         return none, none, ""
     given = answers[case.holdout.dataset_id, "challenger"]
-    columns = ["image_id", "label", "probabilities"]
-    table = pq.read_table(path, columns=columns, filters=[("image_id", "in", list(given.images))]).slice(0, GOLDEN)
+    columns = tables.among(contract.PREDICTION_COLUMNS, "image_id", "label", "probabilities")
+    table = tables.read(path, columns, images=given.images).slice(0, GOLDEN)
     classes = case.challenger.classes
     if not len(table):
         return none, none, ""
@@ -452,13 +452,18 @@ def _read_trial(chosen: settings.Settings, case: Case, run_id: str, tried: Mappi
     Raises:
         TrialError: others than these two were tried.
     """
-    folder = chosen.attempt_folder(run_id, tried)
-    contract.read_result(folder, "trial")
+    chosen.attempt_folder(run_id, tried)
+    folder, _ = attempts.read(chosen.store, tried, "trial")
     request = contract.read_request("trial", folder / contract.REQUEST_FILE)
     assert isinstance(request, contract.TrialRequest)
     if (request.champion, request.challenger) != (case.champion.ref, case.challenger.ref):
         raise TrialError(f"{folder} tried other versions than this gate is about: clear the task that plans")
-    return contract.TrialReport.from_dict(json.loads((folder / contract.TRIAL_FILE).read_bytes()))
+    try:
+        return contract.TrialReport.from_json(contract.read_file(folder / contract.TRIAL_FILE))
+    except (OSError, contract.BadRequest) as error:
+        raise contract.NoResult(
+            f"{folder / contract.TRIAL_FILE} cannot be read ({error}): run the trial again"
+        ) from error
 
 
 def _case(pinned: Mapping[str, Any]) -> Case:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from strandline import contract, expectations, ledger, settings, sources, validation_page
+from strandline import attempts, contract, expectations, ledger, settings, sources, tables, validation_page
 from strandline.entries import class_of, display_name, folders, path_label
 from strandline.expectations import Finding, ValidationError
 
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 EXAMPLES = 5  # failing files that are shown for an expectation
 FUTURE = "{:,} files lie in hours that have not begun, and wait for them: is the year mistyped, or the hour not in UTC?"
 SOURCES = 20  # set aside, that a log names
+SURPLUS = 1000  # outcomes of a shard beyond what is listed: an expectation shows them; of more, nothing is read
 FORMULA = "=+-@\t\r"  # what a spreadsheet takes for the beginning of one
 
 STATES = {"decoded": "accepted", "quarantined": "quarantined", "rejected": "rejected", "vanished": "vanished"}
@@ -136,15 +137,15 @@ def _read_shard(store: Path, manifests: Path, packed: Packed, classes: Sequence[
     """
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    folder = contract.store_path(store, packed["folder"])
-    result = contract.read_result(folder, "pack")
+    folder, result = attempts.read(store, packed, "pack")
     if missing := {contract.SHARD_FILE, contract.OUTCOMES_FILE} - result.files.keys():
         raise ValidationError(f"the result in {folder} does not list {' and '.join(sorted(missing))}: pack it again")
-    outcomes = _read(folder / contract.OUTCOMES_FILE, contract.OUTCOME_COLUMNS).sort_by("entry")
+    manifest = _read(manifests / f"{contract.plain_name(packed['shard_id'])}.parquet", contract.MANIFEST_COLUMNS)
+    outcomes = _read(folder / contract.OUTCOMES_FILE, contract.OUTCOME_COLUMNS, len(manifest) + SURPLUS).sort_by(
+        "entry"
+    )
     _check(folder / contract.OUTCOMES_FILE, outcomes)
-    manifest = _read(manifests / f"{packed['shard_id']}.parquet", contract.MANIFEST_COLUMNS)
     listed_at = pc.index_in(outcomes["entry"], value_set=manifest["entry"].combine_chunks())
     names = manifest["name"].take(listed_at)
     labels = [class_of(path_label(name), classes) if name else None for name in names.to_pylist()]
@@ -155,25 +156,23 @@ def _read_shard(store: Path, manifests: Path, packed: Packed, classes: Sequence[
         .append_column("path_label", pa.array(labels, pa.string()))
         .append_column("folders", pa.array(depths, pa.int32()))
     )
-    shard = {**packed, "rows": pq.read_metadata(folder / contract.SHARD_FILE).num_rows}
+    shard = {**packed, "rows": _count(folder / contract.SHARD_FILE, len(outcomes))}
     return {**shard, "sha256": result.files[contract.SHARD_FILE]}, entries
 
 
-def _read(path: Path, columns: Sequence[tuple[str, str]]) -> Any:
+def _read(path: Path, columns: tables.Columns, most: int = tables.MOST_ROWS) -> Any:
     """The table in a Parquet file that has at least these columns."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
-        with pq.ParquetFile(path) as file:
-            found = {field.name: field.type for field in file.schema_arrow}
-            wrong = [f"{name} ({kind})" for name, kind in columns if found.get(name) != pa.type_for_alias(kind)]
-            if wrong:
-                raise ValidationError(f"{path} lacks {', '.join(wrong)}, or has it as another type: it is not ours")
-            names = [name for name, _ in columns]
-            return file.read(names).select(names)
-    except (pa.ArrowException, OSError) as error:
-        raise ValidationError(f"{path} cannot be read: {error}") from error
+        return tables.read(path, columns, most=most)
+    except tables.TableError as error:
+        raise ValidationError(str(error)) from error
+
+
+def _count(path: Path, most: int) -> int:
+    try:
+        return tables.count(path, contract.SHARD_COLUMNS, most)
+    except tables.TableError as error:
+        raise ValidationError(str(error)) from error
 
 
 def _check(path: Path, outcomes: Any) -> None:

@@ -9,11 +9,11 @@ over all looks together, a champion that is as good is called worse with a proba
 import datetime
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from strandline import contract, ledger, settings
+from strandline import attempts, contract, ledger, settings, tables
 from strandline.paired import Pairs
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ def plan(run_id: str) -> list[dict[str, Any]]:
             return []
         (term,) = terms
         rows = ledger.fetch(connection, "select_watched_images", {**term, "rows": ROWS})
+        shards = tuple(attempts.recorded_shards(connection, chosen.store, (row["folder"] for row in rows)))
     if len(rows) < term["images"] + chosen.watch_labels:
         log.info("%d images were labelled since the promotion: too few for another look", len(rows))
         return []
@@ -53,7 +54,7 @@ def plan(run_id: str) -> list[dict[str, Any]]:
     return [
         contract.EvaluateRequest(
             bundle=contract.BundleRef(term["bundle"], term["predecessor"]),
-            shards=_shards(chosen, rows),
+            shards=shards,
             labels=contract.FileRef(str((folder / LABELS).relative_to(chosen.store)), labels),
             batch_size=chosen.classify_batch_size,
             threads=chosen.cores,
@@ -124,15 +125,15 @@ def _compare(pairs: Pairs, alpha: float) -> dict[str, Any]:
 
 def _pairs(chosen: settings.Settings, run_id: str, planned: Mapping[str, Any], evaluated: Mapping[str, Any]) -> Pairs:
     import numpy as np
-    import pyarrow.parquet as pq
 
-    folder = chosen.attempt_folder(run_id, evaluated)
-    contract.read_result(folder, "evaluate")
+    chosen.attempt_folder(run_id, evaluated)
+    folder, _ = attempts.read(chosen.store, evaluated, "evaluate")
     request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
     assert isinstance(request, contract.EvaluateRequest)
-    labels = pq.read_table(contract.verified(chosen.store, request.labels))
+    labels = tables.read(contract.verified(chosen.store, request.labels), contract.LABEL_COLUMNS)
     truth = dict(zip(labels["image_id"].to_pylist(), labels["label"].to_pylist(), strict=True))
-    answers = pq.read_table(folder / contract.PREDICTIONS_FILE, columns=["image_id", "label"])
+    columns = tables.among(contract.PREDICTION_COLUMNS, "image_id", "label")
+    answers = tables.read(folder / contract.PREDICTIONS_FILE, columns, most=len(labels))
     images = answers["image_id"].to_pylist()
     if set(images) != set(planned["right"]) or request.bundle.version != planned["predecessor"]:
         raise contract.NoResult(f"{folder} answers another look: clear the task that plans, and all after it")
@@ -155,13 +156,3 @@ def _write_labels(path: Path, labels: Mapping[str, str]) -> str:
     with contract.whole(path) as file:
         pq.write_table(pa.table([list(labels), list(labels.values())], schema=schema), file)
     return contract.sha256_file(path)
-
-
-def _shards(chosen: settings.Settings, rows: Iterable[Mapping[str, Any]]) -> tuple[contract.FileRef, ...]:
-    """Those that the images were classified from."""
-    refs = {}
-    for folder in sorted({row["folder"] for row in rows}):
-        request = contract.read_request("classify", contract.store_path(chosen.store, folder) / contract.REQUEST_FILE)
-        assert isinstance(request, contract.ClassifyRequest)
-        refs[request.shard.path] = request.shard
-    return tuple(refs.values())

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from strandline import contract, ledger, settings, shift
+from strandline import attempts, contract, ledger, settings, shift, tables
 from strandline.bundles import REFERENCE_FILE, BundleError, verify
 from strandline.entries import EPOCH, HOUR
 from strandline.thumbnails import image_size, thumbnail
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 COMPARED = 100_000  # images of a window
 MEASURES = ("width", "height", "bytes", *contract.IMAGE_STATISTICS)
+REFERENCE_COLUMNS = (
+    *tables.among(contract.PREDICTION_COLUMNS, "label", "probabilities", "embedding"),
+    *tables.among(contract.SHARD_COLUMNS, *MEASURES),
+)
 
 
 class WindowError(Exception):
@@ -95,7 +99,6 @@ def read_reference(chosen: settings.Settings, model: Mapping[str, Any]) -> Data 
         WindowError: the bundle is gone, or not what its manifest says.
     """
     import numpy as np
-    import pyarrow.parquet as pq
 
     bundle = contract.store_path(chosen.store, model["bundle"])
     try:
@@ -103,7 +106,10 @@ def read_reference(chosen: settings.Settings, model: Mapping[str, Any]) -> Data 
             return None
     except BundleError as error:
         raise WindowError(f"the reference of model version {model['version']} is of no use: {error}") from error
-    table = pq.read_table(bundle / REFERENCE_FILE)
+    try:
+        table = tables.read(bundle / REFERENCE_FILE, REFERENCE_COLUMNS, most=COMPARED)
+    except tables.TableError as error:
+        raise WindowError(f"the reference of model version {model['version']} is of no use: {error}") from error
     embeddings = np.array(table["embedding"].to_pylist(), np.float32)
     return _data(
         [model["classes"].index(label) for label in table["label"].to_pylist()],
@@ -153,10 +159,10 @@ def _data(
 def folders(
     connection: ledger.Connection, chosen: settings.Settings, rows: Sequence[Mapping[str, Any]]
 ) -> dict[tuple[str, str], Path]:
-    """The attempt that made the predictions of each run and shard among the rows.
+    """The attempt that made the predictions of each run and shard among the rows, checked by hash.
 
     Raises:
-        WindowError: it was not recorded.
+        WindowError: it was not recorded, or is gone or altered.
     """
     batches = sorted({(row["run_id"], row["shard_id"]) for row in rows})
     query = {"run_ids": [run_id for run_id, _ in batches], "shard_ids": [shard_id for _, shard_id in batches]}
@@ -166,18 +172,26 @@ def folders(
             raise WindowError(
                 f"run {row['run_id']} was loaded before the folders of batches were kept: its embeddings are not found"
             )
-    return {(row["run_id"], row["shard_id"]): contract.store_path(chosen.store, row["folder"]) for row in found}
+    try:
+        return {(row["run_id"], row["shard_id"]): _folder(chosen, row) for row in found}
+    except contract.NoResult as error:
+        raise WindowError(f"predictions of the window cannot be read: {error}") from error
+
+
+def _folder(chosen: settings.Settings, batch: Mapping[str, Any]) -> Path:
+    attempts.recorded_request(chosen.store, batch)
+    return attempts.read(chosen.store, {**batch, "sealed": batch["result_sha256"]}, "classify")[0]
 
 
 def _embeddings(
-    rows: Sequence[Mapping[str, Any]], attempts: Mapping[tuple[str, str], Path]
+    rows: Sequence[Mapping[str, Any]], batches: Mapping[tuple[str, str], Path]
 ) -> "NDArray[np.floating[Any]]":
     """Float32 [n, features]."""
     import numpy as np
 
     found: dict[str, Any] = {}
     for batch, ids in _by_batch(rows).items():
-        found |= _column(attempts[batch] / contract.PREDICTIONS_FILE, "embedding", ids)
+        found |= _column(batches[batch] / contract.PREDICTIONS_FILE, "embedding", ids)
     return np.array([found[row["image_id"]] for row in rows], np.float32)
 
 
@@ -185,19 +199,26 @@ def thumbnails(
     chosen: settings.Settings,
     model: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
-    attempts: Mapping[tuple[str, str], Path],
+    batches: Mapping[tuple[str, str], Path],
 ) -> list[bytes]:
     """Each row's image as a PNG, made anew of the pixels that the model saw.
 
     Raises:
         WindowError: the shards of the predictions are gone from the store.
     """
-    size = image_size(chosen.store, model["bundle"])
+    try:
+        size = image_size(chosen.store, contract.BundleRef(model["bundle"], model["version"]))
+    except BundleError as error:
+        raise WindowError(f"the pictures of the window cannot be shown: {error}") from error
     pixels: dict[str, bytes] = {}
     for batch, ids in _by_batch(rows).items():
-        request = contract.read_request("classify", attempts[batch] / contract.REQUEST_FILE)
+        request = contract.read_request("classify", batches[batch] / contract.REQUEST_FILE)
         assert isinstance(request, contract.ClassifyRequest)
-        pixels |= _column(contract.store_path(chosen.store, request.shard.path), "pixels", ids)
+        try:
+            shard = contract.verified(chosen.store, request.shard)
+        except contract.BadInput as error:
+            raise WindowError(f"the pictures of the window cannot be shown: {error}") from error
+        pixels |= _column(shard, "pixels", ids)
     return [thumbnail(pixels[row["image_id"]], size) for row in rows]
 
 
@@ -214,13 +235,11 @@ def _column(path: Path, name: str, ids: Sequence[str]) -> dict[str, Any]:
     Raises:
         WindowError: the file is gone, or lacks one of them.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    columns = tables.among((*contract.PREDICTION_COLUMNS, *contract.SHARD_COLUMNS), "image_id", name)
     try:
-        table = pq.read_table(path, columns=["image_id", name], filters=[("image_id", "in", list(ids))])
-    except (pa.ArrowException, OSError) as error:
-        raise WindowError(f"{path} cannot be read ({error}): the predictions' files are gone from the store") from error
+        table = tables.read(path, columns, images=ids)
+    except tables.TableError as error:
+        raise WindowError(f"{error}: the predictions' files are gone from the store, or altered") from error
     found = dict(zip(table["image_id"].to_pylist(), table[name].to_pylist(), strict=True))
     if missing := set(ids) - found.keys():
         raise WindowError(f"{path} has no image {min(missing)}, although the ledger says so: it is not the same file")

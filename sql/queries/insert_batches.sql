@@ -1,11 +1,11 @@
 INSERT INTO batches (
     run_id, shard_id, model_version, expected, ok, failed, shard_rows, absent, superseded,
-    seconds, versions, device, shard_sha256, image_digest, folder
+    seconds, versions, device, shard_sha256, image_digest, folder, result_sha256
 )
 SELECT %(run_id)s, shard_id, %(model_version)s,
        coalesce(expected, 0), coalesce(expected - failed, 0), coalesce(failed, 0),
        shard_rows, coalesce(absent, 0), coalesce(superseded, 0),
-       coalesce(seconds, '{}'), coalesce(versions, '{}'), device, shard_sha256, image_digest, folder
+       coalesce(seconds, '{}'), coalesce(versions, '{}'), device, shard_sha256, image_digest, folder, result_sha256
 FROM (SELECT DISTINCT shard_id FROM staged_outcomes) AS run_shards
 LEFT JOIN staged_batches USING (shard_id)
 LEFT JOIN (

@@ -17,6 +17,7 @@ DEADLINE = "strandline.deadline"
 MADE_THROUGH = "strandline.engine-proxy"
 
 COMMANDS = ("pack", "classify", "train", "evaluate", "package", "preflight", "trial")
+LARGEST = 2**40  # bytes of a file: the tasks' own setting is far below
 LONGEST = 7 * 24 * 3600  # seconds that a task's deadline may lie ahead
 DIGEST = re.compile(r"(?:[a-z0-9][a-z0-9._/:-]*@)?sha256:[0-9a-f]{64}")
 GPU = {"Driver": "", "Count": -1, "DeviceIDs": [], "Capabilities": [["gpu"]], "Options": {}}
@@ -121,6 +122,9 @@ def _host_config(policy: Policy, asked: Any, folder: str) -> dict[str, Any]:
     mounts = [("/landing", policy.landing, True), ("/store", policy.store, True)]
     mounts.append((f"/store/{folder}", f"{policy.store}/{folder}", False))
     names = "Target", "Source", "Type", "ReadOnly"
+    file = _number(asked, "HostConfig", "Ulimits", 2, "Hard")
+    _check(0 < file <= LARGEST, f"a file of {file:,} bytes is not within {LARGEST:,}")
+    limits = {"nofile": 1024, "core": 0, "fsize": file}
     config = {
         "NetworkMode": "none",
         "CapDrop": ["ALL"],
@@ -131,7 +135,7 @@ def _host_config(policy: Policy, asked: Any, folder: str) -> dict[str, Any]:
         "MemorySwap": memory,
         "NanoCpus": cores,
         "PidsLimit": 256,
-        "Ulimits": [{"Name": "nofile", "Soft": 1024, "Hard": 1024}, {"Name": "core", "Soft": 0, "Hard": 0}],
+        "Ulimits": [{"Name": limit, "Soft": value, "Hard": value} for limit, value in limits.items()],
         "Tmpfs": {"/tmp": f"rw,noexec,nosuid,nodev,size={64 * 2**20}"},
         "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}},
         "Mounts": [dict(zip(names, (to, at, "bind", only), strict=True)) for to, at, only in mounts],

@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import json
 import os
+import resource
 import sys
 import time
 import traceback
@@ -24,6 +25,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         request = contract.read_request(arguments.command, arguments.request)
         paths = Paths.from_environment(out=arguments.request.resolve().parent)
+        if limit := os.environ.get(contract.FILE_BYTES):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
         if threads := getattr(request, "threads", None):
             os.environ["OMP_NUM_THREADS"] = str(threads)  # read once, when MXNet is imported
         # Cards from Ampere on would round what they multiply to 10 bits: answers would depend on the card.
