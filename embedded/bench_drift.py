@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from embedded import bench_drift_page
 from embedded.bench_drift_page import BUDGET, Found, Kind, Pool
-from strandline import contract, settings, shift, verdict, windows
+from strandline import contract, near_duplicates, settings, shift, verdict, windows
 
 PAGE = settings.REPOSITORY / "docs" / "drift-evaluation.md"
 CHAMPION = settings.REPOSITORY / "models" / "cifar_resnet20_v1"
@@ -39,6 +39,7 @@ COLUMNS = (  # that Evidently is given
     *("confidence", "margin", "entropy", "label"),
 )
 UNTOUCHED: Pool = ("untouched", 0.0)
+FRAME = "frame"  # the change of which each strength is a frame of the same pictures
 
 Integers = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
@@ -54,10 +55,7 @@ class Pictures:
     tuned: bool = False
 
     def rows(self, chosen: Integers) -> "Pictures":
-        of = self.data.sample
-        sample = shift.Sample(of.predicted[chosen], of.probabilities[chosen], of.embeddings[chosen])
-        measures = {name: column[chosen] for name, column in self.data.measures.items()}
-        return Pictures(windows.Data(sample, measures), self.truth[chosen], self.tuned)
+        return Pictures(self.data.rows(chosen), self.truth[chosen], self.tuned)
 
 
 @dataclass(frozen=True)
@@ -76,12 +74,18 @@ def main() -> int:
     parser.add_argument("--windows", type=float, default=1, help="of each kind, times this; a small share is a trial")
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--pictures", type=Path, help="of an earlier run; made anew unless given")
+    parser.add_argument(
+        "--bursts", action="store_true", help="nothing but windows of near duplicates; prints their table"
+    )
     arguments = parser.parse_args()
     chosen = settings.load()
     started = time.perf_counter()
-    path = arguments.pictures or pictures(chosen)
-    kinds = plan(load(path), arguments.windows)
+    path = arguments.pictures or pictures(chosen, [UNTOUCHED[0], FRAME] if arguments.bursts else [])
+    kinds = [kind for kind in plan(load(path), arguments.windows) if kind.frames > 1 or not arguments.bursts]
     found = evaluate(path, kinds, chosen.cores)
+    if arguments.bursts:
+        print(bench_drift_page.bursts(found))
+        return 0
     minutes = (time.perf_counter() - started) / 60
     figures = [{"kind": dataclasses.asdict(k), "windows": [dataclasses.asdict(w) for w in f]} for k, f in found]
     contract.write_json(chosen.home / "bench-drift.json", {"minutes": minutes, "kinds": figures})
@@ -90,13 +94,14 @@ def main() -> int:
     return 0
 
 
-def pictures(chosen: settings.Settings) -> Path:
-    """The file of all changed pictures, made anew."""
+def pictures(chosen: settings.Settings, changes: Sequence[str]) -> Path:
+    """The file of pictures with these changes, or with all, made anew."""
     path = chosen.home / "bench-drift" / "pictures.parquet"
     shutil.rmtree(path.parent, ignore_errors=True)
     path.parent.mkdir(parents=True)
     folders = settings.REPOSITORY, settings.REPOSITORY / "plugins", settings.REPOSITORY / "docker" / "vision"
     command = [str(chosen.vision_python), "-m", "embedded.bench_drift_pictures", str(path)]
+    command += ["--changes", *changes] if changes else []
     subprocess.run(command, env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders))}, check=True)
     return path
 
@@ -112,10 +117,11 @@ def load(path: Path) -> Material:
         (change, strength): table.filter((pc.field("change") == change) & (pc.field("strength") == strength))
         for change, strength in conditions
     }
+    reference = _pictures(pq.read_table(CHAMPION / "reference.parquet"), classes)
     return Material(
         classes,
         np.array(json.loads((CHAMPION / "metrics.json").read_bytes())["confusion"]),
-        _pictures(pq.read_table(CHAMPION / "reference.parquet"), classes),
+        reference.rows(near_duplicates.distinct(reference.data, reference.data)),
         {pool: _pictures(rows.filter(rows["held_out"]), classes) for pool, rows in pools.items()},
         _pictures(pools[UNTOUCHED], classes),
     )
@@ -146,6 +152,7 @@ def plan(material: Material, times: float = 1) -> list[Kind]:
     for change, strength in material.pools:
         changes.setdefault(change, []).append(strength)
     del changes[UNTOUCHED[0]]
+    frames = changes.pop(FRAME, [])
     kinds = [
         kind("untouched", "untouched, the champion's reference", 500, evidently=40, small_reference=True),
         kind("untouched", "untouched, test images split anew", 500, split=True, evidently=0),
@@ -168,6 +175,10 @@ def plan(material: Material, times: float = 1) -> list[Kind]:
     for (name, more), rows in itertools.product(small.items(), (50, 100, 200)):
         count = 100 if name == "untouched" else 30
         kinds.append(kind("small", f"{name}, {rows} images", count, rows=rows, **more))
+    for scenes, one_each in ((120, True), (300, True), (60, False), (300, False)) if frames else ():
+        name = f"{scenes} scenes" + ("" if one_each else ", every frame counted")
+        count = 200 if one_each else 30
+        kinds.append(kind("bursts", name, count, rows=scenes, frames=len(frames), scenes=one_each, evidently=0))
     return kinds
 
 
@@ -209,7 +220,10 @@ def judge(material: Material, kind: Kind, index: int) -> Found:
         half = len(reference.truth)
         reference, pool = material.everything.rows(order[:half]), material.everything.rows(order[half:])
     mix = MIXES[kind.mix](rng, material.classes) if kind.mix else None
-    window = pool.rows(draw(pool.truth, mix, kind.rows, rng))
+    rows = draw(pool.truth, mix, kind.rows, rng)
+    window = pool.rows(rows) if kind.frames == 1 else _frames(material, rows, rng)
+    if kind.scenes:
+        window = window.rows(near_duplicates.distinct(window.data, reference.data))
     sample, truth = window.data.sample, window.truth
     alpha = shift.alpha_per_window(BUDGET.false_alarms_a_week, BUDGET.windows_a_week)
     drift = shift.measure(sample, reference.data.sample, material.confusion, alpha, truth, index)
@@ -235,7 +249,22 @@ def judge(material: Material, kind: Kind, index: int) -> Found:
         high=estimate.high,
         evidently=preset,
         evidently_small=preset_small,
+        images=len(truth),
     )
+
+
+def _frames(material: Material, rows: Integers, rng: Generator) -> Pictures:
+    """All frames of these pictures, in random order."""
+    parts = [pool.rows(rows) for (change, _), pool in material.pools.items() if change == FRAME]
+    samples = [part.data.sample for part in parts]
+    predicted = np.concatenate([one.predicted for one in samples])
+    probabilities, embeddings = (
+        np.concatenate([getattr(one, name) for one in samples]) for name in ("probabilities", "embeddings")
+    )
+    measures = {name: np.concatenate([one.data.measures[name] for one in parts]) for name in windows.MEASURES}
+    data = windows.Data(shift.Sample(predicted, probabilities, embeddings), measures)
+    every = Pictures(data, np.concatenate([part.truth for part in parts]))
+    return every.rows(rng.permutation(len(predicted)))
 
 
 def draw(truth: Integers, mix: Floats | None, rows: int, rng: Generator) -> Integers:

@@ -23,6 +23,7 @@ HEADINGS = {
     "both, tuned": "Mix and pictures, tuned changes",
     "both, untuned": "Mix and pictures, other changes",
     "small": "Small windows",
+    "bursts": "Unchanged pictures, five frames of each",
 }
 
 Pool = tuple[str, float]  # the change that was made to pictures, and how strong it is
@@ -31,7 +32,8 @@ Pool = tuple[str, float]  # the change that was made to pictures, and how strong
 @dataclass(frozen=True)
 class Kind:
     """Windows of one kind. `split`: parted from the reference anew for each, out of all test images. The first
-    `evidently` of them are judged by Evidently, too, and with `small_reference` against fewer rows as well.
+    `evidently` of them are judged by Evidently, too, and with `small_reference` against fewer rows as well. Each of the
+    `rows` comes in so many `frames`; with `scenes`, one of each scene counts, as it does in a real window.
     """
 
     section: str
@@ -43,6 +45,8 @@ class Kind:
     split: bool = False
     evidently: int = 0
     small_reference: bool = False
+    frames: int = 1
+    scenes: bool = True
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Found:
     high: float
     evidently: tuple[bool, float] | None = None
     evidently_small: tuple[bool, float] | None = None
+    images: int = 0  # that were counted
 
     @property
     def anything(self) -> bool:
@@ -81,7 +86,9 @@ Results = Sequence[tuple[Kind, Sequence[Found]]]
 def page(results: Results) -> str:
     sections = {name: [one for one in results if one[0].section == name] for name in HEADINGS}
     windows = {name: [one for _, found in rows for one in found] for name, rows in sections.items()}
-    tables = [f"### {HEADINGS[name]}\n\n{_detection(rows)}" for name, rows in sections.items() if rows]
+    tables = [
+        f"### {HEADINGS[name]}\n\n{_detection(rows)}" for name, rows in sections.items() if rows and name != "bursts"
+    ]
     return TEMPLATE.format(
         count=sum(map(len, windows.values())),
         asked=sum(one.evidently is not None for found in windows.values() for one in found),
@@ -93,6 +100,7 @@ def page(results: Results) -> str:
         confusion=_confusion(windows),
         errors=_errors(windows),
         evidently=_evidently(windows),
+        bursts=bursts(sections["bursts"]),
         few_drifted=_drifted([one for kind, found in sections["small"] if _is_untouched(kind) for one in found]),
         **_alarms(windows["untouched"]),
         **_worst(sections["tuned"] + sections["untuned"]),
@@ -179,7 +187,7 @@ page is lost at the next run.
   true and {quiet_usual} usual, and {quiet_asks} of the windows asked.
 - **What the model reacts to is found, harmful or not.** Where pictures had changed and labels showed no fall, the
   pictures were found changed in {harmless} of the windows. Least often found: {least}, in {least_found}.
-- **Not tested here**: pictures of no known class, and many copies of one picture.
+- **Not tested here**: pictures of no known class.
 
 ## How the windows are made
 
@@ -226,6 +234,15 @@ the mean share of columns that it calls so.
 
 Windows of fewer than {minimum} images get no verdict.
 
+## Bursts
+
+{bursts}
+
+**Counted**: the mean number of images that count. **Wrongly** changed: mix, pictures or accuracy was found changed in
+windows of unchanged pictures, with an exact 95% interval. A scene is a picture; its frames are moved by up to a pixel
+either way, with noise of one level of 255. The rows in which every frame counts show what would come of it: no window
+of the product is judged so.
+
 ## Mix or pictures?
 
 What had changed (rows) and what was found (columns), in percent of the windows of 500 images.
@@ -255,6 +272,17 @@ def _false_alarms(rows: Results) -> str:
     ]
     header = _header("windows | n | anything | mix | pictures | accuracy | asks | retrain")
     return "\n".join([*header, *lines])
+
+
+def bursts(rows: Results) -> str:
+    """The table of windows of near duplicates."""
+    flags = ("anything", "mix", "pictures", "fell")
+    lines = [
+        f"| {kind.name} | {len(found)} | {_mean(found, 'images'):.0f} of {kind.rows * kind.frames:,} |"
+        f" {' | '.join(_rate(found, name) for name in flags)} |"
+        for kind, found in rows
+    ]
+    return "\n".join([*_header("windows | n | counted | wrongly changed | mix | pictures | accuracy"), *lines])
 
 
 def _persistent(found: Sequence[Found]) -> int:

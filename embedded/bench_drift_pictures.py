@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 64
 FOG = 200  # how bright fog is
+FRAME_NOISE = 1  # levels of 0 to 255 that frames of a burst differ by
 STATISTICS = ("width", "height", "bytes", *contract.IMAGE_STATISTICS)
 
 Images = NDArray[np.uint8]
@@ -50,7 +51,9 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path, help="Parquet file to write: a row for each picture")
-    target = parser.parse_args().file
+    parser.add_argument("--changes", nargs="+", choices=[change.name for change in CHANGES], help="all unless given")
+    arguments = parser.parse_args()
+    target = arguments.file
     chosen = settings.get()
     try:
         pixels, labels = cifar.load("test", chosen.home / "cache" / "cifar10", chosen.cifar_archive)
@@ -60,7 +63,7 @@ def main() -> int:
     held_out = ~drop.held_out(pixels)  # of the reference
     names = np.array(cifar.CLASSES)[labels]
     tables = []
-    for change in CHANGES:
+    for change in [one for one in CHANGES if one.name in (arguments.changes or [one.name])]:
         started = time.perf_counter()
         # Of untouched images those of the reference, too: they are split anew.
         used = np.ones_like(held_out) if change is UNTOUCHED else held_out
@@ -170,6 +173,17 @@ def turned(images: Images, share: float) -> list[bytes]:
     return _pngs(changed)
 
 
+def frame(images: Images, number: float) -> list[bytes]:
+    """One of the frames of a burst: the camera moves by up to a pixel either way, and its sensor makes noise."""
+    rng = np.random.default_rng(int(number))
+    wider = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    moved = [
+        one[down : down + cifar.SIDE, across : across + cifar.SIDE]
+        for one, (down, across) in zip(wider, rng.integers(0, 3, (len(images), 2)), strict=True)
+    ]
+    return _pngs(np.array(moved) + rng.normal(0, FRAME_NOISE, images.shape))
+
+
 def jpeg_95(images: Images, share: float) -> list[bytes]:
     """This share of the pictures as JPEG files of quality 95; `make drop` writes half of its files so."""
     chosen = set(_chosen(images, share).tolist())
@@ -203,6 +217,7 @@ CHANGES = (
     Change("dead stripe", dead_stripe, (0.06, 0.12, 0.25)),
     Change("small files", small_files, (28, 24, 16)),
     Change("turned", turned, (0.1, 0.3, 1)),
+    Change("frame", frame, (1, 2, 3, 4, 5)),
 )
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ def test_stronger_changes_change_more_and_the_neutral_ones_nothing():
     assert done.returncode == 0, done.stderr
     distances = json.loads(done.stdout)
     assert distances.pop("untouched") == [0, 0]
+    assert all(0 < found < 40 for found in distances.pop("frame"))  # blots of any colour, moved by a pixel
     assert all(found == sorted(set(found)) for found in distances.values()), distances
     assert distances.pop("jpeg")[0] < 15  # even the best quality loses a little
     assert all(found[0] == 0 for found in distances.values()), distances
@@ -78,7 +79,8 @@ def material(tmp_path_factory) -> bench_drift.Material:
     table = pq.read_table(bench_drift.CHAMPION / "reference.parquet")
     held_out = np.arange(table.num_rows) % 2 == 0
     tables = []
-    for change, strength, tuned in (("untouched", 0.0, False), ("darker", 0.5, True), ("fog", 0.4, False)):
+    changes = [("untouched", 0.0, False), ("darker", 0.5, True), ("fog", 0.4, False)]
+    for change, strength, tuned in [*changes, ("frame", 1.0, False), ("frame", 2.0, False)]:
         columns = {"change": change, "strength": strength, "tuned": tuned}
         for name, value in columns.items():
             table = table.drop_columns(name) if name in table.column_names else table
@@ -104,6 +106,7 @@ def test_every_kind_of_window_is_judged_and_has_its_row(material):
     assert found["90% dogs"].mix
     assert found["90% dogs"].evidently is None
     assert all(one.true == 1 for one in found.values())  # as the test has it
+    assert (found["300 scenes"].images, found["300 scenes, every frame counted"].images) == (100, 200)
     text = bench_drift_page.page(results)
     for kind in kinds:
         assert f"| {kind.name} | 1 |" in text

@@ -286,10 +286,25 @@ def test_late_files_have_their_hour_reported_again(version, monkeypatch):
     assert asked(run_id) == [own]
 
 
+def test_frames_of_one_scene_count_once(version):
+    found = report(ingest(version, FIRST, [row for row in rows(60) for _ in range(5)], truth="same"))
+    assert (found["action"], found["live"]) == ("none", True)
+    assert "the window has 300 images, 60 of them different from each other" in found["sentence"]
+    said = content(found)
+    assert (said["window"]["labelled"], said["drift"]["realised"]["labelled"]) == (300, 60)
+    assert said["problems"] == [
+        "Of 300 images, 240 are near duplicates of others, as the frames of one scene are: 60 scenes count, each once."
+    ]
+    with ledger.connect() as connection:
+        (row,) = connection.execute("SELECT near_duplicates FROM reporting.drift").fetchall()
+    assert row["near_duplicates"] == 240
+
+
 def test_an_empty_window_says_so(version):
     found = report(ingest(version, FIRST, []))
     assert (found["action"], found["sentence"]) == ("none", "Not enough data: the window has no predictions.")
     assert not found["live"]
+    assert content(found)["not_live"].startswith("There are no images to judge")
     late = report(ingest(version, FIRST, rows(120), run_id="its files came late"), "report 2")
     assert late["live"]
     assert drift.Path(found["page"]).is_file()

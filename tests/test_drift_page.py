@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from strandline import contract, evidently_page, shift
 from strandline.drift_page import Example, render
-from strandline.evidently_report import LABEL, NUMBERS, Comparison, compare
+from strandline.evidently_report import LABEL, NUMBERS, ColumnDrift, Comparison, compare
 from strandline.verdict import judge
 
 HOSTILE = [
@@ -187,17 +187,42 @@ def test_cards_say_numbers_intervals_and_chance(open_page):
     for said in (
         "17%",
         "of the images are in other classes than usual (95% interval 13–20%)",
-        "Beyond chance: without any change, 1 of 2,000 windows differ as much.",
+        "Beyond chance: hardly any unchanged windows differ as much.",
         "18% of the images or more in other classes.",
         "0.36",
-        "Within chance: without any change, 5 of 10 windows differ as much.",
+        "Within chance: most unchanged windows differ as much.",
         "480 of 500 images drawn had their like among 1,000 of the reference.",
         "90%",
         "of the images, as estimated, are classified right (95% interval 87–93%)",
-        "92% is usual for such a mix of classes. Within chance: without any change, 1 of 25 windows differ as much.",
+        "92% is usual for such a mix of classes. Within chance: few unchanged windows differ as much.",
         "a fall by 5.2 points or more, without labels.",
     ):
         assert said in text
+
+
+def test_words_stand_for_p_values_and_the_numbers_are_on_hover(open_page):
+    columns = [
+        ColumnDrift("width", "wasserstein", 0.2, 0.01, False),
+        ColumnDrift("bytes", "wasserstein", 0.2, 0.3, True),
+    ]
+    report = report_of(drift_of(mix=0.0005), columns=columns, column_p_values={"width": 1.0, "bytes": 0.004})
+    page = open_page(render(report, [], "")).page
+    assert "p =" not in page.locator("main").inner_text().replace("p = ", "p =")
+    assert page.locator('td[data-label="as much by chance in"]').all_inner_texts() == [
+        "very few windows",
+        "nearly all windows",
+    ]
+    assert page.get_by_text("very few windows").get_attribute("title") == "p = 0.004"
+    said = page.locator(".verdict h1 + p").get_attribute("title")
+    assert said.startswith("p-values: mix of classes 0.0005, pictures 0.5, accuracy as estimated 0.4.")
+    assert "no unit" not in page.content()
+
+
+def test_images_of_a_burst_are_told_from_different_ones(open_page):
+    drift = dataclasses.replace(drift_of(rows=60), duplicates=240)
+    words = text_of(render(report_of(drift), [], ""), open_page)
+    assert "512, 60 of them different" in words
+    assert "the window has 300 images, 60 of them different from each other, and at least 100 are needed" in words
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from strandline import (
     evidently_report,
     hours,
     ledger,
+    near_duplicates,
     settings,
     shift,
     verdict,
@@ -177,12 +178,20 @@ def _compare(
     if not rows:
         return Comparison(counts, content)
 
-    current = windows.read_window(connection, chosen, rows, classes)
-    del rows[shift.COMPARED_ROWS :]  # of the others all is in arrays, which take a tenth of the memory
+    everything = windows.read_window(connection, chosen, rows, classes)
+    kept = near_duplicates.distinct(everything, reference, truth >= 0)
+    if duplicates := len(rows) - len(kept):
+        problems.append(
+            f"Of {len(rows):,} images, {duplicates:,} are near duplicates of others, as the frames of one scene are:"
+            f" {len(kept):,} scenes count, each once."
+        )
+    current, truth = everything.rows(kept), truth[kept]
+    reference = reference.rows(near_duplicates.distinct(reference, reference))
     try:
         alpha = shift.alpha_per_window(chosen.false_alarms_a_week, chosen.windows_a_week)
         confusion = np.array(model["metrics"]["confusion"])
         drift = shift.measure(current.sample, reference.sample, confusion, alpha, truth)
+        drift = dataclasses.replace(drift, duplicates=duplicates)
     except ValueError as error:
         raise WindowError(f"window {window.name} cannot be compared: {error}") from error
     evidently = evidently_report.compare(reference.frame(classes), current.frame(classes))
@@ -190,11 +199,13 @@ def _compare(
     content |= {
         "predicted": {side: sample.counts().tolist() for side, sample in samples.items()},
         "confidence": _histograms({side: sample.probabilities.max(axis=1) for side, sample in samples.items()}),
-        "calibration": _calibration(current, truth) if counts["labelled"] else None,
+        "calibration": _calibration(current, truth) if drift.realised else None,
         "columns": [dataclasses.asdict(column) for column in evidently.columns],
         "column_p_values": shift.column_changes(current.columns, reference.columns),
     }
-    changed = [rows[number] for number in shift.most_changed(current.sample, reference.sample, EXAMPLES).tolist()]
+    shown = current.rows(np.arange(min(len(kept), shift.COMPARED_ROWS)))
+    most = shift.most_changed(shown.sample, reference.sample, EXAMPLES)
+    changed = [rows[number] for number in kept[most].tolist()]
     pictures = windows.thumbnails(chosen, model, changed, windows.folders(connection, chosen, changed))
     examples = [
         drift_page.Example(row["name"], row["label"], row["confidence"], picture)

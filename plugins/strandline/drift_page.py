@@ -13,6 +13,7 @@ from typing import Any
 from strandline import drift_plots, evidently_page, page
 from strandline.drift_plots import interval
 from strandline.page import text
+from strandline.verdict import SMALLEST_PICTURES
 
 STYLE = (
     drift_plots.STYLE
@@ -103,7 +104,9 @@ def _verdict(report: Mapping[str, Any], hours: str) -> str:
     if not verdict["enough"]:
         colour, title = "unknown", "Too few images to tell" if report["drift"] else "Nothing could be compared"
     facts = {
-        "Images": f"{window['images']:,}" + (f", {window['labelled']:,} with a label" if window["labelled"] else ""),
+        "Images": f"{window['images']:,}"
+        + (f", {report['drift']['rows']:,} of them different" if (report["drift"] or {}).get("duplicates") else "")
+        + (f", {window['labelled']:,} with a label" if window["labelled"] else ""),
         "Model": f"<bdi>{text(model['name'])}</bdi>, version <code>{text(model['version'][:12])}</code>",
         "Made": _moment(report["made_at"]),
     }
@@ -111,10 +114,21 @@ def _verdict(report: Mapping[str, Any], hours: str) -> str:
     return f"""<section class="verdict {colour}">
 <p class="soft">Drift report: the images of {hours}, against the model's reference</p>
 <h1>{title}</h1>
-<p>{text(verdict["sentence"], 2000)}</p>
+<p{_p_values(report["drift"])}>{text(verdict["sentence"], 2000)}</p>
 <dl class="facts">{items}</dl>
 {_notes(report)}
 </section>"""
+
+
+def _p_values(drift: Mapping[str, Any] | None) -> str:
+    """The numbers behind the sentence, for those who point at it."""
+    if not drift:
+        return ""
+    named = {"mix of classes": drift["mix"], "pictures": drift["pictures"], "accuracy as estimated": drift["estimated"]}
+    if drift["realised"]:
+        named["accuracy by labels"] = drift["realised"]
+    said = ", ".join(f"{name} {one['p_value']:.2g}" for name, one in named.items())
+    return f' title="p-values: {said}. Beyond chance is {drift["alpha"]:.2g} or less."'
 
 
 def _notes(report: Mapping[str, Any]) -> str:
@@ -152,8 +166,8 @@ def _cards(drift: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
             "The pictures",
             _tag(verdict["pictures_changed"], pictures["p_value"], drift, verdict, "changed"),
             f"{pictures['distance']:.2f}",
-            "is how far they are from the reference's within the same class. 0 is the same; there is no unit, and no"
-            " interval.",
+            "on a scale from 0 (the same) to about 1 (nothing in common) is how far they are from the reference's"
+            f" within the same class. From {SMALLEST_PICTURES} on it is worth a word.",
             _chance(pictures["p_value"], drift["alpha"]),
             f"{could} that depends on what changed. {pictures['compared']:,} of {pictures['rows']:,} images drawn had"
             f" their like among {pictures['reference_rows']:,} of the reference.",
@@ -202,15 +216,15 @@ def _tag(changed: bool, p_value: float, drift: Mapping[str, Any], verdict: Mappi
 
 def _chance(p_value: float, alpha: float) -> str:
     lead = "Beyond chance" if p_value <= alpha else "Within chance"
-    return f"<b>{lead}:</b> without any change, {_odds(p_value)} windows differ as much."
+    return (
+        f'<b>{lead}:</b> <span title="p = {p_value:.2g}">{_how_many(p_value)} unchanged windows differ as much.</span>'
+    )
 
 
-def _odds(p_value: float) -> str:
-    if p_value > 0.095:
-        return f"{round(10 * p_value)} of 10"
-    if p_value < 1 / 10_000:
-        return "fewer than 1 of 10,000"
-    return f"1 of {round(1 / p_value):,}"
+def _how_many(p_value: float) -> str:
+    """A probability in words: of it, people who know no statistics have an idea as well."""
+    words = {0.95: "nearly all", 0.5: "most", 0.1: "many", 0.01: "few", 0.001: "very few"}
+    return next((word for least, word in words.items() if p_value >= least), "hardly any")
 
 
 def _plots(report: Mapping[str, Any]) -> str:
@@ -246,11 +260,11 @@ def _table(report: Mapping[str, Any]) -> str:
     return (
         f"""<h2>Each measure of the images</h2>
 <p class="soft">How far the window's distribution is from the reference's: of numbers in standard deviations, of classes
-from 0 (the same shares) to 0.83 (no class in common). "By chance" says in how many unchanged windows any of
-the measures differs as much. This is for orientation: the verdict does not come from it.</p>
+from 0 (the same shares) to 0.83 (no class in common). The last column says how many unchanged windows
+have a measure that differs as much. This is for orientation: the verdict does not come from it.</p>
 <table>
 <thead><tr><th scope="col">Measure</th><th scope="col">Result</th><th scope="col" class="number">Distance</th>
-<th scope="col" class="number">Threshold</th><th scope="col" class="number">By chance</th></tr></thead>
+<th scope="col" class="number">Threshold</th><th scope="col" class="number">As much by chance in</th></tr></thead>
 <tbody>{rows}</tbody>
 </table>"""
         if rows
@@ -263,14 +277,14 @@ def _row(one: Mapping[str, Any], chance: float | None) -> str:
     colour, says = {True: ("odd", "drifted"), False: ("good", "as before"), None: ("unknown", unknown)}[one["drifted"]]
     problem = f'<div class="soft">{text(one["problem"], 500)}</div>' if one["problem"] else ""
     distance = "–" if one["score"] is None else f"{one['score']:.2f}"
-    odds = "–" if chance is None else _odds(chance)
+    chances = "–" if chance is None else f'<span title="p = {chance:.2g}">{_how_many(chance)} windows</span>'
     return (
         f'<tr><th scope="row">{COLUMNS.get(one["column"], text(one["column"]))}'
         f"<code>{METHODS.get(one['method'], text(one['method']))}</code></th>"
         f'<td><span class="tag {colour}">{says}</span>{problem}</td>'
         f'<td class="number" data-label="distance">{distance}</td>'
         f'<td class="number" data-label="threshold">{one["threshold"]:.2f}</td>'
-        f'<td class="number" data-label="by chance">{odds}</td></tr>'
+        f'<td class="number" data-label="as much by chance in">{chances}</td></tr>'
     )
 
 
@@ -280,8 +294,8 @@ def _footer(report: Mapping[str, Any]) -> str:
     if drift:
         words = (
             "The reference is images that the model classified before it was put to use. Beyond chance is what"
-            f" {_odds(drift['alpha'])} unchanged windows or fewer show. A 95% interval holds the true number in 95 of"
-            " 100 cases."
+            f" 1 of {1 / drift['alpha']:,.0f} unchanged windows shows, or fewer. A 95% interval holds the true number"
+            " in 95 of 100 cases."
         )
     if window["compared"] < window["images"]:
         words += f" Of this window's {window['images']:,} images {window['compared']:,} were compared."

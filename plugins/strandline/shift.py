@@ -3,8 +3,8 @@ well the model does on them. All of it from predictions and embeddings; labels a
 
 Arrays: predicted class indices int [n]; probabilities float [n, classes]; embeddings float [k, features] of the first
 k rows, which are in random order; confusion counts int [true class, predicted class] of the champion's test images.
-Shares, accuracies and intervals are 0..1. What is random comes from a seed. Rows count as drawn independently: many
-copies of one picture make p-values too small.
+Shares, accuracies and intervals are 0..1. What is random comes from a seed. Rows count as drawn independently: of
+near-identical pictures, `near_duplicates` leaves one.
 """
 
 import math
@@ -126,7 +126,9 @@ class Detectable:
 
 @dataclass(frozen=True)
 class Drift:
-    """What was measured of a window. Each p-value is to be held against `alpha`."""
+    """What was measured of a window. Each p-value is to be held against `alpha`. `duplicates` rows were left out, as
+    near duplicates of the others.
+    """
 
     rows: int
     alpha: float
@@ -135,6 +137,7 @@ class Drift:
     estimated: Accuracy
     realised: Accuracy | None
     detectable: Detectable
+    duplicates: int = 0
 
 
 def measure(

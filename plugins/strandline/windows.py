@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-COMPARED = 100_000  # images of a window
+COMPARED = 20_000  # images of a window: some 4,000 of them and the reference's 5,000 tell as much as more would
 MEASURES = ("width", "height", "bytes", *contract.IMAGE_STATISTICS)
 REFERENCE_COLUMNS = (
     *tables.among(contract.PREDICTION_COLUMNS, "label", "probabilities", "embedding"),
@@ -63,6 +63,12 @@ class Data:
 
     sample: shift.Sample
     measures: "Mapping[str, NDArray[np.floating[Any]]]"
+
+    def rows(self, chosen: "shift.Integers") -> "Data":
+        """These rows, of which all have embeddings."""
+        of = self.sample
+        sample = shift.Sample(of.predicted[chosen], of.probabilities[chosen], of.embeddings[chosen])
+        return Data(sample, {name: column[chosen] for name, column in self.measures.items()})
 
     @property
     def columns(self) -> "dict[str, NDArray[np.floating[Any]]]":
@@ -128,7 +134,7 @@ def read_rows(connection: ledger.Connection, window: Window) -> list[dict[str, A
 def read_window(
     connection: ledger.Connection, chosen: settings.Settings, rows: Sequence[Mapping[str, Any]], classes: Sequence[str]
 ) -> Data:
-    """The data of rows of `read_rows`, with the embeddings of as many as are compared.
+    """The data of rows of `read_rows`.
 
     Raises:
         WindowError: files of the window's predictions are gone from the store.
@@ -139,7 +145,7 @@ def read_window(
     return _data(
         [numbers[row["label"]] for row in rows],
         [row["probabilities"] for row in rows],
-        _embeddings(rows[: shift.COMPARED_ROWS], folders(connection, chosen, rows[: shift.COMPARED_ROWS])),
+        _embeddings(rows, folders(connection, chosen, rows)),
         {name: np.array([row[name] for row in rows], float) for name in MEASURES},
     )
 
@@ -235,12 +241,18 @@ def _column(path: Path, name: str, ids: Sequence[str]) -> dict[str, Any]:
     Raises:
         WindowError: the file is gone, or lacks one of them.
     """
+    import pyarrow as pa
+
     columns = tables.among((*contract.PREDICTION_COLUMNS, *contract.SHARD_COLUMNS), "image_id", name)
     try:
         table = tables.read(path, columns, images=ids)
     except tables.TableError as error:
         raise WindowError(f"{error}: the predictions' files are gone from the store, or altered") from error
-    found = dict(zip(table["image_id"].to_pylist(), table[name].to_pylist(), strict=True))
+    column = table[name].combine_chunks()
+    lists = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+    # A row of an array takes a tenth of the memory of a list of numbers.
+    values = column.flatten().to_numpy().reshape(len(table), -1) if lists and len(table) else column.to_pylist()
+    found = dict(zip(table["image_id"].to_pylist(), values, strict=True))
     if missing := set(ids) - found.keys():
         raise WindowError(f"{path} has no image {min(missing)}, although the ledger says so: it is not the same file")
     return found
