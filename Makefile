@@ -41,8 +41,8 @@ logs: ## Follow the logs of all parts
 drop: environments ## Drop N real images into the landing zone: make drop N=500
 	@$(VISION) -m embedded.drop --count $(N)
 
-training-sets: environments ## Freeze CIFAR-10's holdout and original training pictures as datasets
-	@$(AIRFLOW) -m embedded.training_sets
+training-sets: environments ## Freeze CIFAR-10's holdout and original training pictures as datasets; FOR=compose
+	@$(AIRFLOW) -m embedded.training_sets $(FOR)
 
 verify: environments ## Prove every invariant of the ledger, and its audit log: make verify AUDIT=<hash noted before>
 	@$(AIRFLOW) -m embedded.verify $(AUDIT)
@@ -56,7 +56,7 @@ backup: environments ## Keep the ledger and the store: make backup TO=/backups/t
 restore: environments ## Put a backup into a checkout that has none: make restore FROM=/backups/today
 	@$(AIRFLOW) -m embedded.backup restore "$(FROM)"
 
-secrets: python ## Write .env for docker compose: fresh secrets, made once
+secrets: python ## Write .env and a folder of secrets for docker compose: made once, then kept
 	@$(PYTHON) -m embedded.dotenv
 
 champion: environments ## Train the first champion anew (hours)

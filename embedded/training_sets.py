@@ -1,5 +1,6 @@
 """Freeze CIFAR-10's holdout, and what the first champion learnt from, as datasets of a running stack:
-`make training-sets`. The ledger is the embedded one, or that of STRANDLINE_DATABASE_URL. Again, it changes nothing.
+`make training-sets`. The ledger is the embedded one, or that of STRANDLINE_DATABASE_URL; with FOR=compose, ledger and
+store are those of docker compose. Again, it changes nothing, but for files that the store lacks: it packs those.
 """
 
 import dataclasses
@@ -7,8 +8,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
-from embedded import configuration, databases
+from embedded import configuration, databases, dotenv
 from strandline import contract, datasets, ledger, settings
 
 FOLDER = "cifar10"  # of the store, where embedded.training_pictures packs
@@ -35,13 +37,40 @@ def make(chosen: settings.Settings) -> list[str]:
     """
     kinds: tuple[datasets.Kind, ...] = ("holdout", "original")
     with ledger.connect("training", chosen.database_url) as connection:
-        if not all(datasets.latest(connection, kind) for kind in kinds):
-            _pack(chosen)
-            for kind in kinds:
-                _freeze(connection, chosen, kind)
         found = [datasets.latest(connection, kind) for kind in kinds]
+        if not all(one and _is_whole(chosen.store, one) for one in found):
+            _pack(chosen)
+            found = [_freeze(connection, chosen, kind) for kind in kinds]
     _hand_over(chosen.store)
     return [f"{one.kind}: {one.images:,} images, set {one.dataset_id[:12]}" for one in found if one]
+
+
+def of_compose(chosen: settings.Settings, env_file: Path = dotenv.PATH) -> settings.Settings:
+    """The settings of what docker compose runs on this host, with its ledger and its store.
+
+    Raises:
+        PackError: there is no such deployment.
+    """
+    values = dotenv.read(env_file)
+    if dotenv.FOLDER not in values:
+        raise PackError(f"{env_file} says nothing of a deployment: run make secrets, and docker compose up -d")
+    store, port = Path(values["STRANDLINE_STORE_ON_HOST"]), values.get("STRANDLINE_POSTGRES_PORT", "5439")
+    if store.name != "store":
+        raise PackError(f"STRANDLINE_STORE_ON_HOST is {store}: name a folder that is called store")
+    passfile = Path(values[dotenv.FOLDER]) / "pgpass-worker"
+    url = f"postgresql://127.0.0.1:{port}/strandline?{urlencode({'passfile': passfile}, quote_via=quote)}"
+    # What has been fetched already is taken from where it lies.
+    archive = chosen.cifar_archive or next((chosen.home / "cache" / "cifar10").glob("*"), None)
+    return dataclasses.replace(chosen, home=store.parent, database_url=url, cifar_archive=archive)
+
+
+def _is_whole(store: Path, dataset: datasets.Dataset) -> bool:
+    try:
+        for file in (dataset.labels, *dataset.shards):
+            contract.verified(store, file)
+    except contract.BadInput:
+        return False
+    return True
 
 
 def _pack(chosen: settings.Settings) -> None:
@@ -52,14 +81,21 @@ def _pack(chosen: settings.Settings) -> None:
         raise PackError(f"CIFAR-10 was not packed: embedded.training_pictures ended with exit code {code}")
 
 
-def _freeze(connection: ledger.Connection, chosen: settings.Settings, kind: datasets.Kind) -> None:
+def _freeze(connection: ledger.Connection, chosen: settings.Settings, kind: datasets.Kind) -> datasets.Dataset:
     import pyarrow.parquet as pq
 
     rows = pq.read_table(chosen.store / FOLDER / f"{kind}.parquet")
     path = f"{FOLDER}/pack-{kind}/{contract.SHARD_FILE}"
     shard = contract.FileRef(path, contract.sha256_file(chosen.store / path))
     labelled = list(zip(rows["image_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
-    datasets.freeze(connection, chosen, kind, labelled, [shard], {"images": RULES[kind]}, "make training-sets")
+    rule = {"images": RULES[kind]}
+    frozen = datasets.freeze(connection, chosen, kind, labelled, [shard], rule, "make training-sets")
+    if not _is_whole(chosen.store, frozen):
+        raise datasets.DatasetError(
+            f"{kind} set {frozen.dataset_id[:12]} is frozen with other files than are packed now: restore"
+            f" {', '.join(file.path for file in frozen.shards)} in {chosen.store} from a backup"
+        )
+    return frozen
 
 
 def _hand_over(store: Path) -> None:
@@ -73,9 +109,11 @@ def _hand_over(store: Path) -> None:
 
 def main() -> int:
     chosen = settings.load()
-    if not chosen.database_url:
-        chosen = dataclasses.replace(chosen, database_url=databases.ledger_url(chosen))
     try:
+        if sys.argv[1:] == ["compose"]:
+            chosen = of_compose(chosen)
+        elif not chosen.database_url:
+            chosen = dataclasses.replace(chosen, database_url=databases.ledger_url(chosen))
         print("\n".join(make(chosen)))
     except (PackError, datasets.DatasetError, ledger.Unreachable) as error:
         print(error, file=sys.stderr)

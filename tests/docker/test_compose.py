@@ -1,21 +1,21 @@
 """`docker compose up`: the whole stack in containers, with two workers; what it computes, and what it survives."""
 
 import contextlib
-import dataclasses
 import datetime
 import json
 import shutil
-import stat
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pyarrow.parquet as pq
 import pytest
+import requests
 import running
 from docker.models.containers import Container
 from psycopg.rows import dict_row
@@ -91,7 +91,7 @@ class Compose:
 
     def ledger_url(self, service: str = "worker") -> str:
         """With the database roles of a service."""
-        passfile = Path(self.values["STRANDLINE_PGPASS_ON_HOST"]) / service
+        passfile = Path(self.values[dotenv.FOLDER]) / f"pgpass-{service}"
         return f"postgresql://127.0.0.1:{self.ports['POSTGRES']}/strandline?passfile={passfile}"
 
     def drop(self, hour: datetime.datetime, count: int) -> None:
@@ -134,19 +134,23 @@ def test_all_parts_are_up_healthy_and_bounded(compose):
             assert host["Memory"] > 0, service
             assert host["RestartPolicy"]["Name"] == "unless-stopped", service
             assert not host["Privileged"], service
+            assert host["ReadonlyRootfs"], service
+            assert host["CapDrop"] == ["ALL"], service
+            assert not host["CapAdd"], service
+            assert "no-new-privileges:true" in host["SecurityOpt"], service
+            assert 0 < host["PidsLimit"] <= 512, service
     (migrate,) = compose.containers("migrate")
     assert migrate.attrs["State"]["ExitCode"] == 0
 
 
-def test_only_the_filter_has_the_engines_socket_and_no_service_of_ours_is_root(compose):
+def test_only_the_filter_has_the_engines_socket_and_no_other_service_is_root(compose):
     for service in LASTING:
         for container in compose.containers(service):
             sources = {mount["Source"] for mount in container.attrs["Mounts"]}
             has_socket = compose.values["STRANDLINE_ENGINE_SOCKET"] in sources
             assert has_socket == (service == "engine-proxy"), service
-            if service not in ("postgres", "rabbitmq", "engine-proxy"):
+            if service != "engine-proxy":
                 assert container.attrs["Config"]["User"].split(":")[0] not in ("", "0", "root"), service
-                assert container.attrs["HostConfig"]["CapDrop"] == ["ALL"], service
 
 
 def test_ports_are_on_loopback_only(compose):
@@ -200,17 +204,115 @@ def test_the_filter_lets_through_what_tasks_need_and_nothing_else(compose):
     assert code != 0, "only workers share a network with the filter"
 
 
+# Of each process in a container and of each file that a secret could be in: which of the given texts are there.
+LOOK = """
+import json, pathlib, sys
+texts = {name: value.encode() for name, value in json.load(sys.stdin).items()}
+places = [*pathlib.Path("/proc").glob("[0-9]*/environ"), *pathlib.Path("/proc").glob("[0-9]*/cmdline")]
+for folder in ("/run/secrets", "/opt/airflow", "/tmp", "/etc"):
+    places += [path for path in pathlib.Path(folder).rglob("*") if path.is_file() and "/logs/" not in str(path)]
+found = set()
+for place in places:
+    try:
+        content = place.read_bytes()
+    except OSError:
+        continue
+    found |= {name for name, value in texts.items() if value in content}
+print(json.dumps([len(places), sorted(found)]))
+"""
+SECRETS = {
+    "worker": {"PASSWORD_INGEST", "PASSWORD_LABELS", "PASSWORD_TRAINING", "PASSWORD_CELERY", "RABBITMQ_WORKER"},
+    "worker-governance": {"PASSWORD_GATE", "PASSWORD_PROMOTION", "PASSWORD_CELERY", "RABBITMQ_GOVERNANCE"},
+    "dag-processor": {"PASSWORD_AIRFLOW", "FERNET_KEY"},
+    "triggerer": {"PASSWORD_AIRFLOW", "FERNET_KEY"},
+    "api-server": {"PASSWORD_AIRFLOW", "FERNET_KEY", "SECRET_KEY", "JWT_SECRET"},
+    "scheduler": {"PASSWORD_AIRFLOW", "FERNET_KEY", "JWT_SECRET", "PASSWORD_CELERY", "RABBITMQ_SCHEDULER"},
+    "engine-proxy": set(),
+}
+
+
+@pytest.mark.parametrize("service", SECRETS)
+def test_a_service_holds_its_own_secrets_and_no_other(compose, service):
+    """Workers, above all, neither the key that makes a token for anybody nor Airflow's database."""
+    secret = {name: value for name, value in compose.values.items() if dotenv._is_secret(name)}
+    names = {
+        name: name.removeprefix("STRANDLINE_").removeprefix("AIRFLOW_").replace("MQ_PASSWORD_", "MQ_")
+        for name in secret
+    }
+    container = compose.containers(service)[0]
+    command = ["docker", "exec", "--interactive", container.id, "python", "-c", LOOK]
+    told = json.dumps({names[name]: value for name, value in secret.items()})
+    looked, found = json.loads(subprocess.run(command, input=told, capture_output=True, text=True, check=True).stdout)
+    assert looked > 10
+    assert set(found) == SECRETS[service]
+
+
+def test_no_secret_is_in_what_the_engine_says_of_a_container(compose):
+    secret = {value for name, value in compose.values.items() if dotenv._is_secret(name)}
+    for service in (*LASTING, "migrate"):
+        for container in compose.containers(service):
+            said = json.dumps(container.attrs)
+            assert [value for value in secret if value in said] == [], service
+
+
+REACH = """
+import socket
+socket.create_connection(("192.0.2.1", 80), timeout=3)
+"""
+
+
+@pytest.mark.parametrize("service", ["worker", "worker-governance", "scheduler", "api-server"])
+def test_nothing_gets_out_of_the_stack(compose, service):
+    code, output = compose.containers(service)[0].exec_run(["python", "-c", REACH])
+    assert code == 1
+    assert b"unreachable" in output or b"timed out" in output, output
+
+
+def test_a_worker_gives_governance_no_task_and_leaves_no_pickle_for_the_scheduler(compose):
+    publish = "from airflow.providers.celery.executors.celery_executor import app\n"
+    publish += "app.send_task('execute_workload', args=['{}'], queue='governance', retry=False)"
+    code, output = compose.containers("worker")[0].exec_run(["python", "-c", publish])
+    assert code == 1
+    assert b"ACCESS_REFUSED" in output, output
+    url = f"postgresql://celery:{compose.values['STRANDLINE_PASSWORD_CELERY']}@127.0.0.1:{compose.ports['POSTGRES']}/celery"
+    with psycopg.connect(url) as connection:
+        insert = "INSERT INTO celery_taskmeta VALUES (nextval('task_id_sequence'), 'x', 'SUCCESS', %s)"
+        connection.execute(insert, [b"cos\nsystem\n(S'true'\ntR."])
+        assert connection.execute("SELECT result FROM celery_taskmeta WHERE task_id = 'x'").fetchone() == (None,)
+        connection.rollback()
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("ALTER TABLE celery_taskmeta DISABLE TRIGGER ALL")
+    for database in ("airflow", "strandline"):
+        with pytest.raises(psycopg.OperationalError, match="permission denied"):
+            psycopg.connect(url.removesuffix("celery") + database)
+
+
+def test_wrong_passwords_wait_and_are_in_the_audit_log(compose, api):
+    url = f"http://127.0.0.1:{compose.ports['API']}"
+    login = {"username": "viewer", "password": "wrong"}
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: requests.post(f"{url}/auth/token", json=login), range(10)))
+    assert sorted(answer.status_code for answer in answers) == [401] * 5 + [429] * 5
+    assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers if answer.status_code == 429)
+    logged = api.request("GET", "/eventLogs", event="wrong_password", owner="viewer")
+    assert logged["total_entries"] == 5
+    for page in ("/openapi.json", "/docs", "/execution/docs", "/execution/openapi.json"):
+        assert requests.get(url + page).status_code == 404, page
+
+
 def test_the_databases_are_apart_and_each_role_has_its_own(compose):
     names = compose.rows("SELECT datname, pg_get_userbyid(datdba) AS owner FROM pg_database WHERE NOT datistemplate")
     owners = {row["datname"]: row["owner"] for row in names}
-    assert owners == {"postgres": "postgres", "airflow": "airflow", "strandline": "strandline_owner"}
+    assert owners == {
+        **{"postgres": "postgres", "strandline": "strandline_owner"},
+        **{"airflow": "airflow", "celery": "airflow"},
+    }
     with psycopg.connect(compose.url("analyst")) as connection:
         connection.execute("SELECT * FROM reporting.runs")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("SELECT * FROM outcomes")
 
 
-@pytest.mark.parametrize(("user", "allowed"), [("viewer", False), ("user", True), ("op", True), ("admin", True)])
 def test_each_worker_has_the_database_roles_of_its_duties_only(compose):
     promotes = {"worker": False, "worker-governance": True}
     code = "from strandline import ledger\nwith ledger.connect('{}'): pass"
@@ -221,6 +323,7 @@ def test_each_worker_has_the_database_roles_of_its_duties_only(compose):
             assert (done.exit_code == 0) == expected, (service, duty, done.output)
 
 
+@pytest.mark.parametrize(("user", "allowed"), [("viewer", False), ("user", True), ("op", True), ("admin", True)])
 def test_each_user_may_do_what_its_role_says(compose, user, allowed):
     with contextlib.closing(compose.api(user)) as session:
         assert {row["dag_id"] for row in session.dags()} >= {DAG}
@@ -232,14 +335,6 @@ def test_each_user_may_do_what_its_role_says(compose, user, allowed):
             with pytest.raises(ApiError) as refused:
                 session.trigger(DAG, (hour, hour + datetime.timedelta(hours=1)))
             assert refused.value.status == 403
-
-
-def test_secrets_are_made_once_for_their_owner_only(compose):
-    assert stat.S_IMODE(compose.env_file.stat().st_mode) == 0o600
-    again = dotenv.make(compose.env_file, settings.load({"STRANDLINE_HOME": str(compose.home)}))
-    assert again | {dotenv.IMAGE: compose.values[dotenv.IMAGE]} == compose.values
-    text = (settings.REPOSITORY / "docker-compose.yml").read_text()
-    assert not [value for name, value in compose.values.items() if "PASSWORD" in name and value in text]
 
 
 def test_a_drop_is_ingested_by_hardened_containers_on_two_workers(compose, api):
@@ -284,9 +379,11 @@ def test_what_containers_trained_and_tested_is_promoted_by_a_person(compose, api
     compose.drop(hour, 1200)
     run_id = api.trigger(DAG, (hour, hour + datetime.timedelta(hours=1)))
     assert api.wait(DAG, run_id, timeout=600) == "success", logs_of_failures(api, run_id)
-    [archive] = (settings.load().home / "cache" / "cifar10").iterdir()
-    chosen = dataclasses.replace(settings.load(), home=compose.store.parent, cifar_archive=archive)
-    training_sets.make(dataclasses.replace(chosen, database_url=compose.ledger_url()))
+    chosen = training_sets.of_compose(settings.load(), compose.env_file)
+    assert chosen.store == compose.store
+    training_sets.make(chosen)
+    owner = int(compose.values["STRANDLINE_UID"])
+    assert {path.stat().st_uid for path in (compose.store / "datasets").iterdir()} == {owner}
     user, op = compose.api("user"), compose.api("op")
     trained = op.trigger("retrain_model", conf={"reason": "to see that containers do it"})
     assert api.wait("retrain_model", trained, timeout=600) == "success", logs_of_failures(api, trained, "retrain_model")
