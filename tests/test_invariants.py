@@ -159,7 +159,8 @@ MUTATIONS = {
         "DELETE FROM audit_log WHERE what = 'rolled back'",
         "DELETE FROM gates",
         "DELETE FROM champions WHERE how = 'promoted'",
-        "INSERT INTO audit_log (who, what, of_table, details) SELECT who, what, of_table, details FROM audit_log",
+        """INSERT INTO audit_log (who, what, of_table, details, hash)
+           SELECT who, what, of_table, details, hash FROM audit_log""",
         "UPDATE champions SET version = repeat('0', 64) WHERE how = 'promoted'",
     ],
     "23_the_audit_log_is_chained": [
