@@ -295,7 +295,7 @@ def test_frames_of_one_scene_count_once(version):
     assert said["problems"] == [
         "Of 300 images, 240 are near duplicates of others, as the frames of one scene are: 60 scenes count, each once."
     ]
-    with ledger.connect() as connection:
+    with ledger.connect("ingest") as connection:
         (row,) = connection.execute("SELECT near_duplicates FROM reporting.drift").fetchall()
     assert row["near_duplicates"] == 240
 
