@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import hashlib
-import json
 import threading
 import time
 from collections import Counter
@@ -323,18 +322,8 @@ def kill_after_an_epoch(operator: ProcessOperator, folder: Path) -> None:
 
 @pytest.fixture
 def real(champion, sets) -> dict[str, Any]:
-    """A plan whose shards are real: those of landed images are written anew, with all columns."""
+    """A plan over shards as packing leaves them."""
     land(champion, [60, 60])
-    store = settings.get().store
-    with ledger.connect("training") as connection:
-        folders = [row["folder"] for row in connection.execute("SELECT folder FROM batches").fetchall()]
-    for folder in folders:
-        request = json.loads((store / folder / contract.REQUEST_FILE).read_bytes())
-        path = store / request["shard"]["path"]
-        ids = pq.read_table(path, columns=["image_id"])["image_id"].to_pylist()
-        contract.write_json(
-            store / folder / contract.REQUEST_FILE, request | {"shard": write_shard(path, ids).to_dict()}
-        )
     return training.plan(dataclasses.replace(ASKED, epochs=3))
 
 
