@@ -38,12 +38,10 @@ import datetime
 from airflow.sdk import Param, TriggerRule, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from strandline import hours, landing, ledger, predictions, validation
+from strandline import hours, landing, ledger, predictions, validation, versions
 from strandline.assets import PREDICTIONS
 from strandline.containers import DEFAULT_ARGS, no_retry, vision_task
 from strandline.timetable import HourlyTimetable
-
-VERSION = r"^[0-9a-f]{64}$"
 
 
 def listed_as(ti) -> str:
@@ -66,9 +64,8 @@ def listed_as(ti) -> str:
         "model_version": Param(
             None,
             type=["null", "string"],
-            pattern=VERSION,
             title="Model version",
-            description="Classify with this registered version instead of the champion (64 hex digits).",
+            description="Classify with this registered version instead of the champion, by the first digits of its id.",
         ),
         "shard_size": Param(
             None,
@@ -100,7 +97,7 @@ def listed_as(ti) -> str:
 def ingest_images():
     @task(task_id="list")
     def list_entries(*, ti) -> list[dict]:
-        with no_retry(landing.ListingError, hours.HourError):
+        with no_retry(landing.ListingError, hours.HourError, versions.VersionError):
             listing = landing.list_entries(landing.Run.from_context(get_current_context()))
         ti.xcom_push("run", listing["run"])
         return listing["pack"]

@@ -43,12 +43,10 @@ import datetime
 from airflow.sdk import Param, TriggerRule, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from strandline import datasets, promotion, trials
+from strandline import datasets, promotion, trials, versions
 from strandline.assets import CHALLENGERS
 from strandline.containers import DEFAULT_ARGS, GOVERNANCE, no_retry, vision_task
 from strandline.questions import question
-
-VERSION = r"^[0-9a-f]{64}$"
 
 
 @dag(
@@ -70,14 +68,12 @@ VERSION = r"^[0-9a-f]{64}$"
         "version": Param(
             None,
             type=["null", "string"],
-            pattern=VERSION,
             title="Version",
-            description="The challenger, or the version to go back to: 64 hex digits. Empty to go back to the last.",
+            description="First digits of the challenger, or of the version to go back to (empty: the last).",
         ),
         "expected_champion": Param(
             None,
             type=["null", "string"],
-            pattern=VERSION,
             title="Expected champion",
             description="Do nothing unless this version is champion; empty for whichever is.",
         ),
@@ -100,7 +96,7 @@ def promote_model():
         asked = {"challenger": params["version"], "asked_by": dag_run.triggering_user_name or "airflow"}
         if dag_run.run_type == "asset_triggered" and not (asked := trials.waiting()):
             raise AirflowSkipException("no trained challenger waits for its gate")
-        with no_retry(trials.TrialError):
+        with no_retry(trials.TrialError, versions.VersionError):
             return [trials.trial_request(trials.plan(run_id, **asked, expected=params["expected_champion"]))]
 
     @task
@@ -129,7 +125,7 @@ def promote_model():
 
     @task
     def roll_back(*, run_id: str, params: dict, dag_run) -> dict:
-        with no_retry(promotion.PromotionError):
+        with no_retry(promotion.PromotionError, versions.VersionError):
             return promotion.roll_back(
                 run_id, dag_run.triggering_user_name, params["reason"], params["version"], params["expected_champion"]
             )

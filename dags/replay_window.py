@@ -33,11 +33,9 @@ import datetime
 
 from airflow.sdk import Param, TriggerRule, dag, task
 
-from strandline import hours, replays
+from strandline import hours, replays, versions
 from strandline.containers import DEFAULT_ARGS, no_retry, vision_task
 from strandline.windows import WindowError
-
-VERSION = r"^[0-9a-f]{64}$"
 
 
 @dag(
@@ -63,16 +61,15 @@ VERSION = r"^[0-9a-f]{64}$"
         "model_version": Param(
             None,
             type=["null", "string"],
-            pattern=VERSION,
             title="Model version",
-            description="Replay with this version (64 hex digits); empty for the one that made each prediction.",
+            description="By the first digits of its id; empty for the one that made each prediction.",
         ),
     },
 )
 def replay_window():
     @task
     def plan(*, run_id: str, params: dict) -> list[dict]:
-        with no_retry(hours.HourError, replays.ReplayError, WindowError):
+        with no_retry(hours.HourError, replays.ReplayError, versions.VersionError, WindowError):
             return replays.plan(run_id, **params)
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)

@@ -33,12 +33,10 @@ import datetime
 from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from strandline import drift, hours
+from strandline import drift, hours, versions
 from strandline.assets import LABELS, PREDICTIONS, RETRAINING
 from strandline.containers import DEFAULT_ARGS, no_retry
 from strandline.windows import WindowError
-
-VERSION = r"^[0-9a-f]{64}$"
 
 
 @dag(
@@ -65,9 +63,8 @@ VERSION = r"^[0-9a-f]{64}$"
         "model_version": Param(
             None,
             type=["null", "string"],
-            pattern=VERSION,
             title="Model version",
-            description="Report this version's predictions instead of the champion's (64 hex digits).",
+            description="Report this version's predictions instead of the champion's, by the first digits of its id.",
         ),
     },
 )
@@ -82,7 +79,7 @@ def report_drift():
     @task(map_index_template="{{ window }}", max_active_tis_per_dagrun=1)
     def report(asked: dict, *, run_id: str) -> dict:
         get_current_context()["window"] = asked["start"][:13]
-        with no_retry(WindowError):
+        with no_retry(versions.VersionError, WindowError):
             return drift.report(run_id, **asked)
 
     @task(outlets=[RETRAINING])

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from drifting import FIRST, HOUR, ingest, rows, worse
 
-from strandline import drift, labels, ledger, settings
+from strandline import drift, labels, ledger, settings, versions
 from strandline.windows import WindowError
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -378,7 +378,7 @@ def test_windows_that_a_person_asks_for(version):
     assert datetime.timedelta(0) <= datetime.datetime.now(datetime.UTC) - end < 2 * HOUR
     with pytest.raises(WindowError, match="full hours"):
         drift.report("by hand", "2026-11-20T01:00:00+00:00", "2026-11-20T00:00:00+00:00", None, False)
-    with pytest.raises(WindowError, match="is not registered"):
+    with pytest.raises(versions.VersionError, match="is registered"):
         drift.report("by hand", "2026-11-20T00:00:00+00:00", "2026-11-20T01:00:00+00:00", "0" * 64, False)
 
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import strategies as st
 from psycopg.rows import namedtuple_row
 
-from strandline import contract, hours, landing, ledger, registry, settings
+from strandline import contract, hours, landing, ledger, registry, settings, versions
 from strandline.entries import Entry
 
 UTC = datetime.UTC
@@ -701,7 +701,7 @@ def test_a_drop_without_images_is_a_run_without_shards(zone, champion, database,
 def test_runs_without_a_model_say_what_to_do(zone):
     with pytest.raises(landing.ListingError, match="make up"):
         list_hour("r")
-    with pytest.raises(landing.ListingError, match=r"f{64} is not registered"):
+    with pytest.raises(versions.VersionError, match=r"f{64} is registered"):
         list_hour("r", model_version="f" * 64)
 
 

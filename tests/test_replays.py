@@ -19,7 +19,7 @@ from conftest import Database
 from playwright.sync_api import Browser, sync_playwright
 from seeding import HOUR, File, Run
 
-from strandline import contract, ledger, predictions, replay_page, replays, settings
+from strandline import contract, ledger, predictions, replay_page, replays, settings, versions
 from strandline.windows import WindowError
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -370,7 +370,7 @@ def test_the_report_says_when_a_version_was_replaced(run, database):
 def test_windows_that_cannot_be_replayed_are_named(run, monkeypatch):
     with pytest.raises(replays.ReplayError, match="no image landed in 2026-11-21T07"):
         replays.plan("replay 1", "2026-11-21T07")
-    with pytest.raises(replays.ReplayError, match="is not registered"):
+    with pytest.raises(versions.VersionError, match="is registered"):
         replays.plan("replay 1", START, model_version="0" * 64)
     with pytest.raises(WindowError, match="full hours"):
         replays.plan("replay 1", START, "2026-11-21T07")

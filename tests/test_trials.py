@@ -11,6 +11,7 @@ from seeding import CLASSES
 
 from strandline import contract, ledger, promotion, registry, settings, trials
 from strandline.trials import TrialError
+from strandline.versions import VersionError
 
 HOLDOUT, WINDOW = 3000, 1500
 
@@ -173,12 +174,19 @@ def test_a_run_holds_one_gate(scene):
         ("0" * 64, None, "is registered"),
         (None, None, "no challenger was named"),
         ("champion", None, "is the champion already"),
-        ("challenger", "0" * 64, "look at what changed"),
+        ("challenger", "challenger", "look at what changed"),
+        ("challenger", "0" * 64, "is registered"),
     ],
 )
 def test_a_plan_is_refused(scene, challenger, expected, says):
-    with pytest.raises(TrialError, match=says):
-        trials.plan("run 1", "user", getattr(scene, challenger or "", challenger), expected)
+    asked, champion = getattr(scene, challenger or "", challenger), getattr(scene, expected or "", expected)
+    with pytest.raises((TrialError, VersionError), match=says):
+        trials.plan("run 1", "user", asked, champion)
+
+
+def test_twelve_digits_of_a_version_will_do(scene):
+    planned = trials.plan("run 1", "user", scene.challenger[:12], scene.champion[:12])
+    assert (planned["challenger"], planned["champion"]) == (scene.challenger, scene.champion)
 
 
 def test_other_classes_cannot_be_compared(scene):

@@ -22,6 +22,7 @@ from strandline import (
     settings,
     shift,
     verdict,
+    versions,
     windows,
 )
 from strandline.entries import HOUR
@@ -146,11 +147,10 @@ def report(run_id: str, start: str, end: str, model_version: str | None, alarms:
 
 def _model(connection: ledger.Connection, version: str | None) -> dict[str, Any]:
     if version:
-        found = ledger.fetch(connection, "select_model_version", {"version": version})
-    else:
-        found = ledger.fetch(connection, "select_champion")
+        return versions.find(connection, version)
+    found = ledger.fetch(connection, "select_champion")
     if not found:
-        raise WindowError(f"model version {version} is not registered" if version else "there is no champion: make up")
+        raise WindowError("there is no champion: make up")
     return found[0]
 
 

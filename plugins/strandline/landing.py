@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
-from strandline import bundles, contract, hours, ledger, settings
+from strandline import bundles, contract, hours, ledger, settings, versions
 from strandline.entries import DETAILS, EPOCH, HOUR, Entry, class_of, path_hour, scan
 
 log = logging.getLogger(__name__)
@@ -162,13 +162,10 @@ def list_entries(run: Run) -> dict[str, Any]:
 
 def _model(connection: ledger.Connection, version: str | None) -> dict[str, Any]:
     if version:
-        found = ledger.fetch(connection, "select_model_version", {"version": version})
-        missing = f"model version {version} is not registered: register its bundle, or leave it empty for the champion"
-    else:
-        found = ledger.fetch(connection, "select_champion")
-        missing = "there is no champion: `make up` installs the first one; or name a registered model version"
+        return versions.find(connection, version)
+    found = ledger.fetch(connection, "select_champion")
     if not found:
-        raise ListingError(missing)
+        raise ListingError("there is no champion: `make up` installs the first one; or name a registered model version")
     return found[0]
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from strandline import bundles, ledger, settings
+from strandline import bundles, ledger, settings, versions
 
 log = logging.getLogger(__name__)
 
@@ -145,8 +145,10 @@ def roll_back(
         if done := ledger.fetch(connection, "select_roll_back", {"run_id": run_id}):
             return _changed(done[0])
         row: dict[str, Any] = {"run_id": run_id, "by": by, "reason": line}
-        row["expected"] = expected or champion(connection)["version"]
-        row["to_version"] = to_version or _before(connection, row["expected"])
+        current = champion(connection)["version"]
+        row["expected"] = versions.find(connection, expected)["version"] if expected else current
+        before = to_version or _before(connection, row["expected"])
+        row["to_version"] = versions.find(connection, before)["version"]
         _check_bundle(connection, row["to_version"])
         ledger.fetch(connection, "roll_back", row)
         changed = _changed(ledger.fetch(connection, "select_roll_back", row)[0])

@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 
 from psycopg.types.json import Jsonb
 
-from strandline import attempts, contract, hours, ledger, replay_page, replay_rows, settings
+from strandline import attempts, contract, hours, ledger, replay_page, replay_rows, settings, versions
 from strandline.entries import HOUR
 from strandline.replay_rows import Attempt, Source, Tally
 from strandline.windows import Window
@@ -86,8 +86,8 @@ def plan(run_id: str, start: str, end: str | None = None, model_version: str | N
     with ledger.connect("ingest") as connection:
         if ledger.fetch(connection, "select_replay", {"run_id": run_id}):
             return []
-        if model_version and not ledger.fetch(connection, "select_model_version", {"version": model_version}):
-            raise ReplayError(f"model version {model_version} is not registered")
+        if model_version:
+            model_version = versions.find(connection, model_version)["version"]
         folder.mkdir(parents=True, exist_ok=True)
         query = {"window_start": window.start, "window_end": window.end, "model_version": model_version}
         recorded = ledger.stream(connection, "select_replay_images", query)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from psycopg.types.json import Jsonb
 
-from strandline import attempts, contract, datasets, gate, gate_page, ledger, settings, tables, thumbnails
+from strandline import attempts, contract, datasets, gate, gate_page, ledger, settings, tables, thumbnails, versions
 from strandline.bundles import REFERENCE_FILE
 from strandline.comparison import Answers, LabelledSet
 from strandline.datasets import Dataset
@@ -124,6 +124,7 @@ def _pin(connection: ledger.Connection, challenger: str | None, expected: str | 
     if not challenger:
         raise TrialError("no challenger was named: trigger this DAG again with its version")
     champion, asked = _model(champions[0]), _read_model(connection, challenger)
+    expected = versions.find(connection, expected)["version"] if expected else None
     if expected and expected != champion.version:
         raise TrialError(f"the champion is {champion.version}, not {expected}: look at what changed, and ask again")
     if champion.version == asked.version:
@@ -476,10 +477,7 @@ def _case(pinned: Mapping[str, Any]) -> Case:
 
 
 def _read_model(connection: ledger.Connection, version: str) -> Model:
-    found = ledger.fetch(connection, "select_model_version", {"version": version})
-    if not found:
-        raise TrialError(f"no model version {version} is registered")
-    return _model(found[0])
+    return _model(versions.find(connection, version))
 
 
 def _model(row: Mapping[str, Any]) -> Model:

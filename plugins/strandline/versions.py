@@ -1,0 +1,29 @@
+"""A model version as people name it: by its whole id, or by as much of its beginning as only one version has."""
+
+import re
+
+from psycopg.rows import DictRow
+
+from strandline import ledger
+
+
+class VersionError(Exception):
+    """No version, or more than one, is meant; the message says which there are."""
+
+
+def find(connection: ledger.Connection, given: str) -> DictRow:
+    """The row of the model version whose id begins so.
+
+    Raises:
+        VersionError: what is given is no beginning of an id, or of none or of several registered versions.
+    """
+    beginning = given.strip().lower()
+    if not re.fullmatch(r"[0-9a-f]{1,64}", beginning):
+        raise VersionError(f"{given!r} is no model version: give its id, or the first digits of it, as pages show them")
+    found = ledger.fetch(connection, "select_versions_by_prefix", {"prefix": beginning})
+    if not found:
+        raise VersionError(f"no model version that begins with {beginning} is registered")
+    if len(found) > 1:
+        several = ", ".join(f"{row['version'][:12]} ({row['name']})" for row in found[:5])
+        raise VersionError(f"{len(found)} model versions begin with {beginning}: give more digits of {several}")
+    return found[0]

@@ -1,0 +1,1 @@
+SELECT * FROM model_versions WHERE starts_with(version, %(prefix)s) ORDER BY version
