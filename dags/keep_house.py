@@ -4,6 +4,7 @@
 | task | does |
 |---|---|
 | **check_invariants** | proves every invariant of the whole ledger, not only of the last run |
+| **check_questions** | red if a challenger passed its gate and nobody answered in time, in the last day |
 | **remove_orphans** | removes containers and pods that outlived their deadline, as each vision task does, too |
 | **remove_leftovers** | removes files of the store that were begun over a day ago and never finished |
 
@@ -11,6 +12,7 @@
 | red task | means, and what to do |
 |---|---|
 | check_invariants | the log names the invariant and its rows: facts were changed by hand, or half a backup restored |
+| check_questions | the log names the challenger: trigger `promote_model` with it again, and tell an approver |
 | remove_orphans | the Docker Engine or the cluster does not answer, or does not remove: the log says what |
 | remove_leftovers | the store cannot be written to: the log says where |
 """
@@ -19,7 +21,7 @@ import datetime
 
 from airflow.sdk import CronTriggerTimetable, dag, task
 
-from strandline import ledger, leftovers, settings
+from strandline import ledger, leftovers, promotion, settings
 from strandline.containers import DEFAULT_ARGS, clear_up, no_retry
 
 
@@ -39,6 +41,11 @@ def keep_house():
             return ledger.prove()
 
     @task
+    def check_questions() -> None:
+        with no_retry(promotion.PromotionError):
+            promotion.check_lapsed()
+
+    @task
     def remove_orphans() -> list[str]:
         return clear_up()
 
@@ -47,6 +54,7 @@ def keep_house():
         return leftovers.remove(settings.get().store)
 
     check_invariants()
+    check_questions()
     remove_orphans()
     remove_leftovers()
 

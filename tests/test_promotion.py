@@ -79,6 +79,18 @@ def both_at_once(*calls) -> list[object]:
 # Promotion
 
 
+def test_a_question_that_lapsed_is_said_until_it_is_asked_again(versions):
+    lapsed = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5)
+    promotion.check_lapsed()
+    hold("gate 0", versions[1], versions[0], outcome="fail", answer_by=lapsed)
+    promotion.check_lapsed()
+    hold("gate 1", versions[1], versions[0], answer_by=lapsed)
+    with pytest.raises(promotion.PromotionError, match=f"{versions[1][:12]} .gate gate 1, asked for by user"):
+        promotion.check_lapsed()
+    hold("gate 4", versions[1], versions[0])
+    promotion.check_lapsed()
+
+
 def test_a_passed_and_approved_challenger_becomes_champion(versions):
     first, second, _ = versions
     done = promote(approved("gate 1", second, first))

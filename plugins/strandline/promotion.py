@@ -86,6 +86,25 @@ def approved(gate_id: str) -> bool:
     return bool(answer["decision"] == "approved")
 
 
+def check_lapsed() -> None:
+    """Say which challengers passed their gate and got no answer in time, within the last day.
+
+    Raises:
+        PromotionError: some did; the message names them, and who asked.
+    """
+    with ledger.connect("ingest") as connection:
+        lapsed = ledger.fetch(connection, "select_lapsed_gates")
+    if lapsed:
+        each = "; ".join(
+            f"{row['challenger'][:12]} (gate {row['gate_id']}, asked for by {row['requested_by']}, until"
+            f" {row['answer_by']:%Y-%m-%d %H:%M} UTC)"
+            for row in lapsed
+        )
+        raise PromotionError(
+            f"nobody answered whether a challenger that passed shall be champion: {each}. Trigger promote_model again"
+        )
+
+
 def reason(given: object) -> str:
     """Why somebody wants it, on one line.
 
