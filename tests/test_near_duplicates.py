@@ -57,10 +57,11 @@ def test_five_frames_of_each_of_sixty_scenes_are_sixty_images(halves):
 
 def test_different_photographs_stay_and_so_do_most_that_are_hard_to_tell_apart(halves):
     reference, source = halves
-    assert len(distinct(source, reference)) > 0.995 * len(source.sample)
-    of = source.sample
-    blurred = windows.Data(shift.Sample(of.predicted, of.probabilities, 0.4 * of.embeddings), source.measures)
-    assert len(distinct(blurred, reference)) > 0.7 * len(of)
+    assert len(distinct(source, reference)) > 0.98 * len(source.sample)
+    window = drawn(source, 500, 2)
+    of = window.sample
+    blurred = windows.Data(shift.Sample(of.predicted, of.probabilities, 0.4 * of.embeddings), window.measures)
+    assert len(distinct(blurred, reference)) > 0.5 * len(of)
 
 
 def test_a_camera_that_stands_still_shows_one_image(halves):
