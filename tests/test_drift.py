@@ -360,7 +360,7 @@ def test_files_that_are_gone_are_named_and_nothing_is_recorded(version):
     run_id = ingest(version, FIRST, rows(120))
     (gone,) = settings.get().run_folder(run_id).glob("classify/*/*/predictions.parquet")
     gone.unlink()
-    with pytest.raises(WindowError, match=r"predictions\.parquet cannot be read"):
+    with pytest.raises(WindowError, match=r"predictions\.parquet is missing"):
         report(run_id)
     assert recorded() == []
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COMPARED = 20_000  # images of a window: some 4,000 of them and the reference's 5,000 tell as much as more would
+REFERENCE_ROWS = 100_000  # of a reference profile, at the most
 MEASURES = ("width", "height", "bytes", *contract.IMAGE_STATISTICS)
 REFERENCE_COLUMNS = (
     *tables.among(contract.PREDICTION_COLUMNS, "label", "probabilities", "embedding"),
@@ -113,7 +114,7 @@ def read_reference(chosen: settings.Settings, model: Mapping[str, Any]) -> Data 
     except BundleError as error:
         raise WindowError(f"the reference of model version {model['version']} is of no use: {error}") from error
     try:
-        table = tables.read(bundle / REFERENCE_FILE, REFERENCE_COLUMNS, most=COMPARED)
+        table = tables.read(bundle / REFERENCE_FILE, REFERENCE_COLUMNS, most=REFERENCE_ROWS)
     except tables.TableError as error:
         raise WindowError(f"the reference of model version {model['version']} is of no use: {error}") from error
     embeddings = np.array(table["embedding"].to_pylist(), np.float32)
