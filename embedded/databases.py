@@ -47,7 +47,7 @@ def migrate(settings: Settings) -> None:
     Raises:
         LedgerError: the ledger and this checkout's migrations do not fit together.
     """
-    ledger.migrate(url(settings, ledger.OWNER), settings.approver_ids)
+    ledger.migrate(url(settings, ledger.OWNER), approvers=settings.approver_ids)
 
 
 def has_ledger(settings: Settings) -> bool:
@@ -120,7 +120,7 @@ def another(settings: Settings, name: str) -> str:
         for role, database in ((postgres.SUPERUSER, "postgres"), (ledger.OWNER, name))
     )
     ledger.provision(superuser, {role: _password(settings, role) for role in ledger.ROLES}, database=name)
-    ledger.migrate(owner, settings.approver_ids)
+    ledger.migrate(owner, approvers=settings.approver_ids)
     return ledger_url(settings, name)
 
 

@@ -91,7 +91,9 @@ def new_database(port: int, template: str = TEMPLATE) -> Iterator[Database]:
 def new_ledger(port: int, home: Path) -> Iterator[Database]:
     """A fresh ledger; the settings name it, `home` as Strandline's home, and `home/labels` for label files."""
     with new_database(port) as database, pytest.MonkeyPatch.context() as patch:
-        ledger.migrate(database.owner, APPROVERS)  # grants on the database itself are not copied from a template
+        ledger.migrate(
+            database.owner, approvers=APPROVERS
+        )  # grants on the database itself are not copied from a template
         patch.setenv("STRANDLINE_DATABASE_URL", database.address)
         patch.setenv("STRANDLINE_APPROVERS", ",".join(APPROVERS))
         patch.setenv("STRANDLINE_HOME", str(home))

@@ -138,7 +138,7 @@ def test_the_evidence_is_the_same_in_every_session(versions, owner):
 
 def test_who_may_approve_no_more_does_not(versions, database):
     gate_of(versions)
-    ledger.migrate(database.owner, ["admin"])
+    ledger.migrate(database.owner, approvers=["admin"])
     with pytest.raises(PromotionError, match="any more"):
         approve()
     promotion.decide(GATE, answer("admin"))
@@ -416,7 +416,7 @@ def test_what_was_approved_before_is_bound_and_chained_by_the_migration(empty_da
     for path in (before / "migrations").glob("*.sql"):
         if int(path.name[:4]) >= 10:
             path.unlink()
-    ledger.migrate(empty_database.owner, folder=before)
+    ledger.migrate(empty_database.owner, before)
     with psycopg.connect(empty_database.owner) as owner:
         for name in ("first", "second"):
             model = "INSERT INTO model_versions VALUES (%s, %s, 'n', '{cat}', 'b', NULL, now(), 'trainer')"
@@ -430,7 +430,7 @@ def test_what_was_approved_before_is_bound_and_chained_by_the_migration(empty_da
     with psycopg.connect(empty_database.owner) as owner:
         owner.execute("SELECT decide('old', 'approved', 'op', 'because', now())")
         owner.execute("SELECT promote('old', %s)", [digest("first")])
-    assert "0010_authority.sql" in ledger.migrate(empty_database.owner, ["op"])
+    assert "0010_authority.sql" in ledger.migrate(empty_database.owner, approvers=["op"])
     with ledger.connect("ingest", empty_database.address) as connection:
         assert connection.execute("SELECT count(*) AS steps FROM audit_log").fetchone() == {"steps": 4}
         assert {name: rows for name, rows in ledger.check_invariants(connection).items() if rows} == {}

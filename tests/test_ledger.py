@@ -220,6 +220,7 @@ def test_the_app_changes_no_fact(database):
         name for (name,) in fetch_all(database.owner, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     ]
     assert set(FACTS) < set(tables)
+    tables.remove("locks")  # no facts: a row is taken by who may update it
     with psycopg.connect(database.duty("ingest")) as connection:
         for table in tables:
             columns = connection.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(table))).description

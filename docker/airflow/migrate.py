@@ -33,7 +33,7 @@ def main() -> None:
         ledger.provision(superuser, {"airflow": _password("airflow")}, database="airflow", owner="airflow")
         ledger.provision(superuser, {"celery": _password("celery")}, database=RESULTS, owner="airflow")
     _make_results()
-    for migration in ledger.migrate(_needed("STRANDLINE_OWNER_URL"), settings.get().approver_ids):
+    for migration in ledger.migrate(_needed("STRANDLINE_OWNER_URL"), approvers=settings.get().approver_ids):
         print(f"Ledger: {migration}", flush=True)
     for line in registry.install_bundles(settings.REPOSITORY / "models", "migrate"):
         print(line, flush=True)

@@ -287,7 +287,7 @@ def provision(
             connection.execute(_template("provision/create_database.sql").format(**names))
 
 
-def migrate(owner_url: str, approvers: Iterable[str] | None = None, folder: Path = SQL) -> list[str]:
+def migrate(owner_url: str, folder: Path = SQL, approvers: Iterable[str] | None = None) -> list[str]:
     """Bring the database to this checkout's schema: new migrations in order, then all views and grants again.
 
     Each migration commits together with the record of it. Several at once wait for each other.
@@ -296,7 +296,7 @@ def migrate(owner_url: str, approvers: Iterable[str] | None = None, folder: Path
         approvers: who may approve and roll back from now on; who may already by default.
 
     Returns:
-        The names of the migrations that were applied.
+        The names of the migrations that this call applied.
 
     Raises:
         MigrationError: an applied migration was changed or is missing here, or numbers are not 1, 2, 3...
