@@ -47,10 +47,11 @@ def report(checked: Mapping[str, Any]) -> dict[str, Any]:
     if contract.PREFLIGHT_FILE not in result.files:
         raise contract.NoResult(f"{folder} has a result without {contract.PREFLIGHT_FILE}: run the check again")
     try:
-        found = contract.PreflightReport.from_json(contract.read_file(folder / contract.PREFLIGHT_FILE))
+        answer: dict[str, Any] = contract.parse_json(contract.read_file(folder / contract.PREFLIGHT_FILE))
+        found = contract.PreflightReport.from_dict(answer)
     except (OSError, contract.BadRequest) as error:
         raise contract.NoResult(f"{folder / contract.PREFLIGHT_FILE} cannot be read ({error}): check again") from error
     log.info("%s images/s on %s: %s", f"{found.images_per_second:,.0f}", found.device, "; ".join(found.hardware))
     if found.largest_difference is not None:
         log.info("probabilities of the GPU and the CPU differ by %.1e at the most", found.largest_difference)
-    return found.to_dict()
+    return answer
