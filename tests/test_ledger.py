@@ -515,11 +515,18 @@ def test_many_may_migrate_at_once(empty_database):
 
 def test_provisioning_again_changes_passwords_only(postgres_port):
     superuser = Database(postgres_port, "postgres").superuser
-    ledger.provision(superuser, {"someone": "old"}, database="postgres")
-    ledger.provision(superuser, {"someone": "it's \\new"}, database="postgres")
-    assert fetch_all(postgres.url(postgres_port, "someone", "it's \\new", "postgres"), "SELECT 1") == [(1,)]
+    ledger.provision(superuser, {"someone": "old"}, database="theirs", owner="someone")
+    ledger.provision(superuser, {"someone": "it's \\new"}, database="theirs", owner="someone")
+    assert fetch_all(postgres.url(postgres_port, "someone", "it's \\new", "theirs"), "SELECT 1") == [(1,)]
     with pytest.raises(psycopg.OperationalError, match="password"):
-        fetch_all(postgres.url(postgres_port, "someone", "old", "postgres"), "SELECT 1")
+        fetch_all(postgres.url(postgres_port, "someone", "old", "theirs"), "SELECT 1")
+
+
+def test_a_database_is_open_to_those_only_who_were_granted_something(postgres_port):
+    superuser = Database(postgres_port, "postgres").superuser
+    ledger.provision(superuser, {"owner of it": "a", "another": "b"}, database="closed", owner="owner of it")
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        fetch_all(postgres.url(postgres_port, "another", "b", "closed"), "SELECT 1")
 
 
 def test_waits_end(database):

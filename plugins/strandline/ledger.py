@@ -260,7 +260,8 @@ def check_invariants(connection: Connection, run_id: str | None = None) -> dict[
 def provision(
     superuser_url: str, passwords: Mapping[str, str], database: str = "strandline", owner: str = OWNER
 ) -> None:
-    """Make roles and a database where they are missing, and set passwords, limits and defaults of the roles.
+    """Make roles and a database where they are missing, and set passwords, limits and defaults of the roles. Who is
+    granted nothing in the database cannot open it.
 
     Args:
         passwords: of each role to make; a ledger needs all of `ROLES`.
@@ -282,9 +283,10 @@ def provision(
                 connection.execute(_template("provision/set_default.sql").format(**default))
         if fetch(connection, "select_role", {"role": RETIRED}):
             connection.execute(_template("provision/retire_role.sql").format(role=sql.Identifier(RETIRED)))
+        names = {"database": sql.Identifier(database), "owner": sql.Identifier(owner)}
         if not fetch(connection, "select_database", {"database": database}):
-            names = {"database": sql.Identifier(database), "owner": sql.Identifier(owner)}
             connection.execute(_template("provision/create_database.sql").format(**names))
+        connection.execute(_template("provision/close_database.sql").format(**names))
 
 
 def migrate(owner_url: str, folder: Path = SQL, approvers: Iterable[str] | None = None) -> list[str]:
