@@ -401,7 +401,7 @@ class TestManifests:
 
     def test_the_values_give_the_migration_what_it_needs(self, values):
         program = values["migrateDatabaseJob"]["args"][1].removeprefix("/opt/strandline/")
-        needed = re.findall(r'environ\["(STRANDLINE_\w+)"\]', (settings.REPOSITORY / program).read_text())
+        needed = re.findall(r'_needed\("(STRANDLINE_\w+)"\)', (settings.REPOSITORY / program).read_text())
         assert needed
         assert set(needed) <= {each["name"] for each in values["migrateDatabaseJob"]["env"]}
 
