@@ -84,7 +84,7 @@ def test_a_report_that_fails_is_red_and_touches_no_classification(strandline, ho
         assert strandline.api.wait(DAG, asked) == "failed"
         (failed,) = [one for one in strandline.api.task_instances(DAG, asked) if one["state"] == "failed"]
         assert (failed["task_id"], failed["try_number"]) == ("report", 1)
-        assert "the predictions' files are gone from the store" in "\n".join(strandline.api.log(DAG, asked, failed))
+        assert "predictions.parquet is missing" in "\n".join(strandline.api.log(DAG, asked, failed))
         assert strandline.facts(hour) == before
         assert reported_ids(strandline, hour) == [row["report_id"]]
     finally:
