@@ -18,7 +18,7 @@ CONTAINED := HOME="$(HOME_FOLDER)/user" AIRFLOW_HOME="$(HOME_FOLDER)/user/airflo
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down status logs drop training-sets pretrained verify backup restore secrets champion bench bench-drift \
-	bench-gate images test drills check docs lock python environments dev-environments
+	bench-gate images test test-airflow test-vision drills check docs lock python environments dev-environments
 
 help: ## List these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,9 +77,14 @@ bench-gate: environments ## Measure how often the gate errs, by simulated gates 
 images: python ## Build the container images; RUNTIME=cu112 for those of GPU hosts
 	@$(PYTHON) -m embedded.images --runtime $(RUNTIME) --model-version "$(MODEL_VERSION)"
 
-test: dev-environments ## Run all tests
+test: test-airflow test-vision ## Run all tests; both halves at once: make -j2 -O test
+
+test-airflow: dev-environments
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
 	$(CONTAINED) $(AIRFLOW) -m pytest tests
+
+test-vision: dev-environments
+	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
 	cd docker/vision && $(CONTAINED) PYTHONPATH=. $(VISION) -m pytest
 
 drills: dev-environments ## Run the tests that take long: every hostile input, every fault (under an hour)
