@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from strandline import contract, ledger
+from strandline import contract, ledger, settings
 
 LOOK = 1.0  # seconds between two looks at how much was written
 KEPT_OF_FAILED = (contract.REQUEST_FILE, contract.CHECKPOINT_FILE)
@@ -135,6 +135,29 @@ def read(store: Path, done: Mapping[str, Any], command: str) -> tuple[Path, cont
     if done.get("sealed") and contract.sha256_file(folder / contract.RESULT_FILE) != done["sealed"]:
         raise contract.NoResult(f"{folder} was altered after it was sealed: run the attempt again")
     return folder, result
+
+
+def of_run(
+    chosen: settings.Settings, run_id: str, done: Mapping[str, Any], command: str
+) -> tuple[Path, contract.Result]:
+    """As `read`, of an attempt of this run.
+
+    Raises:
+        contract.NoResult: it is none of this run, or files are missing or altered.
+    """
+    check_place(chosen, run_id, done["folder"])
+    return read(chosen.store, done, command)
+
+
+def check_place(chosen: settings.Settings, run_id: str, path: str) -> None:
+    """Refuse a path (relative to the store) that is not below the folder of this run.
+
+    Raises:
+        contract.NoResult: it is not.
+    """
+    folder = contract.store_path(chosen.store, path)
+    if chosen.run_folder(run_id) not in folder.parents:
+        raise contract.NoResult(f"{folder} is no attempt of run {run_id}: clear the task that made it")
 
 
 def recorded_shards(connection: ledger.Connection, store: Path, folders: Iterable[str]) -> list[contract.FileRef]:

@@ -182,17 +182,6 @@ class Settings:
             formats=self.image_formats,
         )
 
-    def attempt_folder(self, run_id: str, attempt: typing.Mapping[str, Any]) -> Path:
-        """The folder of an attempt, where its task says that it is: `folder`, relative to the store.
-
-        Raises:
-            contract.NoResult: it is none of this run.
-        """
-        folder = contract.store_path(self.store, attempt["folder"])
-        if self.run_folder(run_id) not in folder.parents:
-            raise contract.NoResult(f"{folder} is no attempt of run {run_id}: clear the task that made it")
-        return folder
-
     def run_folder(self, run_id: str) -> Path:
         """The folder of a run's files in the store: readable, and unique even where the readable part is not."""
         readable = re.sub(r"[^A-Za-z0-9-]+", "_", run_id)[:60]

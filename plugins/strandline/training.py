@@ -125,7 +125,7 @@ def evaluation(planned: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[s
     with ledger.connect("training") as connection:
         holdout = datasets.read(connection, planned["holdout"])
     return contract.EvaluateRequest(
-        bundle=_trained(chosen, planned, trained),
+        bundle=_trained(chosen, planned, trained)[0],
         shards=holdout.shards,
         labels=holdout.labels,
         batch_size=chosen.classify_batch_size,
@@ -140,8 +140,8 @@ def packaging(planned: Mapping[str, Any], trained: Mapping[str, Any], evaluated:
     chosen = settings.get()
     with ledger.connect("training") as connection:
         holdout = datasets.read(connection, planned["holdout"])
-    bundle = _trained(chosen, planned, trained)
-    _check_evaluation(chosen, planned, evaluated, bundle)
+    bundle, learnt = _trained(chosen, planned, trained)
+    measured = _evaluated(chosen, planned, evaluated, bundle)
     parameters = contract.parse_json(
         contract.read_file(contract.store_path(chosen.store, bundle.path) / "training.json")
     )
@@ -154,11 +154,11 @@ def packaging(planned: Mapping[str, Any], trained: Mapping[str, Any], evaluated:
     )
     return contract.PackageRequest(
         bundle=bundle,
-        metrics=_output(chosen, evaluated, "evaluate", contract.METRICS_FILE),
-        predictions=_output(chosen, evaluated, "evaluate", contract.PREDICTIONS_FILE),
+        metrics=_output(evaluated, measured, contract.METRICS_FILE),
+        predictions=_output(evaluated, measured, contract.PREDICTIONS_FILE),
         shards=holdout.shards,
         made_by="retrain_model",
-        curves=_output(chosen, trained, "train", contract.CURVES_FILE),
+        curves=_output(trained, learnt, contract.CURVES_FILE),
         lineage=lineage,
         shard_id=planned["training_set"],
     ).to_dict()
@@ -171,39 +171,47 @@ def packaged_bundle(planned: Mapping[str, Any], packaged: Mapping[str, Any]) -> 
         contract.NoResult: its files are missing or altered, or it is of another plan.
     """
     chosen = settings.get()
-    folder = chosen.attempt_folder(planned["run_id"], packaged)
+    folder, result = attempts.of_run(chosen, planned["run_id"], packaged, "package")
     request = contract.read_request("package", folder / contract.REQUEST_FILE)
     assert isinstance(request, contract.PackageRequest)
-    chosen.attempt_folder(planned["run_id"], {"folder": request.bundle.path})
+    attempts.check_place(chosen, planned["run_id"], request.bundle.path)
     lineage = request.lineage.to_dict() if request.lineage else {}
     if {name: lineage.get(name) for name in planned} != dict(planned):
         raise contract.NoResult(f"{folder} packs what another plan has asked for: clear the task that plans it")
-    return contract.store_path(chosen.store, _bundle(chosen, packaged, "package").path)
+    return contract.store_path(chosen.store, _bundle(packaged, result).path)
 
 
-def _trained(chosen: settings.Settings, planned: Mapping[str, Any], trained: Mapping[str, Any]) -> contract.BundleRef:
-    """What was trained, on the planned set and from the planned weights.
+def _trained(
+    chosen: settings.Settings, planned: Mapping[str, Any], trained: Mapping[str, Any]
+) -> tuple[contract.BundleRef, contract.Result]:
+    """What was trained, on the planned set and from the planned weights, and the result of the attempt.
 
     Raises:
         contract.NoResult: it was not.
     """
-    folder = chosen.attempt_folder(planned["run_id"], trained)
+    folder, result = attempts.of_run(chosen, planned["run_id"], trained, "train")
     request = contract.read_request("train", folder / contract.REQUEST_FILE)
     assert isinstance(request, contract.TrainRequest)
     start = request.start.version if request.start else None
     if (request.labels.sha256, start) != (planned["training_set"], planned["parent"]):
         raise contract.NoResult(f"{folder} trained on another set, or from other weights: clear the task that plans")
-    return _bundle(chosen, trained, "train")
+    return _bundle(trained, result), result
 
 
-def _check_evaluation(
+def _evaluated(
     chosen: settings.Settings, planned: Mapping[str, Any], evaluated: Mapping[str, Any], bundle: contract.BundleRef
-) -> None:
-    folder = chosen.attempt_folder(planned["run_id"], evaluated)
+) -> contract.Result:
+    """The result of measuring this bundle on the planned holdout.
+
+    Raises:
+        contract.NoResult: it was not.
+    """
+    folder, result = attempts.of_run(chosen, planned["run_id"], evaluated, "evaluate")
     request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
     assert isinstance(request, contract.EvaluateRequest)
     if (request.labels.sha256, request.bundle) != (planned["holdout"], bundle):
         raise contract.NoResult(f"{folder} measured another model, or on another set: clear the task that plans it")
+    return result
 
 
 def balance(
@@ -407,14 +415,12 @@ def _device(chosen: settings.Settings) -> Literal["cpu", "gpu"]:
     return cast(Literal["cpu", "gpu"], chosen.device)
 
 
-def _bundle(chosen: settings.Settings, attempt: Mapping[str, Any], command: str) -> contract.BundleRef:
+def _bundle(attempt: Mapping[str, Any], result: contract.Result) -> contract.BundleRef:
     """The bundle that an attempt wrote."""
-    _, result = attempts.read(chosen.store, attempt, command)
     return contract.BundleRef(f"{attempt['folder']}/{contract.BUNDLE_FOLDER}", result.versions["bundle"])
 
 
-def _output(chosen: settings.Settings, attempt: Mapping[str, Any], command: str, name: str) -> contract.FileRef:
-    _, result = attempts.read(chosen.store, attempt, command)
+def _output(attempt: Mapping[str, Any], result: contract.Result, name: str) -> contract.FileRef:
     return contract.FileRef(f"{attempt['folder']}/{name}", result.files[name])
 
 

@@ -329,8 +329,7 @@ def _read_answers(chosen: settings.Settings, case: Case, run_id: str, evaluated:
     most = max((part.images for part in case.sets.values()), default=0)
     found: dict[tuple[str, str], _Found] = {}
     for attempt in evaluated:
-        chosen.attempt_folder(run_id, attempt)
-        folder, _ = attempts.read(chosen.store, attempt, "evaluate")
+        folder, _ = attempts.of_run(chosen, run_id, attempt, "evaluate")
         request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
         assert isinstance(request, contract.EvaluateRequest)
         side = sides.get(request.bundle.version)
@@ -453,8 +452,7 @@ def _read_trial(chosen: settings.Settings, case: Case, run_id: str, tried: Mappi
     Raises:
         TrialError: others than these two were tried.
     """
-    chosen.attempt_folder(run_id, tried)
-    folder, _ = attempts.read(chosen.store, tried, "trial")
+    folder, _ = attempts.of_run(chosen, run_id, tried, "trial")
     request = contract.read_request("trial", folder / contract.REQUEST_FILE)
     assert isinstance(request, contract.TrialRequest)
     if (request.champion, request.challenger) != (case.champion.ref, case.challenger.ref):

@@ -126,8 +126,7 @@ def _compare(pairs: Pairs, alpha: float) -> dict[str, Any]:
 def _pairs(chosen: settings.Settings, run_id: str, planned: Mapping[str, Any], evaluated: Mapping[str, Any]) -> Pairs:
     import numpy as np
 
-    chosen.attempt_folder(run_id, evaluated)
-    folder, _ = attempts.read(chosen.store, evaluated, "evaluate")
+    folder, _ = attempts.of_run(chosen, run_id, evaluated, "evaluate")
     request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
     assert isinstance(request, contract.EvaluateRequest)
     labels = tables.read(contract.verified(chosen.store, request.labels), contract.LABEL_COLUMNS)
