@@ -179,7 +179,12 @@ def test_a_challenger_is_approved_promoted_and_rolled_back(strandline, make_chal
     assert ended(op, again, "failed")["roll_back"] == "failed"
     assert "there was no other champion before" in logs(op, again, "roll_back")
     assert champion(strandline) == first
-    steps = strandline.rows("SELECT who, what FROM audit_log WHERE who IN ('user', 'op') ORDER BY audit_id")
+    steps = strandline.rows(
+        "SELECT who, what FROM audit_log WHERE details ->> 'gate_id' = %(gate)s OR details ->> 'run_id' = %(back)s"
+        " ORDER BY audit_id",
+        gate=run_id,
+        back=back,
+    )
     assert [(row["who"], row["what"]) for row in steps] == [
         ("user", "examined"),
         ("op", "approved"),
