@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import select
 import shutil
 import signal
 import socket
@@ -90,7 +91,10 @@ def test_data_survive_a_stop_a_kill_and_another_start(folder, port):
     assert fetch(port, "SELECT value FROM kept") == [(1,)]
 
     pid = server_pid(folder)
+    ended = os.pidfd_open(pid)
     os.kill(pid, signal.SIGKILL)
+    assert select.select([ended], [], [], 60)[0]
+    os.close(ended)
     postgres.start(folder, free_port(), PASSWORD)
     assert server_pid(folder) != pid
     assert fetch(postgres.running_port(folder), "SELECT value FROM kept") == [(1,)]

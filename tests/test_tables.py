@@ -192,6 +192,18 @@ def test_the_limit_on_memory_ends_with_the_reading(tmp_path):
     assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
+def test_the_limit_on_memory_ends_with_the_reading_of_the_last_thread(tmp_path):
+    """Whatever the order in which they end: what is left of a limit breaks all that the process starts later."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    first, second = tables._refusing(tmp_path / "first"), tables._refusing(tmp_path / "second")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert resource.getrlimit(resource.RLIMIT_AS) != before
+    second.__exit__(None, None, None)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
 def test_only_the_images_that_are_asked_for_are_read(tmp_path):
     write(tmp_path / "x.parquet", 2, image_id=pa.array(["a", "b"]))
     assert tables.read(tmp_path / "x.parquet", COLUMNS, images=["b", "c"])["image_id"].to_pylist() == ["b"]

@@ -8,6 +8,7 @@ and judged before they are written out; and all of it happens under a limit on m
 import contextlib
 import os
 import resource
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,32 @@ TEXT_BYTES = 2**10
 SLACK_BYTES = 2**20  # of a column: page headers, and a dictionary of few values
 
 Columns = Sequence[tuple[str, str]]
+
+
+class _MemoryLimit:
+    """MEMORY_BYTES beyond what the process has. The limit is the process's: of many threads, the last lifts it."""
+
+    def __init__(self) -> None:
+        self.lock, self.threads = threading.Lock(), 0
+        self.before = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.threads == 0:
+                soft, hard = self.before = resource.getrlimit(resource.RLIMIT_AS)
+                has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+                allowed = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+                resource.setrlimit(resource.RLIMIT_AS, (min([has + MEMORY_BYTES, *allowed]), hard))
+            self.threads += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.threads -= 1
+            if self.threads == 0:
+                resource.setrlimit(resource.RLIMIT_AS, self.before)
+
+
+_MEMORY = _MemoryLimit()
 
 
 class TableError(contract.NoResult):
@@ -164,20 +191,15 @@ def _refusing(path: Path) -> Iterator[None]:
     """Whatever goes wrong inside is the file's fault, and takes no more than MEMORY_BYTES."""
     import pyarrow as pa
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    allowed = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_AS, (min([has + MEMORY_BYTES, *allowed]), hard))
     try:
-        yield
+        with _MEMORY:
+            yield
     except TableError:
         raise
     except MemoryError as error:
         raise TableError(f"{path} cannot be read: it takes more memory than any file of ours") from error
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise TableError(f"{path} cannot be read: {error}") from error
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _schema(columns: Columns) -> Any:
