@@ -28,7 +28,7 @@ import datetime
 from airflow.sdk import dag, task
 
 from strandline import preflight
-from strandline.containers import DEFAULT_ARGS, no_retry, vision_task
+from strandline.operators.vision import DEFAULT_ARGS, no_retry, vision_task
 
 
 @dag(

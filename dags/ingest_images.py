@@ -40,8 +40,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline import hours, landing, ledger, predictions, validation, versions
 from strandline.assets import PREDICTIONS
-from strandline.containers import DEFAULT_ARGS, no_retry, vision_task
-from strandline.timetable import HourlyTimetable
+from strandline.operators.timetable import HourlyTimetable
+from strandline.operators.vision import DEFAULT_ARGS, no_retry, vision_task
 
 
 def listed_as(ti) -> str:

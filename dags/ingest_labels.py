@@ -37,7 +37,7 @@ from airflow.sdk import CronTriggerTimetable, Param, dag, task
 
 from strandline import labels
 from strandline.assets import LABELS
-from strandline.containers import DEFAULT_ARGS, no_retry
+from strandline.operators.vision import DEFAULT_ARGS, no_retry
 
 
 @dag(

@@ -22,7 +22,7 @@ import datetime
 from airflow.sdk import CronTriggerTimetable, dag, task
 
 from strandline import ledger, leftovers, promotion, settings
-from strandline.containers import DEFAULT_ARGS, clear_up, no_retry
+from strandline.operators.vision import DEFAULT_ARGS, clear_up, no_retry
 
 
 @dag(

@@ -45,8 +45,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline import datasets, promotion, trials, versions
 from strandline.assets import CHALLENGERS
-from strandline.containers import DEFAULT_ARGS, GOVERNANCE, no_retry, vision_task
-from strandline.questions import question
+from strandline.operators.approval import question
+from strandline.operators.vision import DEFAULT_ARGS, GOVERNANCE, no_retry, vision_task
 
 
 @dag(

@@ -34,7 +34,7 @@ import datetime
 from airflow.sdk import Param, TriggerRule, dag, task
 
 from strandline import hours, replays, versions
-from strandline.containers import DEFAULT_ARGS, no_retry, vision_task
+from strandline.operators.vision import DEFAULT_ARGS, no_retry, vision_task
 from strandline.windows import WindowError
 
 

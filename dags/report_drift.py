@@ -35,7 +35,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline import drift, hours, versions
 from strandline.assets import LABELS, PREDICTIONS, RETRAINING
-from strandline.containers import DEFAULT_ARGS, no_retry
+from strandline.operators.vision import DEFAULT_ARGS, no_retry
 from strandline.windows import WindowError
 
 

@@ -38,7 +38,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline import datasets, registry, training
 from strandline.assets import CHALLENGERS, RETRAINING
-from strandline.containers import DEFAULT_ARGS, no_retry, vision_task
+from strandline.operators.vision import DEFAULT_ARGS, no_retry, vision_task
 
 
 @dag(

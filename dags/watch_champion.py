@@ -27,8 +27,8 @@ from airflow.sdk import dag, task
 
 from strandline import promotion, watches
 from strandline.assets import LABELS, PREDICTIONS
-from strandline.containers import DEFAULT_ARGS, GOVERNANCE, vision_task
-from strandline.questions import question
+from strandline.operators.approval import question
+from strandline.operators.vision import DEFAULT_ARGS, GOVERNANCE, vision_task
 
 ROLL_BACK, KEEP = "Roll back", "Keep"
 

@@ -141,7 +141,7 @@ class Bench:
         return Measured(sum(m.seconds for m in done), max(m.memory for m in done))
 
     def vision(self, command: str, request: dict[str, Any], folder: Path | None = None) -> Measured:
-        from strandline.process_runner import vision_environment
+        from strandline.operators.process import vision_environment
 
         self.alone += 1
         folder = folder or self.chosen.store / "alone" / f"{self.alone:03d}-{command}"
@@ -169,7 +169,7 @@ class Bench:
         return self.bench_model(request)
 
     def bench_model(self, request: Path) -> dict[str, float]:
-        from strandline.process_runner import VISION_PROJECT, vision_environment
+        from strandline.operators.process import VISION_PROJECT, vision_environment
 
         environment = vision_environment(self.chosen, self.chosen.home)
         environment["PYTHONPATH"] = os.pathsep.join(map(str, (VISION_PROJECT, settings.REPOSITORY)))

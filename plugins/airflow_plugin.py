@@ -2,7 +2,7 @@
 
 from airflow.plugins_manager import AirflowPlugin
 
-from strandline.timetable import HourlyTimetable
+from strandline.operators.timetable import HourlyTimetable
 
 
 class StrandlinePlugin(AirflowPlugin):

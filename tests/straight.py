@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from pictures import png
 
 from strandline import landing, ledger, predictions, registry, settings, validation
-from strandline.process_runner import ProcessOperator
+from strandline.operators.process import ProcessOperator
 
 HOUR = datetime.datetime(2026, 3, 2, 8, tzinfo=datetime.UTC)
 RUN = "manual__2026-03-02T09:00:00+00:00"

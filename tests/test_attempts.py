@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from strandline import attempts, contract, settings
-from strandline.process_runner import ProcessOperator
+from strandline.operators.process import ProcessOperator
 
 GOLDEN = json.loads((settings.REPOSITORY / "tests" / "contract" / "golden.json").read_bytes())
 OUTPUT, MOST = contract.PREDICTIONS_FILE, 10**6

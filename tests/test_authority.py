@@ -12,7 +12,8 @@ from psycopg import sql
 from seeding import digest
 from trying import make_version
 
-from strandline import bundles, ledger, promotion, questions, registry, settings, trials
+from strandline import bundles, ledger, promotion, registry, settings, trials
+from strandline.operators import approval
 from strandline.promotion import PromotionError
 
 GATE = "gate 1"
@@ -213,7 +214,7 @@ def test_what_files_say_cannot_be_said_in_a_persons_name(database):
 def test_an_answer_is_recorded_where_airflow_hands_it_on(versions):
     """The task that asked records it when it goes on: no XCom lies between."""
     gate_of(versions)
-    asking = questions.question("ask", trials.question, list(promotion.DECISIONS), promotion.decide)
+    asking = approval.question("ask", trials.question, list(promotion.DECISIONS), promotion.decide)
     with pytest.raises(PromotionError, match="has no answer"):
         promotion.approved(GATE)
     given = answer() | {"responded_at": datetime.datetime.now(datetime.UTC)}
@@ -230,7 +231,7 @@ def test_what_is_asked_is_what_the_ledger_says(versions):
 
 def test_a_second_answer_after_the_question_was_cleared_is_refused(versions):
     gate_of(versions)
-    asking = questions.question("ask", trials.question, list(promotion.DECISIONS), promotion.decide)
+    asking = approval.question("ask", trials.question, list(promotion.DECISIONS), promotion.decide)
     now = {"responded_at": datetime.datetime.now(datetime.UTC)}
     asking.execute_complete({"run_id": GATE}, answer() | now)
     with pytest.raises(Exception, match="was approved by op already"):

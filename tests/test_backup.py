@@ -15,7 +15,7 @@ import straight
 from embedded import backup, databases
 from embedded.processes import free_port
 from strandline import contract, ledger, settings
-from strandline.process_runner import vision_environment
+from strandline.operators.process import vision_environment
 
 pytestmark = pytest.mark.timeout(900)
 

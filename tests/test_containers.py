@@ -10,8 +10,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from pictures import pack_request
 
 from strandline import contract, settings
-from strandline.containers import vision_task
-from strandline.process_runner import ProcessOperator
+from strandline.operators.process import ProcessOperator
+from strandline.operators.vision import vision_task
 
 RUN = "manual__2026-11-21T08:00:00+00:00"
 SHARD = "5" * 64

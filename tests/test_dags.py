@@ -15,8 +15,8 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from strandline import settings
-from strandline.containers import GOVERNANCE, VisionOperator, refuse_unknown_parameters, vision_task
-from strandline.timetable import HourlyTimetable
+from strandline.operators.timetable import HourlyTimetable
+from strandline.operators.vision import GOVERNANCE, VisionOperator, refuse_unknown_parameters, vision_task
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DAG_IDS = {

@@ -19,8 +19,10 @@ from engine_filter import RecordingEngine, filtered
 from pictures import pack_request
 
 from engine_proxy import policy, strict_json
-from strandline import containers, contract, docker_runner, settings
-from strandline.docker_runner import HardenedDockerOperator
+from strandline import contract, settings
+from strandline.operators import docker as docker_runner
+from strandline.operators import vision as containers
+from strandline.operators.docker import HardenedDockerOperator
 
 IMAGE = "sha256:" + "a" * 64
 NAMED = "registry.example/strandline/vision@sha256:" + "b" * 64

@@ -22,9 +22,10 @@ from cluster import Cluster, load, running
 from kubernetes.client import ApiClient
 from pictures import pack_request
 
-from strandline import contract, kubernetes_runner, settings
-from strandline.containers import GOVERNANCE, vision_task
-from strandline.kubernetes_runner import HardenedPodOperator
+from strandline import contract, settings
+from strandline.operators import kubernetes as kubernetes_runner
+from strandline.operators.kubernetes import HardenedPodOperator
+from strandline.operators.vision import GOVERNANCE, vision_task
 
 DEPLOY = settings.REPOSITORY / "deploy" / "kubernetes"
 RUN_ID = "manual__2026-11-21T08:00:00+00:00"

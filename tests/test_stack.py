@@ -59,7 +59,7 @@ from pathlib import Path
 
 from airflow.sdk import dag, task
 
-from strandline.questions import question
+from strandline.operators.approval import question
 
 HEARD = Path(os.environ["STRANDLINE_HOME"]) / "heard.json"
 

@@ -20,7 +20,7 @@ from psycopg.types.json import Jsonb
 from seeding import digest
 
 from strandline import contract, datasets, ledger, registry, settings, training
-from strandline.process_runner import ProcessOperator
+from strandline.operators.process import ProcessOperator
 from strandline.training import Asked, TrainingError, balance
 
 pytestmark = [pytest.mark.usefixtures("database", "small"), pytest.mark.timeout(600)]

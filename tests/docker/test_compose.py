@@ -24,8 +24,9 @@ import docker
 from embedded import dotenv, images, training_sets
 from embedded.api import Api, ApiError
 from embedded.processes import free_port
-from strandline import contract, docker_runner, ledger, settings
-from strandline.process_runner import vision_environment
+from strandline import contract, ledger, settings
+from strandline.operators import docker as docker_runner
+from strandline.operators.process import vision_environment
 
 pytestmark = pytest.mark.timeout(1800)
 DAG = "ingest_images"

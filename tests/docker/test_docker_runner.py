@@ -21,8 +21,10 @@ from engine_filter import filtered
 from pictures import pack_request
 
 from engine_proxy.policy import Policy
-from strandline import containers, contract, docker_runner, settings
-from strandline.docker_runner import HardenedDockerOperator
+from strandline import contract, settings
+from strandline.operators import docker as docker_runner
+from strandline.operators import vision as containers
+from strandline.operators.docker import HardenedDockerOperator
 
 RUN = "manual__2026-11-21T08:00:00+00:00"
 SHARD = "5" * 64

@@ -21,7 +21,7 @@ from conftest import Database, new_ledger
 from psycopg.rows import dict_row
 
 from strandline import landing, ledger, predictions, registry, settings, validation
-from strandline.process_runner import ProcessOperator
+from strandline.operators.process import ProcessOperator
 
 NUMBERS = [f"B{number:02}" for number in range(1, 89)]
 FIRST = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)

@@ -13,7 +13,7 @@ import pytest
 from running import DAG, LATE_HOUR, LATE_IMAGES
 
 from strandline import contract, ledger
-from strandline.process_runner import vision_environment
+from strandline.operators.process import vision_environment
 
 pytestmark = pytest.mark.timeout(900)
 HOUR = datetime.timedelta(hours=1)

@@ -15,7 +15,7 @@ from embedded import training_sets
 from embedded.api import ApiError
 from embedded.demo_runs import follow
 from strandline import contract, datasets, ledger, promotion, registry, settings, training
-from strandline.process_runner import ProcessOperator
+from strandline.operators.process import ProcessOperator
 
 pytestmark = pytest.mark.timeout(1500)
 DAG, WATCH = "promote_model", "watch_champion"

@@ -1,4 +1,4 @@
-"""Which container may be made: the one that `strandline.docker_runner` makes, field by field.
+"""Which container may be made: the one that `strandline.operators.docker` makes, field by field.
 
 A request is never passed on. What may differ from one task to the next is read out of it and checked; the container
 is made again from that, and what was sent has to be equal to it. So a field that is unknown, missing or changed is

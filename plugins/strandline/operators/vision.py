@@ -24,9 +24,9 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from strandline import attempts, contract, settings
 
 RUNNERS = {
-    "process": ("strandline.process_runner", "ProcessOperator"),
-    "docker": ("strandline.docker_runner", "HardenedDockerOperator"),
-    "kubernetes": ("strandline.kubernetes_runner", "HardenedPodOperator"),
+    "process": ("strandline.operators.process", "ProcessOperator"),
+    "docker": ("strandline.operators.docker", "HardenedDockerOperator"),
+    "kubernetes": ("strandline.operators.kubernetes", "HardenedPodOperator"),
 }
 
 

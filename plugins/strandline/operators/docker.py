@@ -21,7 +21,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from docker.api.client import APIClient
 
 from strandline import contract, settings
-from strandline.containers import (
+from strandline.operators.vision import (
     ATTEMPT,
     COMMAND,
     LANDING,

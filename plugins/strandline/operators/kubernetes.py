@@ -19,7 +19,7 @@ from kubernetes.client import ApiException, CoreV1Api
 from kubernetes.client import models as k8s
 
 from strandline import contract, settings
-from strandline.containers import (
+from strandline.operators.vision import (
     ATTEMPT,
     COMMAND,
     LANDING,

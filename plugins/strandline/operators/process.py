@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from strandline import contract, settings
-from strandline.containers import VisionOperator, mounts_environment
+from strandline.operators.vision import VisionOperator, mounts_environment
 
 VISION_PROJECT = settings.REPOSITORY / "docker" / "vision"
 PR_SET_PDEATHSIG = 1

@@ -8,7 +8,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
 
 from strandline import settings
-from strandline.containers import no_retry
+from strandline.operators.vision import no_retry
 from strandline.promotion import REASON_LENGTH, PromotionError
 
 Ask = Callable[[str], tuple[str, str]]  # by the run's id, a line and a body in Markdown
