@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from strandline import contract, entries, settings
+from strandline import contract, settings
+from strandline import scan as entries
 
 UTC = datetime.UTC
 HOUR = datetime.datetime(2026, 11, 21, 8, tzinfo=UTC)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from psycopg.rows import namedtuple_row
 
 from strandline import contract, hours, landing, ledger, registry, settings, versions
-from strandline.entries import Entry
+from strandline.scan import Entry
 
 UTC = datetime.UTC
 HOUR = datetime.datetime(2026, 11, 21, 8, tzinfo=UTC)

@@ -15,7 +15,7 @@ import pytest
 import seeding
 from playwright.sync_api import Browser, sync_playwright
 
-from strandline import contract, entries, expectations, ledger, settings, validation, validation_page
+from strandline import contract, expectations, ledger, scan, settings, validation, validation_page
 from strandline.expectations import ValidationError
 from strandline.validation import ValidationStopped
 
@@ -368,7 +368,7 @@ def test_small_sources_are_judged_by_all_of_them(home, folders, aside):
     ],
 )
 def test_a_source_is_a_folder_of_a_drop(name, source):
-    assert entries.source(name) == source
+    assert scan.source(name) == source
 
 
 @pytest.mark.parametrize(("vanished", "listed", "alarms"), [(72, 100, True), (10, 100, False), (49, 49, False)])

@@ -25,7 +25,7 @@ from strandline import (
     versions,
     windows,
 )
-from strandline.entries import HOUR
+from strandline.scan import HOUR
 from strandline.windows import Data, Window, WindowError
 
 if TYPE_CHECKING:

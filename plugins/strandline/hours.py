@@ -3,7 +3,7 @@
 import datetime
 import re
 
-from strandline.entries import HOUR
+from strandline.scan import HOUR
 
 FORMAT = "%Y-%m-%dT%H"
 WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}")

@@ -6,7 +6,7 @@ import unicodedata
 import urllib.parse
 from collections.abc import Iterator
 
-from strandline.entries import MAX_NAME_BYTES, path_hour
+from strandline.scan import MAX_NAME_BYTES, path_hour
 
 SCHEME = re.compile("[a-z][a-z0-9+.-]+://[^/]*", re.I)  # s3://bucket, https://host
 ABSOLUTE = re.compile("/|[a-z]:/", re.I)

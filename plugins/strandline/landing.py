@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from strandline import bundles, contract, hours, ledger, settings, versions
-from strandline.entries import DETAILS, EPOCH, HOUR, Entry, class_of, path_hour, scan
+from strandline.scan import DETAILS, EPOCH, HOUR, Entry, class_of, path_hour, scan
 
 log = logging.getLogger(__name__)
 

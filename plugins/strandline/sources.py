@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from strandline.entries import display_name, drop_folder, source
+from strandline.scan import display_name, drop_folder, source
 
 SET_ASIDE = "SET_ASIDE"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from strandline import attempts, contract, expectations, ledger, settings, sources, tables, validation_page
-from strandline.entries import class_of, display_name, folders, path_label
 from strandline.expectations import Finding, ValidationError
+from strandline.scan import class_of, display_name, folders, path_label
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from strandline import attempts, contract, ledger, settings, shift, tables
 from strandline.bundles import REFERENCE_FILE, BundleError, verify
-from strandline.entries import EPOCH, HOUR
+from strandline.scan import EPOCH, HOUR
 from strandline.thumbnails import image_size, thumbnail
 
 if TYPE_CHECKING:
