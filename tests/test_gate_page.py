@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from strandline import gate_page, thumbnails
+from strandline import gate_page
 from strandline.comparison import Answers, LabelledSet
 from strandline.gate import Rules, Trial, examine
+from strandline.html import thumbnails
 
 HOSTILE = (
     "<img src=x onerror=window.ran=1>",

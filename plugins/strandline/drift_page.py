@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from strandline import drift_plots, evidently_page, page
+from strandline import drift_plots, evidently_page
 from strandline.drift_plots import interval
-from strandline.page import text
+from strandline.html import document as page
+from strandline.html.document import text
 from strandline.verdict import SMALLEST_PICTURES
 
 STYLE = (

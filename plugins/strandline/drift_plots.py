@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from strandline.page import text
+from strandline.html.document import text
 
 STYLE = """
 svg .before { fill: var(--soft); fill-opacity: .45; stroke: none; }

@@ -17,7 +17,8 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from strandline import contract, page
+from strandline import contract
+from strandline.html import document as page
 
 ASSETS = "assets"  # folder of the store
 SCRIPTS = 4  # of Evidently's template: data, a global name, the library, the call that draws

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-from strandline import gate_plots, page
+from strandline import gate_plots
 from strandline.gate import decimal
 from strandline.gate_plots import points, signed
-from strandline.page import text
+from strandline.html import document as page
+from strandline.html.document import text
 
 STYLE = (
     gate_plots.STYLE

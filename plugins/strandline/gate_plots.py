@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from strandline.page import text
+from strandline.html.document import text
 
 STYLE = """
 svg text.small { font-size: 10px; }

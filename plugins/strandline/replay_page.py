@@ -5,8 +5,8 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from strandline import page
-from strandline.page import text
+from strandline.html import document as page
+from strandline.html.document import text
 
 STYLE = """
 .verdict h1 + p { font-size: 1.0625rem; }

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from psycopg.types.json import Jsonb
 
-from strandline import attempts, contract, datasets, gate, gate_page, ledger, settings, tables, thumbnails, versions
+from strandline import attempts, contract, datasets, gate, gate_page, ledger, settings, tables, versions
 from strandline.bundles import REFERENCE_FILE
 from strandline.comparison import Answers, LabelledSet
 from strandline.datasets import Dataset
+from strandline.html import thumbnails
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-from strandline import page
+from strandline.html import document as page
 
 FOLLOWS = {"stop": "the run stops", "quarantine": "the row is quarantined", "warn": "a warning"}
 COUNTS = {"entries": "Entries", "accepted": "Accepted", "quarantined": "Quarantined", "rejected": "Rejected"}

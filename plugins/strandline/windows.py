@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from strandline import attempts, contract, ledger, settings, shift, tables
 from strandline.bundles import REFERENCE_FILE, BundleError, verify
+from strandline.html.thumbnails import image_size, thumbnail
 from strandline.scan import EPOCH, HOUR
-from strandline.thumbnails import image_size, thumbnail
 
 if TYPE_CHECKING:
     import numpy as np
