@@ -132,7 +132,7 @@ def simulate(pool: Pool, rules: "Rules", window: int, loss: float, gates: int, h
 def single_table(pool: Pool) -> str:
     """Markdown: how often the check of a margin alone comes to which outcome."""
     from strandline.gate import Rules
-    from strandline.paired import Pairs
+    from strandline.stats.paired import Pairs
 
     alpha, rng = Rules().alpha, np.random.default_rng(1)
     one_right, other_right = (side.argmax(axis=1) == pool.truth for side in (pool.one, pool.other))

@@ -17,7 +17,7 @@ from embedded import bench_gate
 from strandline import gate, shift
 from strandline.comparison import Answers, LabelledSet, compare
 from strandline.gate import Rules, Trial, examine
-from strandline.paired import Pairs
+from strandline.stats.paired import Pairs
 
 BUNDLE = Path(__file__).parents[1] / "models/cifar_resnet20_v1"
 CLASSES = ("bird", "cat", "dog")

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from strandline import paired
-from strandline.paired import Pairs
+from strandline.stats import paired
+from strandline.stats.paired import Pairs
 
 ALPHA = 0.025
 QUANTILE = stats.norm.ppf(1 - ALPHA)

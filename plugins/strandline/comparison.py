@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from strandline import paired
-from strandline.paired import Bin, Pairs
 from strandline.shift import Estimate
+from strandline.stats import paired
+from strandline.stats.paired import Bin, Pairs
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from strandline import paired
 from strandline.comparison import Comparison, LabelledSet, compare
-from strandline.paired import Pairs
 from strandline.shift import Estimate, holm
+from strandline.stats import paired
+from strandline.stats.paired import Pairs
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from strandline import attempts, contract, ledger, settings, tables
-from strandline.paired import Pairs
+from strandline.stats.paired import Pairs
 
 log = logging.getLogger(__name__)
 
