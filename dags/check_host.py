@@ -27,7 +27,7 @@ import datetime
 
 from airflow.sdk import dag, task
 
-from strandline import preflight
+from strandline.models import preflight
 from strandline.operators.vision import DEFAULT_ARGS, no_retry, vision_task
 
 

@@ -43,8 +43,9 @@ import datetime
 from airflow.sdk import Param, TriggerRule, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from strandline import datasets, promotion, trials, versions
+from strandline import promotion, trials
 from strandline.assets import CHALLENGERS
+from strandline.models import datasets, versions
 from strandline.operators.approval import question
 from strandline.operators.vision import DEFAULT_ARGS, GOVERNANCE, no_retry, vision_task
 

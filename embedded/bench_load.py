@@ -5,7 +5,8 @@ import sys
 import time
 from pathlib import Path
 
-from strandline import contract, landing, predictions, registry, settings
+from strandline import contract, landing, predictions, settings
+from strandline.models import registry
 
 
 def main(run_id: str, hour: str, report: str) -> None:

@@ -22,7 +22,8 @@ from embedded.broken_files import BROKEN_FILES
 from embedded.demo_runs import DemoError, finish, follow
 from embedded.stack import Stack, StackError, access
 from embedded.summary import Summary, network_rate, phases, surprises
-from strandline import contract, datasets, ledger
+from strandline import contract, ledger
+from strandline.models import datasets
 from strandline.settings import Settings, SettingsError, load
 
 DAG = "ingest_images"

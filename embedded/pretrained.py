@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from embedded import databases
-from strandline import ledger, registry, settings
+from strandline import ledger, settings
+from strandline.models import registry
 
 PASSED_ON = ("MXNET_GLUON_REPO", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 VISION = settings.REPOSITORY / "docker" / "vision"

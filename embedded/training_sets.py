@@ -11,7 +11,8 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from embedded import configuration, databases, dotenv
-from strandline import contract, datasets, ledger, settings
+from strandline import contract, ledger, settings
+from strandline.models import datasets
 
 FOLDER = "cifar10"  # of the store, where embedded.training_pictures packs
 VISION = settings.REPOSITORY / "docker" / "vision"

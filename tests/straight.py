@@ -15,7 +15,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from pictures import png
 
-from strandline import landing, ledger, predictions, registry, settings, validation
+from strandline import landing, ledger, predictions, settings, validation
+from strandline.models import registry
 from strandline.operators.process import ProcessOperator
 
 HOUR = datetime.datetime(2026, 3, 2, 8, tzinfo=datetime.UTC)

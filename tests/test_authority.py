@@ -12,7 +12,8 @@ from psycopg import sql
 from seeding import digest
 from trying import make_version
 
-from strandline import bundles, ledger, promotion, registry, settings, trials
+from strandline import ledger, promotion, settings, trials
+from strandline.models import bundles, registry
 from strandline.operators import approval
 from strandline.promotion import PromotionError
 

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from seeding import digest
 
-from strandline import contract, datasets, ledger, settings
+from strandline import contract, ledger, settings
+from strandline.models import datasets
 
 pytestmark = pytest.mark.usefixtures("database")
 SHARD = contract.FileRef("runs/r/shard.parquet", digest("shard"))

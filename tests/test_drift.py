@@ -10,7 +10,8 @@ import psycopg
 import pytest
 from drifting import FIRST, HOUR, ingest, rows, worse
 
-from strandline import drift, labels, ledger, settings, versions
+from strandline import drift, labels, ledger, settings
+from strandline.models import versions
 from strandline.windows import WindowError
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -18,7 +18,8 @@ import pytest
 from hypothesis import strategies as st
 from psycopg.rows import namedtuple_row
 
-from strandline import contract, hours, landing, ledger, registry, settings, versions
+from strandline import contract, hours, landing, ledger, settings
+from strandline.models import registry, versions
 from strandline.scan import Entry
 
 UTC = datetime.UTC

@@ -5,7 +5,8 @@ import logging
 import pytest
 import seeding
 
-from strandline import contract, preflight, settings
+from strandline import contract, settings
+from strandline.models import preflight
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import trying
 
-from strandline import bundles, contract, ledger, registry, settings
-from strandline.bundles import BundleError
+from strandline import contract, ledger, settings
+from strandline.models import bundles, registry
+from strandline.models.bundles import BundleError
 
 pytestmark = pytest.mark.usefixtures("database")
 

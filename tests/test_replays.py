@@ -19,7 +19,8 @@ from conftest import Database
 from playwright.sync_api import Browser, sync_playwright
 from seeding import HOUR, File, Run
 
-from strandline import contract, ledger, predictions, replay_page, replays, settings, versions
+from strandline import contract, ledger, predictions, replay_page, replays, settings
+from strandline.models import versions
 from strandline.windows import WindowError
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -19,7 +19,8 @@ from drifting import CLASSES, FIRST, HOUR, SIDE
 from psycopg.types.json import Jsonb
 from seeding import digest
 
-from strandline import contract, datasets, ledger, registry, settings, training
+from strandline import contract, ledger, settings, training
+from strandline.models import datasets, registry
 from strandline.operators.process import ProcessOperator
 from strandline.training import Asked, TrainingError, balance
 

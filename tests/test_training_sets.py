@@ -11,7 +11,8 @@ import pytest
 from seeding import digest
 
 from embedded import dotenv, training_sets
-from strandline import contract, datasets, ledger, settings
+from strandline import contract, ledger, settings
+from strandline.models import datasets
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -9,9 +9,10 @@ import trying
 from conftest import Database
 from seeding import CLASSES
 
-from strandline import contract, ledger, promotion, registry, settings, trials
+from strandline import contract, ledger, promotion, settings, trials
+from strandline.models import registry
+from strandline.models.versions import VersionError
 from strandline.trials import TrialError
-from strandline.versions import VersionError
 
 HOLDOUT, WINDOW = 3000, 1500
 

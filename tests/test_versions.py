@@ -3,7 +3,8 @@
 import pytest
 import seeding
 
-from strandline import ledger, versions
+from strandline import ledger
+from strandline.models import versions
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from conftest import Database
 from promoting import answer, hold
 from seeding import CLASSES, File, Run
 
-from strandline import contract, ledger, predictions, promotion, registry, settings, watches
+from strandline import contract, ledger, predictions, promotion, settings, watches
+from strandline.models import registry
 
 IMAGES = 60
 

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from seeding import CLASSES, digest, write_table
 
-from strandline import contract, datasets, ledger, registry, settings
+from strandline import contract, ledger, settings
+from strandline.models import datasets, registry
 
 
 def probabilities(labels: Sequence[int]) -> np.ndarray:

@@ -20,7 +20,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from strandline import ledger, registry, settings
+from strandline import ledger, settings
+from strandline.models import registry
 
 USERS = ("viewer", "user", "op", "admin")
 POOL = "classifier"

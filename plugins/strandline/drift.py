@@ -22,9 +22,9 @@ from strandline import (
     settings,
     shift,
     verdict,
-    versions,
     windows,
 )
+from strandline.models import versions
 from strandline.scan import HOUR
 from strandline.windows import Data, Window, WindowError
 

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
-from strandline import bundles, contract, hours, ledger, settings, versions
+from strandline import contract, hours, ledger, settings
+from strandline.models import bundles, versions
 from strandline.scan import DETAILS, EPOCH, HOUR, Entry, class_of, path_hour, scan
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from strandline import bundles, ledger, settings, versions
+from strandline import ledger, settings
+from strandline.models import bundles, versions
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from typing import Any, Literal, cast
 
 from psycopg.types.json import Jsonb
 
-from strandline import attempts, contract, hours, ledger, replay_page, replay_rows, settings, versions
+from strandline import attempts, contract, hours, ledger, replay_page, replay_rows, settings
+from strandline.models import versions
 from strandline.replay_rows import Attempt, Source, Tally
 from strandline.scan import HOUR
 from strandline.windows import Window

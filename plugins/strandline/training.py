@@ -16,8 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
-from strandline import attempts, bundles, contract, datasets, ledger, revision, settings
-from strandline.datasets import Dataset
+from strandline import attempts, contract, ledger, revision, settings
+from strandline.models import bundles, datasets
+from strandline.models.datasets import Dataset
 
 log = logging.getLogger(__name__)
 

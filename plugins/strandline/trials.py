@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from psycopg.types.json import Jsonb
 
-from strandline import attempts, contract, datasets, gate, gate_page, ledger, settings, tables, versions
-from strandline.bundles import REFERENCE_FILE
+from strandline import attempts, contract, gate, gate_page, ledger, settings, tables
 from strandline.comparison import Answers, LabelledSet
-from strandline.datasets import Dataset
 from strandline.html import thumbnails
+from strandline.models import datasets, versions
+from strandline.models.bundles import REFERENCE_FILE
+from strandline.models.datasets import Dataset
 
 if TYPE_CHECKING:
     import numpy as np

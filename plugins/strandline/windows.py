@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from strandline import attempts, contract, ledger, settings, shift, tables
-from strandline.bundles import REFERENCE_FILE, BundleError, verify
 from strandline.html.thumbnails import image_size, thumbnail
+from strandline.models.bundles import REFERENCE_FILE, BundleError, verify
 from strandline.scan import EPOCH, HOUR
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ import pytest
 from conftest import Database, new_ledger
 from psycopg.rows import dict_row
 
-from strandline import landing, ledger, predictions, registry, settings, validation
+from strandline import landing, ledger, predictions, settings, validation
+from strandline.models import registry
 from strandline.operators.process import ProcessOperator
 
 NUMBERS = [f"B{number:02}" for number in range(1, 89)]

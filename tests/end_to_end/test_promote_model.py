@@ -14,7 +14,8 @@ from promoting import answer, hold
 from embedded import training_sets
 from embedded.api import ApiError
 from embedded.demo_runs import follow
-from strandline import contract, datasets, ledger, promotion, registry, settings, training
+from strandline import contract, ledger, promotion, settings, training
+from strandline.models import datasets, registry
 from strandline.operators.process import ProcessOperator
 
 pytestmark = pytest.mark.timeout(1500)

@@ -4,7 +4,8 @@ import io
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from strandline import bundles, contract, tables
+from strandline import contract, tables
+from strandline.models import bundles
 
 SIDE = 96  # pixels, the longer side at most
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from strandline import contract, ledger, settings
-from strandline.bundles import CLASSES_FILE, MANIFEST, BundleError, read_json, verify
+from strandline.models.bundles import CLASSES_FILE, MANIFEST, BundleError, read_json, verify
 
 
 def register(folder: Path, by: str, planned: Mapping[str, Any] | None = None) -> str:
