@@ -38,8 +38,11 @@ import datetime
 from airflow.sdk import Param, TriggerRule, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from strandline import hours, landing, ledger, predictions, validation
+from strandline import hours, ledger
 from strandline.assets import PREDICTIONS
+from strandline.ingest import listing as landing
+from strandline.ingest import load as predictions
+from strandline.ingest import validation
 from strandline.models import versions
 from strandline.operators.timetable import HourlyTimetable
 from strandline.operators.vision import DEFAULT_ARGS, no_retry, vision_task

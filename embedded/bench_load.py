@@ -5,7 +5,9 @@ import sys
 import time
 from pathlib import Path
 
-from strandline import contract, landing, predictions, settings
+from strandline import contract, settings
+from strandline.ingest import listing
+from strandline.ingest import load as predictions
 from strandline.models import registry
 
 
@@ -14,7 +16,7 @@ def main(run_id: str, hour: str, report: str) -> None:
     version = registry.register(settings.REPOSITORY / "models" / "cifar_resnet20_v1", "make bench")
     registry.install_first(version, "make bench")
     start = datetime.datetime.fromisoformat(hour)
-    landing.list_entries(landing.Run(run_id, "manual", start, start + datetime.timedelta(hours=1)))
+    listing.list_entries(listing.Run(run_id, "manual", start, start + datetime.timedelta(hours=1)))
     folder = settings.get().run_folder(run_id)
     classified = [
         {"shard_id": attempt.parent.parent.name, "folder": str(attempt.parent.relative_to(settings.get().store))}

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import seeding
 
-from strandline import contract, ledger, predictions, settings
+from strandline import contract, ledger, settings
+from strandline.ingest import load as predictions
 from strandline.models import registry
 
 BUNDLE = settings.REPOSITORY / "models" / "cifar_resnet20_v1"

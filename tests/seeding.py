@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from strandline import contract, ledger, settings, validation
+from strandline import contract, ledger, settings
+from strandline.ingest import validation
 
 CLASSES = ("cat", "dog", "frog")
 SECONDS = {"spawn": 0.1, "import": 0.2, "verify": 0.05, "first_batch": 0.15, "classify": 0.5}

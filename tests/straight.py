@@ -15,7 +15,9 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from pictures import png
 
-from strandline import landing, ledger, predictions, settings, validation
+from strandline import ledger, settings
+from strandline.ingest import listing, validation
+from strandline.ingest import load as predictions
 from strandline.models import registry
 from strandline.operators.process import ProcessOperator
 
@@ -73,8 +75,8 @@ class Ingestion:
 
     def run(self) -> dict[str, int]:
         """The numbers of its closing."""
-        asked = landing.Run(self.run_id, "manual", HOUR, HOUR + datetime.timedelta(hours=1), shard_size=self.shard_size)
-        listed = self.step("list", lambda number: landing.list_entries(asked))
+        asked = listing.Run(self.run_id, "manual", HOUR, HOUR + datetime.timedelta(hours=1), shard_size=self.shard_size)
+        listed = self.step("list", lambda number: listing.list_entries(asked))
         packed = [self.vision("pack", request) for request in listed["pack"]]
         checked = self.step("validate", lambda number: validation.validate(listed["run"], packed))
         requests = predictions.plan(listed["run"], checked["shards"])

@@ -18,7 +18,8 @@ from conftest import Database, new_ledger
 from psycopg.rows import tuple_row
 from seeding import HOUR, File, Run, digest
 
-from strandline import labels, ledger, predictions, settings
+from strandline import labels, ledger, settings
+from strandline.ingest import load as predictions
 
 EXPORTS = Path(__file__).parent / "label_exports"
 DECOMPOSED = unicodedata.normalize("NFD", "é.jpg")

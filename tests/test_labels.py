@@ -10,7 +10,8 @@ import pytest
 import seeding
 from seeding import CLASSES, HOUR, File, Run, digest, refused
 
-from strandline import labels, ledger, predictions, settings
+from strandline import labels, ledger, settings
+from strandline.ingest import load as predictions
 
 A, B, C = (digest(f"{name}.jpg") for name in "abc")
 ROWS = ("accepted", "repeated", "rejected", "waiting")

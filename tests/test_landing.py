@@ -18,7 +18,8 @@ import pytest
 from hypothesis import strategies as st
 from psycopg.rows import namedtuple_row
 
-from strandline import contract, hours, landing, ledger, settings
+from strandline import contract, hours, ledger, settings
+from strandline.ingest import listing
 from strandline.models import registry, versions
 from strandline.scan import Entry
 
@@ -36,13 +37,13 @@ LISTS = st.lists(st.builds(entry, st.binary(min_size=1, max_size=8), st.from_reg
 @hypothesis.settings(deadline=None)
 @hypothesis.given(LISTS, st.integers(1, 20), st.integers(1, 20), st.integers(1, 8), st.randoms())
 def test_shards_partition_the_list_whatever_its_order(entries, size, max_shards, cores, random):
-    shards = landing.plan(entries, size, max_shards, cores)
+    shards = listing.plan(entries, size, max_shards, cores)
     assert sorted(e for shard in shards for e in shard) == sorted(entries)
     sizes = [len(shard) for shard in shards]
     assert len(sizes) <= max_shards
     assert not sizes or (min(sizes) > 0 and max(sizes) - min(sizes) <= 1)
     assert max(sizes, default=0) <= size or len(sizes) == max_shards
-    assert landing.plan(random.sample(entries, len(entries)), size, max_shards, cores) == shards
+    assert listing.plan(random.sample(entries, len(entries)), size, max_shards, cores) == shards
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_shards_partition_the_list_whatever_its_order(entries, size, max_shards,
     ],
 )
 def test_small_drops_have_one_shard_and_large_ones_use_all_cores(entries, size, max_shards, cores, sizes):
-    shards = landing.plan([entry(b"%d" % i) for i in range(entries)], size, max_shards, cores)
+    shards = listing.plan([entry(b"%d" % i) for i in range(entries)], size, max_shards, cores)
     assert [len(shard) for shard in shards] == sizes
 
 
@@ -72,20 +73,20 @@ PARAMETERS = {"height": 32, "width": 32, "limits": contract.Limits().to_dict()}
 def test_a_shard_id_is_a_hash_of_what_is_listed_and_how_it_is_packed():
     shard = [entry(b"a", "1-1"), entry(b"b", "1-1")]
     others = [
-        landing.shard_id(shard[::-1], PARAMETERS),
-        landing.shard_id(shard[:1], PARAMETERS),
-        landing.shard_id([entry(b"a", "1-1b"), entry(b"", "1-1")], PARAMETERS),
-        landing.shard_id([entry(b"a", "1-2"), entry(b"b", "1-1")], PARAMETERS),
-        landing.shard_id(shard, PARAMETERS | {"height": 33}),
-        landing.shard_id(shard, PARAMETERS | {"limits": contract.Limits(min_side=5).to_dict()}),
+        listing.shard_id(shard[::-1], PARAMETERS),
+        listing.shard_id(shard[:1], PARAMETERS),
+        listing.shard_id([entry(b"a", "1-1b"), entry(b"", "1-1")], PARAMETERS),
+        listing.shard_id([entry(b"a", "1-2"), entry(b"b", "1-1")], PARAMETERS),
+        listing.shard_id(shard, PARAMETERS | {"height": 33}),
+        listing.shard_id(shard, PARAMETERS | {"limits": contract.Limits(min_side=5).to_dict()}),
     ]
-    found = landing.shard_id(list(shard), dict(reversed(PARAMETERS.items())))
-    assert found == landing.shard_id(shard, PARAMETERS)
+    found = listing.shard_id(list(shard), dict(reversed(PARAMETERS.items())))
+    assert found == listing.shard_id(shard, PARAMETERS)
     assert len({found, *others}) == 1 + len(others)
 
 
 def test_shard_ids_stay_the_same_in_later_versions():
-    found = landing.shard_id([entry(b"a\xff\n", "1-1"), entry(b"b", "2-2-unreadable")], {"width": 32, "height": 32})
+    found = listing.shard_id([entry(b"a\xff\n", "1-1"), entry(b"b", "2-2-unreadable")], {"width": 32, "height": 32})
     assert found == "46c99d13e49793a0259b1bc6921d7520027d87b3dad81eef6d5fe18e88cded71"
 
 
@@ -93,24 +94,24 @@ def test_shard_ids_stay_the_same_in_later_versions():
     ("start", "end"),
     [
         (HOUR, HOUR),
-        (HOUR, HOUR - landing.HOUR),
+        (HOUR, HOUR - listing.HOUR),
         (HOUR, HOUR + datetime.timedelta(minutes=30)),
         (HOUR - datetime.timedelta(minutes=30), HOUR),
-        (HOUR.replace(tzinfo=None), HOUR.replace(tzinfo=None) + landing.HOUR),
+        (HOUR.replace(tzinfo=None), HOUR.replace(tzinfo=None) + listing.HOUR),
     ],
     ids=["empty", "backwards", "half an hour", "half past", "no time zone"],
 )
 def test_intervals_are_full_hours(start, end):
-    with pytest.raises(landing.ListingError, match="full hours"):
-        landing.Run("r", "manual", start, end)
+    with pytest.raises(listing.ListingError, match="full hours"):
+        listing.Run("r", "manual", start, end)
 
 
 @pytest.mark.parametrize(
     ("kind", "taken"), [("scheduled", [True, True, True, False]), ("backfill", [False, True, True, False])]
 )
 def test_only_scheduled_runs_look_at_older_drops(kind, taken):
-    run = landing.Run("r", kind, HOUR, HOUR + 2 * landing.HOUR)
-    assert [run.takes(HOUR + i * landing.HOUR) for i in (-1, 0, 1, 2)] == taken
+    run = listing.Run("r", kind, HOUR, HOUR + 2 * listing.HOUR)
+    assert [run.takes(HOUR + i * listing.HOUR) for i in (-1, 0, 1, 2)] == taken
 
 
 class RunType(enum.StrEnum):
@@ -123,7 +124,7 @@ class RunType(enum.StrEnum):
 
 
 NOW = datetime.datetime(2026, 11, 21, 10, 7, 33, 5, tzinfo=UTC)
-LAST = (HOUR + landing.HOUR, HOUR + 2 * landing.HOUR)  # the last complete hour
+LAST = (HOUR + listing.HOUR, HOUR + 2 * listing.HOUR)  # the last complete hour
 NAMED = datetime.datetime(2026, 11, 19, 6, tzinfo=UTC)
 
 
@@ -140,10 +141,10 @@ def context(run_type: str = "MANUAL", **changes) -> dict:
     [
         ("2026-01-02T03", None, (None, None), datetime.datetime(2026, 1, 2, 3, tzinfo=UTC)),
         ("2026-01-02T03", NOW, LAST, datetime.datetime(2026, 1, 2, 3, tzinfo=UTC)),
-        (None, NOW, (NAMED, NAMED + landing.HOUR), NAMED),
-        (None, NAMED, (NAMED, NAMED + landing.HOUR), NAMED),
+        (None, NOW, (NAMED, NAMED + listing.HOUR), NAMED),
+        (None, NAMED, (NAMED, NAMED + listing.HOUR), NAMED),
         (None, NAMED, LAST, NAMED),
-        (None, NAMED + landing.HOUR / 2, LAST, NAMED),
+        (None, NAMED + listing.HOUR / 2, LAST, NAMED),
         (None, NOW, LAST, LAST[0]),
         (None, None, (None, None), LAST[0]),
     ],
@@ -154,13 +155,13 @@ def context(run_type: str = "MANUAL", **changes) -> dict:
 )
 def test_the_hour_that_a_person_names_is_the_hour_that_is_taken(hour, logical_date, interval, start):
     given = {"hour": hour, "shard_size": 9, "dry_run": True}
-    found = landing.Run.from_context(context(logical_date=logical_date, interval=interval, params=given))
-    assert found == landing.Run("manual__1", "manual", start, start + landing.HOUR, shard_size=9, dry_run=True)
+    found = listing.Run.from_context(context(logical_date=logical_date, interval=interval, params=given))
+    assert found == listing.Run("manual__1", "manual", start, start + listing.HOUR, shard_size=9, dry_run=True)
 
 
 @pytest.mark.parametrize("run_type", ["SCHEDULED", "BACKFILL_JOB"])
 def test_scheduled_and_backfilled_runs_take_their_interval(run_type):
-    assert landing.Run.from_context(context(run_type, logical_date=LAST[0], interval=LAST)).start == LAST[0]
+    assert listing.Run.from_context(context(run_type, logical_date=LAST[0], interval=LAST)).start == LAST[0]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ def test_scheduled_and_backfilled_runs_take_their_interval(run_type):
 )
 def test_what_is_no_hour_is_refused_in_one_sentence(text):
     with pytest.raises(hours.HourError, match="is no hour: write one as 2026-11-21T08"):
-        landing.Run.from_context(context(params={"hour": text}))
+        listing.Run.from_context(context(params={"hour": text}))
 
 
 @pytest.mark.parametrize(
@@ -191,16 +192,16 @@ def test_what_is_no_hour_is_refused_in_one_sentence(text):
     ids=["backfill", "two hours", "to come", "logical date to come"],
 )
 def test_an_hour_that_cannot_be_meant_is_refused(run_type, hour, logical_date, says):
-    interval = (hours.floor(logical_date), hours.floor(logical_date) + landing.HOUR)
-    with pytest.raises(landing.ListingError, match=says):
-        landing.Run.from_context(context(run_type, logical_date=logical_date, interval=interval, params={"hour": hour}))
+    interval = (hours.floor(logical_date), hours.floor(logical_date) + listing.HOUR)
+    with pytest.raises(listing.ListingError, match=says):
+        listing.Run.from_context(context(run_type, logical_date=logical_date, interval=interval, params={"hour": hour}))
 
 
 @pytest.mark.parametrize(
     ("run_type", "kind"), [("SCHEDULED", "scheduled"), ("BACKFILL_JOB", "backfill"), ("ASSET_TRIGGERED", "manual")]
 )
 def test_kinds_of_runs_are_those_of_airflow(run_type, kind):
-    assert landing.Run.from_context(context(run_type)).kind == kind
+    assert listing.Run.from_context(context(run_type)).kind == kind
 
 
 @pytest.fixture
@@ -245,7 +246,7 @@ def tag(zone: Path, name: bytes) -> str:
 
 
 def list_hour(run_id: str, kind: str = "manual", **parameters) -> dict:
-    return landing.list_entries(landing.Run(run_id, kind, HOUR, HOUR + landing.HOUR, **parameters))
+    return listing.list_entries(listing.Run(run_id, kind, HOUR, HOUR + listing.HOUR, **parameters))
 
 
 def rows(database, query: str, *values) -> list:
@@ -382,7 +383,7 @@ def test_facts_of_entries_reach_the_ledger(zone, champion, database):
     versions = [tag(zone, b"2026-11-21T08/cat/\xff\n.jpg"), tag(zone, b"2026-11-21T08/notes.txt")]
     assert found == [
         (HOUR, versions[0], name, "cat", 4, moment, None),
-        (HOUR, versions[1], "2026-11-21T08/notes.txt", None, 1, before, landing.DETAILS["NOT_IMAGE"]),
+        (HOUR, versions[1], "2026-11-21T08/notes.txt", None, 1, before, listing.DETAILS["NOT_IMAGE"]),
     ]
 
 
@@ -634,7 +635,7 @@ def test_a_higher_limit_of_the_listing_brings_released_files_in(zone, champion, 
 
 
 def test_a_released_file_names_its_hour():
-    run = landing.Run.from_context(
+    run = listing.Run.from_context(
         context(params={"release": "2026-11-19T06/cat/1.jpg"}, logical_date=NOW, interval=LAST)
     )
     assert (run.start, run.release) == (NAMED, "2026-11-19T06/cat/1.jpg")
@@ -646,10 +647,10 @@ def test_a_backfill_that_repeats_a_run_lists_anew(zone, champion, database):
     for number, (run_type, cleared, run_id) in enumerate(ids):
         land(zone, b"2026-11-21T08/%d.jpg" % number)
         dag_run = types.SimpleNamespace(run_type=RunType[run_type], run_after=NOW, clear_number=cleared)
-        found = landing.Run.from_context(
-            context(run_id="r", dag_run=dag_run, logical_date=HOUR, interval=(HOUR, HOUR + landing.HOUR))
+        found = listing.Run.from_context(
+            context(run_id="r", dag_run=dag_run, logical_date=HOUR, interval=(HOUR, HOUR + listing.HOUR))
         )
-        assert found.run_id == landing.list_entries(found)["run"]["run_id"] == run_id
+        assert found.run_id == listing.list_entries(found)["run"]["run_id"] == run_id
     assert [len(listed(database, run_id)) for run_id in ("r", "r~2", "r~3")] == [1, 3, 4]
 
 
@@ -658,8 +659,8 @@ def test_late_files_are_caught_up_by_scheduled_runs(zone, loaded, database, tmp_
     """An older entry is taken up when it has no outcome; that it lacks a prediction is for a backfill to mend."""
     land(zone, b"2026-11-21T07/late.jpg", b"dt=2026-11-20/hour=23/cat/late.jpg", b"2017.jpg")
     land(zone, b"2026-11-21T09/now.jpg", b"2026-11-21T10/later.jpg")
-    run = landing.Run("second", kind, HOUR + landing.HOUR, HOUR + 2 * landing.HOUR, register(tmp_path, "second"))
-    landing.list_entries(run)
+    run = listing.Run("second", kind, HOUR + listing.HOUR, HOUR + 2 * listing.HOUR, register(tmp_path, "second"))
+    listing.list_entries(run)
     late = {b"2026-11-21T07/late.jpg", b"dt=2026-11-20/hour=23/cat/late.jpg", b"2017.jpg", OPEN}
     assert set(listed(database, "second")) == {b"2026-11-21T09/now.jpg"} | (late if older else set())
     assert run_row(database, "second") == ((9, 4, 0, 5) if older else (1, 0, 0, 1))
@@ -700,7 +701,7 @@ def test_a_drop_without_images_is_a_run_without_shards(zone, champion, database,
 
 
 def test_runs_without_a_model_say_what_to_do(zone):
-    with pytest.raises(landing.ListingError, match="make up"):
+    with pytest.raises(listing.ListingError, match="make up"):
         list_hour("r")
     with pytest.raises(versions.VersionError, match=r"f{64} is registered"):
         list_hour("r", model_version="f" * 64)
@@ -720,7 +721,7 @@ def test_a_bundle_that_is_gone_is_named(zone, champion, database):
     """F36"""
     land(zone, b"2026-11-21T08/a.jpg")
     shutil.rmtree(settings.get().store / "models" / champion)
-    with pytest.raises(landing.ListingError, match=f"{champion} is gone"):
+    with pytest.raises(listing.ListingError, match=f"{champion} is gone"):
         list_hour("r")
     assert rows(database, "SELECT FROM runs") == []
 
@@ -742,7 +743,7 @@ def test_listings_made_at_once_agree(zone, champion, database, run_ids):
 
 def test_files_are_compared_in_pieces(zone, champion, database, monkeypatch):
     """B86: memory is bounded by the piece, not by the drop."""
-    monkeypatch.setattr(landing, "CHUNK", 7)
+    monkeypatch.setattr(listing, "CHUNK", 7)
     names = [b"2026-11-21T08/%d/%d.jpg" % (i % 3, i) for i in range(30)]
     land(zone, *names)
     list_hour("first")
@@ -762,6 +763,6 @@ def test_shards_that_are_packed_at_once_share_the_cores(zone, champion, files, w
 
 def test_a_run_may_span_hours_and_set_its_own_limit(zone, champion, database):
     land(zone, *(b"2026-11-21T%02d/a.jpg" % hour for hour in range(6, 12)))
-    run = landing.Run("r", "manual", HOUR, HOUR + 3 * landing.HOUR, quarantine_limit=0.0)
-    assert landing.list_entries(run)["run"]["quarantine_limit"] == 0.0
+    run = listing.Run("r", "manual", HOUR, HOUR + 3 * listing.HOUR, quarantine_limit=0.0)
+    assert listing.list_entries(run)["run"]["quarantine_limit"] == 0.0
     assert set(listed(database, "r")) == {b"2026-11-21T%02d/a.jpg" % hour for hour in (8, 9, 10)}

@@ -17,7 +17,8 @@ from psycopg import sql
 from seeding import HOUR, File, Run, refused, rejected
 
 from embedded import postgres
-from strandline import ledger, predictions, settings
+from strandline import ledger, settings
+from strandline.ingest import load as predictions
 
 HOSTILE = (
     b"new\nline.jpg",

@@ -11,7 +11,9 @@ import seeding
 from psycopg.types.json import Jsonb
 from seeding import HOUR, SECONDS, File, Run, digest, refused, rejected, vanished
 
-from strandline import contract, landing, ledger, predictions, settings
+from strandline import contract, ledger, settings
+from strandline.ingest import listing
+from strandline.ingest import load as predictions
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -370,15 +372,15 @@ def test_a_load_that_loses_the_server_late_leaves_nothing(monkeypatch):
 
 @pytest.mark.parametrize(
     ("startup", "rate", "size"),
-    [(2.0, 1000, 18_000), (0.1, 10, landing.MIN_SHARD), (30.0, 5000, landing.MAX_SHARD)],
+    [(2.0, 1000, 18_000), (0.1, 10, listing.MIN_SHARD), (30.0, 5000, listing.MAX_SHARD)],
 )
 def test_shards_are_sized_so_that_start_up_takes_a_tenth(database, startup, rate, size):
     run = first_run(A)
     with ledger.connect("ingest") as connection:
-        assert landing._measured_size(connection, run.version) == landing.DEFAULT_SHARD
+        assert listing._measured_size(connection, run.version) == listing.DEFAULT_SHARD
     load_and_close(run, run.ready())
     seconds = {"spawn": startup, "import": 0, "verify": 0, "first_batch": 0, "classify": 10}
     with psycopg.connect(database.owner) as connection:
         connection.execute("UPDATE batches SET seconds = %s, shard_rows = %s", [Jsonb(seconds), 10 * rate])
     with ledger.connect("ingest") as connection:
-        assert landing._measured_size(connection, run.version) == size
+        assert listing._measured_size(connection, run.version) == size

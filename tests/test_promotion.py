@@ -11,7 +11,8 @@ from promoting import APPROVER, REQUESTER, answer, hold
 from seeding import File, Run
 from trying import make_version
 
-from strandline import ledger, predictions, promotion, settings
+from strandline import ledger, promotion, settings
+from strandline.ingest import load as predictions
 from strandline.models import registry
 from strandline.promotion import PromotionError, decide, promote, roll_back
 

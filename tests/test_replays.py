@@ -19,7 +19,8 @@ from conftest import Database
 from playwright.sync_api import Browser, sync_playwright
 from seeding import HOUR, File, Run
 
-from strandline import contract, ledger, predictions, replay_page, replays, settings
+from strandline import contract, ledger, replay_page, replays, settings
+from strandline.ingest import load as predictions
 from strandline.models import versions
 from strandline.windows import WindowError
 

@@ -15,9 +15,11 @@ import pytest
 import seeding
 from playwright.sync_api import Browser, sync_playwright
 
-from strandline import contract, expectations, ledger, scan, settings, validation, validation_page
-from strandline.expectations import ValidationError
-from strandline.validation import ValidationStopped
+from strandline import contract, ledger, scan, settings
+from strandline.ingest import expectations, validation
+from strandline.ingest import page as validation_page
+from strandline.ingest.expectations import ValidationError
+from strandline.ingest.validation import ValidationStopped
 
 CLASSES = ["cat", "dog"]
 RUN_ID = "manual__2026-11-21T08:00:00+00:00"
@@ -183,7 +185,7 @@ def test_what_the_listing_refused_is_counted_and_logged_with_the_page(home, capl
         {"state": "rejected", "reason": "SYMLINK", "entries": 4},
     ]
 
-    with caplog.at_level("INFO", logger="strandline.validation"):
+    with caplog.at_level("INFO", logger="strandline.ingest.validation"):
         answer = validate([pack([decoded(), refused("EMPTY")])], 2, refused=by_listing)
 
     page = run_folder() / "validation" / "index.html"

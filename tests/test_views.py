@@ -12,7 +12,8 @@ import seeding
 from conftest import Database, new_ledger
 from seeding import File, Run, digest, refused, rejected, vanished
 
-from strandline import drift, labels, ledger, predictions, promotion, settings
+from strandline import drift, labels, ledger, promotion, settings
+from strandline.ingest import load as predictions
 
 ZONES = ["UTC", "America/St_Johns", "Asia/Kathmandu"]
 FILES = [File("a.jpg"), File("b.jpg"), File("copy.jpg", content="a.jpg"), refused("broken.jpg")]

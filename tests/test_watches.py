@@ -6,7 +6,8 @@ from conftest import Database
 from promoting import answer, hold
 from seeding import CLASSES, File, Run
 
-from strandline import contract, ledger, predictions, promotion, settings, watches
+from strandline import contract, ledger, promotion, settings, watches
+from strandline.ingest import load as predictions
 from strandline.models import registry
 
 IMAGES = 60

@@ -23,7 +23,9 @@ from straight import RUN, Ingestion
 
 from embedded import databases, postgres
 from embedded.processes import free_port
-from strandline import landing, ledger, predictions, settings
+from strandline import ledger, settings
+from strandline.ingest import listing
+from strandline.ingest import load as predictions
 
 pytestmark = pytest.mark.timeout(1800)
 SEEDS = range(3)
@@ -272,12 +274,12 @@ def test_a_drop_is_listed_whole_whatever_its_shape(place):
         "for i in range(20_000): os.mkdir(f'{root}/{i}'); open(f'{root}/{i}/a.png', 'wb').close()\n"
     )
     subprocess.run(["python3", "-c", program, hour], check=True)
-    asked = landing.Run(RUN, "manual", straight.HOUR, straight.HOUR + datetime.timedelta(hours=1))
-    listed = landing.list_entries(asked)
+    asked = listing.Run(RUN, "manual", straight.HOUR, straight.HOUR + datetime.timedelta(hours=1))
+    listed = listing.list_entries(asked)
     with ledger.connect("ingest") as connection:
         (row,) = connection.execute("SELECT listed FROM runs").fetchall()
         (entries,) = connection.execute("SELECT count(*) AS n FROM run_entries").fetchall()
     assert row["listed"] == entries["n"] == 120_033
     assert len(listed["pack"]) <= place.max_shards
-    again = landing.list_entries(asked)
+    again = listing.list_entries(asked)
     assert [request["shard_id"] for request in again["pack"]] == [request["shard_id"] for request in listed["pack"]]

@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from strandline import attempts, contract, expectations, ledger, settings, sources, tables, validation_page
-from strandline.expectations import Finding, ValidationError
+from strandline import attempts, contract, ledger, settings, tables
+from strandline.ingest import expectations, sources
+from strandline.ingest import page as validation_page
+from strandline.ingest.expectations import Finding, ValidationError
 from strandline.scan import class_of, display_name, folders, path_label
 
 log = logging.getLogger(__name__)
