@@ -35,8 +35,8 @@ import datetime
 
 from airflow.sdk import CronTriggerTimetable, Param, dag, task
 
-from strandline import labels
 from strandline.assets import LABELS
+from strandline.labels import load as labels
 from strandline.operators.vision import DEFAULT_ARGS, no_retry
 
 

@@ -10,7 +10,8 @@ import psycopg
 import pytest
 from drifting import FIRST, HOUR, ingest, rows, worse
 
-from strandline import drift, labels, ledger, settings
+from strandline import drift, ledger, settings
+from strandline.labels import load as labels
 from strandline.models import versions
 from strandline.windows import WindowError
 

@@ -12,8 +12,9 @@ from conftest import Database, new_ledger
 from psycopg.rows import dict_row
 from seeding import File, Run, digest, refused, rejected, vanished
 
-from strandline import labels, ledger, promotion, settings
+from strandline import ledger, promotion, settings
 from strandline.ingest import load as predictions
+from strandline.labels import load as labels
 
 NAMES = [path.stem for path in sorted((ledger.SQL / "invariants").glob("*.sql"))]
 

@@ -18,8 +18,9 @@ from conftest import Database, new_ledger
 from psycopg.rows import tuple_row
 from seeding import HOUR, File, Run, digest
 
-from strandline import labels, ledger, settings
+from strandline import ledger, settings
 from strandline.ingest import load as predictions
+from strandline.labels import load as labels
 
 EXPORTS = Path(__file__).parent / "label_exports"
 DECOMPOSED = unicodedata.normalize("NFD", "é.jpg")

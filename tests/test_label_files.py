@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strandline.label_files import Reader, Refused, default_labeller
-from strandline.label_records import MAX_LINE
+from strandline.labels.files import Reader, Refused, default_labeller
+from strandline.labels.records import MAX_LINE
 
 NOW = datetime.datetime(2026, 11, 21, 9, tzinfo=datetime.UTC)
 IMAGE = "ab" * 32

@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from strandline.label_places import places
+from strandline.labels.places import places
 
 HOUR = datetime.datetime(2026, 11, 21, 8, tzinfo=datetime.UTC)
 WHOLE = "2026-11-21T08/cat/a b.jpg"

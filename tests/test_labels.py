@@ -10,8 +10,9 @@ import pytest
 import seeding
 from seeding import CLASSES, HOUR, File, Run, digest, refused
 
-from strandline import labels, ledger, settings
+from strandline import ledger, settings
 from strandline.ingest import load as predictions
+from strandline.labels import load as labels
 
 A, B, C = (digest(f"{name}.jpg") for name in "abc")
 ROWS = ("accepted", "repeated", "rejected", "waiting")

@@ -12,8 +12,9 @@ import seeding
 from conftest import Database, new_ledger
 from seeding import File, Run, digest, refused, rejected, vanished
 
-from strandline import drift, labels, ledger, promotion, settings
+from strandline import drift, ledger, promotion, settings
 from strandline.ingest import load as predictions
+from strandline.labels import load as labels
 
 ZONES = ["UTC", "America/St_Johns", "Asia/Kathmandu"]
 FILES = [File("a.jpg"), File("b.jpg"), File("copy.jpg", content="a.jpg"), refused("broken.jpg")]

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from psycopg.types.json import Jsonb
 
 from strandline import contract, ledger, settings
-from strandline.label_files import PACKED, SUFFIXES, Reader, Refused, Row, default_labeller, is_labeller
+from strandline.labels.files import PACKED, SUFFIXES, Reader, Refused, Row, default_labeller, is_labeller
 from strandline.scan import FOLDER, SIDECAR_NAMES, SIDECAR_PREFIX, Entry, LandingError, scan
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
-from strandline.label_places import places
-from strandline.label_records import Record, Rejected, Source, Unusable, column, json_array, json_lines, table
+from strandline.labels.places import places
+from strandline.labels.records import Record, Rejected, Source, Unusable, column, json_array, json_lines, table
 from strandline.scan import DETAILS, HOUR, display_name
 
 SUFFIXES = {b".csv": "csv", b".tsv": "csv", b".jsonl": "jsonl", b".ndjson": "jsonl", b".json": "json"}
