@@ -34,9 +34,9 @@ import datetime
 from airflow.sdk import Param, TriggerRule, dag, task
 
 from strandline import hours, replays
+from strandline.drift.windows import WindowError
 from strandline.models import versions
 from strandline.operators.vision import DEFAULT_ARGS, no_retry, vision_task
-from strandline.windows import WindowError
 
 
 @dag(

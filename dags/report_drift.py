@@ -33,11 +33,12 @@ import datetime
 from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from strandline import drift, hours
+from strandline import hours
 from strandline.assets import LABELS, PREDICTIONS, RETRAINING
+from strandline.drift import report as drift
+from strandline.drift.windows import WindowError
 from strandline.models import versions
 from strandline.operators.vision import DEFAULT_ARGS, no_retry
-from strandline.windows import WindowError
 
 
 @dag(

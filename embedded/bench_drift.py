@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from embedded import bench_drift_page
 from embedded.bench_drift_page import BUDGET, Found, Kind, Pool
-from strandline import contract, near_duplicates, settings, shift, verdict, windows
+from strandline import contract, settings
+from strandline.drift import detectors, near_duplicates, verdict, windows
 
 PAGE = settings.REPOSITORY / "docs" / "drift-evaluation.md"
 CHAMPION = settings.REPOSITORY / "models" / "cifar_resnet20_v1"
@@ -134,7 +135,7 @@ def _pictures(table: Any, classes: Sequence[str]) -> Pictures:
         table[name].combine_chunks().flatten().to_numpy().reshape(len(predicted), -1)
         for name in ("probabilities", "embedding")
     )
-    sample = shift.Sample(predicted, probabilities.astype(np.float64), embeddings)
+    sample = detectors.Sample(predicted, probabilities.astype(np.float64), embeddings)
     data = windows.Data(sample, {name: table[name].to_numpy().astype(np.float64) for name in windows.MEASURES})
     if "true_label" not in table.column_names:  # the champion's reference
         return Pictures(data, np.full(len(predicted), -1))
@@ -225,8 +226,8 @@ def judge(material: Material, kind: Kind, index: int) -> Found:
     if kind.scenes:
         window = window.rows(near_duplicates.distinct(window.data, reference.data))
     sample, truth = window.data.sample, window.truth
-    alpha = shift.alpha_per_window(BUDGET.false_alarms_a_week, BUDGET.windows_a_week)
-    drift = shift.measure(sample, reference.data.sample, material.confusion, alpha, truth, index)
+    alpha = detectors.alpha_per_window(BUDGET.false_alarms_a_week, BUDGET.windows_a_week)
+    drift = detectors.measure(sample, reference.data.sample, material.confusion, alpha, truth, index)
     labelled = verdict.judge(drift, material.classes)
     unlabelled = verdict.judge(dataclasses.replace(drift, realised=None), material.classes)
     estimate = drift.estimated.estimate
@@ -262,7 +263,7 @@ def _frames(material: Material, rows: Integers, rng: Generator) -> Pictures:
         np.concatenate([getattr(one, name) for one in samples]) for name in ("probabilities", "embeddings")
     )
     measures = {name: np.concatenate([one.data.measures[name] for one in parts]) for name in windows.MEASURES}
-    data = windows.Data(shift.Sample(predicted, probabilities, embeddings), measures)
+    data = windows.Data(detectors.Sample(predicted, probabilities, embeddings), measures)
     every = Pictures(data, np.concatenate([part.truth for part in parts]))
     return every.rows(rng.permutation(len(predicted)))
 

@@ -4,7 +4,8 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from strandline import settings, verdict
+from strandline import settings
+from strandline.drift import verdict
 
 BUDGET = settings.Settings()  # false alarms and persistence as they are unless they are set
 TRUTHS = {  # section -> what is changed there, in the table of confusion

@@ -10,10 +10,11 @@ import psycopg
 import pytest
 from drifting import FIRST, HOUR, ingest, rows, worse
 
-from strandline import drift, ledger, settings
+from strandline import ledger, settings
+from strandline.drift import report as drift
+from strandline.drift.windows import WindowError
 from strandline.labels import load as labels
 from strandline.models import versions
-from strandline.windows import WindowError
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -351,7 +352,7 @@ def test_a_missing_reference_says_so(tmp_path, missing):
 
 
 def test_a_large_window_is_sampled(version, monkeypatch):
-    monkeypatch.setattr("strandline.windows.COMPARED", 200)
+    monkeypatch.setattr("strandline.drift.windows.COMPARED", 200)
     found = report(ingest(version, FIRST, rows(300)))
     said = content(found)
     assert (said["window"]["images"], said["window"]["compared"]) == (300, 200)

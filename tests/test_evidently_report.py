@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from strandline.evidently_report import LABEL, NUMBERS, ColumnDrift, Comparison, compare
+from strandline.drift.evidently_report import LABEL, NUMBERS, ColumnDrift, Comparison, compare
 
 CLASSES = ["cat", "dog", "ship"]
 HOSTILE = "</script><script>alert(1)</script>"
@@ -167,7 +167,7 @@ def test_different_classes_stay_different():
 LARGE = """
 import json, pathlib, socket
 import numpy as np, pandas as pd
-from strandline.evidently_report import LABEL, NUMBERS, compare
+from strandline.drift.evidently_report import LABEL, NUMBERS, compare
 def refuse(*_): raise AssertionError("Evidently wants to go online")
 socket.socket.connect = socket.getaddrinfo = refuse
 rng = np.random.default_rng(0)

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from embedded import bench_gate
-from strandline import gate, shift
+from strandline import gate
 from strandline.comparison import Answers, LabelledSet, compare
+from strandline.drift import detectors
 from strandline.gate import Rules, Trial, examine
 from strandline.stats.paired import Pairs
 
@@ -285,9 +286,9 @@ def pool():
 
     rng = np.random.default_rng(1)
     one = np.array(pq.read_table(BUNDLE / "reference.parquet", columns=["probabilities"])[0].to_pylist())
-    calibrated = shift.temper(one, shift.temperature(one, 0.92))
+    calibrated = detectors.temper(one, detectors.temperature(one, 0.92))
     truth = (calibrated.cumsum(axis=1) < rng.random((len(one), 1))).sum(axis=1).clip(max=9)
-    other = shift.temper(np.clip(one, 1e-12, 1) * np.exp(rng.normal(0, 1.1, one.shape)), 1.0)
+    other = detectors.temper(np.clip(one, 1e-12, 1) * np.exp(rng.normal(0, 1.1, one.shape)), 1.0)
     return bench_gate.Pool(truth, one, other)
 
 

@@ -7,8 +7,8 @@ import drifting
 import numpy as np
 import pytest
 
-from strandline import near_duplicates, shift, windows
-from strandline.near_duplicates import LOOKS, distinct
+from strandline.drift import detectors, near_duplicates, windows
+from strandline.drift.near_duplicates import LOOKS, distinct
 
 CONFUSION = np.array(drifting.json.loads((drifting.BUNDLE / "metrics.json").read_bytes())["confusion"])
 FRAME = 0.1, 0.05  # standard deviations of frames: of embeddings in median distances, of looks in their own
@@ -18,7 +18,7 @@ def data_of(table) -> windows.Data:
     predicted = np.array([drifting.CLASSES.index(label) for label in table["label"].to_pylist()])
     probabilities, embeddings = (np.array(table[name].to_pylist()) for name in ("probabilities", "embedding"))
     measures = {name: table[name].to_numpy().astype(float) for name in windows.MEASURES}
-    return windows.Data(shift.Sample(predicted, probabilities, embeddings), measures)
+    return windows.Data(detectors.Sample(predicted, probabilities, embeddings), measures)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def frames(
         name: burst.measures[name] + rng.normal(0, differ * reference.measures[name].std(), len(numbers))
         for name in LOOKS
     }
-    sample = shift.Sample(burst.sample.predicted, burst.sample.probabilities, burst.sample.embeddings + moved)
+    sample = detectors.Sample(burst.sample.predicted, burst.sample.probabilities, burst.sample.embeddings + moved)
     return windows.Data(sample, burst.measures | looks), numbers
 
 
@@ -60,7 +60,7 @@ def test_different_photographs_stay_and_so_do_most_that_are_hard_to_tell_apart(h
     assert len(distinct(source, reference)) > 0.98 * len(source.sample)
     window = drawn(source, 500, 2)
     of = window.sample
-    blurred = windows.Data(shift.Sample(of.predicted, of.probabilities, 0.4 * of.embeddings), window.measures)
+    blurred = windows.Data(detectors.Sample(of.predicted, of.probabilities, 0.4 * of.embeddings), window.measures)
     assert len(distinct(blurred, reference)) > 0.5 * len(of)
 
 
@@ -82,14 +82,14 @@ def test_of_a_scene_a_labelled_image_is_taken_before_others(halves):
 
 
 def test_unchanged_scenes_alarm_at_their_level_and_would_not_if_each_frame_counted(halves, monkeypatch):
-    monkeypatch.setattr(shift, "PERMUTATIONS", 199)
-    monkeypatch.setattr(shift, "RESAMPLES", 50)
+    monkeypatch.setattr(detectors, "PERMUTATIONS", 199)
+    monkeypatch.setattr(detectors, "RESAMPLES", 50)
     reference, source = halves
     alarms = {"scenes": 0, "frames": 0}
     for seed in range(20):
         burst, _ = frames(drawn(source, 120, seed), reference, 5, seed, 0.01)  # more noise is another picture
         for name, window in (("scenes", burst.rows(distinct(burst, reference))), ("frames", burst)):
-            found = shift.measure(window.sample, reference.sample, CONFUSION, 0.05)
+            found = detectors.measure(window.sample, reference.sample, CONFUSION, 0.05)
             alarms[name] += (found.mix.p_value <= 0.05) + (found.pictures.p_value <= 0.05)
     assert alarms["scenes"] <= 7  # of 40 tests; 2 are expected, and more than 7 with a probability of 0.001
     assert alarms["frames"] >= 25

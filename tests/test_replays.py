@@ -20,9 +20,9 @@ from playwright.sync_api import Browser, sync_playwright
 from seeding import HOUR, File, Run
 
 from strandline import contract, ledger, replay_page, replays, settings
+from strandline.drift.windows import WindowError
 from strandline.ingest import load as predictions
 from strandline.models import versions
-from strandline.windows import WindowError
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from strandline import shift
-from strandline.verdict import MINIMUM_ROWS, judge
+from strandline.drift import detectors
+from strandline.drift.verdict import MINIMUM_ROWS, judge
 
 BUNDLE = Path(__file__).parents[1] / "models/cifar_resnet20_v1"
 CLASSES = json.loads((BUNDLE / "classes.json").read_bytes())
@@ -19,11 +19,11 @@ CONFUSION = np.array(json.loads((BUNDLE / "metrics.json").read_bytes())["confusi
 ACCURACY = CONFUSION.trace() / CONFUSION.sum()
 CAT, DOG = CLASSES.index("cat"), CLASSES.index("dog")
 EVEN = np.full(10, 0.1)
-ALPHA = shift.alpha_per_window(1, 168)
+ALPHA = detectors.alpha_per_window(1, 168)
 
 
 def sample(probabilities, embeddings):
-    return shift.Sample(probabilities.argmax(axis=1), probabilities, embeddings)
+    return detectors.Sample(probabilities.argmax(axis=1), probabilities, embeddings)
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,8 @@ def halves():
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(shift, "PERMUTATIONS", 199)
-    monkeypatch.setattr(shift, "RESAMPLES", 100)
+    monkeypatch.setattr(detectors, "PERMUTATIONS", 199)
+    monkeypatch.setattr(detectors, "RESAMPLES", 100)
 
 
 def take(source, rows):
@@ -50,14 +50,14 @@ def take(source, rows):
 def window_of(source, shares, rows, seed):
     """A random window with these shares of true classes, if the model's probabilities are right. No row comes twice."""
     rng = np.random.default_rng([3, seed])
-    weights = shift.shift_weights(source.probabilities, shares, CONFUSION)
+    weights = detectors.shift_weights(source.probabilities, shares, CONFUSION)
     kept = np.flatnonzero(rng.random(len(source)) * weights.max() < weights)
     return take(source, rng.permutation(kept)[:rows])
 
 
 def worsened(window):
     """As bad pictures do: the model is unsure and embeddings shrink."""
-    return sample(shift.temper(window.probabilities, 4.0), window.embeddings * 0.8)
+    return sample(detectors.temper(window.probabilities, 4.0), window.embeddings * 0.8)
 
 
 def one_class(which, share):
@@ -77,11 +77,11 @@ def at_most(rate, windows):
 @pytest.mark.parametrize("shares", [EVEN, one_class(CAT, 0.9), one_class(DOG, 1.0), np.eye(10)[[CAT, DOG]].sum(0) / 2])
 def test_class_shares_inverts_the_confusion(shares):
     predicted = shares @ (CONFUSION / CONFUSION.sum(axis=1, keepdims=True))
-    assert shift.class_shares(predicted, CONFUSION) == pytest.approx(shares, abs=1e-6)
+    assert detectors.class_shares(predicted, CONFUSION) == pytest.approx(shares, abs=1e-6)
 
 
 def test_class_shares_of_what_no_mix_predicts_are_shares_still():
-    shares = shift.class_shares(np.eye(10)[CAT], CONFUSION)  # cats alone would have some dogs predicted
+    shares = detectors.class_shares(np.eye(10)[CAT], CONFUSION)  # cats alone would have some dogs predicted
     assert shares.min() >= 0
     assert shares.sum() == pytest.approx(1)
     assert shares.argmax() == CAT
@@ -90,12 +90,12 @@ def test_class_shares_of_what_no_mix_predicts_are_shares_still():
 def test_the_mix_p_value_is_that_of_chi_square_where_counts_are_large():
     reference, window = np.full(10, 500), np.array([50, 50, 50, 50, 50, 50, 50, 50, 65, 35])
     expected = stats.chi2_contingency(np.array([window, reference])).pvalue
-    assert shift.mix_change(window, reference, CONFUSION).p_value == pytest.approx(expected, abs=0.04)
+    assert detectors.mix_change(window, reference, CONFUSION).p_value == pytest.approx(expected, abs=0.04)
 
 
 def test_a_class_that_neither_side_predicted_is_no_trouble():
     counts, reference = np.array([20, 30, 0] + [0] * 7), np.array([200, 300, 0] + [0] * 7)
-    assert shift.mix_change(counts, reference, CONFUSION).p_value == 1.0
+    assert detectors.mix_change(counts, reference, CONFUSION).p_value == 1.0
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_intervals_of_a_mix_hold_the_truth(quick, shares):
         # Another champion of the same quality, whose confusion matrix is measured on as many images.
         confusion = np.stack([rng.multinomial(1000, row) for row in recalls])
         window, reference = rng.multinomial(500, shares @ recalls), rng.multinomial(5000, EVEN @ recalls)
-        mix = shift.mix_change(window, reference, confusion, seed)
+        mix = detectors.mix_change(window, reference, confusion, seed)
         held.append([share.low <= truth <= share.high for share, truth in zip(mix.shares, shares, strict=True)])
         held_distance.append(mix.distance.low <= np.abs(shares - EVEN).sum() / 2 <= mix.distance.high)
     assert np.mean(held) > 0.86  # of 0.95; a class with a handful of images has the least
@@ -123,7 +123,7 @@ def test_an_unchanged_mix_seldom_alarms(quick):
     rng, windows = np.random.default_rng(6), 200
     predicted = CONFUSION.sum(axis=0) / CONFUSION.sum()
     found = [
-        shift.mix_change(rng.multinomial(500, predicted), rng.multinomial(5000, predicted), CONFUSION, seed).p_value
+        detectors.mix_change(rng.multinomial(500, predicted), rng.multinomial(5000, predicted), CONFUSION, seed).p_value
         for seed in range(windows)
     ]
     assert sum(p_value <= 0.05 for p_value in found) <= at_most(0.05, windows)
@@ -148,7 +148,7 @@ def test_the_picture_p_value_is_that_of_all_permutations():
     every = [discrepancy(list(chosen)) for chosen in itertools.combinations(range(10), 5)]
     exact = np.mean(np.array(every) >= every[0] - 1e-9)
     certain = np.ones((5, 1))
-    found = shift.picture_change(sample(certain, ours), sample(certain, theirs), np.ones(5))
+    found = detectors.picture_change(sample(certain, ours), sample(certain, theirs), np.ones(5))
     assert found.p_value == pytest.approx(exact, abs=0.04)
     assert found.distance == pytest.approx(np.sqrt(every[0] - np.mean(every)), rel=0.03)
 
@@ -159,7 +159,7 @@ def test_the_distance_grows_neither_with_the_rows_nor_with_noise(quick, halves, 
 
     def distance(change):
         changed = (change(window_of(source, EVEN, rows, seed)) for seed in range(5))
-        found = [shift.picture_change(window, reference, np.ones(len(reference))) for window in changed]
+        found = [detectors.picture_change(window, reference, np.ones(len(reference))) for window in changed]
         return np.median([one.distance for one in found])
 
     assert distance(worsened) == pytest.approx(0.25, abs=0.03)
@@ -176,29 +176,29 @@ def test_a_mix_alone_does_not_change_the_pictures(quick, halves, shares):
     found = []
     for seed in range(windows := 40):
         window = window_of(source, shares, 250, seed)
-        estimated = shift.class_shares(window.counts() / len(window), CONFUSION)
-        weights = shift.shift_weights(reference.probabilities, estimated, CONFUSION)
-        found.append(shift.picture_change(window, reference, weights, seed).p_value)
+        estimated = detectors.class_shares(window.counts() / len(window), CONFUSION)
+        weights = detectors.shift_weights(reference.probabilities, estimated, CONFUSION)
+        found.append(detectors.picture_change(window, reference, weights, seed).p_value)
     assert sum(p_value <= 0.05 for p_value in found) <= at_most(0.05, windows)
 
 
 def test_without_weights_a_mix_would_pass_for_changed_pictures(quick, halves):
     reference, source = halves
     window = window_of(source, one_class(CAT, 0.9), 250, 0)
-    assert shift.picture_change(window, reference, np.ones(len(reference))).p_value <= 0.01
+    assert detectors.picture_change(window, reference, np.ones(len(reference))).p_value <= 0.01
 
 
 @pytest.mark.parametrize("shares", [EVEN, one_class(CAT, 0.9)], ids=["even", "most"])
 def test_changed_pictures_are_found_in_any_mix(halves, shares):
     reference, source = halves
-    found = shift.measure(worsened(window_of(source, shares, 200, 1)), reference, CONFUSION, ALPHA)
+    found = detectors.measure(worsened(window_of(source, shares, 200, 1)), reference, CONFUSION, ALPHA)
     assert found.pictures.p_value <= ALPHA
 
 
 def test_pictures_of_a_class_that_the_reference_lacks_are_not_compared(quick, halves):
     reference, source = halves
     lacking = take(reference, reference.predicted != CAT)
-    found = shift.picture_change(take(source, source.predicted == CAT), lacking, np.ones(len(lacking)))
+    found = detectors.picture_change(take(source, source.predicted == CAT), lacking, np.ones(len(lacking)))
     assert (found.compared, found.p_value, found.distance) == (0, 1.0, 0.0)
 
 
@@ -209,7 +209,7 @@ def test_the_most_changed_pictures_come_first(halves):
     reference, source = halves
     mixed = sample(source.probabilities[:400], source.embeddings[:400].copy())
     mixed.embeddings[:160] *= 0.5
-    first = shift.most_changed(mixed, reference, 20)
+    first = detectors.most_changed(mixed, reference, 20)
     assert len(first) == 20
     assert np.mean(first < 160) > 0.9  # and 0.4 of the window
 
@@ -217,14 +217,14 @@ def test_the_most_changed_pictures_come_first(halves):
 def test_pictures_of_classes_that_cannot_be_compared_are_not_called_changed(halves):
     reference, source = halves
     cats, dogs = (take(side, side.predicted == one) for side, one in ((source, CAT), (reference, DOG)))
-    assert len(shift.most_changed(cats, dogs, 5)) == 0
+    assert len(detectors.most_changed(cats, dogs, 5)) == 0
 
 
 def test_embeddings_of_the_first_rows_are_enough(halves):
     reference, source = halves
-    partly = shift.Sample(source.predicted, source.probabilities, source.embeddings[:300])
-    found = shift.picture_change(partly, reference, np.ones(len(reference)))
-    assert found == shift.picture_change(take(source, slice(300)), reference, np.ones(len(reference)))
+    partly = detectors.Sample(source.predicted, source.probabilities, source.embeddings[:300])
+    found = detectors.picture_change(partly, reference, np.ones(len(reference)))
+    assert found == detectors.picture_change(take(source, slice(300)), reference, np.ones(len(reference)))
 
 
 def test_columns_alarm_at_their_level_together():
@@ -232,7 +232,7 @@ def test_columns_alarm_at_their_level_together():
     alarms = 0
     for _ in range(200):
         window, reference = ({name: rng.normal(size=n) for name in "abcde"} for n in (200, 500))
-        alarms += min(shift.column_changes(window, reference).values()) <= 0.05
+        alarms += min(detectors.column_changes(window, reference).values()) <= 0.05
     assert alarms <= at_most(0.05, 200)
 
 
@@ -240,26 +240,26 @@ def test_a_changed_column_is_found_and_an_empty_one_passed_over():
     rng = np.random.default_rng(0)
     window = {"same": rng.normal(size=500), "more": rng.normal(size=500) + 1, "none": np.full(500, np.nan)}
     reference = {"same": rng.normal(size=500), "more": rng.normal(size=500), "none": rng.normal(size=500)}
-    found = shift.column_changes(window, reference)
+    found = detectors.column_changes(window, reference)
     assert found.keys() == {"same", "more"}
     assert found["more"] < 1e-6 < found["same"]
 
 
 def test_temperature_makes_mean_confidence_the_accuracy(halves):
     probabilities = halves[0].probabilities
-    degrees = shift.temperature(probabilities, ACCURACY)
-    assert shift.temper(probabilities, degrees).max(axis=1).mean() == pytest.approx(ACCURACY, abs=1e-6)
-    assert shift.temper(shift.temper(probabilities, 2.0), 0.5) == pytest.approx(probabilities, abs=1e-6)
+    degrees = detectors.temperature(probabilities, ACCURACY)
+    assert detectors.temper(probabilities, degrees).max(axis=1).mean() == pytest.approx(ACCURACY, abs=1e-6)
+    assert detectors.temper(detectors.temper(probabilities, 2.0), 0.5) == pytest.approx(probabilities, abs=1e-6)
 
 
 @pytest.mark.parametrize(("accuracy", "nearest"), [(1.0, 0.05), (0.0, 20.0)])
 def test_temperature_stays_in_bounds(halves, accuracy, nearest):
-    assert shift.temperature(halves[0].probabilities, accuracy) == pytest.approx(nearest, rel=0.01)
+    assert detectors.temperature(halves[0].probabilities, accuracy) == pytest.approx(nearest, rel=0.01)
 
 
 def test_the_reference_is_estimated_to_be_as_accurate_as_the_champion(halves):
     probabilities = halves[0].probabilities
-    found = shift.estimated_accuracy(probabilities, probabilities, np.ones(len(probabilities)), EVEN, CONFUSION)
+    found = detectors.estimated_accuracy(probabilities, probabilities, np.ones(len(probabilities)), EVEN, CONFUSION)
     assert found.estimate.value == pytest.approx(ACCURACY, abs=1e-3)
     assert found.p_value == pytest.approx(0.5, abs=0.05)
 
@@ -270,13 +270,13 @@ def test_an_estimate_alarms_at_its_level_beside_a_small_reference(halves):
     for _ in range(runs):
         rows = rng.permutation(len(everything))
         window, reference = everything[rows[:2000]], everything[rows[2000:2500]]
-        found.append(shift.estimated_accuracy(window, reference, np.ones(500), EVEN, CONFUSION).p_value)
+        found.append(detectors.estimated_accuracy(window, reference, np.ones(500), EVEN, CONFUSION).p_value)
     assert sum(p_value <= 0.05 for p_value in found) <= at_most(0.05, runs)
 
 
 def test_a_mix_of_hard_classes_explains_a_lower_accuracy(halves):
     reference, source = halves
-    found = shift.measure(window_of(source, one_class(CAT, 0.9), 250, 2), reference, CONFUSION, ALPHA).estimated
+    found = detectors.measure(window_of(source, one_class(CAT, 0.9), 250, 2), reference, CONFUSION, ALPHA).estimated
     assert found.expected < 0.87
     assert found.estimate.low <= 0.84 <= found.estimate.high  # 0.827 of cats are recognised, and more of the others
     assert found.p_value > 0.01
@@ -284,17 +284,17 @@ def test_a_mix_of_hard_classes_explains_a_lower_accuracy(halves):
 
 def test_an_unsure_model_is_estimated_to_be_worse(halves):
     reference, source = halves
-    found = shift.measure(worsened(window_of(source, EVEN, 500, 3)), reference, CONFUSION, ALPHA).estimated
+    found = detectors.measure(worsened(window_of(source, EVEN, 500, 3)), reference, CONFUSION, ALPHA).estimated
     assert found.fall > 0.1
     assert found.p_value < 1e-6
-    assert found.estimate.high - found.estimate.value > 1.96 * shift.TRANSFER_ERROR * found.fall
+    assert found.estimate.high - found.estimate.value > 1.96 * detectors.TRANSFER_ERROR * found.fall
 
 
 def test_realised_accuracy_has_the_published_interval():
     """R. G. Newcombe, Statistics in Medicine 17 (1998), table I, method 3."""
     labels = np.full(263, CAT)
     predicted = np.where(np.arange(263) < 81, CAT, DOG)
-    found = shift.realised_accuracy(predicted, labels, CONFUSION)
+    found = detectors.realised_accuracy(predicted, labels, CONFUSION)
     assert (found.estimate.low, found.estimate.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert found.expected == pytest.approx(0.827)
     assert found.labelled == 263
@@ -307,16 +307,16 @@ def test_realised_accuracy_alarms_at_its_level():
     for _ in range(runs):
         labels = rng.integers(10, size=rows)
         predicted = np.where(rng.random(rows) < recalls[labels], labels, (labels + 1) % 10)
-        alarms += shift.realised_accuracy(predicted, labels, CONFUSION).p_value <= 0.05
+        alarms += detectors.realised_accuracy(predicted, labels, CONFUSION).p_value <= 0.05
     assert alarms <= at_most(0.06, runs)
     assert alarms >= 0.02 * runs
 
 
 def test_rows_without_a_label_do_not_count():
     labels = np.array([CAT, -1, DOG, -1])
-    found = shift.realised_accuracy(np.array([CAT, CAT, CAT, CAT]), labels, CONFUSION)
+    found = detectors.realised_accuracy(np.array([CAT, CAT, CAT, CAT]), labels, CONFUSION)
     assert (found.estimate.value, found.labelled) == (0.5, 2)
-    assert shift.realised_accuracy(labels, np.full(4, -1), CONFUSION) is None
+    assert detectors.realised_accuracy(labels, np.full(4, -1), CONFUSION) is None
 
 
 # What a window can show
@@ -324,7 +324,7 @@ def test_rows_without_a_label_do_not_count():
 
 def test_a_detectable_fall_is_detected():
     rng, rows, runs = np.random.default_rng(10), 500, 4000
-    fall = shift.detectable(rows, 5000, CONFUSION, 0.01).accuracy_fall
+    fall = detectors.detectable(rows, 5000, CONFUSION, 0.01).accuracy_fall
     sure = rng.binomial(rows, ACCURACY - fall, runs) / rows
     usual = rng.binomial(5000, ACCURACY, runs) / 5000
     z = (usual - sure) / np.sqrt(usual * (1 - usual) * (1 / rows + 1 / 5000))
@@ -335,10 +335,12 @@ def test_a_detectable_mix_is_detected(quick):
     """Also the one that is hardest to see: half of the classes gain what the other half loses."""
     rng, rows, runs = np.random.default_rng(11), 500, 100
     recalls = CONFUSION / CONFUSION.sum(axis=1, keepdims=True)
-    distance = shift.detectable(rows, 5000, CONFUSION, 0.01).mix_distance
+    distance = detectors.detectable(rows, 5000, CONFUSION, 0.01).mix_distance
     shares = EVEN + distance / 5 * np.where(np.arange(10) % 2, 1, -1)
     found = [
-        shift.mix_change(rng.multinomial(rows, shares @ recalls), rng.multinomial(5000, EVEN @ recalls), CONFUSION, run)
+        detectors.mix_change(
+            rng.multinomial(rows, shares @ recalls), rng.multinomial(5000, EVEN @ recalls), CONFUSION, run
+        )
         for run in range(runs)
     ]
     assert np.mean([mix.p_value <= 0.01 for mix in found]) > 0.8
@@ -346,28 +348,28 @@ def test_a_detectable_mix_is_detected(quick):
 
 
 def test_larger_windows_show_smaller_changes():
-    sizes = [shift.detectable(rows, 5000, CONFUSION, ALPHA) for rows in (50, 100, 500, 5000)]
+    sizes = [detectors.detectable(rows, 5000, CONFUSION, ALPHA) for rows in (50, 100, 500, 5000)]
     assert sizes == sorted(sizes, key=lambda one: (one.accuracy_fall, one.mix_distance), reverse=True)
-    assert shift.detectable(MINIMUM_ROWS, 5000, CONFUSION, ALPHA).accuracy_fall == pytest.approx(0.126, abs=0.005)
-    assert shift.detectable(1, 5000, CONFUSION, ALPHA) == shift.Detectable(1.0, 1.0)
+    assert detectors.detectable(MINIMUM_ROWS, 5000, CONFUSION, ALPHA).accuracy_fall == pytest.approx(0.126, abs=0.005)
+    assert detectors.detectable(1, 5000, CONFUSION, ALPHA) == detectors.Detectable(1.0, 1.0)
 
 
 # False alarms
 
 
 def test_the_budget_of_false_alarms_is_spent_evenly():
-    assert shift.alpha_per_window(1, 168, 3) == pytest.approx(1 / 504)
-    assert shift.alpha_per_window(100, 1, 3) == 1.0
+    assert detectors.alpha_per_window(1, 168, 3) == pytest.approx(1 / 504)
+    assert detectors.alpha_per_window(100, 1, 3) == 1.0
     with pytest.raises(ValueError, match="must each be above 0"):
-        shift.alpha_per_window(1, 0, 3)
+        detectors.alpha_per_window(1, 0, 3)
 
 
 def test_holm_by_hand():
-    assert shift.holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}) == pytest.approx(
+    assert detectors.holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}) == pytest.approx(
         {"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02}
     )
-    assert shift.holm({"a": 0.5, "b": 0.9}) == {"a": 1.0, "b": 1.0}
-    assert shift.holm({}) == {}
+    assert detectors.holm({"a": 0.5, "b": 0.9}) == {"a": 1.0, "b": 1.0}
+    assert detectors.holm({}) == {}
 
 
 # All together
@@ -383,7 +385,7 @@ def test_windows_of_real_predictions_get_the_right_verdict(halves):
     }
     found = {}
     for name, window in windows.items():
-        verdict = judge(shift.measure(window, reference, CONFUSION, ALPHA), CLASSES, [True])
+        verdict = judge(detectors.measure(window, reference, CONFUSION, ALPHA), CLASSES, [True])
         found[name] = (verdict.action, verdict.pictures_changed)
     assert found == {
         "untouched": ("none", False),
@@ -396,7 +398,7 @@ def test_windows_of_real_predictions_get_the_right_verdict(halves):
 def test_the_same_seed_gives_the_same_drift(halves):
     reference, source = halves
     window, labels = take(source, slice(300)), source.predicted[:300]
-    first, again, other = (shift.measure(window, reference, CONFUSION, ALPHA, labels, seed) for seed in (1, 1, 2))
+    first, again, other = (detectors.measure(window, reference, CONFUSION, ALPHA, labels, seed) for seed in (1, 1, 2))
     assert first == again
     assert first != other
     assert first.realised.estimate.value == 1.0
@@ -407,13 +409,13 @@ def test_of_a_hundred_thousand_rows_a_thousand_pictures_are_compared(halves, sha
     reference, source = halves
     window = window_of(source, shares, 2500, 5)
     many = take(window, np.random.default_rng(0).integers(len(window), size=100_000))
-    found = shift.measure(many, reference, CONFUSION, ALPHA)
-    assert found.pictures.rows == shift.COMPARED_ROWS
+    found = detectors.measure(many, reference, CONFUSION, ALPHA)
+    assert found.pictures.rows == detectors.COMPARED_ROWS
 
 
 def test_one_row_is_measured_and_not_judged(halves):
     reference, source = halves
-    found = shift.measure(take(source, [0]), reference, CONFUSION, ALPHA)
+    found = detectors.measure(take(source, [0]), reference, CONFUSION, ALPHA)
     assert judge(found, CLASSES).sentence == (
         "Not enough data: the window has 1 image, and at least 100 are needed. In so few, a fall of accuracy by less"
         " than 100 points can pass for chance."
@@ -424,7 +426,7 @@ def test_a_reference_without_anything_like_the_window_gives_an_answer_still(quic
     certain = np.eye(10)[[CAT] * 200 + [DOG] * 200]
     both = sample(certain, np.random.default_rng(0).normal(size=(400, 3)))
     perfect = np.eye(10, dtype=int) * 1000
-    found = shift.measure(take(both, slice(200)), take(both, slice(200, 400)), perfect, 0.01)
+    found = detectors.measure(take(both, slice(200)), take(both, slice(200, 400)), perfect, 0.01)
     assert found.pictures.compared == 0
     assert found.mix.p_value <= 0.01
     assert found.mix.shares[CAT].value == pytest.approx(1)
@@ -435,15 +437,15 @@ def test_what_cannot_be_compared_is_refused(halves):
     reference, source = halves
     narrow = sample(source.probabilities, source.embeddings[:, :10])
     with pytest.raises(ValueError, match="nothing to compare"):
-        shift.measure(take(source, slice(0)), reference, CONFUSION, ALPHA)
+        detectors.measure(take(source, slice(0)), reference, CONFUSION, ALPHA)
     with pytest.raises(ValueError, match="not of the same model"):
-        shift.measure(narrow, reference, CONFUSION, ALPHA)
+        detectors.measure(narrow, reference, CONFUSION, ALPHA)
     with pytest.raises(ValueError, match="not of the same model"):
-        shift.measure(source, reference, CONFUSION[:9, :9], ALPHA)
+        detectors.measure(source, reference, CONFUSION[:9, :9], ALPHA)
     with pytest.raises(ValueError, match="test images of every class"):
-        shift.measure(source, reference, CONFUSION * (np.arange(10) != CAT)[:, None], ALPHA)
+        detectors.measure(source, reference, CONFUSION * (np.arange(10) != CAT)[:, None], ALPHA)
     with pytest.raises(ValueError, match="allow more false alarms"):
-        shift.measure(source, reference, CONFUSION, 1e-4)
+        detectors.measure(source, reference, CONFUSION, 1e-4)
 
 
 @pytest.mark.parametrize(
@@ -458,6 +460,6 @@ def test_what_cannot_be_compared_is_refused(halves):
 )
 def test_a_sample_is_checked(change, message):
     whole = {"predicted": np.array([0, 1]), "probabilities": np.full((2, 10), 0.1), "embeddings": np.zeros((2, 3))}
-    shift.Sample(**whole)
+    detectors.Sample(**whole)
     with pytest.raises(ValueError, match=message):
-        shift.Sample(**(whole | change))
+        detectors.Sample(**(whole | change))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from strandline import shift
-from strandline.verdict import MINIMUM_ROWS, judge, persistence_rate, persistent
+from strandline.drift import detectors
+from strandline.drift.verdict import MINIMUM_ROWS, judge, persistence_rate, persistent
 
 CLASSES = json.loads((Path(__file__).parents[1] / "models/cifar_resnet20_v1/classes.json").read_bytes())
 
@@ -43,15 +43,15 @@ def drift_of(
     *, mix=1.0, pictures=1.0, unsure=1.0, estimate=0.92, labels=None, labelled=0, rows=500, distance=0.2, apart=0.2
 ):
     """What was measured, with these p-values."""
-    shares = [shift.Estimate(0.1, 0.08, 0.12)] * 9 + [shift.Estimate(0.3, 0.26, 0.34)]
-    return shift.Drift(
+    shares = [detectors.Estimate(0.1, 0.08, 0.12)] * 9 + [detectors.Estimate(0.3, 0.26, 0.34)]
+    return detectors.Drift(
         rows=rows,
         alpha=0.002,
-        mix=shift.Mix((0.1,) * 10, tuple(shares), shift.Estimate(distance, 0.1, 0.3), mix),
-        pictures=shift.Pictures(apart, pictures, 500, 500, 1000),
-        estimated=shift.Accuracy(shift.Estimate(estimate, estimate - 0.03, estimate + 0.03), 0.92, unsure),
-        realised=labels and shift.Accuracy(shift.Estimate(labels, 0.7, 0.9), 0.92, 1e-9, labelled),
-        detectable=shift.Detectable(0.18, 0.05),
+        mix=detectors.Mix((0.1,) * 10, tuple(shares), detectors.Estimate(distance, 0.1, 0.3), mix),
+        pictures=detectors.Pictures(apart, pictures, 500, 500, 1000),
+        estimated=detectors.Accuracy(detectors.Estimate(estimate, estimate - 0.03, estimate + 0.03), 0.92, unsure),
+        realised=labels and detectors.Accuracy(detectors.Estimate(labels, 0.7, 0.9), 0.92, 1e-9, labelled),
+        detectable=detectors.Detectable(0.18, 0.05),
     )
 
 

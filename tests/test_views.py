@@ -12,7 +12,8 @@ import seeding
 from conftest import Database, new_ledger
 from seeding import File, Run, digest, refused, rejected, vanished
 
-from strandline import drift, ledger, promotion, settings
+from strandline import ledger, promotion, settings
+from strandline.drift import report as drift
 from strandline.ingest import load as predictions
 from strandline.labels import load as labels
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from strandline.shift import Estimate
+from strandline.drift.detectors import Estimate
 from strandline.stats import paired
 from strandline.stats.paired import Bin, Pairs
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from strandline.comparison import Comparison, LabelledSet, compare
-from strandline.shift import Estimate, holm
+from strandline.drift.detectors import Estimate, holm
 from strandline.stats import paired
 from strandline.stats.paired import Pairs
 

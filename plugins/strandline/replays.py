@@ -18,10 +18,10 @@ from typing import Any, Literal, cast
 from psycopg.types.json import Jsonb
 
 from strandline import attempts, contract, hours, ledger, replay_page, replay_rows, settings
+from strandline.drift.windows import Window
 from strandline.models import versions
 from strandline.replay_rows import Attempt, Source, Tally
 from strandline.scan import HOUR
-from strandline.windows import Window
 
 log = logging.getLogger(__name__)
 

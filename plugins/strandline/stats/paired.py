@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
-from strandline.shift import Estimate
+from strandline.drift.detectors import Estimate
 
 if TYPE_CHECKING:
     import numpy as np

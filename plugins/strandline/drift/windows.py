@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from strandline import attempts, contract, ledger, settings, shift, tables
+from strandline import attempts, contract, ledger, settings, tables
+from strandline.drift import detectors
 from strandline.html.thumbnails import image_size, thumbnail
 from strandline.models.bundles import REFERENCE_FILE, BundleError, verify
 from strandline.scan import EPOCH, HOUR
@@ -62,13 +63,13 @@ class Window:
 class Data:
     """Predictions, and by name the measures of their images, float [n] each, in the order of the sample's rows."""
 
-    sample: shift.Sample
+    sample: detectors.Sample
     measures: "Mapping[str, NDArray[np.floating[Any]]]"
 
     def rows(self, chosen: "shift.Integers") -> "Data":
         """These rows, of which all have embeddings."""
         of = self.sample
-        sample = shift.Sample(of.predicted[chosen], of.probabilities[chosen], of.embeddings[chosen])
+        sample = detectors.Sample(of.predicted[chosen], of.probabilities[chosen], of.embeddings[chosen])
         return Data(sample, {name: column[chosen] for name, column in self.measures.items()})
 
     @property
@@ -159,7 +160,7 @@ def _data(
 ) -> Data:
     import numpy as np
 
-    sample = shift.Sample(np.array(predicted, np.int64), np.array(probabilities, np.float64), embeddings)
+    sample = detectors.Sample(np.array(predicted, np.int64), np.array(probabilities, np.float64), embeddings)
     return Data(sample, {name: column.astype(float) for name, column in measures.items()})
 
 

@@ -11,22 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
-from strandline import (
-    contract,
-    drift_page,
-    evidently_page,
-    evidently_report,
-    hours,
-    ledger,
-    near_duplicates,
-    settings,
-    shift,
-    verdict,
-    windows,
-)
+from strandline import contract, hours, ledger, settings
+from strandline.drift import detectors, evidently_page, evidently_report, near_duplicates, verdict, windows
+from strandline.drift import page as drift_page
+from strandline.drift.windows import Data, Window, WindowError
 from strandline.models import versions
 from strandline.scan import HOUR
-from strandline.windows import Data, Window, WindowError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +41,7 @@ class Comparison:
 
     counts: Mapping[str, int]
     content: Mapping[str, Any]
-    drift: shift.Drift | None = None
+    drift: detectors.Drift | None = None
     instead: str | None = None
     examples: Sequence[drift_page.Example] = ()
     evidently_html: str = ""
@@ -188,9 +178,9 @@ def _compare(
     current, truth = everything.rows(kept), truth[kept]
     reference = reference.rows(near_duplicates.distinct(reference, reference))
     try:
-        alpha = shift.alpha_per_window(chosen.false_alarms_a_week, chosen.windows_a_week)
+        alpha = detectors.alpha_per_window(chosen.false_alarms_a_week, chosen.windows_a_week)
         confusion = np.array(model["metrics"]["confusion"])
-        drift = shift.measure(current.sample, reference.sample, confusion, alpha, truth)
+        drift = detectors.measure(current.sample, reference.sample, confusion, alpha, truth)
         drift = dataclasses.replace(drift, duplicates=duplicates)
     except ValueError as error:
         raise WindowError(f"window {window.name} cannot be compared: {error}") from error
@@ -201,10 +191,10 @@ def _compare(
         "confidence": _histograms({side: sample.probabilities.max(axis=1) for side, sample in samples.items()}),
         "calibration": _calibration(current, truth) if drift.realised else None,
         "columns": [dataclasses.asdict(column) for column in evidently.columns],
-        "column_p_values": shift.column_changes(current.columns, reference.columns),
+        "column_p_values": detectors.column_changes(current.columns, reference.columns),
     }
-    shown = current.rows(np.arange(min(len(kept), shift.COMPARED_ROWS)))
-    most = shift.most_changed(shown.sample, reference.sample, EXAMPLES)
+    shown = current.rows(np.arange(min(len(kept), detectors.COMPARED_ROWS)))
+    most = detectors.most_changed(shown.sample, reference.sample, EXAMPLES)
     changed = [rows[number] for number in kept[most].tolist()]
     pictures = windows.thumbnails(chosen, model, changed, windows.folders(connection, chosen, changed))
     examples = [
@@ -251,7 +241,7 @@ def _calibration(current: Data, truth: "NDArray[np.integer[Any]]") -> list[dict[
     curve = []
     for one in np.unique(bins):
         within = bins == one
-        interval = binomtest(int(right[within].sum()), int(within.sum())).proportion_ci(shift.LEVEL, "wilson")
+        interval = binomtest(int(right[within].sum()), int(within.sum())).proportion_ci(detectors.LEVEL, "wilson")
         point = {"confidence": float(confidence[within].mean()), "accuracy": float(right[within].mean())}
         curve.append(point | {"low": interval.low, "high": interval.high, "images": int(within.sum())})
     return curve

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from strandline import drift_plots, evidently_page
-from strandline.drift_plots import interval
+from strandline.drift import evidently_page
+from strandline.drift import plots as drift_plots
+from strandline.drift.plots import interval
+from strandline.drift.verdict import SMALLEST_PICTURES
 from strandline.html import document as page
 from strandline.html.document import text
-from strandline.verdict import SMALLEST_PICTURES
 
 STYLE = (
     drift_plots.STYLE

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from strandline.shift import Integers
-    from strandline.windows import Data
+    from strandline.drift.detectors import Integers
+    from strandline.drift.windows import Data
 
 LOOKS = ("brightness", "contrast", "saturation")  # what a shift of the frame and noise hardly change
 # Chosen on CIFAR-10: of 120 scenes x 5 frames, moved by a pixel and with noise, some 122 are left, of 5,000 different
