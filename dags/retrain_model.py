@@ -36,10 +36,10 @@ import datetime
 from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from strandline import training
 from strandline.assets import CHALLENGERS, RETRAINING
 from strandline.models import datasets, registry
 from strandline.operators.vision import DEFAULT_ARGS, no_retry, vision_task
+from strandline.training import plan as training
 
 
 @dag(

@@ -19,10 +19,11 @@ from drifting import CLASSES, FIRST, HOUR, SIDE
 from psycopg.types.json import Jsonb
 from seeding import digest
 
-from strandline import contract, ledger, settings, training
+from strandline import contract, ledger, settings
 from strandline.models import datasets, registry
 from strandline.operators.process import ProcessOperator
-from strandline.training import Asked, TrainingError, balance
+from strandline.training import plan as training
+from strandline.training.plan import Asked, TrainingError, balance
 
 pytestmark = [pytest.mark.usefixtures("database", "small"), pytest.mark.timeout(600)]
 ASKED = Asked("manual__1", "mia", "it is dark")
