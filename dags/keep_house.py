@@ -21,8 +21,9 @@ import datetime
 
 from airflow.sdk import CronTriggerTimetable, dag, task
 
-from strandline import ledger, leftovers, promotion, settings
+from strandline import ledger, leftovers, settings
 from strandline.operators.vision import DEFAULT_ARGS, clear_up, no_retry
+from strandline.promotion import promotion
 
 
 @dag(

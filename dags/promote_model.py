@@ -43,11 +43,11 @@ import datetime
 from airflow.sdk import Param, TriggerRule, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from strandline import promotion, trials
 from strandline.assets import CHALLENGERS
 from strandline.models import datasets, versions
 from strandline.operators.approval import question
 from strandline.operators.vision import DEFAULT_ARGS, GOVERNANCE, no_retry, vision_task
+from strandline.promotion import evaluation, promotion
 
 
 @dag(
@@ -95,24 +95,24 @@ def promote_model():
     @task
     def plan(*, run_id: str, params: dict, dag_run) -> list[dict]:
         asked = {"challenger": params["version"], "asked_by": dag_run.triggering_user_name or "airflow"}
-        if dag_run.run_type == "asset_triggered" and not (asked := trials.waiting()):
+        if dag_run.run_type == "asset_triggered" and not (asked := evaluation.waiting()):
             raise AirflowSkipException("no trained challenger waits for its gate")
-        with no_retry(trials.TrialError, versions.VersionError):
-            return [trials.trial_request(trials.plan(run_id, **asked, expected=params["expected_champion"]))]
+        with no_retry(evaluation.TrialError, versions.VersionError):
+            return [evaluation.trial_request(evaluation.plan(run_id, **asked, expected=params["expected_champion"]))]
 
     @task
     def plan_evaluations(tried: list[dict], *, run_id: str) -> list[dict]:
-        return trials.evaluations(trials.pinned(run_id), tried[0])
+        return evaluation.evaluations(evaluation.pinned(run_id), tried[0])
 
     # Without an evaluation where the challenger did not load; not where none of it was asked for.
     @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     def hold_gate(tried: list[dict], evaluated: list[dict] | None, *, run_id: str) -> dict:
-        with no_retry(trials.TrialError, datasets.DatasetError):
-            return trials.hold(trials.pinned(run_id), tried[0], evaluated or [])
+        with no_retry(evaluation.TrialError, datasets.DatasetError):
+            return evaluation.hold(evaluation.pinned(run_id), tried[0], evaluated or [])
 
     @task.short_circuit
     def check_outcome(*, run_id: str) -> bool:
-        return trials.held(run_id)["outcome"] == "pass"
+        return evaluation.held(run_id)["outcome"] == "pass"
 
     @task.short_circuit
     def decide(*, run_id: str) -> bool:
@@ -131,7 +131,7 @@ def promote_model():
                 run_id, dag_run.triggering_user_name, params["reason"], params["version"], params["expected_champion"]
             )
 
-    ask = question("ask", trials.question, list(promotion.DECISIONS), promotion.decide)
+    ask = question("ask", evaluation.question, list(promotion.DECISIONS), promotion.decide)
     planned = plan()
     choose() >> [planned, roll_back()]
     tried = vision_task("try", "trial").expand(request=planned)

@@ -25,10 +25,10 @@ import datetime
 
 from airflow.sdk import dag, task
 
-from strandline import promotion, watches
 from strandline.assets import LABELS, PREDICTIONS
 from strandline.operators.approval import question
 from strandline.operators.vision import DEFAULT_ARGS, GOVERNANCE, vision_task
+from strandline.promotion import monitoring, promotion
 
 ROLL_BACK, KEEP = "Roll back", "Keep"
 
@@ -45,24 +45,24 @@ ROLL_BACK, KEEP = "Roll back", "Keep"
 def watch_champion():
     @task
     def plan(*, run_id: str) -> list[dict]:
-        return watches.plan(run_id)
+        return monitoring.plan(run_id)
 
     @task
     def judge(evaluated: list[dict], *, run_id: str) -> dict:
-        return watches.judge(run_id, evaluated[0])
+        return monitoring.judge(run_id, evaluated[0])
 
     @task.short_circuit
     def check_outcome(*, run_id: str) -> bool:
-        return watches.worse(run_id)
+        return monitoring.worse(run_id)
 
     def take(run_id: str, answer: dict) -> None:
         said = promotion.read_answer(answer, (ROLL_BACK, KEEP))
         if said.option == ROLL_BACK:
-            look = watches.found(run_id)
+            look = monitoring.found(run_id)
             promotion.roll_back(run_id, said.person, said.reason, look["predecessor"], expected=look["version"])
 
     judged = judge(vision_task("evaluate", "evaluate").expand(request=plan()).output)
-    judged >> check_outcome() >> question("ask", watches.question, [ROLL_BACK, KEEP], take)
+    judged >> check_outcome() >> question("ask", monitoring.question, [ROLL_BACK, KEEP], take)
 
 
 watch_champion()

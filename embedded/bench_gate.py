@@ -23,8 +23,8 @@ from strandline import settings
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from strandline.comparison import LabelledSet
-    from strandline.gate import Gate, Rules
+    from strandline.promotion.comparison import LabelledSet
+    from strandline.promotion.gate import Gate, Rules
 
 MILD, STRONG = 0.15, 0.3  # colour casts: of red up and blue down
 HOLDOUT = 10_000
@@ -96,7 +96,7 @@ def read(path: Path) -> tuple[Pool, Pool]:
 
 def draw(pool: Pool, rows: int, loss: float, rng: np.random.Generator) -> "LabelledSet":
     """Images drawn with replacement; the challenger's accuracy is below the champion's by `loss`."""
-    from strandline.comparison import Answers, LabelledSet
+    from strandline.promotion.comparison import Answers, LabelledSet
 
     one_right, other_right = (side.argmax(axis=1) == pool.truth for side in (pool.one, pool.other))
     drawn = rng.integers(len(pool.truth), size=rows)
@@ -115,7 +115,7 @@ def draw(pool: Pool, rows: int, loss: float, rng: np.random.Generator) -> "Label
 
 def simulate(pool: Pool, rules: "Rules", window: int, loss: float, gates: int, holdout: int = HOLDOUT) -> "list[Gate]":
     """Gates of challengers that are worse by `loss`, on the holdout and on the window, and as fast as the champion."""
-    from strandline.gate import Trial, examine
+    from strandline.promotion.gate import Trial, examine
 
     names = [str(index) for index in range(pool.one.shape[1])]
     found = []
@@ -131,7 +131,7 @@ def simulate(pool: Pool, rules: "Rules", window: int, loss: float, gates: int, h
 
 def single_table(pool: Pool) -> str:
     """Markdown: how often the check of a margin alone comes to which outcome."""
-    from strandline.gate import Rules
+    from strandline.promotion.gate import Rules
     from strandline.stats.paired import Pairs
 
     alpha, rng = Rules().alpha, np.random.default_rng(1)
@@ -160,7 +160,7 @@ def table(pool: Pool, gates: int) -> str:
 
 
 def _row(pool: Pool, gates: int, case: tuple[Any, int, float]) -> list[str]:
-    from strandline.gate import Rules
+    from strandline.promotion.gate import Rules
 
     rule, labels, loss = case
     found = simulate(pool, Rules(window_rule=rule), labels, loss, gates)

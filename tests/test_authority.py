@@ -12,10 +12,11 @@ from psycopg import sql
 from seeding import digest
 from trying import make_version
 
-from strandline import ledger, promotion, settings, trials
+from strandline import ledger, settings
 from strandline.models import bundles, registry
 from strandline.operators import approval
-from strandline.promotion import PromotionError
+from strandline.promotion import evaluation, promotion
+from strandline.promotion.promotion import PromotionError
 
 GATE = "gate 1"
 RESULT = "INSERT INTO gate_results (gate_id, check_name, outcome, sentence, allowed, unit)"
@@ -215,7 +216,7 @@ def test_what_files_say_cannot_be_said_in_a_persons_name(database):
 def test_an_answer_is_recorded_where_airflow_hands_it_on(versions):
     """The task that asked records it when it goes on: no XCom lies between."""
     gate_of(versions)
-    asking = approval.question("ask", trials.question, list(promotion.DECISIONS), promotion.decide)
+    asking = approval.question("ask", evaluation.question, list(promotion.DECISIONS), promotion.decide)
     with pytest.raises(PromotionError, match="has no answer"):
         promotion.approved(GATE)
     given = answer() | {"responded_at": datetime.datetime.now(datetime.UTC)}
@@ -225,14 +226,14 @@ def test_an_answer_is_recorded_where_airflow_hands_it_on(versions):
 
 def test_what_is_asked_is_what_the_ledger_says(versions):
     gate_of(versions)
-    subject, body = trials.question(GATE)
+    subject, body = evaluation.question(GATE)
     assert versions[1][:12] in subject
     assert all(name in body for name in CHECKS)
 
 
 def test_a_second_answer_after_the_question_was_cleared_is_refused(versions):
     gate_of(versions)
-    asking = approval.question("ask", trials.question, list(promotion.DECISIONS), promotion.decide)
+    asking = approval.question("ask", evaluation.question, list(promotion.DECISIONS), promotion.decide)
     now = {"responded_at": datetime.datetime.now(datetime.UTC)}
     asking.execute_complete({"run_id": GATE}, answer() | now)
     with pytest.raises(Exception, match="was approved by op already"):
@@ -243,11 +244,11 @@ def test_a_second_answer_after_the_question_was_cleared_is_refused(versions):
 def test_a_run_is_about_what_it_was_planned_for(versions):
     """And not about what an XCom, or the same task run again, would make of it."""
     third = make_version("third")
-    planned = trials.plan(GATE, REQUESTER, versions[1])
-    assert trials.plan(GATE, "somebody", third) == planned == trials.pinned(GATE)
+    planned = evaluation.plan(GATE, REQUESTER, versions[1])
+    assert evaluation.plan(GATE, "somebody", third) == planned == evaluation.pinned(GATE)
     assert (planned["requested_by"], planned["challenger"]) == (REQUESTER, versions[1])
-    with pytest.raises(trials.TrialError, match="has no plan"):
-        trials.pinned("gate 2")
+    with pytest.raises(evaluation.TrialError, match="has no plan"):
+        evaluation.pinned("gate 2")
 
 
 def trained(database: Database, version: str, parent: str, asked_by: str, run_id: str = "training") -> None:
@@ -263,11 +264,11 @@ def trained(database: Database, version: str, parent: str, asked_by: str, run_id
 
 
 def test_who_asked_for_a_gate_that_an_event_woke_is_who_asked_for_the_training(versions, database):
-    assert trials.waiting() is None
+    assert evaluation.waiting() is None
     trained(database, versions[1], versions[0], APPROVER)
-    assert trials.waiting() == {"challenger": versions[1], "asked_by": APPROVER}
+    assert evaluation.waiting() == {"challenger": versions[1], "asked_by": APPROVER}
     gate_of(versions)
-    assert trials.waiting() is None  # it had its gate
+    assert evaluation.waiting() is None  # it had its gate
     with pytest.raises(PromotionError, match="somebody else has to approve"):
         approve()
 
@@ -276,7 +277,7 @@ def test_a_lineage_in_anothers_name_does_not_help_who_asked(versions, database, 
     """The run's own row still says who it was."""
     trained(database, versions[1], versions[0], APPROVER)
     owner.execute("UPDATE model_lineage SET asked_by = 'report_drift'")
-    assert trials.waiting() is None
+    assert evaluation.waiting() is None
     gate_of(versions)
     with pytest.raises(PromotionError, match="somebody else has to approve"):
         approve()

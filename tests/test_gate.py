@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from embedded import bench_gate
-from strandline import gate
-from strandline.comparison import Answers, LabelledSet, compare
 from strandline.drift import detectors
-from strandline.gate import Rules, Trial, examine
+from strandline.promotion import gate
+from strandline.promotion.comparison import Answers, LabelledSet, compare
+from strandline.promotion.gate import Rules, Trial, examine
 from strandline.stats.paired import Pairs
 
 BUNDLE = Path(__file__).parents[1] / "models/cifar_resnet20_v1"

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from strandline import gate_page
-from strandline.comparison import Answers, LabelledSet
-from strandline.gate import Rules, Trial, examine
 from strandline.html import thumbnails
+from strandline.promotion import page as gate_page
+from strandline.promotion.comparison import Answers, LabelledSet
+from strandline.promotion.gate import Rules, Trial, examine
 
 HOSTILE = (
     "<img src=x onerror=window.ran=1>",

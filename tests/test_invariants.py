@@ -12,9 +12,10 @@ from conftest import Database, new_ledger
 from psycopg.rows import dict_row
 from seeding import File, Run, digest, refused, rejected, vanished
 
-from strandline import ledger, promotion, settings
+from strandline import ledger, settings
 from strandline.ingest import load as predictions
 from strandline.labels import load as labels
+from strandline.promotion import promotion
 
 NAMES = [path.stem for path in sorted((ledger.SQL / "invariants").glob("*.sql"))]
 

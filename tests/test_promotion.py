@@ -11,10 +11,11 @@ from promoting import APPROVER, REQUESTER, answer, hold
 from seeding import File, Run
 from trying import make_version
 
-from strandline import ledger, promotion, settings
+from strandline import ledger, settings
 from strandline.ingest import load as predictions
 from strandline.models import registry
-from strandline.promotion import PromotionError, decide, promote, roll_back
+from strandline.promotion import promotion
+from strandline.promotion.promotion import PromotionError, decide, promote, roll_back
 
 WEIGHTS = {
     "one bit flipped": lambda content: bytes([content[0] ^ 1]) + content[1:],

@@ -9,10 +9,11 @@ import trying
 from conftest import Database
 from seeding import CLASSES
 
-from strandline import contract, ledger, promotion, settings, trials
+from strandline import contract, ledger, settings
 from strandline.models import registry
 from strandline.models.versions import VersionError
-from strandline.trials import TrialError
+from strandline.promotion import evaluation, promotion
+from strandline.promotion.evaluation import TrialError
 
 HOLDOUT, WINDOW = 3000, 1500
 
@@ -26,22 +27,22 @@ class Scene:
     truth: dict[str, dict[str, int]]
 
     def pinned(self, run_id: str = "run 1") -> dict:
-        return trials.plan(run_id, "user", self.challenger)
+        return evaluation.plan(run_id, "user", self.challenger)
 
     def hold(
         self, holdout: float = 0.1, window: float = 0.05, run_id: str = "run 1", loaded: bool = True, **slow
     ) -> dict:
         """Hold a gate on a challenger that has these shares wrong."""
         pinned = self.pinned(run_id)
-        tried = trying.tried(trials.trial_request(pinned), loaded, run_id=run_id, **slow)
+        tried = trying.tried(evaluation.trial_request(pinned), loaded, run_id=run_id, **slow)
         shares = {"holdout-champion": 0.1, "window-champion": 0.1}
         shares |= {"holdout-challenger": holdout, "window-challenger": window}
         evaluated = []
-        for request in trials.evaluations(pinned, tried):
+        for request in evaluation.evaluations(pinned, tried):
             truth = self.truth[request["shard_id"].split("-")[0]]
             answers = trying.wrong(truth, shares[request["shard_id"]])
             evaluated.append(trying.evaluated(request, answers, run_id))
-        return trials.hold(pinned, tried, evaluated)
+        return evaluation.hold(pinned, tried, evaluated)
 
 
 @pytest.fixture
@@ -141,13 +142,13 @@ def test_swapped_classes_are_told(scene):
 def test_classes_in_another_order_are_compared_by_name(scene):
     scene.challenger = trying.make_version("turned", classes=list(reversed(CLASSES)))
     pinned = scene.pinned()
-    tried = trying.tried(trials.trial_request(pinned))
+    tried = trying.tried(evaluation.trial_request(pinned))
     evaluated = []
-    for request in trials.evaluations(pinned, tried):
+    for request in evaluation.evaluations(pinned, tried):
         truth = scene.truth[request["shard_id"].split("-")[0]]
         turned = {image: len(CLASSES) - 1 - label for image, label in truth.items()}
         evaluated.append(trying.evaluated(request, turned if "challenger" in request["shard_id"] else truth))
-    held = trials.hold(pinned, tried, evaluated)
+    held = evaluation.hold(pinned, tried, evaluated)
     assert "It alone has 0 right, the champion alone 0" in held["body"]
 
 
@@ -182,38 +183,38 @@ def test_a_run_holds_one_gate(scene):
 def test_a_plan_is_refused(scene, challenger, expected, says):
     asked, champion = getattr(scene, challenger or "", challenger), getattr(scene, expected or "", expected)
     with pytest.raises((TrialError, VersionError), match=says):
-        trials.plan("run 1", "user", asked, champion)
+        evaluation.plan("run 1", "user", asked, champion)
 
 
 def test_twelve_digits_of_a_version_will_do(scene):
-    planned = trials.plan("run 1", "user", scene.challenger[:12], scene.champion[:12])
+    planned = evaluation.plan("run 1", "user", scene.challenger[:12], scene.champion[:12])
     assert (planned["challenger"], planned["champion"]) == (scene.challenger, scene.champion)
 
 
 def test_other_classes_cannot_be_compared(scene):
     with pytest.raises(TrialError, match="other classes"):
-        trials.plan("run 1", "user", trying.make_version("lizards", classes=["cat", "dog", "lizard"]))
+        evaluation.plan("run 1", "user", trying.make_version("lizards", classes=["cat", "dog", "lizard"]))
 
 
 def test_without_a_champion_there_is_nothing_to_compare_with(database):
     with pytest.raises(TrialError, match="no champion"):
-        trials.plan("run 1", "user", trying.make_version("challenger"))
+        evaluation.plan("run 1", "user", trying.make_version("challenger"))
 
 
 def test_an_evaluation_of_something_else_is_refused(scene):
     pinned = scene.pinned()
-    tried = trying.tried(trials.trial_request(pinned))
-    requests = trials.evaluations(pinned, tried)
+    tried = trying.tried(evaluation.trial_request(pinned))
+    requests = evaluation.evaluations(pinned, tried)
     done = [trying.evaluated(request, scene.truth[request["shard_id"].split("-")[0]]) for request in requests]
     with pytest.raises(TrialError, match="is not what was asked for"):
-        trials.hold(pinned, tried, done[:-1])
+        evaluation.hold(pinned, tried, done[:-1])
     stranger = requests[0] | {"bundle": {"path": "models/x", "version": "x"}}
     with pytest.raises(TrialError, match="is not about"):
-        trials.hold(pinned, tried, [trying.evaluated(stranger, scene.truth["holdout"])])
+        evaluation.hold(pinned, tried, [trying.evaluated(stranger, scene.truth["holdout"])])
     folder = settings.get().store / done[0]["folder"]
     (folder / contract.PREDICTIONS_FILE).write_bytes(b"")
     with pytest.raises(contract.NoResult):
-        trials.hold(pinned, tried, done)
+        evaluation.hold(pinned, tried, done)
     assert rows("SELECT * FROM gates") == []
 
 
@@ -221,12 +222,12 @@ def test_attempts_of_another_run_do_not_count(scene):
     """An XCom says where the files are: it cannot say that those of another gate are of this one."""
     pinned = scene.pinned()
     with pytest.raises(contract.NoResult, match="is no attempt of run run 1"):
-        trials.evaluations(pinned, trying.tried(trials.trial_request(pinned), run_id="run 2"))
+        evaluation.evaluations(pinned, trying.tried(evaluation.trial_request(pinned), run_id="run 2"))
 
 
 def test_a_trial_of_other_versions_is_refused(scene):
     pinned = scene.pinned()
     faster = trying.make_version("faster")
-    request = trials.trial_request(pinned) | {"challenger": {"path": f"models/{faster}", "version": faster}}
+    request = evaluation.trial_request(pinned) | {"challenger": {"path": f"models/{faster}", "version": faster}}
     with pytest.raises(TrialError, match="tried other versions"):
-        trials.evaluations(pinned, trying.tried(request))
+        evaluation.evaluations(pinned, trying.tried(request))

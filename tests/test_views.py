@@ -12,10 +12,11 @@ import seeding
 from conftest import Database, new_ledger
 from seeding import File, Run, digest, refused, rejected, vanished
 
-from strandline import ledger, promotion, settings
+from strandline import ledger, settings
 from strandline.drift import report as drift
 from strandline.ingest import load as predictions
 from strandline.labels import load as labels
+from strandline.promotion import promotion
 
 ZONES = ["UTC", "America/St_Johns", "Asia/Kathmandu"]
 FILES = [File("a.jpg"), File("b.jpg"), File("copy.jpg", content="a.jpg"), refused("broken.jpg")]

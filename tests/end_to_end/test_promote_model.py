@@ -14,9 +14,10 @@ from promoting import answer, hold
 from embedded import training_sets
 from embedded.api import ApiError
 from embedded.demo_runs import follow
-from strandline import contract, ledger, promotion, settings
+from strandline import contract, ledger, settings
 from strandline.models import datasets, registry
 from strandline.operators.process import ProcessOperator
+from strandline.promotion import promotion
 from strandline.training import plan as training
 
 pytestmark = pytest.mark.timeout(1500)

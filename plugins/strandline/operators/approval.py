@@ -9,7 +9,7 @@ from airflow.sdk import Param
 
 from strandline import settings
 from strandline.operators.vision import no_retry
-from strandline.promotion import REASON_LENGTH, PromotionError
+from strandline.promotion.promotion import REASON_LENGTH, PromotionError
 
 Ask = Callable[[str], tuple[str, str]]  # by the run's id, a line and a body in Markdown
 Take = Callable[[str, dict[str, Any]], object]  # by the run's id, and what a person answered

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from strandline.comparison import Comparison, LabelledSet, compare
 from strandline.drift.detectors import Estimate, holm
+from strandline.promotion.comparison import Comparison, LabelledSet, compare
 from strandline.stats import paired
 from strandline.stats.paired import Pairs
 

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from psycopg.types.json import Jsonb
 
-from strandline import attempts, contract, gate, gate_page, ledger, settings, tables
-from strandline.comparison import Answers, LabelledSet
+from strandline import attempts, contract, ledger, settings, tables
 from strandline.html import thumbnails
 from strandline.models import datasets, versions
 from strandline.models.bundles import REFERENCE_FILE
 from strandline.models.datasets import Dataset
+from strandline.promotion import gate
+from strandline.promotion import page as gate_page
+from strandline.promotion.comparison import Answers, LabelledSet
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-from strandline import gate_plots
-from strandline.gate import decimal
-from strandline.gate_plots import points, signed
 from strandline.html import document as page
 from strandline.html.document import text
+from strandline.promotion import plots as gate_plots
+from strandline.promotion.gate import decimal
+from strandline.promotion.plots import points, signed
 
 STYLE = (
     gate_plots.STYLE
