@@ -19,10 +19,12 @@ from conftest import Database
 from playwright.sync_api import Browser, sync_playwright
 from seeding import HOUR, File, Run
 
-from strandline import contract, ledger, replay_page, replays, settings
+from strandline import contract, ledger, settings
 from strandline.drift.windows import WindowError
 from strandline.ingest import load as predictions
 from strandline.models import versions
+from strandline.replay import page as replay_page
+from strandline.replay import replay as replays
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -131,7 +133,7 @@ def test_the_same_version_and_runtime_give_the_same_bits(run):
 
 
 def test_shards_are_read_in_parts(run, monkeypatch):
-    monkeypatch.setattr("strandline.replay_rows.ROWS_AT_ONCE", 4)
+    monkeypatch.setattr("strandline.replay.rows.ROWS_AT_ONCE", 4)
     monkeypatch.setattr("strandline.ledger.STREAMED_ROWS", 7)
     lose_shard(run)
     image = FILES[3].image_id
@@ -207,7 +209,7 @@ def test_no_runtime_may_move_further(run):
 
 
 def test_the_page_is_bounded_and_the_file_is_whole(run, monkeypatch):
-    monkeypatch.setattr("strandline.replay_rows.SHOWN_ROWS", 5)
+    monkeypatch.setattr("strandline.replay.rows.SHOWN_ROWS", 5)
     image = FILES[7].image_id
     found = replay(change=lambda row: moved(0.5 if row["image_id"] == image else 1e-4)(row), versions=OTHER_RUNTIME)
     shown = report(found)["rows"]

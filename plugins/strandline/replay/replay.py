@@ -17,10 +17,12 @@ from typing import Any, Literal, cast
 
 from psycopg.types.json import Jsonb
 
-from strandline import attempts, contract, hours, ledger, replay_page, replay_rows, settings
+from strandline import attempts, contract, hours, ledger, settings
 from strandline.drift.windows import Window
 from strandline.models import versions
-from strandline.replay_rows import Attempt, Source, Tally
+from strandline.replay import page as replay_page
+from strandline.replay import rows
+from strandline.replay.rows import Attempt, Source, Tally
 from strandline.scan import HOUR
 
 log = logging.getLogger(__name__)
@@ -92,7 +94,7 @@ def plan(run_id: str, start: str, end: str | None = None, model_version: str | N
         folder.mkdir(parents=True, exist_ok=True)
         query = {"window_start": window.start, "window_end": window.end, "model_version": model_version}
         recorded = ledger.stream(connection, "select_replay_images", query)
-        keys = replay_rows.freeze(recorded, folder / WINDOW)
+        keys = rows.freeze(recorded, folder / WINDOW)
         if not keys:
             raise ReplayError(f"no image landed in {window.name}: `reporting.runs` has the hours that have some")
         sources, requests = _sources(connection, chosen, keys, model_version)
@@ -241,8 +243,8 @@ def _compare(
     versions = {source.model_version for source in sources if source.model_version}
     classes = {version: len(_model(connection, version)["classes"]) for version in versions}
     try:
-        tally = replay_rows.compare(folder / WINDOW, sources, answered, classes, folder / ROWS)
-    except replay_rows.AttemptError as error:
+        tally = rows.compare(folder / WINDOW, sources, answered, classes, folder / ROWS)
+    except rows.AttemptError as error:
         raise ReplayError(f"{error}: trigger a new replay, and report it if that says the same") from error
     report = _report(connection, run_id, planned, sources, tally)
     page = replay_page.render(report)
@@ -275,7 +277,7 @@ def _report(
     connection: ledger.Connection, run_id: str, planned: Mapping[str, Any], sources: Sequence[Source], tally: Tally
 ) -> dict[str, Any]:
     """What replay.json says."""
-    statuses = {name.replace(" ", "_"): tally.statuses[name] for name in replay_rows.STATUSES}
+    statuses = {name.replace(" ", "_"): tally.statuses[name] for name in rows.STATUSES}
     counts = {"images": tally.statuses.total(), **statuses, "unequal": tally.unequal}
     verdict, sentence = _judge(counts, tally.largest)
     runs = ledger.fetch(connection, "select_replay_runs", {"run_ids": list(tally.runs)})
@@ -289,7 +291,7 @@ def _report(
         "verdict": verdict,
         "sentence": sentence,
         "counts": counts,
-        "tolerance": replay_rows.TOLERANCE,
+        "tolerance": rows.TOLERANCE,
         "largest_difference": tally.largest,
         "runs": [_plain(run) | {"images": tally.runs[run["run_id"]]} for run in runs],
         "terms": [_plain(term) for term in terms],
@@ -333,7 +335,7 @@ def _runtimes(recorded: str, replayed: str, statuses: Mapping[str, int]) -> dict
     changes = [
         f"{name}: {before.get(name, 'not recorded')} then, {now.get(name, 'not recorded')} now" for name in names
     ]
-    equal = {"must_be_equal": replay_rows.must_be_equal(before, now)}
+    equal = {"must_be_equal": rows.must_be_equal(before, now)}
     return {"recorded": before, "replayed": now, "changes": changes, "statuses": dict(statuses)} | equal
 
 
