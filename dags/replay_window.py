@@ -34,7 +34,7 @@ import datetime
 from airflow.sdk import Param, TriggerRule, dag, task
 
 from strandline import hours
-from strandline.drift.windows import WindowError
+from strandline.hours import WindowError
 from strandline.models import versions
 from strandline.operators.vision import DEFAULT_ARGS, no_retry, vision_task
 from strandline.replay import replay as replays

@@ -36,7 +36,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from strandline import hours
 from strandline.assets import LABELS, PREDICTIONS, RETRAINING
 from strandline.drift import report as drift
-from strandline.drift.windows import WindowError
+from strandline.hours import WindowError
 from strandline.models import versions
 from strandline.operators.vision import DEFAULT_ARGS, no_retry
 

@@ -204,7 +204,7 @@ class Bench:
         return self.register(folder / contract.BUNDLE_FOLDER)
 
     def register(self, bundle: Path) -> str:
-        code = "import sys, pathlib; from strandline import registry; "
+        code = "import sys, pathlib; from strandline.models import registry; "
         code += "print(registry.register(pathlib.Path(sys.argv[1]), 'make bench'))"
         command = [sys.executable, "-c", code, str(bundle)]
         done = subprocess.run(command, env=self.stack.environment(), stdout=subprocess.PIPE, text=True, check=True)

@@ -29,6 +29,7 @@ from embedded import bench_drift_page
 from embedded.bench_drift_page import BUDGET, Found, Kind, Pool
 from strandline import contract, settings
 from strandline.drift import detectors, near_duplicates, verdict, windows
+from strandline.stats import multiplicity
 
 PAGE = settings.REPOSITORY / "docs" / "drift-evaluation.md"
 CHAMPION = settings.REPOSITORY / "models" / "cifar_resnet20_v1"
@@ -226,7 +227,7 @@ def judge(material: Material, kind: Kind, index: int) -> Found:
     if kind.scenes:
         window = window.rows(near_duplicates.distinct(window.data, reference.data))
     sample, truth = window.data.sample, window.truth
-    alpha = detectors.alpha_per_window(BUDGET.false_alarms_a_week, BUDGET.windows_a_week)
+    alpha = multiplicity.alpha_per_window(BUDGET.false_alarms_a_week, BUDGET.windows_a_week, detectors.TESTS)
     drift = detectors.measure(sample, reference.data.sample, material.confusion, alpha, truth, index)
     labelled = verdict.judge(drift, material.classes)
     unlabelled = verdict.judge(dataclasses.replace(drift, realised=None), material.classes)

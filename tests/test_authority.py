@@ -303,7 +303,7 @@ def test_what_the_tasks_lock_nobody_else_can(database, name):
         with psycopg.connect(url) as other, pytest.raises(psycopg.errors.InsufficientPrivilege):
             other.execute(query)
     with psycopg.connect(database.analyst) as analyst:
-        for key in ("strandline.ledger", "strandline.labels.load", "strandline.migrate"):
+        for key in ("strandline.ledger", "strandline.labels", "strandline.migrate"):
             analyst.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [key])
         with ledger.connect("ingest" if name == "ledger" else "labels") as connection:
             connection.execute("SET lock_timeout = '5s'")

@@ -12,7 +12,7 @@ from drifting import FIRST, HOUR, ingest, rows, worse
 
 from strandline import ledger, settings
 from strandline.drift import report as drift
-from strandline.drift.windows import WindowError
+from strandline.hours import WindowError
 from strandline.labels import load as labels
 from strandline.models import versions
 

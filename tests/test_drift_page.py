@@ -19,6 +19,7 @@ from strandline.drift import detectors, evidently_page
 from strandline.drift.evidently_report import LABEL, NUMBERS, ColumnDrift, Comparison, compare
 from strandline.drift.page import Example, render
 from strandline.drift.verdict import judge
+from strandline.stats.estimates import Estimate
 
 HOSTILE = [
     "</script><script>window.ran=1</script>",
@@ -45,14 +46,14 @@ def png(side=32):
 
 
 def drift_of(classes=3, *, mix=0.6, pictures=0.5, unsure=0.4, estimate=0.92, labels=None, rows=500):
-    shares = [detectors.Estimate(0.2, 0.1, 0.3)] * (classes - 1) + [detectors.Estimate(0.5, 0.4, 0.6)]
+    shares = [Estimate(0.2, 0.1, 0.3)] * (classes - 1) + [Estimate(0.5, 0.4, 0.6)]
     return detectors.Drift(
         rows=rows,
         alpha=0.002,
-        mix=detectors.Mix((1 / classes,) * classes, tuple(shares), detectors.Estimate(0.17, 0.13, 0.2), mix),
+        mix=detectors.Mix((1 / classes,) * classes, tuple(shares), Estimate(0.17, 0.13, 0.2), mix),
         pictures=detectors.Pictures(0.36, pictures, 500, 480, 1000),
-        estimated=detectors.Accuracy(detectors.Estimate(estimate, estimate - 0.03, estimate + 0.03), 0.92, unsure),
-        realised=labels and detectors.Accuracy(detectors.Estimate(0.78, 0.73, 0.82), 0.93, 1e-9, labels),
+        estimated=detectors.Accuracy(Estimate(estimate, estimate - 0.03, estimate + 0.03), 0.92, unsure),
+        realised=labels and detectors.Accuracy(Estimate(0.78, 0.73, 0.82), 0.93, 1e-9, labels),
         detectable=detectors.Detectable(0.18, 0.052),
     )
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from strandline.stats import paired
+from strandline.stats import calibration, estimates, paired
 from strandline.stats.paired import Pairs
 
 ALPHA = 0.025
@@ -75,8 +75,8 @@ def test_no_rows_say_nothing():
     empty = Pairs.of(np.zeros(0, bool), np.zeros(0, bool))
     found = empty.interval(ALPHA)
     assert (found.low, found.high) == (-1, 1)
-    assert empty.p_below(-0.5) == empty.p_different() == paired.p_below(0, 0, 0.5) == 1
-    assert (paired.share(0, 0, ALPHA).low, paired.share(0, 0, ALPHA).high) == (0, 1)
+    assert empty.p_below(-0.5) == empty.p_different() == estimates.p_below(0, 0, 0.5) == 1
+    assert (estimates.share(0, 0, ALPHA).low, estimates.share(0, 0, ALPHA).high) == (0, 1)
 
 
 def test_pairs_are_counted():
@@ -109,24 +109,24 @@ def test_equal_models_are_seldom_called_different(share):
 def test_exact_statistics_are_scipy_s(hits, rows):
     test = stats.binomtest(hits, rows, 0.9, alternative="less")
     interval = stats.binomtest(hits, rows).proportion_ci(1 - 2 * ALPHA, "exact")
-    found = paired.share(hits, rows, ALPHA)
+    found = estimates.share(hits, rows, ALPHA)
     assert (found.low, found.value, found.high) == pytest.approx((interval.low, hits / rows, interval.high))
-    assert paired.p_below(hits, rows, 0.9) == pytest.approx(test.pvalue)
+    assert estimates.p_below(hits, rows, 0.9) == pytest.approx(test.pvalue)
     assert Pairs(1000, hits, rows - hits).p_different() == pytest.approx(stats.binomtest(hits, rows).pvalue)
 
 
 def test_the_exact_interval_of_a_share():
-    assert paired.share(0, 50, ALPHA).high == pytest.approx(1 - ALPHA ** (1 / 50))
-    assert paired.share(50, 50, ALPHA).low == pytest.approx(ALPHA ** (1 / 50))
+    assert estimates.share(0, 50, ALPHA).high == pytest.approx(1 - ALPHA ** (1 / 50))
+    assert estimates.share(50, 50, ALPHA).low == pytest.approx(ALPHA ** (1 / 50))
 
 
 @settings(deadline=None)
 @given(st.integers(1, 500), st.data())
 def test_a_share_is_below_where_its_interval_is(rows, data):
     hits, bound = data.draw(st.integers(0, rows)), data.draw(st.floats(0.01, 0.99))
-    high = paired.share(hits, rows, ALPHA).high
+    high = estimates.share(hits, rows, ALPHA).high
     if abs(high - bound) > 1e-6:
-        assert (paired.p_below(hits, rows, bound) <= ALPHA) == (high < bound)
+        assert (estimates.p_below(hits, rows, bound) <= ALPHA) == (high < bound)
 
 
 def test_labels_from_nothing_are_those_of_the_textbook():
@@ -167,10 +167,10 @@ def test_one_label_fewer_would_not_do(rows, value, variance):
 
 def test_reliability_and_its_error():
     confidence, right = np.array([1.0, 0.95, 0.5, 0.5]), np.array([1, 0, 1, 1], bool)
-    bins = paired.reliability(confidence, right)
+    bins = calibration.reliability(confidence, right)
     assert [(one.rows, one.confidence, one.accuracy) for one in bins] == [(2, 0.5, 1.0), (2, 0.975, 0.5)]
-    assert paired.calibration_error(bins) == pytest.approx((2 * 0.5 + 2 * 0.475) / 4)
-    assert paired.calibration_error(()) == 0
+    assert calibration.calibration_error(bins) == pytest.approx((2 * 0.5 + 2 * 0.475) / 4)
+    assert calibration.calibration_error(()) == 0
 
 
 def test_the_change_of_calibration_holds_the_truth():
@@ -179,7 +179,7 @@ def test_the_change_of_calibration_holds_the_truth():
     for seed in range(times):
         confidence = rng.uniform(0.5, 0.9, 4000)
         right = rng.random(4000) < confidence - 0.03
-        found, _ = paired.calibration_change((confidence, right), (confidence + 0.06, right), ALPHA, seed)
+        found, _ = calibration.calibration_change((confidence, right), (confidence + 0.06, right), ALPHA, seed)
         missed += not found.low <= 0.06 <= found.high
         assert found.low <= found.value <= found.high
     assert missed <= stats.binom.ppf(0.999, times, 2 * ALPHA)
@@ -188,8 +188,8 @@ def test_the_change_of_calibration_holds_the_truth():
 def test_the_change_of_calibration_comes_from_its_seed():
     rng = np.random.default_rng(3)
     sides = [(rng.random(300), rng.random(300) < 0.5) for _ in range(2)]
-    assert paired.calibration_change(*sides, ALPHA, 1) == paired.calibration_change(*sides, ALPHA, 1)
-    assert paired.calibration_change(sides[0], sides[0], ALPHA)[0] == paired.Estimate(0, 0, 0)
+    assert calibration.calibration_change(*sides, ALPHA, 1) == calibration.calibration_change(*sides, ALPHA, 1)
+    assert calibration.calibration_change(sides[0], sides[0], ALPHA)[0] == estimates.Estimate(0, 0, 0)
 
 
 def test_the_ratio_holds_the_truth_among_rounds_that_something_else_slows():

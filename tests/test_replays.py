@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, sync_playwright
 from seeding import HOUR, File, Run
 
 from strandline import contract, ledger, settings
-from strandline.drift.windows import WindowError
+from strandline.hours import WindowError
 from strandline.ingest import load as predictions
 from strandline.models import versions
 from strandline.replay import page as replay_page

@@ -12,6 +12,7 @@ from scipy import stats
 
 from strandline.drift import detectors
 from strandline.drift.verdict import MINIMUM_ROWS, judge
+from strandline.stats import multiplicity
 
 BUNDLE = Path(__file__).parents[1] / "models/cifar_resnet20_v1"
 CLASSES = json.loads((BUNDLE / "classes.json").read_bytes())
@@ -19,7 +20,7 @@ CONFUSION = np.array(json.loads((BUNDLE / "metrics.json").read_bytes())["confusi
 ACCURACY = CONFUSION.trace() / CONFUSION.sum()
 CAT, DOG = CLASSES.index("cat"), CLASSES.index("dog")
 EVEN = np.full(10, 0.1)
-ALPHA = detectors.alpha_per_window(1, 168)
+ALPHA = multiplicity.alpha_per_window(1, 168, detectors.TESTS)
 
 
 def sample(probabilities, embeddings):
@@ -358,18 +359,18 @@ def test_larger_windows_show_smaller_changes():
 
 
 def test_the_budget_of_false_alarms_is_spent_evenly():
-    assert detectors.alpha_per_window(1, 168, 3) == pytest.approx(1 / 504)
-    assert detectors.alpha_per_window(100, 1, 3) == 1.0
+    assert multiplicity.alpha_per_window(1, 168, 3) == pytest.approx(1 / 504)
+    assert multiplicity.alpha_per_window(100, 1, 3) == 1.0
     with pytest.raises(ValueError, match="must each be above 0"):
-        detectors.alpha_per_window(1, 0, 3)
+        multiplicity.alpha_per_window(1, 0, 3)
 
 
 def test_holm_by_hand():
-    assert detectors.holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}) == pytest.approx(
+    assert multiplicity.holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}) == pytest.approx(
         {"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02}
     )
-    assert detectors.holm({"a": 0.5, "b": 0.9}) == {"a": 1.0, "b": 1.0}
-    assert detectors.holm({}) == {}
+    assert multiplicity.holm({"a": 0.5, "b": 0.9}) == {"a": 1.0, "b": 1.0}
+    assert multiplicity.holm({}) == {}
 
 
 # All together

@@ -9,6 +9,7 @@ import pytest
 
 from strandline.drift import detectors
 from strandline.drift.verdict import MINIMUM_ROWS, judge, persistence_rate, persistent
+from strandline.stats.estimates import Estimate
 
 CLASSES = json.loads((Path(__file__).parents[1] / "models/cifar_resnet20_v1/classes.json").read_bytes())
 
@@ -43,14 +44,14 @@ def drift_of(
     *, mix=1.0, pictures=1.0, unsure=1.0, estimate=0.92, labels=None, labelled=0, rows=500, distance=0.2, apart=0.2
 ):
     """What was measured, with these p-values."""
-    shares = [detectors.Estimate(0.1, 0.08, 0.12)] * 9 + [detectors.Estimate(0.3, 0.26, 0.34)]
+    shares = [Estimate(0.1, 0.08, 0.12)] * 9 + [Estimate(0.3, 0.26, 0.34)]
     return detectors.Drift(
         rows=rows,
         alpha=0.002,
-        mix=detectors.Mix((0.1,) * 10, tuple(shares), detectors.Estimate(distance, 0.1, 0.3), mix),
+        mix=detectors.Mix((0.1,) * 10, tuple(shares), Estimate(distance, 0.1, 0.3), mix),
         pictures=detectors.Pictures(apart, pictures, 500, 500, 1000),
-        estimated=detectors.Accuracy(detectors.Estimate(estimate, estimate - 0.03, estimate + 0.03), 0.92, unsure),
-        realised=labels and detectors.Accuracy(detectors.Estimate(labels, 0.7, 0.9), 0.92, 1e-9, labelled),
+        estimated=detectors.Accuracy(Estimate(estimate, estimate - 0.03, estimate + 0.03), 0.92, unsure),
+        realised=labels and detectors.Accuracy(Estimate(labels, 0.7, 0.9), 0.92, 1e-9, labelled),
         detectable=detectors.Detectable(0.18, 0.05),
     )
 

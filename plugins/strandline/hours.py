@@ -1,10 +1,12 @@
 """Hours as people name them: each by its first moment, in UTC."""
 
+import dataclasses
 import datetime
 import re
 
-from strandline.scan import HOUR
-
+HOUR = datetime.timedelta(hours=1)
+HOUR_NS = 3600 * 10**9
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 FORMAT = "%Y-%m-%dT%H"
 WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}")
 
@@ -45,3 +47,31 @@ def says(start: datetime.datetime, end: datetime.datetime) -> str:
     """An interval of hours, for people."""
     first, last = (hour.strftime(FORMAT) for hour in (start, end - HOUR))
     return first if first == last else f"{first} to {last}"
+
+
+class WindowError(Exception):
+    """A window cannot be read and another try cannot help; the message says what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """[start, end) of landing hours, and the model version that predicted; None stands for the champion.
+
+    Raises:
+        WindowError: it is not one or more full hours.
+    """
+
+    start: datetime.datetime
+    end: datetime.datetime
+    model_version: str | None = None
+
+    def __post_init__(self) -> None:
+        ends = (self.start, self.end)
+        if any(end.tzinfo is None or (end - EPOCH) % HOUR for end in ends) or self.start >= self.end:
+            raise WindowError(f"the window {self.start} to {self.end} must be one or more full hours with a time zone")
+
+    @property
+    def name(self) -> str:
+        """As 2026-11-21T08, with its end where it is more than an hour."""
+        end = "" if self.end - self.start == HOUR else f"--{self.end:%Y-%m-%dT%H}"
+        return f"{self.start:%Y-%m-%dT%H}{end}"

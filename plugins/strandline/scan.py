@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from strandline import contract, settings
+from strandline.hours import EPOCH, HOUR, HOUR_NS
 
-HOUR = datetime.timedelta(hours=1)
-HOUR_NS = 3600 * 10**9
-EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 # An hour, as the first folders of a path: ISO 8601, Firehose's, Hive's. Always four groups: year, month, day, hour.
 HOUR_FOLDER = re.compile(
     rb"(?:(\d{4})-(\d\d)-(\d\d)T(\d\d)(?::?[0-5]\d){0,2}Z?"

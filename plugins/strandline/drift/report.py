@@ -14,9 +14,10 @@ from psycopg.types.json import Jsonb
 from strandline import contract, hours, ledger, settings
 from strandline.drift import detectors, evidently_page, evidently_report, near_duplicates, verdict, windows
 from strandline.drift import page as drift_page
-from strandline.drift.windows import Data, Window, WindowError
+from strandline.drift.windows import Data
+from strandline.hours import HOUR, Window, WindowError
 from strandline.models import versions
-from strandline.scan import HOUR
+from strandline.stats import multiplicity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -178,7 +179,7 @@ def _compare(
     current, truth = everything.rows(kept), truth[kept]
     reference = reference.rows(near_duplicates.distinct(reference, reference))
     try:
-        alpha = detectors.alpha_per_window(chosen.false_alarms_a_week, chosen.windows_a_week)
+        alpha = multiplicity.alpha_per_window(chosen.false_alarms_a_week, chosen.windows_a_week, detectors.TESTS)
         confusion = np.array(model["metrics"]["confusion"])
         drift = detectors.measure(current.sample, reference.sample, confusion, alpha, truth)
         drift = dataclasses.replace(drift, duplicates=duplicates)

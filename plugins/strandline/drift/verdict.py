@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from strandline.drift.detectors import Accuracy, Drift, Estimate
+from strandline.drift.detectors import Accuracy, Drift
+from strandline.stats.estimates import Estimate
 
 MINIMUM_ROWS = 100  # with fewer, and one false alarm a week, more than a fifth of falls by 12 points are missed
 SMALLEST_MIX = 0.05  # distance of mixes that is worth a word: a large window shows any difference

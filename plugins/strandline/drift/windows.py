@@ -6,16 +6,15 @@ COMPARED are read: those with the smallest hashes, which is a random sample, and
 
 import collections
 import dataclasses
-import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from strandline import attempts, contract, ledger, settings, tables
 from strandline.drift import detectors
+from strandline.hours import Window, WindowError
 from strandline.html.thumbnails import image_size, thumbnail
 from strandline.models.bundles import REFERENCE_FILE, BundleError, verify
-from strandline.scan import EPOCH, HOUR
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,34 +30,6 @@ REFERENCE_COLUMNS = (
 )
 
 
-class WindowError(Exception):
-    """A window cannot be read and another try cannot help; the message says what to do."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Window:
-    """[start, end) of landing hours, and the model version that predicted; None stands for the champion.
-
-    Raises:
-        WindowError: it is not one or more full hours.
-    """
-
-    start: datetime.datetime
-    end: datetime.datetime
-    model_version: str | None = None
-
-    def __post_init__(self) -> None:
-        ends = (self.start, self.end)
-        if any(end.tzinfo is None or (end - EPOCH) % HOUR for end in ends) or self.start >= self.end:
-            raise WindowError(f"the window {self.start} to {self.end} must be one or more full hours with a time zone")
-
-    @property
-    def name(self) -> str:
-        """As 2026-11-21T08, with its end where it is more than an hour."""
-        end = "" if self.end - self.start == HOUR else f"--{self.end:%Y-%m-%dT%H}"
-        return f"{self.start:%Y-%m-%dT%H}{end}"
-
-
 @dataclasses.dataclass(frozen=True)
 class Data:
     """Predictions, and by name the measures of their images, float [n] each, in the order of the sample's rows."""
@@ -66,7 +37,7 @@ class Data:
     sample: detectors.Sample
     measures: "Mapping[str, NDArray[np.floating[Any]]]"
 
-    def rows(self, chosen: "shift.Integers") -> "Data":
+    def rows(self, chosen: "detectors.Integers") -> "Data":
         """These rows, of which all have embeddings."""
         of = self.sample
         sample = detectors.Sample(of.predicted[chosen], of.probabilities[chosen], of.embeddings[chosen])

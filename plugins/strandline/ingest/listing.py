@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from strandline import contract, hours, ledger, settings
+from strandline.hours import EPOCH, HOUR
 from strandline.models import bundles, versions
-from strandline.scan import DETAILS, EPOCH, HOUR, Entry, class_of, path_hour, scan
+from strandline.scan import DETAILS, Entry, class_of, path_hour, scan
 
 log = logging.getLogger(__name__)
 

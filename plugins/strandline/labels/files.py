@@ -13,9 +13,10 @@ import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
+from strandline.hours import HOUR
 from strandline.labels.places import places
 from strandline.labels.records import Record, Rejected, Source, Unusable, column, json_array, json_lines, table
-from strandline.scan import DETAILS, HOUR, display_name
+from strandline.scan import DETAILS, display_name
 
 SUFFIXES = {b".csv": "csv", b".tsv": "csv", b".jsonl": "jsonl", b".ndjson": "jsonl", b".json": "json"}
 # What a column says by its name: the first one that a file has counts, of those that name images the first filled in.

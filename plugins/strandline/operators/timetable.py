@@ -7,7 +7,7 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 from pendulum import DateTime, instance
 
 from strandline import hours
-from strandline.scan import HOUR
+from strandline.hours import HOUR
 
 
 class HourlyTimetable(CronDataIntervalTimetable):

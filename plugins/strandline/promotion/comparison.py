@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from strandline.drift.detectors import Estimate
-from strandline.stats import paired
-from strandline.stats.paired import Bin, Pairs
+from strandline.stats import calibration, estimates
+from strandline.stats.calibration import Bin
+from strandline.stats.estimates import Estimate
+from strandline.stats.paired import Pairs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -139,12 +140,12 @@ def compare(classes: Sequence[str], part: LabelledSet, alpha: float) -> Comparis
     def side(answers: Answers) -> Side:
         right = answers.predicted == part.truth
         cells = np.bincount(part.truth * size + answers.predicted, minlength=size * size).reshape(size, size)
-        bins = paired.reliability(answers.confidence, right)
+        bins = calibration.reliability(answers.confidence, right)
         return Side(
-            paired.share(int(right.sum()), len(part), alpha),
+            estimates.share(int(right.sum()), len(part), alpha),
             tuple(map(tuple, cells.tolist())),
             bins,
-            paired.calibration_error(bins),
+            calibration.calibration_error(bins),
         )
 
     return Comparison(

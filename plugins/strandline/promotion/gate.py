@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from strandline.drift.detectors import Estimate, holm
 from strandline.promotion.comparison import Comparison, LabelledSet, compare
-from strandline.stats import paired
+from strandline.stats import calibration, estimates, paired
+from strandline.stats.estimates import Estimate
+from strandline.stats.multiplicity import holm
 from strandline.stats.paired import Pairs
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def _golden(trial: Trial, rules: Rules) -> Check:
 def _floor(holdout: LabelledSet, rules: Rules) -> Check:
     right, rows = int((holdout.challenger.predicted == holdout.truth).sum()), len(holdout)
     champion = float((holdout.champion.predicted == holdout.truth).mean())
-    found, variance = paired.share(right, rows, rules.alpha), _binomial_variance(right, rows)
+    found, variance = estimates.share(right, rows, rules.alpha), _binomial_variance(right, rows)
     outcome = _outcome(found, rules.floor)
     needed = _needed(rows, found, rules.floor, champion, variance, rules)
     return Check(
@@ -318,7 +319,7 @@ def _class_floors(classes: Sequence[str], holdout: LabelledSet, rules: Rules) ->
         {name: int((side.predicted == holdout.truth)[mask].sum()) for name, mask in members.items()}
         for side in (holdout.challenger, holdout.champion)
     )
-    found = {name: paired.share(right[name], rows[name], rules.alpha) for name in classes}
+    found = {name: estimates.share(right[name], rows[name], rules.alpha) for name in classes}
 
     def needed(name: str) -> int | None:
         hoped = champion[name] / rows[name] if rows[name] else 1.0
@@ -328,7 +329,7 @@ def _class_floors(classes: Sequence[str], holdout: LabelledSet, rules: Rules) ->
         "class floors",
         f"Each class needs a recall of {floor:.0%} on the holdout",
         found,
-        {name: paired.p_below(right[name], rows[name], floor) for name in classes},
+        {name: estimates.p_below(right[name], rows[name], floor) for name in classes},
         floor,
         lambda name, found: f"{name}, {_share(found)}" if rows[name] else f"{name}, no image",
         needed,
@@ -399,7 +400,7 @@ def _calibration(holdout: LabelledSet, rules: Rules, seed: int) -> Check:
     champion, challenger = (
         (answers.confidence, answers.predicted == holdout.truth) for answers in (holdout.champion, holdout.challenger)
     )
-    found, variance = paired.calibration_change(champion, challenger, rules.alpha, seed)
+    found, variance = calibration.calibration_change(champion, challenger, rules.alpha, seed)
     outcome: Outcome = "pass" if found.high <= margin else "fail" if found.low > margin else "not enough evidence"
     fall = Estimate(-found.value, -found.high, -found.low)
     needed = _needed(len(holdout), fall, -margin, 0.0, variance, rules)

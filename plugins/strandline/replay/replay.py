@@ -18,12 +18,11 @@ from typing import Any, Literal, cast
 from psycopg.types.json import Jsonb
 
 from strandline import attempts, contract, hours, ledger, settings
-from strandline.drift.windows import Window
+from strandline.hours import HOUR, Window
 from strandline.models import versions
 from strandline.replay import page as replay_page
 from strandline.replay import rows
 from strandline.replay.rows import Attempt, Source, Tally
-from strandline.scan import HOUR
 
 log = logging.getLogger(__name__)
 

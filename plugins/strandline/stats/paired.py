@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
-from strandline.drift.detectors import Estimate
+from strandline.stats.estimates import Estimate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 POWER = 0.8
 MOST_LABELS = 1_000_000  # more are as good as none
-BINS = 15  # of confidence
-RESAMPLES = 400
 
 
 @dataclass(frozen=True)
@@ -90,24 +88,6 @@ class Pairs:
         return min(float(2 * bdtr(min(self.gained, self.lost), self.gained + self.lost, 0.5)), 1.0)
 
 
-def share(hits: int, rows: int, alpha: float) -> Estimate:
-    """A share and its exact interval (Clopper and Pearson, "The Use of Confidence or Fiducial Limits Illustrated in the
-    Case of the Binomial", Biometrika 26, 1934).
-    """
-    from scipy.special import betaincinv
-
-    low = float(betaincinv(hits, rows - hits + 1, alpha)) if hits else 0.0
-    high = float(betaincinv(hits + 1, rows - hits, 1 - alpha)) if hits < rows else 1.0
-    return Estimate(hits / rows if rows else 0.0, low, high)
-
-
-def p_below(hits: int, rows: int, bound: float) -> float:
-    """p-value for the true share being below the bound: the exact binomial test."""
-    from scipy.special import bdtr
-
-    return float(bdtr(hits, rows, bound)) if rows else 1.0
-
-
 def more_labels(rows: int, value: float, bound: float, truth: float, variance: float, alpha: float) -> int | None:
     """How many more labels lift the lower limit to the bound with a probability of POWER, after a mean of `value` on
     the first rows, if the true mean is `truth`. None where that is not above the bound, or hardly.
@@ -136,64 +116,6 @@ def more_labels(rows: int, value: float, bound: float, truth: float, variance: f
         middle = (few + many) // 2
         few, many = (few, middle) if enough(middle) else (middle, many)
     return many
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Predictions of like confidence: how sure the model is on average, and how often right."""
-
-    rows: int
-    confidence: float
-    accuracy: float
-
-
-def reliability(confidence: "Floats", right: "Bools") -> tuple[Bin, ...]:
-    """Confidence [n] against accuracy, in bins of the same width; those without a row are left out."""
-    import numpy as np
-
-    which = _bins(confidence)
-    rows, sure, hits = (np.bincount(which, weights, BINS) for weights in (None, confidence, right))
-    return tuple(Bin(int(n), float(c / n), float(h / n)) for n, c, h in zip(rows, sure, hits, strict=True) if n)
-
-
-def calibration_error(bins: tuple[Bin, ...]) -> float:
-    """Expected calibration error: the mean gap of confidence and accuracy (Guo, Pleiss, Sun, Weinberger, "On
-    Calibration of Modern Neural Networks", ICML 2017, arXiv:1706.04599).
-    """
-    rows = sum(one.rows for one in bins)
-    return sum(one.rows * abs(one.confidence - one.accuracy) for one in bins) / rows if rows else 0.0
-
-
-def calibration_change(
-    champion: tuple["Floats", "Bools"], challenger: tuple["Floats", "Bools"], alpha: float, seed: int = 0
-) -> tuple[Estimate, float]:
-    """Calibration error of the challenger less that of the champion, and its variance on one row. Each side is
-    confidence [n] and who is right [n].
-
-    Bootstrap of images, so that both sides keep their pairs, and its percentiles (Efron and Tibshirani, "An
-    Introduction to the Bootstrap", 1993, chapter 13). Noise adds to a calibration error, and more of it to one near 0:
-    a loss against a champion that is calibrated nearly perfectly comes out too small.
-    """
-    import numpy as np
-
-    rows, rng = len(champion[0]), np.random.default_rng([seed, 2])
-    sides = [(_bins(confidence), confidence - right) for confidence, right in (champion, challenger)]
-
-    def change(weights: Any) -> float:
-        before, after = (np.abs(np.bincount(bins, weights * gaps)).sum() for bins, gaps in sides)
-        return float(after - before) / rows
-
-    value = change(np.ones(rows))
-    drawn = [change(np.bincount(rng.integers(rows, size=rows), minlength=rows)) for _ in range(RESAMPLES)]
-    low, high = np.quantile(drawn, (alpha, 1 - alpha)).tolist()
-    return Estimate(value, min(low, value), max(high, value)), float(rows * np.var(drawn))
-
-
-def _bins(confidence: "Floats") -> "NDArray[np.integer[Any]]":
-    import numpy as np
-
-    which: NDArray[np.integer[Any]] = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    return which
 
 
 def ratio(champion: "Floats", challenger: "Floats", alpha: float) -> Estimate:

@@ -1,0 +1,77 @@
+"""Whether a model is right as often as it says that it is.
+
+Every interval is two-sided: each of its limits errs with a probability of alpha.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from strandline.stats.estimates import Estimate
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.floating[Any]]
+    Bools = NDArray[np.bool_]
+
+BINS = 15  # of confidence
+RESAMPLES = 400
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Predictions of like confidence: how sure the model is on average, and how often right."""
+
+    rows: int
+    confidence: float
+    accuracy: float
+
+
+def reliability(confidence: "Floats", right: "Bools") -> tuple[Bin, ...]:
+    """Confidence [n] against accuracy, in bins of the same width; those without a row are left out."""
+    import numpy as np
+
+    which = _bins(confidence)
+    rows, sure, hits = (np.bincount(which, weights, BINS) for weights in (None, confidence, right))
+    return tuple(Bin(int(n), float(c / n), float(h / n)) for n, c, h in zip(rows, sure, hits, strict=True) if n)
+
+
+def calibration_error(bins: tuple[Bin, ...]) -> float:
+    """Expected calibration error: the mean gap of confidence and accuracy (Guo, Pleiss, Sun, Weinberger, "On
+    Calibration of Modern Neural Networks", ICML 2017, arXiv:1706.04599).
+    """
+    rows = sum(one.rows for one in bins)
+    return sum(one.rows * abs(one.confidence - one.accuracy) for one in bins) / rows if rows else 0.0
+
+
+def calibration_change(
+    champion: tuple["Floats", "Bools"], challenger: tuple["Floats", "Bools"], alpha: float, seed: int = 0
+) -> tuple[Estimate, float]:
+    """Calibration error of the challenger less that of the champion, and its variance on one row. Each side is
+    confidence [n] and who is right [n].
+
+    Bootstrap of images, so that both sides keep their pairs, and its percentiles (Efron and Tibshirani, "An
+    Introduction to the Bootstrap", 1993, chapter 13). Noise adds to a calibration error, and more of it to one near 0:
+    a loss against a champion that is calibrated nearly perfectly comes out too small.
+    """
+    import numpy as np
+
+    rows, rng = len(champion[0]), np.random.default_rng([seed, 2])
+    sides = [(_bins(confidence), confidence - right) for confidence, right in (champion, challenger)]
+
+    def change(weights: Any) -> float:
+        before, after = (np.abs(np.bincount(bins, weights * gaps)).sum() for bins, gaps in sides)
+        return float(after - before) / rows
+
+    value = change(np.ones(rows))
+    drawn = [change(np.bincount(rng.integers(rows, size=rows), minlength=rows)) for _ in range(RESAMPLES)]
+    low, high = np.quantile(drawn, (alpha, 1 - alpha)).tolist()
+    return Estimate(value, min(low, value), max(high, value)), float(rows * np.var(drawn))
+
+
+def _bins(confidence: "Floats") -> "NDArray[np.integer[Any]]":
+    import numpy as np
+
+    which: NDArray[np.integer[Any]] = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    return which
