@@ -28,7 +28,7 @@ import datetime
 from airflow.sdk import dag, task
 
 from strandline.models import preflight
-from strandline.operators.vision import DEFAULT_ARGS, no_retry, vision_task
+from strandline.operators.vision import DEFAULT_ARGS, vision_task
 
 
 @dag(
@@ -43,8 +43,7 @@ from strandline.operators.vision import DEFAULT_ARGS, no_retry, vision_task
 def check_host():
     @task
     def plan() -> list[dict]:
-        with no_retry(preflight.NoChampion):
-            return [preflight.plan()]
+        return [preflight.plan()]
 
     @task
     def report(checked: list[dict]) -> dict:

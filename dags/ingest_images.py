@@ -38,14 +38,13 @@ import datetime
 from airflow.sdk import Param, TriggerRule, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from strandline import hours, ledger
+from strandline import ledger
 from strandline.assets import PREDICTIONS
 from strandline.ingest import listing as landing
 from strandline.ingest import load as predictions
 from strandline.ingest import validation
-from strandline.models import versions
 from strandline.operators.timetable import HourlyTimetable
-from strandline.operators.vision import DEFAULT_ARGS, no_retry, vision_task
+from strandline.operators.vision import DEFAULT_ARGS, vision_task
 
 
 def listed_as(ti) -> str:
@@ -101,36 +100,31 @@ def listed_as(ti) -> str:
 def ingest_images():
     @task(task_id="list")
     def list_entries(*, ti) -> list[dict]:
-        with no_retry(landing.ListingError, hours.HourError, versions.VersionError):
-            listing = landing.list_entries(landing.Run.from_context(get_current_context()))
+        listing = landing.list_entries(landing.Run.from_context(get_current_context()))
         ti.xcom_push("run", listing["run"])
         return listing["pack"]
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def validate(packed: list[dict], *, ti) -> list[dict]:
         run = ti.xcom_pull(task_ids="list", key="run")
-        with no_retry(validation.ValidationStopped):
-            validated = validation.validate(run, packed)
+        validated = validation.validate(run, packed)
         return predictions.plan(run, validated["shards"])
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def load(classified: list[dict], *, ti, params: dict) -> dict:
         if params["dry_run"]:
             raise AirflowSkipException("a dry run ends with the validation")
-        with no_retry(predictions.LoadError):
-            return predictions.load(listed_as(ti), classified)
+        return predictions.load(listed_as(ti), classified)
 
     @task(outlets=[PREDICTIONS])
     def close_books(*, ti, outlet_events) -> dict:
-        with no_retry(ledger.BooksOpen):
-            counts = ledger.close_run(listed_as(ti))
+        counts = ledger.close_run(listed_as(ti))
         outlet_events[PREDICTIONS].extra = counts
         return counts
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def alert(*, ti) -> None:
-        with no_retry(validation.Alert):
-            validation.alert(listed_as(ti))
+        validation.alert(listed_as(ti))
 
     packed = vision_task("pack", "pack").expand(request=list_entries())
     classified = vision_task("classify", "classify").expand(request=validate(packed.output))

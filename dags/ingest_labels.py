@@ -37,7 +37,7 @@ from airflow.sdk import CronTriggerTimetable, Param, dag, task
 
 from strandline.assets import LABELS
 from strandline.labels import load as labels
-from strandline.operators.vision import DEFAULT_ARGS, no_retry
+from strandline.operators.vision import DEFAULT_ARGS
 
 
 @dag(
@@ -60,15 +60,13 @@ from strandline.operators.vision import DEFAULT_ARGS, no_retry
 def ingest_labels():
     @task(outlets=[LABELS])
     def load(*, run_id: str, params: dict, outlet_events) -> dict:
-        with no_retry(labels.LabelError):
-            counts = labels.load(run_id, params["at_once"])
+        counts = labels.load(run_id, params["at_once"])
         outlet_events[LABELS].extra = counts
         return counts
 
     @task
     def check_files(*, run_id: str) -> None:
-        with no_retry(labels.LabelError):
-            labels.check_files(run_id)
+        labels.check_files(run_id)
 
     @task
     def choose_audit() -> dict:

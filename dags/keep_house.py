@@ -22,7 +22,7 @@ import datetime
 from airflow.sdk import CronTriggerTimetable, dag, task
 
 from strandline import ledger, leftovers, settings
-from strandline.operators.vision import DEFAULT_ARGS, clear_up, no_retry
+from strandline.operators.vision import DEFAULT_ARGS, clear_up
 from strandline.promotion import promotion
 
 
@@ -38,13 +38,11 @@ from strandline.promotion import promotion
 def keep_house():
     @task
     def check_invariants() -> int:
-        with no_retry(ledger.BooksOpen):
-            return ledger.prove()
+        return ledger.prove()
 
     @task
     def check_questions() -> None:
-        with no_retry(promotion.PromotionError):
-            promotion.check_lapsed()
+        promotion.check_lapsed()
 
     @task
     def remove_orphans() -> list[str]:

@@ -43,10 +43,10 @@ import datetime
 from airflow.sdk import Param, TriggerRule, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from strandline import settings
 from strandline.assets import CHALLENGERS
-from strandline.models import datasets, versions
 from strandline.operators.approval import question
-from strandline.operators.vision import DEFAULT_ARGS, GOVERNANCE, no_retry, vision_task
+from strandline.operators.vision import DEFAULT_ARGS, GOVERNANCE, vision_task
 from strandline.promotion import evaluation, promotion
 
 
@@ -81,7 +81,7 @@ from strandline.promotion import evaluation, promotion
         "reason": Param(
             None,
             type=["null", "string"],
-            maxLength=promotion.REASON_LENGTH,
+            maxLength=settings.REASON_LENGTH,
             title="Reason",
             description="Why to roll back: it stays in the record. Not needed to promote.",
         ),
@@ -97,8 +97,7 @@ def promote_model():
         asked = {"challenger": params["version"], "asked_by": dag_run.triggering_user_name or "airflow"}
         if dag_run.run_type == "asset_triggered" and not (asked := evaluation.waiting()):
             raise AirflowSkipException("no trained challenger waits for its gate")
-        with no_retry(evaluation.TrialError, versions.VersionError):
-            return [evaluation.trial_request(evaluation.plan(run_id, **asked, expected=params["expected_champion"]))]
+        return [evaluation.trial_request(evaluation.plan(run_id, **asked, expected=params["expected_champion"]))]
 
     @task
     def plan_evaluations(tried: list[dict], *, run_id: str) -> list[dict]:
@@ -107,8 +106,7 @@ def promote_model():
     # Without an evaluation where the challenger did not load; not where none of it was asked for.
     @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     def hold_gate(tried: list[dict], evaluated: list[dict] | None, *, run_id: str) -> dict:
-        with no_retry(evaluation.TrialError, datasets.DatasetError):
-            return evaluation.hold(evaluation.pinned(run_id), tried[0], evaluated or [])
+        return evaluation.hold(evaluation.pinned(run_id), tried[0], evaluated or [])
 
     @task.short_circuit
     def check_outcome(*, run_id: str) -> bool:
@@ -116,20 +114,17 @@ def promote_model():
 
     @task.short_circuit
     def decide(*, run_id: str) -> bool:
-        with no_retry(promotion.PromotionError):
-            return promotion.approved(run_id)
+        return promotion.approved(run_id)
 
     @task
     def promote(*, run_id: str) -> dict:
-        with no_retry(promotion.PromotionError):
-            return promotion.promote(run_id)
+        return promotion.promote(run_id)
 
     @task
     def roll_back(*, run_id: str, params: dict, dag_run) -> dict:
-        with no_retry(promotion.PromotionError, versions.VersionError):
-            return promotion.roll_back(
-                run_id, dag_run.triggering_user_name, params["reason"], params["version"], params["expected_champion"]
-            )
+        return promotion.roll_back(
+            run_id, dag_run.triggering_user_name, params["reason"], params["version"], params["expected_champion"]
+        )
 
     ask = question("ask", evaluation.question, list(promotion.DECISIONS), promotion.decide)
     planned = plan()

@@ -33,10 +33,7 @@ import datetime
 
 from airflow.sdk import Param, TriggerRule, dag, task
 
-from strandline import hours
-from strandline.hours import WindowError
-from strandline.models import versions
-from strandline.operators.vision import DEFAULT_ARGS, no_retry, vision_task
+from strandline.operators.vision import DEFAULT_ARGS, vision_task
 from strandline.replay import replay as replays
 
 
@@ -71,18 +68,15 @@ from strandline.replay import replay as replays
 def replay_window():
     @task
     def plan(*, run_id: str, params: dict) -> list[dict]:
-        with no_retry(hours.HourError, replays.ReplayError, versions.VersionError, WindowError):
-            return replays.plan(run_id, **params)
+        return replays.plan(run_id, **params)
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def compare(classified: list[dict], *, run_id: str) -> dict:
-        with no_retry(replays.ReplayError):
-            return replays.compare(run_id, list(classified))
+        return replays.compare(run_id, list(classified))
 
     @task
     def prove(compared: dict) -> None:
-        with no_retry(replays.ReplayUnequal, replays.ReplayError):
-            replays.prove(compared)
+        replays.prove(compared)
 
     classified = vision_task("classify", "classify").expand(request=plan())
     prove(compare(classified.output))

@@ -33,12 +33,9 @@ import datetime
 from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from strandline import hours
 from strandline.assets import LABELS, PREDICTIONS, RETRAINING
 from strandline.drift import report as drift
-from strandline.hours import WindowError
-from strandline.models import versions
-from strandline.operators.vision import DEFAULT_ARGS, no_retry
+from strandline.operators.vision import DEFAULT_ARGS
 
 
 @dag(
@@ -75,14 +72,12 @@ def report_drift():
     def list_windows(*, params: dict, triggering_asset_events) -> list[dict]:
         closed, labelled = (triggering_asset_events.get(asset, []) for asset in (PREDICTIONS, LABELS))
         runs = [event.source_run_id for event in closed if event.source_run_id]
-        with no_retry(hours.HourError):
-            return drift.list_windows(runs if closed or labelled else None, **params)
+        return drift.list_windows(runs if closed or labelled else None, **params)
 
     @task(map_index_template="{{ window }}", max_active_tis_per_dagrun=1)
     def report(asked: dict, *, run_id: str) -> dict:
         get_current_context()["window"] = asked["start"][:13]
-        with no_retry(versions.VersionError, WindowError):
-            return drift.report(run_id, **asked)
+        return drift.report(run_id, **asked)
 
     @task(outlets=[RETRAINING])
     def request_retraining(reports: list[dict], *, outlet_events) -> list[dict]:

@@ -37,8 +37,8 @@ from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline.assets import CHALLENGERS, RETRAINING
-from strandline.models import datasets, registry
-from strandline.operators.vision import DEFAULT_ARGS, no_retry, vision_task
+from strandline.models import registry
+from strandline.operators.vision import DEFAULT_ARGS, vision_task
 from strandline.training import plan as training
 
 
@@ -85,10 +85,9 @@ from strandline.training import plan as training
 def retrain_model():
     @task
     def plan() -> list[dict]:
-        with no_retry(training.TrainingError, datasets.DatasetError):
-            if not (asked := training.Asked.from_context(get_current_context())):
-                raise AirflowSkipException("no drift report asks for a retraining")
-            return [training.plan(asked)["train"]]
+        if not (asked := training.Asked.from_context(get_current_context())):
+            raise AirflowSkipException("no drift report asks for a retraining")
+        return [training.plan(asked)["train"]]
 
     @task
     def plan_evaluation(trained: list[dict], *, run_id: str) -> list[dict]:
@@ -102,8 +101,7 @@ def retrain_model():
     def register(packaged: list[dict], *, run_id: str, outlet_events) -> dict:
         planned = training.planned(run_id)
         bundle = training.packaged_bundle(planned, packaged[0])
-        with no_retry(registry.BundleError):
-            version = registry.register(bundle, planned["asked_by"], planned)
+        version = registry.register(bundle, planned["asked_by"], planned)
         outlet_events[CHALLENGERS].extra = {"version": version}  # for people: what it says, nobody acts on
         return {"version": version}
 

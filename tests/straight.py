@@ -12,10 +12,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 from pictures import png
 
 from strandline import ledger, settings
+from strandline.errors import PermanentError
 from strandline.ingest import listing, validation
 from strandline.ingest import load as predictions
 from strandline.models import registry
@@ -98,7 +98,7 @@ class Ingestion:
             try:
                 self.before(point, number)
                 return work(number)
-            except AirflowFailException:
+            except PermanentError:
                 raise
             except Exception:
                 if number == TRIES:

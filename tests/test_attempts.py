@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException
 
 from strandline import attempts, contract, settings
 from strandline.operators.process import ProcessOperator
@@ -193,7 +193,7 @@ def execute(operator: ProcessOperator) -> dict:
 
 @pytest.mark.parametrize("kind", SCRIPTS)
 def test_a_process_that_fills_the_disk_is_ended_with_a_sentence_and_nothing_of_it_is_left(taken_over, kind):
-    with pytest.raises(AirflowFailException, match=f"STRANDLINE_ATTEMPT_{kind.upper()}"):
+    with pytest.raises(attempts.TooMuch, match=f"STRANDLINE_ATTEMPT_{kind.upper()}"):
         execute(taken_over(SCRIPTS[kind]))
     (folder,) = settings.get().run_folder(RUN).glob("classify/*/*")
     assert found(folder).keys() == {contract.REQUEST_FILE}

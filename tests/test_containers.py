@@ -6,10 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException
 from pictures import pack_request
 
 from strandline import contract, settings
+from strandline.errors import PermanentError
 from strandline.operators.process import ProcessOperator
 from strandline.operators.vision import vision_task
 
@@ -56,7 +57,7 @@ def test_an_attempt_ends_sealed_in_a_folder_of_its_own(chosen, request_):
     ],
 )
 def test_what_another_try_cannot_mend_is_not_tried_again(request_, change, says):
-    with pytest.raises(AirflowFailException, match=says):
+    with pytest.raises(PermanentError, match=says):
         execute(request_ | change)
 
 

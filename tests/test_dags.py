@@ -12,9 +12,9 @@ from pathlib import Path
 import pendulum
 import pytest
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk.exceptions import AirflowFailException
 
 from strandline import settings
+from strandline.errors import PermanentError
 from strandline.operators.timetable import HourlyTimetable
 from strandline.operators.vision import GOVERNANCE, VisionOperator, refuse_unknown_parameters, vision_task
 
@@ -89,7 +89,7 @@ def test_a_parameter_that_a_dag_does_not_have_is_refused_by_every_task(dags, dag
     assert set(hooks) == {refuse_unknown_parameters}
     known = dict.fromkeys(dag.params)
     refuse_unknown_parameters({"dag": dag, "dag_run": types.SimpleNamespace(conf=known)})
-    with pytest.raises(AirflowFailException, match=r"no parameter 'hours'; there are: \w+"):
+    with pytest.raises(PermanentError, match=r"no parameter 'hours'; there are: \w+"):
         refuse_unknown_parameters({"dag": dag, "dag_run": types.SimpleNamespace(conf=known | {"hours": "x"})})
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import straight
-from airflow.sdk.exceptions import AirflowFailException
 
 from strandline import contract, settings
+from strandline.errors import PermanentError
 
 pytestmark = pytest.mark.timeout(600)
 VISION_TESTS = settings.REPOSITORY / "docker" / "vision" / "tests"
@@ -39,7 +39,7 @@ def test_a_shard_that_rotted_is_packed_again_when_pack_is_cleared(place):
             rotted.append(next((place.run_folder(straight.RUN) / "pack").glob(f"*/*/{contract.SHARD_FILE}")))
             flip_a_byte(rotted[0])
 
-    with pytest.raises(AirflowFailException, match="clear this shard's task pack, and all after it") as refused:
+    with pytest.raises(PermanentError, match="clear this shard's task pack, and all after it") as refused:
         straight.Ingestion(before=rot).run()
     assert str(rotted[0]) in str(refused.value)
     counts = straight.Ingestion().run()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from strandline.html import thumbnails
+from strandline.models import thumbnails
 from strandline.promotion import page as gate_page
 from strandline.promotion.comparison import Answers, LabelledSet
 from strandline.promotion.gate import Rules, Trial, examine

@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 import yaml
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException
 from airflow.serialization.serialized_objects import DagSerialization
 from cluster import Cluster, load, running
 from kubernetes.client import ApiClient
 from pictures import pack_request
 
 from strandline import contract, settings
+from strandline.errors import PermanentError
 from strandline.operators import kubernetes as kubernetes_runner
 from strandline.operators.kubernetes import HardenedPodOperator
 from strandline.operators.vision import GOVERNANCE, vision_task
@@ -203,7 +204,7 @@ class TestSpec:
     def test_an_image_goes_by_digest_and_can_be_pulled(self, request_, monkeypatch, image):
         monkeypatch.setenv("STRANDLINE_VISION_IMAGE", image)
         settings.get.cache_clear()
-        with pytest.raises(AirflowFailException, match="name@sha256"):
+        with pytest.raises(PermanentError, match="name@sha256"):
             spec_of(operator(request_), settings.get())
 
     def test_nothing_is_rendered(self):
@@ -221,14 +222,14 @@ class TestRun:
 
     def test_what_another_try_cannot_mend_is_not_tried_again(self, cluster, request_):
         request_["manifest"]["sha256"] = "0" * 64
-        with pytest.raises(AirflowFailException, match=r"SHA-256.*exit code 65"):
+        with pytest.raises(PermanentError, match=r"SHA-256.*exit code 65"):
             execute(operator(request_))
         assert cluster.pods == {}
 
     @pytest.mark.parametrize(
         ("does", "kind", "says"),
         [
-            ("print('bad request'); raise SystemExit(64)", AirflowFailException, "bad request.*exit code 64"),
+            ("print('bad request'); raise SystemExit(64)", PermanentError, "bad request.*exit code 64"),
             ("print('no luck'); raise SystemExit(70)", AirflowException, "ended with exit code 70.*no luck"),
             ("print('out of memory'); raise SystemExit(137)", AirflowException, "STRANDLINE_TASK_MEMORY_BYTES"),
             ("import os; os.kill(os.getpid(), 9)", AirflowException, "killed, by a person or the cluster"),

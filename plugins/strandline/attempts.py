@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from strandline import contract, ledger, settings
+from strandline.errors import PermanentError
 
 LOOK = 1.0  # seconds between two looks at how much was written
 KEPT_OF_FAILED = (contract.REQUEST_FILE, contract.CHECKPOINT_FILE)
 
 
-class TooMuch(Exception):
+class TooMuch(PermanentError):
     """An attempt has written more than it may; the message says how much."""
 
 

@@ -4,6 +4,8 @@ import dataclasses
 import datetime
 import re
 
+from strandline.errors import PermanentError
+
 HOUR = datetime.timedelta(hours=1)
 HOUR_NS = 3600 * 10**9
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -11,7 +13,7 @@ FORMAT = "%Y-%m-%dT%H"
 WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}")
 
 
-class HourError(Exception):
+class HourError(PermanentError):
     """What a person wrote is no hour; the message says how to write one."""
 
 
@@ -49,7 +51,7 @@ def says(start: datetime.datetime, end: datetime.datetime) -> str:
     return first if first == last else f"{first} to {last}"
 
 
-class WindowError(Exception):
+class WindowError(PermanentError):
     """A window cannot be read and another try cannot help; the message says what to do."""
 
 

@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 
 from strandline import settings
+from strandline.errors import PermanentError
 
 SQL = settings.REPOSITORY / "sql"
 # A database role each, `strandline_<duty>`, that may insert what is its own, and read all: `sql/grants.sql`.
@@ -81,7 +82,7 @@ class MigrationError(LedgerError):
     pass
 
 
-class BooksOpen(LedgerError):
+class BooksOpen(LedgerError, PermanentError):
     pass
 
 

@@ -16,6 +16,7 @@ from strandline import contract
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PREFIX = "STRANDLINE_"
+REASON_LENGTH = 2000  # characters of what a person gives as a reason
 
 
 class SettingsError(Exception):

@@ -15,13 +15,14 @@ from typing import Any
 
 import docker.errors
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException
 from docker.api.client import APIClient
 from engine_filter import filtered
 from pictures import pack_request
 
 from engine_proxy.policy import Policy
 from strandline import contract, settings
+from strandline.errors import PermanentError
 from strandline.operators import docker as docker_runner
 from strandline.operators import vision as containers
 from strandline.operators.docker import HardenedDockerOperator
@@ -279,7 +280,7 @@ def test_memory_beyond_the_limit_ends_the_try_and_says_so(chosen, client, reques
     ],
 )
 def test_what_another_try_cannot_mend_is_not_tried_again(client, request_, change, says):
-    with pytest.raises(AirflowFailException, match=says):
+    with pytest.raises(PermanentError, match=says):
         execute(operator(request_ | change))
 
 
@@ -287,7 +288,7 @@ def test_what_another_try_cannot_mend_is_not_tried_again(client, request_, chang
 def test_other_failures_are_tried_again(client, request_, code):
     with pytest.raises(AirflowException, match=f"exit code {code}.*the last word") as raised:
         execute(probe(request_, f"import sys; print('the last word'); sys.exit({code})"))
-    assert not isinstance(raised.value, AirflowFailException)
+    assert not isinstance(raised.value, PermanentError)
 
 
 def test_a_container_that_says_done_and_wrote_nothing_did_not_happen(client, request_):
@@ -349,7 +350,7 @@ def test_orphans_are_removed_once_their_deadline_is_over(chosen, client, request
 def test_an_image_is_named_by_digest_and_present(client, request_, monkeypatch, image, says):
     monkeypatch.setenv("STRANDLINE_VISION_IMAGE", image)
     settings.get.cache_clear()
-    with pytest.raises(AirflowFailException, match=says):
+    with pytest.raises(PermanentError, match=says):
         execute(operator(request_))
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from strandline import attempts, contract, ledger, settings, tables
 from strandline.drift import detectors
 from strandline.hours import Window, WindowError
-from strandline.html.thumbnails import image_size, thumbnail
 from strandline.models.bundles import REFERENCE_FILE, BundleError, verify
+from strandline.models.thumbnails import image_size, thumbnail
 
 if TYPE_CHECKING:
     import numpy as np

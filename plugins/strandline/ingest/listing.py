@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from strandline import contract, hours, ledger, settings
+from strandline.errors import PermanentError
 from strandline.hours import EPOCH, HOUR
 from strandline.models import bundles, versions
 from strandline.scan import DETAILS, Entry, class_of, path_hour, scan
@@ -30,7 +31,7 @@ STARTUP_SHARE = 0.1  # of a classification's seconds
 Kind = Literal["scheduled", "manual", "backfill"]
 
 
-class ListingError(Exception):
+class ListingError(PermanentError):
     """A run cannot be listed and another try cannot help; the message says what to do."""
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 from psycopg.types.json import Jsonb
 
 from strandline import attempts, contract, ledger, settings, tables
+from strandline.errors import PermanentError
 
 ROWS_AT_ONCE = 4096
 SUM_TOLERANCE = 1e-3
@@ -24,7 +25,7 @@ BATCH_COLUMNS = (
 )
 
 
-class LoadError(Exception):
+class LoadError(PermanentError):
     """Nothing was loaded, because results are not whole or contradict each other; the message names the first rows."""
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from strandline import attempts, contract, ledger, settings, tables
+from strandline.errors import PermanentError
 from strandline.ingest import expectations, sources
 from strandline.ingest import page as validation_page
 from strandline.ingest.expectations import Finding, ValidationError
@@ -36,11 +37,11 @@ OUTCOMES_COLUMNS = (
 )
 
 
-class ValidationStopped(Exception):
+class ValidationStopped(PermanentError):
     """A critical expectation failed; the message says which, with its numbers, and what to do."""
 
 
-class Alert(Exception):
+class Alert(PermanentError):
     """The run went on, and yet a person has to look; the message says at what, and what to do."""
 
 

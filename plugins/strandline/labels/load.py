@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from psycopg.types.json import Jsonb
 
 from strandline import contract, ledger, settings
+from strandline.errors import PermanentError
 from strandline.labels.files import PACKED, SUFFIXES, Reader, Refused, Row, default_labeller, is_labeller
 from strandline.scan import FOLDER, SIDECAR_NAMES, SIDECAR_PREFIX, Entry, LandingError, scan
 
@@ -25,7 +26,7 @@ ROWS = {"accepted": "accepted", "known": "repeated", "rejected": "rejected", "wa
 SAMPLED_DAYS = 2  # how long after its end a run is still sampled
 
 
-class LabelError(Exception):
+class LabelError(PermanentError):
     """Labels cannot be taken, and another try cannot help; the message says what to do."""
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from strandline import contract
+from strandline.errors import PermanentError
 
 MANIFEST = "manifest.json"
 CLASSES_FILE, PREPROCESSING_FILE = "classes.json", "preprocessing.json"
 REFERENCE_FILE = "reference.parquet"  # what the version predicted of its holdout; not every bundle has one
 
 
-class BundleError(Exception):
+class BundleError(PermanentError):
     """A folder is not a whole model bundle; the message says what is wrong with it."""
 
 

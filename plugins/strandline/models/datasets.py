@@ -13,6 +13,7 @@ from typing import Any, Literal
 from psycopg.types.json import Jsonb
 
 from strandline import contract, ledger, settings, tables
+from strandline.errors import PermanentError
 
 Kind = Literal["original", "training", "holdout", "window"]
 LEARNT: tuple[Kind, ...] = ("original", "training")
@@ -20,7 +21,7 @@ TESTED: tuple[Kind, ...] = ("holdout", "window")
 FOLDER = "datasets"
 
 
-class DatasetError(Exception):
+class DatasetError(PermanentError):
     """A dataset cannot be frozen or read, and another try cannot help; the message says why."""
 
 

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 from strandline import attempts, contract, ledger, settings
+from strandline.errors import PermanentError
 
 log = logging.getLogger(__name__)
 
 
-class NoChampion(Exception):
+class NoChampion(PermanentError):
     """There is nothing to check a host with; the message says what to do."""
 
 

@@ -5,9 +5,10 @@ import re
 from psycopg.rows import DictRow
 
 from strandline import ledger
+from strandline.errors import PermanentError
 
 
-class VersionError(Exception):
+class VersionError(PermanentError):
     """No version, or more than one, is meant; the message says which there are."""
 
 

@@ -8,8 +8,6 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
 
 from strandline import settings
-from strandline.operators.vision import no_retry
-from strandline.promotion.promotion import REASON_LENGTH, PromotionError
 
 Ask = Callable[[str], tuple[str, str]]  # by the run's id, a line and a body in Markdown
 Take = Callable[[str, dict[str, Any]], object]  # by the run's id, and what a person answered
@@ -28,8 +26,7 @@ class Question(HITLOperator):
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         answer = super().execute_complete(context, event)
-        with no_retry(PromotionError):
-            self.take(context["run_id"], answer)
+        self.take(context["run_id"], answer)
         return answer
 
 
@@ -44,7 +41,7 @@ def question(task_id: str, ask: Ask, options: list[str], take: Take) -> Question
     reason = Param(
         None,
         type=["null", "string"],
-        maxLength=REASON_LENGTH,
+        maxLength=settings.REASON_LENGTH,
         title="Reason",
         description="Needed: why you answer so. It stays in the record.",
     )

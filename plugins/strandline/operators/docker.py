@@ -17,10 +17,11 @@ import docker.errors
 import docker.types
 import requests.exceptions
 from airflow.providers.docker.hooks.docker import DockerHook
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException
 from docker.api.client import APIClient
 
 from strandline import contract, settings
+from strandline.errors import PermanentError
 from strandline.operators.vision import (
     ATTEMPT,
     COMMAND,
@@ -93,7 +94,7 @@ class HardenedDockerOperator(VisionOperator):
             return str(self._client.inspect_image(image)["Id"])
         except docker.errors.ImageNotFound as error:
             if image.startswith("sha256:"):
-                raise AirflowFailException(
+                raise PermanentError(
                     f"the Docker Engine of this host has no image {image}: run `make images` on it, or name an image "
                     "that it can pull, as name@sha256:..."
                 ) from error

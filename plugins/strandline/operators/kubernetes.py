@@ -14,11 +14,12 @@ from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.providers.cncf.kubernetes.pod_generator import make_safe_label_value
 from airflow.providers.cncf.kubernetes.utils.pod_manager import PodLogsConsumer, PodManager
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException
 from kubernetes.client import ApiException, CoreV1Api
 from kubernetes.client import models as k8s
 
 from strandline import contract, settings
+from strandline.errors import PermanentError
 from strandline.operators.vision import (
     ATTEMPT,
     COMMAND,
@@ -226,7 +227,7 @@ def _find(client: CoreV1Api, namespace: str, labels: dict[str, str]) -> list[k8s
 def _pullable(chosen: settings.Settings) -> str:
     image = image_by_digest(chosen)
     if "@" not in image:
-        raise AirflowFailException(
+        raise PermanentError(
             f"STRANDLINE_VISION_IMAGE is {image}, which names no registry: push the image to one that the cluster "
             "can pull from, and name it as name@sha256:..."
         )

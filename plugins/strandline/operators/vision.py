@@ -5,7 +5,6 @@ never through standard output; what the operator returns is only where to find t
 `VisionOperator`, in a module of its own, so that a DAG file imports no more than the one that is set.
 """
 
-import contextlib
 import dataclasses
 import datetime
 import importlib
@@ -13,15 +12,16 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.definitions.mappedoperator import OperatorPartial
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException
 
 from strandline import attempts, contract, settings
+from strandline.errors import PermanentError
 
 RUNNERS = {
     "process": ("strandline.operators.process", "ProcessOperator"),
@@ -34,23 +34,24 @@ def refuse_unknown_parameters(context: Any) -> None:
     """Fail a task at once whose run was given a parameter that its DAG does not have: Airflow passes over it.
 
     Raises:
-        AirflowFailException: there is one; the message names it.
+        PermanentError: there is one; the message names it.
     """
     known = sorted(context["dag"].params)
     if unknown := sorted(set(context["dag_run"].conf or {}) - set(known)):
-        raise AirflowFailException(
+        raise PermanentError(
             f"there is no parameter {', '.join(map(repr, unknown))}; there are: {', '.join(known) or 'none'}."
             " Start the run again with one of these"
         )
 
 
-# Of every DAG: a task is tried three times, ever later, and ends. `no_retry` is for what another try cannot mend.
+# Of every DAG: a task is tried three times, ever later, and ends; once, if it says that another try cannot fix it.
 DEFAULT_ARGS = {
     "owner": "strandline",
     "retries": 2,
     "retry_delay": datetime.timedelta(seconds=5),
     "retry_exponential_backoff": True,
     "max_retry_delay": datetime.timedelta(minutes=5),
+    "retry_policy": ExceptionRetryPolicy([RetryRule(PermanentError, RetryAction.FAIL)]),
     "execution_timeout": datetime.timedelta(minutes=30),
     "pre_execute": refuse_unknown_parameters,
 }
@@ -100,15 +101,6 @@ def clear_up() -> list[str]:
     return runner(chosen).clear_up(chosen)
 
 
-@contextlib.contextmanager
-def no_retry(*errors: type[Exception]) -> Iterator[None]:
-    """Fail the task at once on errors that another try cannot mend."""
-    try:
-        yield
-    except errors as error:
-        raise AirflowFailException(str(error)) from error
-
-
 class VisionOperator(BaseOperator):
     """Run a vision command on a request, as one attempt with a folder of its own.
 
@@ -138,10 +130,7 @@ class VisionOperator(BaseOperator):
         request = contract.sha256_file(folder / contract.REQUEST_FILE)
         most = chosen.attempt_bytes
         try:
-            with (
-                no_retry(attempts.TooMuch),
-                attempts.watched(folder, most, chosen.attempt_files, self.on_kill),
-            ):
+            with attempts.watched(folder, most, chosen.attempt_files, self.on_kill):
                 self.run(chosen, folder, context["run_id"])
             result, sealed = attempts.seal(folder, self.vision_command, request, most)
         except BaseException:
@@ -163,7 +152,7 @@ class VisionOperator(BaseOperator):
 
         Raises:
             AirflowException: it failed; another try may help.
-            AirflowFailException: it failed and another try cannot help.
+            PermanentError: it failed and another try cannot help.
         """
         raise NotImplementedError
 
@@ -173,9 +162,11 @@ class VisionOperator(BaseOperator):
         return []
 
     def _new_attempt(self, chosen: settings.Settings, run_id: str, try_number: int) -> Path:
-        with no_retry(contract.BadRequest):
+        try:
             request = contract.parse_request(self.vision_command, self.request)
             shard = chosen.run_folder(run_id) / self.vision_command / contract.plain_name(request.shard_id)
+        except contract.BadRequest as error:
+            raise PermanentError(str(error)) from error
         if isinstance(request, contract.TrainRequest):
             request = dataclasses.replace(request, resume=request.resume or _last_checkpoint(shard, chosen.store))
         folder = shard / f"{try_number:02d}-{uuid.uuid4().hex[:8]}"
@@ -199,7 +190,7 @@ class VisionOperator(BaseOperator):
     def judge(self, code: int, how: str, last: str) -> None:
         """Fail the try for every exit code but 0, and the task where another try cannot help."""
         if code in contract.DO_NOT_RETRY:
-            raise AirflowFailException(f"{last}; trying again cannot help (exit code {code})")
+            raise PermanentError(f"{last}; trying again cannot help (exit code {code})")
         if code != contract.EXIT_DONE:
             raise AirflowException(f"vision {self.vision_command} {how}; its last line: {last or 'none'}")
 
@@ -215,11 +206,11 @@ def image_by_digest(chosen: settings.Settings) -> str:
     """The vision image of the settings.
 
     Raises:
-        AirflowFailException: it is not named by digest.
+        PermanentError: it is not named by digest.
     """
     image = chosen.vision_image
     if not DIGEST.search(image):
-        raise AirflowFailException(
+        raise PermanentError(
             f"STRANDLINE_VISION_IMAGE is {image or 'not set'}: it must name an image by digest, as name@sha256:... "
             "or as sha256:..., the id that `make images` prints; a tag may be moved"
         )

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from psycopg.types.json import Jsonb
 
 from strandline import attempts, contract, ledger, settings, tables
-from strandline.html import thumbnails
-from strandline.models import datasets, versions
+from strandline.errors import PermanentError
+from strandline.models import datasets, thumbnails, versions
 from strandline.models.bundles import REFERENCE_FILE
 from strandline.models.datasets import Dataset
 from strandline.promotion import gate
@@ -38,7 +38,7 @@ SIDES = ("champion", "challenger")
 REPORT, PAGE = "gate.json", "index.html"
 
 
-class TrialError(Exception):
+class TrialError(PermanentError):
     """No gate can be held, and another try cannot help; the message says why."""
 
 

@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 import psycopg
 
 from strandline import ledger, settings
+from strandline.errors import PermanentError
 from strandline.models import bundles, versions
 
 log = logging.getLogger(__name__)
 
 DECISIONS = {"Approve": "approved", "Reject": "rejected"}  # by what a person clicks
-REASON_LENGTH = 2000
 
 
-class PromotionError(Exception):
+class PromotionError(PermanentError):
     """The champion stays, and another try cannot help; the message says why."""
 
 
@@ -114,9 +114,9 @@ def reason(given: object) -> str:
     """
     if not isinstance(given, str) or not (line := " ".join(given.split())):
         raise PromotionError("no reason was given: clear the task that asks, or trigger anew, and give one")
-    if len(line) > REASON_LENGTH or not line.isprintable():
+    if len(line) > settings.REASON_LENGTH or not line.isprintable():
         raise PromotionError(
-            f"the reason has more than {REASON_LENGTH:,} or unprintable characters: clear, and answer anew"
+            f"the reason has more than {settings.REASON_LENGTH:,} or unprintable characters: clear, and answer anew"
         )
     return line
 

@@ -18,6 +18,7 @@ from typing import Any, Literal, cast
 from psycopg.types.json import Jsonb
 
 from strandline import attempts, contract, hours, ledger, settings
+from strandline.errors import PermanentError
 from strandline.hours import HOUR, Window
 from strandline.models import versions
 from strandline.replay import page as replay_page
@@ -56,11 +57,11 @@ MISSING = {
 }
 
 
-class ReplayError(Exception):
+class ReplayError(PermanentError):
     """A window cannot be replayed and another try cannot help; the message says what to do."""
 
 
-class ReplayUnequal(Exception):
+class ReplayUnequal(PermanentError):
     """What must have come out equal did not."""
 
 

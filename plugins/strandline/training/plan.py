@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, cast
 
 from strandline import attempts, contract, ledger, revision, settings
+from strandline.errors import PermanentError
 from strandline.models import bundles, datasets
 from strandline.models.datasets import Dataset
 
@@ -30,7 +31,7 @@ WOKEN = "asset_triggered"  # as Airflow calls a run that no person has triggered
 Row = tuple[str, str]  # image id, label
 
 
-class TrainingError(Exception):
+class TrainingError(PermanentError):
     """A challenger cannot be trained and another try cannot help; the message says what to do."""
 
 
