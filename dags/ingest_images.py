@@ -40,16 +40,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline import ledger
 from strandline.assets import PREDICTIONS
-from strandline.ingest import listing as landing
-from strandline.ingest import load as predictions
-from strandline.ingest import validation
+from strandline.ingest import tasks
 from strandline.operators.timetable import HourlyTimetable
 from strandline.operators.vision import DEFAULT_ARGS, vision_task
-
-
-def listed_as(ti) -> str:
-    """The ledger's id of the run: Airflow's, with the number of the clearing where a backfill repeats it."""
-    return ti.xcom_pull(task_ids="list", key="run")["run_id"]
 
 
 @dag(
@@ -100,35 +93,35 @@ def listed_as(ti) -> str:
 def ingest_images():
     @task(task_id="list")
     def list_entries(*, ti) -> list[dict]:
-        listing = landing.list_entries(landing.Run.from_context(get_current_context()))
-        ti.xcom_push("run", listing["run"])
+        listing = tasks.list_entries(get_current_context())
+        ti.xcom_push("run", listing["run"])  # its id is the ledger's: Airflow's, numbered if a backfill repeats it
         return listing["pack"]
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
-    def validate(packed: list[dict], *, ti) -> list[dict]:
-        run = ti.xcom_pull(task_ids="list", key="run")
-        validated = validation.validate(run, packed)
-        return predictions.plan(run, validated["shards"])
+    def validate(run: dict, packed: list[dict]) -> list[dict]:
+        return tasks.validate(run, packed)
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
-    def load(classified: list[dict], *, ti, params: dict) -> dict:
+    def load(run: dict, classified: list[dict], *, params: dict) -> dict:
         if params["dry_run"]:
             raise AirflowSkipException("a dry run ends with the validation")
-        return predictions.load(listed_as(ti), classified)
+        return tasks.load(run["run_id"], classified)
 
     @task(outlets=[PREDICTIONS])
-    def close_books(*, ti, outlet_events) -> dict:
-        counts = ledger.close_run(listed_as(ti))
+    def close_books(run: dict, *, outlet_events) -> dict:
+        counts = ledger.close_run(run["run_id"])
         outlet_events[PREDICTIONS].extra = counts
         return counts
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
-    def alert(*, ti) -> None:
-        validation.alert(listed_as(ti))
+    def alert(run: dict) -> None:
+        tasks.alert(run["run_id"])
 
-    packed = vision_task("pack", "pack").expand(request=list_entries())
-    classified = vision_task("classify", "classify").expand(request=validate(packed.output))
-    load(classified.output) >> close_books() >> alert()
+    listed = list_entries()
+    run = listed["run"]
+    packed = vision_task("pack", "pack").expand(request=listed)
+    classified = vision_task("classify", "classify").expand(request=validate(run, packed.output))
+    load(run, classified.output) >> close_books(run) >> alert(run)
 
 
 ingest_images()

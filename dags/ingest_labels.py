@@ -36,7 +36,7 @@ import datetime
 from airflow.sdk import CronTriggerTimetable, Param, dag, task
 
 from strandline.assets import LABELS
-from strandline.labels import load as labels
+from strandline.labels import tasks
 from strandline.operators.vision import DEFAULT_ARGS
 
 
@@ -60,17 +60,17 @@ from strandline.operators.vision import DEFAULT_ARGS
 def ingest_labels():
     @task(outlets=[LABELS])
     def load(*, run_id: str, params: dict, outlet_events) -> dict:
-        counts = labels.load(run_id, params["at_once"])
+        counts = tasks.load(run_id, params["at_once"])
         outlet_events[LABELS].extra = counts
         return counts
 
     @task
     def check_files(*, run_id: str) -> None:
-        labels.check_files(run_id)
+        tasks.check_files(run_id)
 
     @task
     def choose_audit() -> dict:
-        return labels.choose_audit()
+        return tasks.choose_audit()
 
     load() >> check_files()
     choose_audit()

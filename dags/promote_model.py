@@ -47,7 +47,7 @@ from strandline import settings
 from strandline.assets import CHALLENGERS
 from strandline.operators.approval import question
 from strandline.operators.vision import DEFAULT_ARGS, GOVERNANCE, vision_task
-from strandline.promotion import evaluation, promotion
+from strandline.promotion import promotion, tasks
 
 
 @dag(
@@ -94,23 +94,23 @@ def promote_model():
 
     @task
     def plan(*, run_id: str, params: dict, dag_run) -> list[dict]:
-        asked = {"challenger": params["version"], "asked_by": dag_run.triggering_user_name or "airflow"}
-        if dag_run.run_type == "asset_triggered" and not (asked := evaluation.waiting()):
+        woken, asked_by = dag_run.run_type == "asset_triggered", dag_run.triggering_user_name or "airflow"
+        if not (request := tasks.plan(run_id, asked_by, params["version"], params["expected_champion"], woken)):
             raise AirflowSkipException("no trained challenger waits for its gate")
-        return [evaluation.trial_request(evaluation.plan(run_id, **asked, expected=params["expected_champion"]))]
+        return [request]
 
     @task
     def plan_evaluations(tried: list[dict], *, run_id: str) -> list[dict]:
-        return evaluation.evaluations(evaluation.pinned(run_id), tried[0])
+        return tasks.plan_evaluations(run_id, tried[0])
 
     # Without an evaluation where the challenger did not load; not where none of it was asked for.
     @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     def hold_gate(tried: list[dict], evaluated: list[dict] | None, *, run_id: str) -> dict:
-        return evaluation.hold(evaluation.pinned(run_id), tried[0], evaluated or [])
+        return tasks.hold_gate(run_id, tried[0], evaluated or [])
 
     @task.short_circuit
     def check_outcome(*, run_id: str) -> bool:
-        return evaluation.held(run_id)["outcome"] == "pass"
+        return tasks.passed(run_id)
 
     @task.short_circuit
     def decide(*, run_id: str) -> bool:
@@ -126,7 +126,7 @@ def promote_model():
             run_id, dag_run.triggering_user_name, params["reason"], params["version"], params["expected_champion"]
         )
 
-    ask = question("ask", evaluation.question, list(promotion.DECISIONS), promotion.decide)
+    ask = question("ask", tasks.ask_about_gate, list(promotion.DECISIONS), promotion.decide)
     planned = plan()
     choose() >> [planned, roll_back()]
     tried = vision_task("try", "trial").expand(request=planned)

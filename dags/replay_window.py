@@ -34,7 +34,7 @@ import datetime
 from airflow.sdk import Param, TriggerRule, dag, task
 
 from strandline.operators.vision import DEFAULT_ARGS, vision_task
-from strandline.replay import replay as replays
+from strandline.replay import tasks
 
 
 @dag(
@@ -68,15 +68,15 @@ from strandline.replay import replay as replays
 def replay_window():
     @task
     def plan(*, run_id: str, params: dict) -> list[dict]:
-        return replays.plan(run_id, **params)
+        return tasks.plan(run_id, **params)
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def compare(classified: list[dict], *, run_id: str) -> dict:
-        return replays.compare(run_id, list(classified))
+        return tasks.compare(run_id, list(classified))
 
     @task
     def prove(compared: dict) -> None:
-        replays.prove(compared)
+        tasks.prove(compared)
 
     classified = vision_task("classify", "classify").expand(request=plan())
     prove(compare(classified.output))

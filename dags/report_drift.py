@@ -34,7 +34,7 @@ from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline.assets import LABELS, PREDICTIONS, RETRAINING
-from strandline.drift import report as drift
+from strandline.drift import tasks
 from strandline.operators.vision import DEFAULT_ARGS
 
 
@@ -72,12 +72,12 @@ def report_drift():
     def list_windows(*, params: dict, triggering_asset_events) -> list[dict]:
         closed, labelled = (triggering_asset_events.get(asset, []) for asset in (PREDICTIONS, LABELS))
         runs = [event.source_run_id for event in closed if event.source_run_id]
-        return drift.list_windows(runs if closed or labelled else None, **params)
+        return tasks.list_windows(runs if closed or labelled else None, **params)
 
     @task(map_index_template="{{ window }}", max_active_tis_per_dagrun=1)
     def report(asked: dict, *, run_id: str) -> dict:
         get_current_context()["window"] = asked["start"][:13]
-        return drift.report(run_id, **asked)
+        return tasks.report(run_id, **asked)
 
     @task(outlets=[RETRAINING])
     def request_retraining(reports: list[dict], *, outlet_events) -> list[dict]:

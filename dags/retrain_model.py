@@ -37,9 +37,8 @@ from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline.assets import CHALLENGERS, RETRAINING
-from strandline.models import registry
 from strandline.operators.vision import DEFAULT_ARGS, vision_task
-from strandline.training import plan as training
+from strandline.training import tasks
 
 
 @dag(
@@ -85,23 +84,21 @@ from strandline.training import plan as training
 def retrain_model():
     @task
     def plan() -> list[dict]:
-        if not (asked := training.Asked.from_context(get_current_context())):
+        if not (request := tasks.plan(get_current_context())):
             raise AirflowSkipException("no drift report asks for a retraining")
-        return [training.plan(asked)["train"]]
+        return [request]
 
     @task
     def plan_evaluation(trained: list[dict], *, run_id: str) -> list[dict]:
-        return [training.evaluation(training.planned(run_id), trained[0])]
+        return [tasks.plan_evaluation(run_id, trained[0])]
 
     @task
     def plan_package(trained: list[dict], evaluated: list[dict], *, run_id: str) -> list[dict]:
-        return [training.packaging(training.planned(run_id), trained[0], evaluated[0])]
+        return [tasks.plan_package(run_id, trained[0], evaluated[0])]
 
     @task(outlets=[CHALLENGERS])
     def register(packaged: list[dict], *, run_id: str, outlet_events) -> dict:
-        planned = training.planned(run_id)
-        bundle = training.packaged_bundle(planned, packaged[0])
-        version = registry.register(bundle, planned["asked_by"], planned)
+        version = tasks.register(run_id, packaged[0])
         outlet_events[CHALLENGERS].extra = {"version": version}  # for people: what it says, nobody acts on
         return {"version": version}
 

@@ -28,9 +28,7 @@ from airflow.sdk import dag, task
 from strandline.assets import LABELS, PREDICTIONS
 from strandline.operators.approval import question
 from strandline.operators.vision import DEFAULT_ARGS, GOVERNANCE, vision_task
-from strandline.promotion import monitoring, promotion
-
-ROLL_BACK, KEEP = "Roll back", "Keep"
+from strandline.promotion import tasks
 
 
 @dag(
@@ -45,24 +43,22 @@ ROLL_BACK, KEEP = "Roll back", "Keep"
 def watch_champion():
     @task
     def plan(*, run_id: str) -> list[dict]:
-        return monitoring.plan(run_id)
+        return tasks.plan_watch(run_id)
 
     @task
     def judge(evaluated: list[dict], *, run_id: str) -> dict:
-        return monitoring.judge(run_id, evaluated[0])
+        return tasks.judge_champion(run_id, evaluated[0])
 
     @task.short_circuit
     def check_outcome(*, run_id: str) -> bool:
-        return monitoring.worse(run_id)
-
-    def take(run_id: str, answer: dict) -> None:
-        said = promotion.read_answer(answer, (ROLL_BACK, KEEP))
-        if said.option == ROLL_BACK:
-            look = monitoring.found(run_id)
-            promotion.roll_back(run_id, said.person, said.reason, look["predecessor"], expected=look["version"])
+        return tasks.is_worse(run_id)
 
     judged = judge(vision_task("evaluate", "evaluate").expand(request=plan()).output)
-    judged >> check_outcome() >> question("ask", monitoring.question, [ROLL_BACK, KEEP], take)
+    (
+        judged
+        >> check_outcome()
+        >> question("ask", tasks.ask_about_champion, [tasks.ROLL_BACK, tasks.KEEP], tasks.take_answer)
+    )
 
 
 watch_champion()

@@ -22,6 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from evidently import DataDefinition, Dataset, Report
+from evidently.presets import DataDriftPreset
 from numpy.random import Generator
 from numpy.typing import NDArray
 
@@ -109,9 +113,6 @@ def pictures(chosen: settings.Settings, changes: Sequence[str]) -> Path:
 
 
 def load(path: Path) -> Material:
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
     classes = tuple(json.loads((CHAMPION / "classes.json").read_bytes()))
     table = pq.read_table(path)
     conditions = dict.fromkeys(zip(table["change"].to_pylist(), table["strength"].to_pylist(), strict=True))
@@ -285,9 +286,6 @@ def draw(truth: Integers, mix: Floats | None, rows: int, rng: Generator) -> Inte
 
 def evidently_drift(window: Pictures, reference: Pictures, classes: Sequence[str]) -> tuple[bool, float]:
     """What Evidently's preset of drift says with nothing set: whether the data drifted, and the share of columns."""
-    from evidently import DataDefinition, Dataset, Report  # type: ignore[import-untyped]
-    from evidently.presets import DataDriftPreset  # type: ignore[import-untyped]
-
     definition = DataDefinition(numerical_columns=list(COLUMNS[:-1]), categorical_columns=[COLUMNS[-1]])
     current, usual = (
         Dataset.from_pandas(of.data.frame(classes)[list(COLUMNS)], data_definition=definition)

@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from scipy.stats import binomtest
+
 from strandline import settings
 from strandline.drift import verdict
 
@@ -392,8 +394,6 @@ def _rate(found: Sequence[Found], name: str) -> str:
 
 
 def _interval(count: int, of: int) -> tuple[float, float]:
-    from scipy.stats import binomtest  # type: ignore[import-untyped]
-
     interval = binomtest(count, of).proportion_ci(0.95, "exact")
     return float(interval.low), float(interval.high)
 

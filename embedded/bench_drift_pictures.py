@@ -12,20 +12,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
+from scipy.ndimage import gaussian_filter
 
 from embedded import cifar, drop
 from embedded.train_champion import NAME, Maker
 from strandline import settings
 from vision import contract
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 BATCH_SIZE = 64
 FOG = 200  # how bright fog is
@@ -46,9 +46,6 @@ class Change:
 
 
 def main() -> int:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path, help="Parquet file to write: a row for each picture")
     parser.add_argument("--changes", nargs="+", choices=[change.name for change in CHANGES], help="all unless given")
@@ -76,12 +73,8 @@ def main() -> int:
     return 0
 
 
-def classified(change: Change, images: Images, labels: NDArray[np.str_], maker: Maker) -> "pa.Table":
+def classified(change: Change, images: Images, labels: NDArray[np.str_], maker: Maker) -> pa.Table:
     """A row for each picture at each strength: what was done to it, its true class, its statistics and prediction."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
     landing = maker.store / "landing"
     landing.mkdir()
     files = [one for strength in change.strengths for one in change.files(images, strength)]

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+import pyarrow.parquet as pq
+
 from embedded import configuration, databases, dotenv
 from strandline import contract, ledger, settings
 from strandline.models import datasets
@@ -83,8 +85,6 @@ def _pack(chosen: settings.Settings) -> None:
 
 
 def _freeze(connection: ledger.Connection, chosen: settings.Settings, kind: datasets.Kind) -> datasets.Dataset:
-    import pyarrow.parquet as pq
-
     rows = pq.read_table(chosen.store / FOLDER / f"{kind}.parquet")
     path = f"{FOLDER}/pack-{kind}/{contract.SHARD_FILE}"
     shard = contract.FileRef(path, contract.sha256_file(chosen.store / path))

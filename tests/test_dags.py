@@ -30,7 +30,6 @@ DAG_IDS = {
     "retrain_model",
 }
 DAG_IDS |= {"watch_champion"}
-HEAVY = ("pandas", "great_expectations", "pyarrow", "evidently", "numpy")
 
 
 @pytest.fixture(scope="module")
@@ -232,36 +231,19 @@ def test_dags_survive_serialization(dags, plugins):
 
 
 def test_dag_files_import_nothing_heavy_of_their_own():
-    """In a fresh interpreter: what parsing imports beyond Airflow's own."""
+    """In a fresh interpreter: beyond what Airflow itself imports, only ourselves and the driver of the ledger."""
     script = f"""
 import sys
 import airflow.sdk, airflow.dag_processing.dagbag
-before = set(sys.modules)
+before = {{name.split(".")[0] for name in sys.modules}}
 import runpy
 for path in {sorted(map(str, (REPOSITORY / "dags").glob("*.py")))!r}:
     runpy.run_path(path)
-print(*sorted({{name.split(".")[0] for name in set(sys.modules) - before}} & set({HEAVY!r})))
+print(*sorted({{name.split(".")[0] for name in sys.modules}} - before - sys.stdlib_module_names))
 """
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "plugins")}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
-
-
-def test_a_dag_file_parses_in_under_a_second():
-    """CPU seconds of the parse alone, the best of three: a property of what is imported, not of the machine's load."""
-    script = """
-import sys, time
-import airflow.sdk, airflow.dag_processing.dagbag
-started = time.process_time()
-import runpy
-runpy.run_path(sys.argv[1])
-print(time.process_time() - started)
-"""
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "plugins")}
-    for path in (REPOSITORY / "dags").glob("*.py"):
-        command = [sys.executable, "-c", script, str(path)]
-        runs = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True) for _ in range(3)]
-        assert min(float(run.stdout.split()[-1]) for run in runs) < 1, path.name
+    assert set(done.stdout.split()) <= {"strandline", "psycopg", "psycopg_binary"}
 
 
 def test_retries_wait_longer_each_time(dags):

@@ -12,6 +12,7 @@ from drifting import FIRST, HOUR, ingest, rows, worse
 
 from strandline import ledger, settings
 from strandline.drift import report as drift
+from strandline.drift import schedule
 from strandline.hours import WindowError
 from strandline.labels import load as labels
 from strandline.models import versions
@@ -25,7 +26,7 @@ def version(database, tmp_path) -> str:
 
 
 def asked(run_ids, **kwargs):
-    return drift.list_windows([run_ids] if isinstance(run_ids, str) else run_ids, **kwargs)
+    return schedule.list_windows([run_ids] if isinstance(run_ids, str) else run_ids, **kwargs)
 
 
 def report(run_id, dag_run="report 1"):
@@ -218,7 +219,7 @@ def test_a_backfilled_hour_never_alarms(version):
 
 def test_a_report_that_a_person_asked_for_first_takes_no_alarm_away(version):
     run_id = ingest(version, FIRST, rows(120))
-    drift.report("by hand", **drift.list_windows([], start="2026-11-20T00")[0])
+    drift.report("by hand", **schedule.list_windows([], start="2026-11-20T00")[0])
     assert report(run_id)["live"]
 
 
@@ -239,7 +240,7 @@ def test_a_window_that_has_not_begun_is_not_live_and_silences_no_other(version, 
 
 def test_a_report_made_again_says_so_and_never_alarms(version):
     _, live = hours(version, "bb", truth="cat")
-    (window,) = drift.list_windows([], start=f"{FIRST + HOUR:%Y-%m-%dT%H}")
+    (window,) = schedule.list_windows([], start=f"{FIRST + HOUR:%Y-%m-%dT%H}")
     again = drift.report("by hand", **window)
     assert (again["action"], again["live"]) == ("watch", False)
     assert content(again)["replaces"]["report_id"] == live["report_id"]
@@ -377,9 +378,9 @@ def test_settings_that_allow_no_alarm_are_named(version, monkeypatch):
 
 
 def test_windows_that_a_person_asks_for(version):
-    (window,) = drift.list_windows([], start="2026-11-20T00", end="2026-11-21T00")
+    (window,) = schedule.list_windows([], start="2026-11-20T00", end="2026-11-21T00")
     assert (window["start"], window["end"]) == ("2026-11-20T00:00:00+00:00", "2026-11-21T00:00:00+00:00")
-    (last,) = drift.list_windows(None)
+    (last,) = schedule.list_windows(None)
     end = datetime.datetime.fromisoformat(last["end"])
     assert datetime.timedelta(0) <= datetime.datetime.now(datetime.UTC) - end < 2 * HOUR
     with pytest.raises(WindowError, match="full hours"):
@@ -390,7 +391,7 @@ def test_windows_that_a_person_asks_for(version):
 
 def test_a_day_is_one_window(version):
     hours(version, "cc")
-    (window,) = drift.list_windows([], start="2026-11-20T00", end="2026-11-21T00")
+    (window,) = schedule.list_windows([], start="2026-11-20T00", end="2026-11-21T00")
     found = drift.report("by hand", **window)
     assert found["window"] == "2026-11-20T00--2026-11-21T00"
     assert content(found)["window"]["images"] == 600

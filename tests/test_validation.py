@@ -16,7 +16,7 @@ import seeding
 from playwright.sync_api import Browser, sync_playwright
 
 from strandline import contract, ledger, scan, settings
-from strandline.ingest import expectations, validation
+from strandline.ingest import alert, expectations, validation
 from strandline.ingest import page as validation_page
 from strandline.ingest.expectations import ValidationError
 from strandline.ingest.validation import ValidationStopped
@@ -306,12 +306,12 @@ def test_a_source_with_too_large_a_share_of_broken_files_is_set_aside(home, brok
     assert result()["goes_on"] is True
     assert (found("quarantined_share")["success"], found("quarantined_share")["severity"]) == (not aside, "quarantine")
     if not aside:
-        validation.alert(RUN_ID)
+        alert.alert(RUN_ID)
         return
-    with pytest.raises(validation.Alert, match="The most frequent reason is TRUNCATED") as alert:
-        validation.alert(RUN_ID)
-    assert f"2026-11-21T08/cat ({broken:,} of {entries:,} files are broken" in str(alert.value)
-    assert "Release SET_ASIDE" in str(alert.value)
+    with pytest.raises(alert.Alert, match="The most frequent reason is TRUNCATED") as raised:
+        alert.alert(RUN_ID)
+    assert f"2026-11-21T08/cat ({broken:,} of {entries:,} files are broken" in str(raised.value)
+    assert "Release SET_ASIDE" in str(raised.value)
     page = (run_folder() / "validation" / "index.html").read_text()
     assert page.count("2026-11-21T08/cat (") >= 2
     assert {row["notes"] for row in written()} == {"SET_ASIDE", None}
@@ -331,8 +331,8 @@ def test_one_bad_source_stops_no_other(home):
     assert (answer["accepted"], answer["quarantined"]) == (60, 240)
     assert {row["state"] for row in written()[-60:]} == {"accepted"}
     assert result()["verdict"] == "The run goes on with 60 of 300 entries, without 3 sources that are set aside."
-    with pytest.raises(validation.Alert, match=r"T05/cat .21 of 100.*T06/cat .80 of 80.*T07/dog .60 of 60"):
-        validation.alert(RUN_ID)
+    with pytest.raises(alert.Alert, match=r"T05/cat .21 of 100.*T06/cat .80 of 80.*T07/dog .60 of 60"):
+        alert.alert(RUN_ID)
 
 
 @pytest.mark.parametrize(
@@ -383,11 +383,11 @@ def test_many_vanished_files_are_an_alert(home, vanished, listed, alarms):
     assert answer["accepted"] == listed - vanished
     assert found("vanished_share")["success"] is not alarms
     if not alarms:
-        validation.alert(RUN_ID)
+        alert.alert(RUN_ID)
         return
     assert "but 72 of 100 (72.0%) are" in answer["warnings"][0]
-    with pytest.raises(validation.Alert, match=r"72 of 100 \(72.0%\) are. Find out what removes"):
-        validation.alert(RUN_ID)
+    with pytest.raises(alert.Alert, match=r"72 of 100 \(72.0%\) are. Find out what removes"):
+        alert.alert(RUN_ID)
 
 
 @pytest.mark.parametrize("column", [name for name, _ in contract.OUTCOME_COLUMNS])

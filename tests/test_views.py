@@ -14,6 +14,7 @@ from seeding import File, Run, digest, refused, rejected, vanished
 
 from strandline import ledger, settings
 from strandline.drift import report as drift
+from strandline.drift import schedule
 from strandline.ingest import load as predictions
 from strandline.labels import load as labels
 from strandline.promotion import promotion
@@ -77,7 +78,7 @@ def reported(database: Database) -> None:
     version = drifting.register(settings.get().store.parent)
     for number in range(2):
         run_id = drifting.ingest(version, drifting.FIRST + number * drifting.HOUR, drifting.rows(100, number), "same")
-        (window,) = drift.list_windows([run_id])
+        (window,) = schedule.list_windows([run_id])
         drift.report(f"report {number}", **window)
 
 

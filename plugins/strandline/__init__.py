@@ -1,0 +1,22 @@
+"""Strandline: what DAG files, pages and the verbs of `make` call.
+
+In the order of the flow:
+
+    ingest       drop -> entries -> shards -> validation -> predictions -> closed books
+    labels       what images show in truth
+    drift        what changed, for people to read and machines to act on
+    training     what a challenger learns from
+    promotion    gate, approval, promotion, monitoring, roll back
+    replay       a past window again, compared row by row
+
+These never import each other. Below them, which all may use:
+
+    models       versions, bundles, datasets
+    stats        estimates, paired tests, calibration, multiplicity
+    html         what pages share
+
+    attempts, tables, scan, ledger, hours, settings, contract, errors      the ground
+
+Beside them `operators` (and `assets`, `door`) is all that knows Airflow. `dags/` wires them through each package's
+`tasks`.
+"""

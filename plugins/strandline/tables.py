@@ -11,13 +11,13 @@ import resource
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from strandline import contract
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
 ROWS_AT_ONCE = 4096
 PIXEL_ROWS_AT_ONCE = 256
@@ -71,7 +71,7 @@ def among(columns: Columns, *names: str) -> Columns:
 
 def batches(
     path: Path, columns: Columns, rows: int | None = None, most: int = MOST_ROWS, images: Sequence[str] | None = None
-) -> "Iterator[pa.RecordBatch]":
+) -> Iterator[pa.RecordBatch]:
     """The rows of these columns, a few thousand at a time.
 
     Args:
@@ -98,10 +98,8 @@ def batches(
 
 def read(
     path: Path, columns: Columns, rows: int | None = None, most: int = MOST_ROWS, images: Sequence[str] | None = None
-) -> "pa.Table":
+) -> pa.Table:
     """As `batches`, all in one."""
-    import pyarrow as pa
-
     return pa.Table.from_batches(list(batches(path, columns, rows, most, images)), _schema(columns))
 
 
@@ -116,9 +114,7 @@ def count(path: Path, columns: Columns, most: int = MOST_ROWS) -> int:
 
 
 @contextlib.contextmanager
-def _open(path: Path, columns: Columns, rows: int | None, most: int) -> "Iterator[pq.ParquetFile]":
-    import pyarrow.parquet as pq
-
+def _open(path: Path, columns: Columns, rows: int | None, most: int) -> Iterator[pq.ParquetFile]:
     with contextlib.ExitStack() as stack:
         with _refusing(path):
             raw = stack.enter_context(contract.open_file(path))
@@ -133,7 +129,7 @@ def _open(path: Path, columns: Columns, rows: int | None, most: int) -> "Iterato
         yield file
 
 
-def _judge(path: Path, metadata: "pq.FileMetaData", columns: Columns, rows: int | None, most: int, size: int) -> None:
+def _judge(path: Path, metadata: pq.FileMetaData, columns: Columns, rows: int | None, most: int, size: int) -> None:
     """Refuse a file by its footer."""
     if metadata.num_rows > most or (rows is not None and metadata.num_rows != rows):
         wanted = f"at most {most:,}" if rows is None else f"{rows:,}"
@@ -162,11 +158,8 @@ def _judge(path: Path, metadata: "pq.FileMetaData", columns: Columns, rows: int 
                 )
 
 
-def _plain(path: Path, batch: "pa.RecordBatch", images: Sequence[str] | None) -> "pa.RecordBatch":
+def _plain(path: Path, batch: pa.RecordBatch, images: Sequence[str] | None) -> pa.RecordBatch:
     """The batch with its texts written out, once they are known to be small enough."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     batch.validate(full=True)
     if images is not None:
         batch = batch.filter(pc.is_in(batch["image_id"].dictionary_decode(), value_set=pa.array(images, pa.string())))
@@ -189,8 +182,6 @@ def _plain(path: Path, batch: "pa.RecordBatch", images: Sequence[str] | None) ->
 @contextlib.contextmanager
 def _refusing(path: Path) -> Iterator[None]:
     """Whatever goes wrong inside is the file's fault, and takes no more than MEMORY_BYTES."""
-    import pyarrow as pa
-
     try:
         with _MEMORY:
             yield
@@ -203,7 +194,5 @@ def _refusing(path: Path) -> Iterator[None]:
 
 
 def _schema(columns: Columns) -> Any:
-    import pyarrow as pa
-
     kinds = {"list<item: float>": pa.list_(pa.float32()), "float": pa.float32(), "bool": pa.bool_()}
     return pa.schema([(name, kinds[kind] if kind in kinds else pa.type_for_alias(kind)) for name, kind in columns])

@@ -169,7 +169,7 @@ def test_airflow_imports_what_its_executors_and_users_need(engine, airflow_image
 def test_airflow_compares_with_evidently(engine, airflow_image):
     program = """
 import numpy, pandas
-from strandline import evidently_report
+from strandline.drift import evidently_report
 def frame(seed):
     random = numpy.random.default_rng(seed)
     numbers = {name: random.normal(size=500) for name in evidently_report.NUMBERS}

@@ -11,17 +11,22 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from scipy.special import chdtri, chndtrinc
+from scipy.stats import (
+    binomtest,
+    ks_2samp,
+)
 
 from strandline.stats.estimates import Estimate
 from strandline.stats.multiplicity import holm
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.floating[Any]]
-    Integers = NDArray[np.integer[Any]]
+Floats = NDArray[np.floating[Any]]
+Integers = NDArray[np.integer[Any]]
 
 TESTS = 4  # of a window: its mix, its pictures, its accuracy as estimated, and by labels once there are enough
 PERMUTATIONS = 1999  # the smallest p-value is 1 / (1 + this)
@@ -39,13 +44,11 @@ class Sample:
         ValueError: the arrays do not fit each other, or hold what is not finite.
     """
 
-    predicted: "Integers"
-    probabilities: "Floats"
-    embeddings: "Floats"
+    predicted: Integers
+    probabilities: Floats
+    embeddings: Floats
 
     def __post_init__(self) -> None:
-        import numpy as np
-
         if (self.predicted.ndim, self.probabilities.ndim, self.embeddings.ndim) != (1, 2, 2):
             raise ValueError("a sample has classes [n], probabilities [n, classes] and embeddings [k, features]")
         if not len(self.predicted) == len(self.probabilities) >= len(self.embeddings):
@@ -62,10 +65,8 @@ class Sample:
     def classes(self) -> int:
         return int(self.probabilities.shape[1])
 
-    def counts(self) -> "Integers":
+    def counts(self) -> Integers:
         """How often each class was predicted, [classes]."""
-        import numpy as np
-
         return np.bincount(self.predicted, minlength=self.classes)
 
 
@@ -137,9 +138,9 @@ class Drift:
 def measure(
     window: Sample,
     reference: Sample,
-    confusion: "Integers",
+    confusion: Integers,
     alpha: float,
-    labels: "Integers | None" = None,
+    labels: Integers | None = None,
     seed: int = 0,
 ) -> Drift:
     """All there is to say about a window.
@@ -151,8 +152,6 @@ def measure(
     Raises:
         ValueError: a side is empty, the sides are of different models, or alpha is too small for PERMUTATIONS.
     """
-    import numpy as np
-
     if not (len(window) and len(reference)):
         raise ValueError("the window or the reference has no predictions: there is nothing to compare")
     if not window.classes == reference.classes == len(confusion) or (
@@ -176,7 +175,7 @@ def measure(
     )
 
 
-def mix_change(counts: "Integers", reference_counts: "Integers", confusion: "Integers", seed: int = 0) -> Mix:
+def mix_change(counts: Integers, reference_counts: Integers, confusion: Integers, seed: int = 0) -> Mix:
     """The mix of true classes behind predicted counts [classes], supposing that nothing else changed.
 
     Shares: black-box shift estimation (Lipton, Wang, Smola, "Detecting and Correcting for Label Shift with Black Box
@@ -186,8 +185,6 @@ def mix_change(counts: "Integers", reference_counts: "Integers", confusion: "Int
     chi-square of both counts among random tables of the same margins, exact for any counts (Hope, "A Simplified Monte
     Carlo Significance Test Procedure", JRSS B 30, 1968).
     """
-    import numpy as np
-
     rng = np.random.default_rng([seed, 1])
     totals, rows = confusion.sum(axis=1), counts.sum()
     reference = totals / totals.sum()
@@ -207,14 +204,11 @@ def mix_change(counts: "Integers", reference_counts: "Integers", confusion: "Int
     )
 
 
-def class_shares(predicted_shares: "Floats", confusion: "Integers") -> "Floats":
+def class_shares(predicted_shares: Floats, confusion: Integers) -> Floats:
     """Shares of true classes [classes] that best explain the predicted ones: least squares on the simplex, which is
     non-negative least squares with a heavy row for the sum (Lawson and Hanson, "Solving Least Squares Problems", 1974,
     chapter 23). For some tens of classes.
     """
-    import numpy as np
-    from scipy.optimize import nnls  # type: ignore[import-untyped]
-
     heavy = 1e3
     recalls = _recalls(confusion)
     shares, _ = nnls(np.vstack([recalls.T, np.full(len(recalls), heavy)]), np.append(predicted_shares, heavy))
@@ -222,9 +216,7 @@ def class_shares(predicted_shares: "Floats", confusion: "Integers") -> "Floats":
     return normalised
 
 
-def _same_counts(counts: "Integers", others: "Integers", rng: "np.random.Generator") -> float:
-    import numpy as np
-
+def _same_counts(counts: Integers, others: Integers, rng: np.random.Generator) -> float:
     pooled = (counts + others)[counts + others > 0]
     counts = counts[counts + others > 0]
     expected = pooled * (counts.sum() / pooled.sum())
@@ -233,21 +225,19 @@ def _same_counts(counts: "Integers", others: "Integers", rng: "np.random.Generat
     return _permutation_p((np.square(np.vstack([counts, drawn]) - expected) / expected).sum(axis=1))
 
 
-def shift_weights(probabilities: "Floats", shares: "Floats", confusion: "Integers") -> "Floats":
+def shift_weights(probabilities: Floats, shares: Floats, confusion: Integers) -> Floats:
     """How much more often each reference row [n] comes in a window with these shares of true classes [classes].
 
     The density ratio under label shift, p'(x) / p(x) = sum over y of p'(y) / p(y) * p(y | x) (Saerens, Latinne,
     Decaestecker, "Adjusting the Outputs of a Classifier to New a Priori Probabilities", Neural Computation 14, 2002),
     with probabilities at the temperature where they are right on average.
     """
-    import numpy as np
-
     tempered = temper(probabilities, temperature(probabilities, _accuracy(confusion)))
     weights: Floats = tempered @ (shares * confusion.sum() / confusion.sum(axis=1))
     return np.maximum(weights, 1e-9)  # never all 0, also where the reference has nothing like the window
 
 
-def picture_change(window: Sample, reference: Sample, weights: "Floats", seed: int = 0) -> Pictures:
+def picture_change(window: Sample, reference: Sample, weights: Floats, seed: int = 0) -> Pictures:
     """Whether pictures of the same class look different to the model, whatever the mix of classes.
 
     The statistic is the squared maximum mean discrepancy of embeddings, with a Gaussian kernel as wide as the median
@@ -259,8 +249,6 @@ def picture_change(window: Sample, reference: Sample, weights: "Floats", seed: i
     The distance is the root of the mean discrepancy, less that of permuted rows: noise does not add to it. Of each side
     at most COMPARED_ROWS rows are drawn.
     """
-    import numpy as np
-
     rng = np.random.default_rng([seed, 2])
     drawn = rng.permutation(len(window.embeddings))[:COMPARED_ROWS]
     groups = [np.flatnonzero(_embedded(reference) == one) for one in range(reference.classes)]
@@ -278,14 +266,12 @@ def picture_change(window: Sample, reference: Sample, weights: "Floats", seed: i
     return Pictures(distance, _permutation_p(statistics), len(drawn), compared, len(kept))
 
 
-def most_changed(window: Sample, reference: Sample, count: int) -> "Integers":
+def most_changed(window: Sample, reference: Sample, count: int) -> Integers:
     """Row numbers of the window's pictures that show best what changed, the first most of all.
 
     Those with the largest witness: the mean of the kernel over the window's pictures of the predicted class, less that
     over the reference's (Gretton et al., 2012, section 2.3). Of classes that both sides have.
     """
-    import numpy as np
-
     witness = np.full(len(window.embeddings), -np.inf)
     for one in range(reference.classes):
         (ours,), (theirs,) = (np.nonzero(_embedded(side) == one) for side in (window, reference))
@@ -296,20 +282,18 @@ def most_changed(window: Sample, reference: Sample, count: int) -> "Integers":
     return order.compress(np.isfinite(witness[order]))
 
 
-def _embedded(sample: Sample) -> "Integers":
+def _embedded(sample: Sample) -> Integers:
     """Predicted classes of the rows that have embeddings."""
     return sample.predicted[: len(sample.embeddings)]
 
 
-def _thin(rows: "Integers", weights: "Floats", rng: "np.random.Generator") -> "Integers":
+def _thin(rows: Integers, weights: Floats, rng: np.random.Generator) -> Integers:
     """Keep each row with a probability in proportion to its weight: rejection sampling."""
     return rows.compress(rng.random(len(rows)) * weights.max(initial=0) < weights)
 
 
-def _discrepancies(ours: "Floats", theirs: "Floats", rng: "np.random.Generator") -> "Floats":
+def _discrepancies(ours: Floats, theirs: Floats, rng: np.random.Generator) -> Floats:
     """Squared discrepancies [1 + permutations] of two groups, first as they are."""
-    import numpy as np
-
     a, b = len(ours), len(theirs)
     kernel = _kernel(np.concatenate([ours, theirs]))
     sides = np.tile(np.repeat(np.array([1 / a, -1 / b], np.float32), [a, b]), (1 + PERMUTATIONS, 1))
@@ -318,10 +302,8 @@ def _discrepancies(ours: "Floats", theirs: "Floats", rng: "np.random.Generator")
     return squared
 
 
-def _kernel(rows: "Floats") -> "Floats":
+def _kernel(rows: Floats) -> Floats:
     """Gaussian, as wide as the median distance, [n, n]."""
-    import numpy as np
-
     rows = rows.astype(np.float32)
     squares = np.square(rows).sum(axis=1)
     distances = np.maximum(squares[:, None] + squares - 2 * rows @ rows.T, 0)
@@ -330,7 +312,7 @@ def _kernel(rows: "Floats") -> "Floats":
 
 
 def estimated_accuracy(
-    probabilities: "Floats", reference: "Floats", weights: "Floats", shares: "Floats", confusion: "Integers"
+    probabilities: Floats, reference: Floats, weights: Floats, shares: Floats, confusion: Integers
 ) -> Accuracy:
     """Accuracy without labels, from how many predictions the model is sure of.
 
@@ -341,8 +323,6 @@ def estimated_accuracy(
     (Kish, "Survey Sampling", 1965). Nothing bounds the error on changed pictures (Garg et al., section 3): the interval
     allows for TRANSFER_ERROR.
     """
-    import numpy as np
-
     accuracy, rows, scores = _accuracy(confusion), len(probabilities), _certainty(reference)
     threshold = np.quantile(scores, 1 - accuracy)
     sure = float((_certainty(probabilities) >= threshold).mean())
@@ -356,15 +336,12 @@ def estimated_accuracy(
     return Accuracy(_share(value, value - half, value + half), expected, _upper_tail(z))
 
 
-def realised_accuracy(predicted: "Integers", labels: "Integers", confusion: "Integers") -> Accuracy | None:
+def realised_accuracy(predicted: Integers, labels: Integers, confusion: Integers) -> Accuracy | None:
     """Accuracy on the labelled rows, against the champion's recall of their classes; None where no row has a label.
 
     Interval: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22 (1927). p-value:
     score test of a share, with the variance of the recalls added.
     """
-    import numpy as np
-    from scipy.stats import binomtest  # type: ignore[import-untyped]
-
     predicted, labels = predicted[labels >= 0], labels[labels >= 0]
     if not (rows := len(labels)):
         return None
@@ -377,7 +354,7 @@ def realised_accuracy(predicted: "Integers", labels: "Integers", confusion: "Int
     return Accuracy(estimate, expected, _upper_tail((expected - right / rows) / math.sqrt(variance)), rows)
 
 
-def detectable(rows: int, reference_rows: int, confusion: "Integers", alpha: float, power: float = 0.8) -> Detectable:
+def detectable(rows: int, reference_rows: int, confusion: Integers, alpha: float, power: float = 0.8) -> Detectable:
     """The changes that a window of so many rows shows with this power.
 
     Mix: from the noncentral chi-square, with effect w = sqrt(noncentrality * (1/n + 1/m)) (Cohen, "Statistical Power
@@ -386,9 +363,6 @@ def detectable(rows: int, reference_rows: int, confusion: "Integers", alpha: flo
     every change of this size is found; a smaller one, if it is of few classes. Accuracy: one-sided score test of two
     shares (Fleiss, Levin, Paik, "Statistical Methods for Rates and Proportions", 2003, section 4.3).
     """
-    import numpy as np
-    from scipy.special import chdtri, chndtrinc  # type: ignore[import-untyped]
-
     pooled, freedom = 1 / (1 / rows + 1 / reference_rows), len(confusion) - 1
     effect = math.sqrt(chndtrinc(chdtri(freedom, alpha), freedom, 1 - power) / pooled)
     blur = float(np.linalg.norm(np.linalg.pinv(_recalls(confusion).T), 1))
@@ -399,14 +373,11 @@ def detectable(rows: int, reference_rows: int, confusion: "Integers", alpha: flo
     return Detectable(mix_distance=min(effect / 2 * blur, 1.0), accuracy_fall=min(fall, 1.0))
 
 
-def column_changes(window: Mapping[str, "Floats"], reference: Mapping[str, "Floats"]) -> dict[str, float]:
+def column_changes(window: Mapping[str, Floats], reference: Mapping[str, Floats]) -> dict[str, float]:
     """p-values of columns [n] that both sides have, adjusted by `holm`: the two-sample test of Kolmogorov and Smirnov
     (Hodges, "The Significance Probability of the Smirnov Two-Sample Test", Arkiv för Matematik 3, 1958). Values that
     are not finite are passed over, and a column without any.
     """
-    import numpy as np
-    from scipy.stats import ks_2samp
-
     p_values = {}
     for name in window.keys() & reference.keys():
         ours, theirs = (side[name].compress(np.isfinite(side[name])) for side in (window, reference))
@@ -415,7 +386,7 @@ def column_changes(window: Mapping[str, "Floats"], reference: Mapping[str, "Floa
     return holm(p_values)
 
 
-def temperature(probabilities: "Floats", accuracy: float) -> float:
+def temperature(probabilities: Floats, accuracy: float) -> float:
     """The temperature from 1/20 to 20 at which mean confidence is the accuracy, or is nearest to it. Takes no labels.
 
     Clarté, Loureiro, Krzakala, Zdeborová, "Expectation consistency for calibration of neural networks" (UAI 2023,
@@ -431,17 +402,15 @@ def temperature(probabilities: "Floats", accuracy: float) -> float:
     return math.exp(high)
 
 
-def temper(probabilities: "Floats", degrees: float) -> "Floats":
+def temper(probabilities: Floats, degrees: float) -> Floats:
     """Probabilities at another temperature (Guo et al., "On Calibration of Modern Neural Networks", 2017)."""
-    import numpy as np
-
     logits = np.log(np.clip(probabilities, 1e-12, 1)) / degrees
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     tempered: Floats = powers / powers.sum(axis=1, keepdims=True)
     return tempered
 
 
-def _recalls(confusion: "Integers") -> "Floats":
+def _recalls(confusion: Integers) -> Floats:
     """Shares of predicted classes in each true one, [true, predicted].
 
     Raises:
@@ -454,16 +423,14 @@ def _recalls(confusion: "Integers") -> "Floats":
     return recalls
 
 
-def _certainty(probabilities: "Floats") -> "Floats":
+def _certainty(probabilities: Floats) -> Floats:
     """Negative entropy [n]."""
-    import numpy as np
-
     clipped = np.clip(probabilities, 1e-12, 1)
     certainty: Floats = (clipped * np.log(clipped)).sum(axis=1)
     return certainty
 
 
-def _accuracy(confusion: "Integers") -> float:
+def _accuracy(confusion: Integers) -> float:
     return float(confusion.trace() / confusion.sum())
 
 
@@ -481,7 +448,7 @@ def _upper_tail(z: float) -> float:
     return NormalDist().cdf(-z)
 
 
-def _permutation_p(statistics: "Floats") -> float:
+def _permutation_p(statistics: Floats) -> float:
     """Of the first among all; a tie counts against it, also where rounding parts it."""
     return float((1 + (statistics[1:] >= statistics[0] * (1 - 1e-6)).sum()) / len(statistics))
 

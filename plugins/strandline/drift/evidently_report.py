@@ -8,10 +8,12 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import pandas as pd
+import numpy as np
+import pandas as pd
+from evidently import DataDefinition, Dataset, Report
+from evidently.presets import DataDriftPreset
 
 NUMBERS = (
     *("brightness", "contrast", "saturation", "sharpness", "width", "height", "aspect", "bytes"),
@@ -44,7 +46,7 @@ class Comparison:
     snapshot: dict[str, Any]
 
 
-def compare(reference: "pd.DataFrame", current: "pd.DataFrame") -> Comparison:
+def compare(reference: pd.DataFrame, current: pd.DataFrame) -> Comparison:
     """Compare NUMBERS and LABEL; other columns of the frames are ignored.
 
     Methods and thresholds are the same for all windows. Evidently's own choice changes with the number of rows, from
@@ -74,11 +76,8 @@ def _method(column: str) -> tuple[str, float]:
     return ("jensenshannon", 0.15) if column == LABEL else ("wasserstein", 0.2)
 
 
-def _values(frame: "pd.DataFrame", column: str) -> "pd.Series[Any]":
+def _values(frame: pd.DataFrame, column: str) -> "pd.Series[Any]":
     """A column as Evidently can take it: finite numbers, or harmless text; missing where it is neither."""
-    import numpy as np
-    import pandas as pd
-
     if column not in frame:
         return pd.Series(np.nan, index=range(len(frame)))
     series = frame[column].reset_index(drop=True)
@@ -143,8 +142,6 @@ def _by_chance(reference: "pd.Series[Any]", current: "pd.Series[Any]", text: boo
     one and a half times). So where a threshold is twice this or more, chance seldom reaches it: with ten classes, from
     some 200 images on.
     """
-    import numpy as np
-
     per_row = 1 / len(reference) + 1 / len(current)
     if text:
         return math.sqrt((len({*reference, *current}) - 1) / 8 * per_row)
@@ -157,11 +154,6 @@ def _by_chance(reference: "pd.Series[Any]", current: "pd.Series[Any]", text: boo
 def _evidently(sides: Mapping[str, "tuple[pd.Series[Any], pd.Series[Any]]"]) -> tuple[str, dict[str, Any]]:
     """Evidently's page, and its result as JSON says it."""
     os.environ.setdefault("DO_NOT_TRACK", "true")  # read at the import
-    import numpy as np
-    import pandas as pd
-    from evidently import DataDefinition, Dataset, Report  # type: ignore[import-untyped]
-    from evidently.presets import DataDriftPreset  # type: ignore[import-untyped]
-
     columns = list(sides)
     definition = DataDefinition(
         numerical_columns=[column for column in columns if column != LABEL],

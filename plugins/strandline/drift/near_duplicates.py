@@ -6,14 +6,12 @@ rho = 1 ("Survey Sampling", 1965, section 5.4), and to permute these rows is to 
 in what is predicted; then one of each scene is on the safe side.
 """
 
-from typing import TYPE_CHECKING
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from strandline.drift.detectors import Integers
-    from strandline.drift.windows import Data
+from strandline.drift.detectors import Integers
+from strandline.drift.windows import Data
 
 LOOKS = ("brightness", "contrast", "saturation")  # what a shift of the frame and noise hardly change
 # Chosen on CIFAR-10: of 120 scenes x 5 frames, moved by a pixel and with noise, some 122 are left, of 5,000 different
@@ -25,7 +23,7 @@ WIDEST = 2  # a scene holds what is so many times that from its first row, at th
 PAIRS = 1000  # rows of the reference whose distances from as many others that is the median of
 
 
-def distinct(window: "Data", reference: "Data", preferred: "NDArray[np.bool_] | None" = None) -> "Integers":
+def distinct(window: Data, reference: Data, preferred: NDArray[np.bool_] | None = None) -> Integers:
     """Row numbers in order, one of each scene: a preferred row if it has one (with a label, say), else its first.
 
     A row that is in no scene yet begins one, of rows that are near it or near others of it: leader clustering
@@ -36,14 +34,11 @@ def distinct(window: "Data", reference: "Data", preferred: "NDArray[np.bool_] | 
         reference: gives the scale of what is near.
         preferred: [rows].
     """
-    import numpy as np
-    from scipy.spatial import KDTree  # type: ignore[import-untyped]
-
     # By these numbers two rows are near where none of their looks, nor their embeddings, are further than 1 apart.
     embeddings = window.sample.embeddings.astype(np.float32) / max(EMBEDDING * _median_distance(reference), 1e-9)
     looks = _looks(window) / np.maximum(LOOK * _looks(reference).std(axis=0), 1e-3)
 
-    def near(rows: "Integers", row: int, apart: float) -> "NDArray[np.bool_]":
+    def near(rows: Integers, row: int, apart: float) -> NDArray[np.bool_]:
         alike: NDArray[np.bool_] = (np.abs(looks[rows] - looks[row]) <= apart).all(axis=1)
         alike[alike] = np.linalg.norm(embeddings[rows[alike]] - embeddings[row], axis=1) <= apart
         return alike
@@ -65,16 +60,12 @@ def distinct(window: "Data", reference: "Data", preferred: "NDArray[np.bool_] | 
     return np.sort(order[at])
 
 
-def _looks(data: "Data") -> "NDArray[np.floating]":
-    import numpy as np
-
+def _looks(data: Data) -> NDArray[np.floating]:
     return np.column_stack([data.measures[name] for name in LOOKS])
 
 
-def _median_distance(reference: "Data") -> float:
+def _median_distance(reference: Data) -> float:
     """Between rows of the reference, whose order is random."""
-    import numpy as np
-
     rows = reference.sample.embeddings[: 2 * PAIRS].astype(np.float32)
     half = len(rows) // 2
     return float(np.median(np.linalg.norm(rows[:half, None] - rows[None, half:], axis=2))) if half else 0.0

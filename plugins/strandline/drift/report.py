@@ -7,25 +7,23 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from psycopg.types.json import Jsonb
+from scipy.stats import binomtest
 
-from strandline import contract, hours, ledger, settings
+from strandline import contract, ledger, settings
 from strandline.drift import detectors, evidently_page, evidently_report, near_duplicates, verdict, windows
 from strandline.drift import page as drift_page
 from strandline.drift.windows import Data
-from strandline.hours import HOUR, Window, WindowError
+from strandline.hours import Window, WindowError
 from strandline.models import versions
 from strandline.stats import multiplicity
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 log = logging.getLogger(__name__)
 
-LATE_WINDOWS = 24  # hours that one run's late files make a new report of
 EXAMPLES = 12  # pictures that are shown
 BINS = 20  # of confidence, from 0 to 1
 CALIBRATION_BINS = 10
@@ -47,51 +45,6 @@ class Comparison:
     examples: Sequence[drift_page.Example] = ()
     evidently_html: str = ""
     evidently: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-
-def list_windows(
-    run_ids: Sequence[str] | None,
-    start: str | None = None,
-    end: str | None = None,
-    model_version: str | None = None,
-) -> list[dict[str, Any]]:
-    """The windows to report, in the order of time, as arguments of `report`.
-
-    Those of runs of `ingest_images`, and of runs that closed since the first of them and were not reported since: each
-    run's own interval, and the hours to which it added late files. And those that have enough labels by now to judge
-    their accuracy, and had not when they were reported.
-
-    Args:
-        run_ids: None where a person asks: for one window, from hour `start` to before hour `end` (without it: one
-            hour), as 2026-11-21T08 in UTC; without any, for the last complete hour.
-
-    Raises:
-        HourError: `start` or `end` is none.
-    """
-    if start or run_ids is None:
-        now = datetime.datetime.now(datetime.UTC)
-        first = hours.parse(start) if start else hours.floor(now) - HOUR
-        last = hours.parse(end) if end else first + HOUR
-        return [_asked(first, last, model_version, alarms=False)]
-    chosen = settings.get()
-    query = {"labels": chosen.drift_min_labels, "days": chosen.drift_label_days, "rows": windows.COMPARED}
-    with ledger.connect("ingest") as connection:
-        rows = ledger.fetch(connection, "select_run_windows", {"run_ids": list(run_ids)})
-        labelled = ledger.fetch(connection, "select_labelled_windows", query)
-    late = [row for row in rows if row["late"]]
-    left_out = late[: max(len(late) - LATE_WINDOWS, 0)]
-    if left_out:
-        span = f"{left_out[0]['window_start']} to {left_out[-1]['window_end']}"
-        log.warning("%d hours from %s got late files, too: trigger them to have them reported", len(left_out), span)
-    alarms: dict[tuple[Any, ...], bool] = {}
-    for row in [*(row for row in rows if row not in left_out), *({**row, "alarms": True} for row in labelled)]:
-        window = row["window_end"], row["window_start"], row["model_version"]
-        alarms[window] = alarms.get(window, False) or row["alarms"]  # a run reports a window once
-    return [_asked(start, end, version, may) for (end, start, version), may in sorted(alarms.items())]
-
-
-def _asked(start: datetime.datetime, end: datetime.datetime, version: str | None, alarms: bool) -> dict[str, Any]:
-    return {"start": start.isoformat(), "end": end.isoformat(), "model_version": version, "alarms": alarms}
 
 
 def report(run_id: str, start: str, end: str, model_version: str | None, alarms: bool) -> dict[str, Any]:
@@ -148,8 +101,6 @@ def _model(connection: ledger.Connection, version: str | None) -> dict[str, Any]
 def _compare(
     connection: ledger.Connection, chosen: settings.Settings, model: Mapping[str, Any], window: Window
 ) -> Comparison:
-    import numpy as np
-
     classes: list[str] = model["classes"]
     rows = windows.read_rows(connection, window)
     truth = np.array([classes.index(row["truth"]) if row["truth"] in classes else -1 for row in rows], np.int64)
@@ -221,20 +172,15 @@ def _problems(images: Mapping[str, int], rows: Sequence[Mapping[str, Any]], clas
     return problems
 
 
-def _histograms(confidences: "Mapping[str, NDArray[np.floating[Any]]]") -> dict[str, Any]:
+def _histograms(confidences: Mapping[str, NDArray[np.floating[Any]]]) -> dict[str, Any]:
     """Shares of predictions by confidence."""
-    import numpy as np
-
     edges = np.linspace(0, 1, BINS + 1)
     shares = {side: np.histogram(values, edges)[0] / len(values) for side, values in confidences.items()}
     return {"edges": edges.tolist(), **{side: values.tolist() for side, values in shares.items()}}
 
 
-def _calibration(current: Data, truth: "NDArray[np.integer[Any]]") -> list[dict[str, float]]:
+def _calibration(current: Data, truth: NDArray[np.integer[Any]]) -> list[dict[str, float]]:
     """Accuracy of labelled predictions by confidence, with Wilson's interval; bins without any are left out."""
-    import numpy as np
-    from scipy.stats import binomtest  # type: ignore[import-untyped]
-
     labelled = truth >= 0
     confidence = current.sample.probabilities.max(axis=1)[labelled]
     right = (current.sample.predicted == truth)[labelled]

@@ -8,18 +8,18 @@ import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from strandline import attempts, contract, ledger, settings, tables
 from strandline.drift import detectors
 from strandline.hours import Window, WindowError
 from strandline.models.bundles import REFERENCE_FILE, BundleError, verify
 from strandline.models.thumbnails import image_size, thumbnail
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
 
 COMPARED = 20_000  # images of a window: some 4,000 of them and the reference's 5,000 tell as much as more would
 REFERENCE_ROWS = 100_000  # of a reference profile, at the most
@@ -35,21 +35,19 @@ class Data:
     """Predictions, and by name the measures of their images, float [n] each, in the order of the sample's rows."""
 
     sample: detectors.Sample
-    measures: "Mapping[str, NDArray[np.floating[Any]]]"
+    measures: Mapping[str, NDArray[np.floating[Any]]]
 
-    def rows(self, chosen: "detectors.Integers") -> "Data":
+    def rows(self, chosen: detectors.Integers) -> "Data":
         """These rows, of which all have embeddings."""
         of = self.sample
         sample = detectors.Sample(of.predicted[chosen], of.probabilities[chosen], of.embeddings[chosen])
         return Data(sample, {name: column[chosen] for name, column in self.measures.items()})
 
     @property
-    def columns(self) -> "dict[str, NDArray[np.floating[Any]]]":
+    def columns(self) -> dict[str, NDArray[np.floating[Any]]]:
         """The measures, and those of the predictions: confidence, margin (of the first over the second class) and
         entropy (nats).
         """
-        import numpy as np
-
         probabilities = self.sample.probabilities
         second, first = (
             np.sort(probabilities, axis=1)[:, -2:].T if probabilities.shape[1] > 1 else [0, probabilities.T[0]]
@@ -64,10 +62,8 @@ class Data:
             "entropy": -(clipped * np.log(clipped)).sum(axis=1),
         }
 
-    def frame(self, classes: Sequence[str]) -> "pd.DataFrame":
+    def frame(self, classes: Sequence[str]) -> pd.DataFrame:
         """The columns, and `label`, the predicted class."""
-        import pandas as pd
-
         return pd.DataFrame({**self.columns, "label": [classes[one] for one in self.sample.predicted]})
 
 
@@ -77,8 +73,6 @@ def read_reference(chosen: settings.Settings, model: Mapping[str, Any]) -> Data 
     Raises:
         WindowError: the bundle is gone, or not what its manifest says.
     """
-    import numpy as np
-
     bundle = contract.store_path(chosen.store, model["bundle"])
     try:
         if REFERENCE_FILE not in verify(bundle, model["version"]).files:
@@ -112,8 +106,6 @@ def read_window(
     Raises:
         WindowError: files of the window's predictions are gone from the store.
     """
-    import numpy as np
-
     numbers = {name: number for number, name in enumerate(classes)}
     return _data(
         [numbers[row["label"]] for row in rows],
@@ -126,11 +118,9 @@ def read_window(
 def _data(
     predicted: Sequence[int],
     probabilities: Sequence[Sequence[float]],
-    embeddings: "NDArray[np.floating[Any]]",
+    embeddings: NDArray[np.floating[Any]],
     measures: Mapping[str, Any],
 ) -> Data:
-    import numpy as np
-
     sample = detectors.Sample(np.array(predicted, np.int64), np.array(probabilities, np.float64), embeddings)
     return Data(sample, {name: column.astype(float) for name, column in measures.items()})
 
@@ -164,10 +154,8 @@ def _folder(chosen: settings.Settings, batch: Mapping[str, Any]) -> Path:
 
 def _embeddings(
     rows: Sequence[Mapping[str, Any]], batches: Mapping[tuple[str, str], Path]
-) -> "NDArray[np.floating[Any]]":
+) -> NDArray[np.floating[Any]]:
     """Float32 [n, features]."""
-    import numpy as np
-
     found: dict[str, Any] = {}
     for batch, ids in _by_batch(rows).items():
         found |= _column(batches[batch] / contract.PREDICTIONS_FILE, "embedding", ids)
@@ -214,8 +202,6 @@ def _column(path: Path, name: str, ids: Sequence[str]) -> dict[str, Any]:
     Raises:
         WindowError: the file is gone, or lacks one of them.
     """
-    import pyarrow as pa
-
     columns = tables.among((*contract.PREDICTION_COLUMNS, *contract.SHARD_COLUMNS), "image_id", name)
     try:
         table = tables.read(path, columns, images=ids)

@@ -1,0 +1,1 @@
+"""What all pages share: the document and its style, text made safe. No page of its own is here."""

@@ -9,6 +9,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import great_expectations as gx
+from great_expectations import expectations as kinds
+
 from strandline import contract
 
 Severity = Literal["stop", "quarantine", "warn"]
@@ -180,9 +183,6 @@ def evaluate(frame: Any, expectations: Sequence[Expectation]) -> list[Finding]:
         ValidationError: an expectation could not be evaluated: a column is missing, or of another type.
     """
     logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it logs hundreds of lines while it is imported
-    import great_expectations as gx
-    from great_expectations import expectations as kinds
-
     context: Any = gx.get_context(mode="ephemeral")
     context.enable_analytics(False)
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}

@@ -14,6 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
+import pyarrow
+import pyarrow.parquet
+
 from strandline import contract, hours, ledger, settings
 from strandline.errors import PermanentError
 from strandline.hours import EPOCH, HOUR
@@ -354,8 +357,6 @@ def shard_id(shard: Sequence[Entry], parameters: Mapping[str, Any]) -> str:
 
 def write_manifest(path: Path, rows: Sequence[tuple[bytes, str]]) -> None:
     """Write the contract's manifest of names and versions, whole or not at all."""
-    import pyarrow
-    import pyarrow.parquet
 
     def texts(values: Sequence[bytes], kind: str) -> pyarrow.Array:
         offsets = array.array("i", itertools.accumulate(map(len, values), initial=0))

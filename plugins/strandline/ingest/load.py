@@ -6,6 +6,10 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from psycopg.types.json import Jsonb
 
 from strandline import attempts, contract, ledger, settings, tables
@@ -158,9 +162,6 @@ def _stage_outcomes(connection: ledger.Connection, listed: dict[str, dict[int, i
 
 def _outcome_rows(path: Path, listed: Mapping[str, dict[int, int]]) -> Iterator[tuple[Any, ...]]:
     """Those of entries in shards, which are taken out of `listed`; the others were settled by the listing."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
     for batch in pq.ParquetFile(path).iter_batches(ROWS_AT_ONCE, columns=["entry", *OUTCOME_COLUMNS]):
         in_shards = batch.filter(pc.field("shard_id").is_valid())
         ordinals = in_shards["entry"].to_pylist()
@@ -189,10 +190,6 @@ def _prediction_rows(attempt: Attempt, classes: Sequence[str]) -> Iterator[tuple
 
 def _check_sane(path: Path, batch: Any, classes: Sequence[str]) -> None:
     """Each row is a failure, or has probabilities of all classes that sum to 1, and of its label the largest."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     failed = batch["failure"].is_valid()
     lengths = pc.fill_null(pc.list_value_length(batch["probabilities"]), 0)
     whole = pc.and_(pc.equal(lengths, len(classes)), pc.is_in(batch["label"], value_set=pa.array(classes)))

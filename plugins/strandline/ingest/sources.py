@@ -5,6 +5,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
+
 from strandline.scan import display_name, drop_folder, source
 
 SET_ASIDE = "SET_ASIDE"
@@ -60,8 +63,6 @@ def judge(entries: Any, outcomes: Any, limit: float, least: int) -> list[Source]
 
 def frame(found: Sequence[Source]) -> Any:
     """What `expectations.of_sources` looks at. Null, which it passes over, is a share that says little."""
-    import pandas as pd
-
     shares = [one.quarantined / one.entries if one.judged else None for one in found]
     return pd.DataFrame({"share": pd.array(shares, "Float64").to_numpy("float64", na_value=float("nan"))})
 
@@ -70,8 +71,6 @@ def set_aside(entries: Any, outcomes: Any, aside: Sequence[Source], limit: float
     """The outcomes, with each accepted entry of these sources quarantined, and the note on all that are quarantined."""
     if not aside:
         return outcomes
-    import pyarrow as pa
-
     by_name = {one.name: one for one in aside}
     columns = {name: outcomes[name].to_pylist() for name in ("state", "reason", "detail", "notes")}
     state, reason, detail, notes = columns.values()

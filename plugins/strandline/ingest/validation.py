@@ -11,6 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from strandline import attempts, contract, ledger, settings, tables
 from strandline.errors import PermanentError
 from strandline.ingest import expectations, sources
@@ -39,10 +45,6 @@ OUTCOMES_COLUMNS = (
 
 class ValidationStopped(PermanentError):
     """A critical expectation failed; the message says which, with its numbers, and what to do."""
-
-
-class Alert(PermanentError):
-    """The run went on, and yet a person has to look; the message says at what, and what to do."""
 
 
 class Refused(TypedDict):
@@ -122,25 +124,10 @@ def validate(run: Run, packed: Sequence[Packed]) -> dict[str, Any]:
     }
 
 
-def alert(run_id: str) -> None:
-    """Say what a person has to look at although the run went on: sources set aside, many files vanished.
-
-    Raises:
-        Alert: there is something; the message says what, and what to do.
-    """
-    folder = settings.get().run_folder(run_id) / "validation"
-    result = json.loads((folder / "validation.json").read_bytes())
-    if result["alerts"]:
-        raise Alert(f"{' '.join(result['alerts'])} Details: {folder / 'index.html'}")
-
-
 def _read_shard(store: Path, manifests: Path, packed: Packed, classes: Sequence[str]) -> tuple[dict[str, Any], Any]:
     """What classify needs to know of a packed shard; and the outcomes of its entries, with `name`, `path_label` and the
     number of `folders` around it.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     folder, result = attempts.read(store, packed, "pack")
     if missing := {contract.SHARD_FILE, contract.OUTCOMES_FILE} - result.files.keys():
         raise ValidationError(f"the result in {folder} does not list {' and '.join(sorted(missing))}: pack it again")
@@ -180,9 +167,6 @@ def _count(path: Path, most: int) -> int:
 
 def _check(path: Path, outcomes: Any) -> None:
     """Refuse what the expectations would pass over: they ignore nulls."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     known = pc.is_in(outcomes["status"], value_set=pa.array(STATES))
     decoded = outcomes.filter(_equal(outcomes["status"], "decoded"))
     refused = outcomes.filter(pc.invert(_equal(outcomes["status"], "decoded")))
@@ -196,8 +180,6 @@ def _check(path: Path, outcomes: Any) -> None:
 
 def _concatenate(tables: Sequence[Any]) -> Any:
     """All entries of a run as one table; without a shard it is empty and has the same columns."""
-    import pyarrow as pa
-
     columns = [
         ("shard_id", "string"),
         *contract.OUTCOME_COLUMNS,
@@ -211,11 +193,6 @@ def _concatenate(tables: Sequence[Any]) -> Any:
 
 def _row_frame(entries: Any) -> Any:
     """What `expectations.of_rows` look at. Null, which they pass over, is what is not known of a file."""
-    import numpy as np
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     width, height = (entries[side].to_pandas().astype("float64") for side in ("width", "height"))
     short, long = np.minimum(width, height), np.maximum(width, height)
     opened = pc.is_in(entries["status"], value_set=pa.array(["decoded", "quarantined"]))
@@ -239,8 +216,6 @@ def _row_frame(entries: Any) -> Any:
 
 def _run_frame(entries: Any, outcomes: Any) -> Any:
     """What `expectations.of_run` look at."""
-    import pandas as pd
-
     return pd.DataFrame(
         {
             "shard": _categories(entries["shard_id"]).cat.codes,
@@ -257,15 +232,11 @@ def _categories(column: Any) -> Any:
 
 
 def _equal(column: Any, value: str) -> Any:
-    import pyarrow.compute as pc
-
     return pc.fill_null(pc.equal(column, value), False)
 
 
 def _outcomes(entries: Any, findings: Sequence[Finding]) -> Any:
     """The state of each entry, as a table of OUTCOMES_COLUMNS. A reason that pack gave stays."""
-    import pyarrow as pa
-
     state = [STATES[status] for status in entries["status"].to_pylist()]
     reason, detail, notes = (entries[name].to_pylist() for name in ("reason", "detail", "notes"))
     for finding in findings:
@@ -427,9 +398,6 @@ def _alerts(findings: Sequence[Finding], aside: Sequence[sources.Source], reason
 
 def _write(folder: Path, outcomes: Any, result: dict[str, Any], files: str) -> str:
     """Write each file whole or not at all; returns the SHA-256 of validation.json, in hex."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     table, text = pa.BufferOutputStream(), json.dumps(result, indent=1, sort_keys=True, ensure_ascii=False)
     pq.write_table(outcomes, table, compression="zstd", compression_level=1)
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from psycopg.types.json import Jsonb
 
 from strandline import contract, ledger, settings, tables
@@ -118,9 +120,6 @@ def _dataset(row: Mapping[str, Any]) -> Dataset:
 
 def _write(store: Path, ordered: Sequence[tuple[str, str]]) -> contract.FileRef:
     """The Parquet file of LABEL_COLUMNS, named by its hash; written whole or not at all."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in contract.LABEL_COLUMNS])
     folder = store / FOLDER
     folder.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,8 @@ import io
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from PIL import Image
+
 from strandline import contract, tables
 from strandline.models import bundles
 
@@ -22,8 +24,6 @@ def image_size(store: Path, bundle: contract.BundleRef) -> tuple[int, int]:
 
 def thumbnail(pixels: bytes, size: tuple[int, int]) -> bytes:
     """A PNG of an image, made of its RGB `pixels` (height x width x 3, row by row); `size` is its width and height."""
-    from PIL import Image
-
     image = Image.frombytes("RGB", size, pixels)
     image.thumbnail((SIDE, SIDE))
     image.save(buffer := io.BytesIO(), "PNG")

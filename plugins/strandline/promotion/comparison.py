@@ -2,20 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from strandline.stats import calibration, estimates
 from strandline.stats.calibration import Bin
 from strandline.stats.estimates import Estimate
 from strandline.stats.paired import Pairs
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.floating[Any]]
-    Integers = NDArray[np.integer[Any]]
-    Bools = NDArray[np.bool_]
+Floats = NDArray[np.floating[Any]]
+Integers = NDArray[np.integer[Any]]
+Bools = NDArray[np.bool_]
 
 SHOWN = 12  # images that only the champion has right
 
@@ -24,14 +23,12 @@ SHOWN = 12  # images that only the champion has right
 class Answers:
     """One model's, to the images of a set."""
 
-    predicted: "Integers"
-    probabilities: "Floats"
+    predicted: Integers
+    probabilities: Floats
 
     @property
-    def confidence(self) -> "Floats":
+    def confidence(self) -> Floats:
         """Of what was predicted, [n]."""
-        import numpy as np
-
         chosen: Floats = self.probabilities[np.arange(len(self.predicted)), self.predicted]
         return chosen
 
@@ -48,14 +45,12 @@ class LabelledSet:
     """
 
     images: Sequence[str]
-    truth: "Integers"
+    truth: Integers
     champion: Answers
     challenger: Answers
-    slices: Mapping[str, "Bools"] = field(default_factory=dict)
+    slices: Mapping[str, Bools] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        import numpy as np
-
         rows, classes = len(self.images), self.champion.probabilities.shape[-1]
         for answers in (self.champion, self.challenger):
             if answers.probabilities.shape != (rows, classes):
@@ -74,12 +69,12 @@ class LabelledSet:
     def __len__(self) -> int:
         return len(self.images)
 
-    def pairs(self, mask: "Bools | None" = None) -> Pairs:
+    def pairs(self, mask: Bools | None = None) -> Pairs:
         """Who is right, on all images or on those of the mask."""
         champion, challenger = (side.predicted == self.truth for side in (self.champion, self.challenger))
         return Pairs.of(champion, challenger) if mask is None else Pairs.of(champion[mask], challenger[mask])
 
-    def members(self, classes: Sequence[str]) -> "dict[str, Bools]":
+    def members(self, classes: Sequence[str]) -> dict[str, Bools]:
         """Masks of the images of each class."""
         return {name: self.truth == index for index, name in enumerate(classes)}
 
@@ -133,8 +128,6 @@ class Comparison:
 
 def compare(classes: Sequence[str], part: LabelledSet, alpha: float) -> Comparison:
     """All of it, with intervals whose limits err with a probability of alpha each."""
-    import numpy as np
-
     pairs, size = part.pairs(), len(classes)
 
     def side(answers: Answers) -> Side:
@@ -162,7 +155,7 @@ def compare(classes: Sequence[str], part: LabelledSet, alpha: float) -> Comparis
     )
 
 
-def _change(name: str, part: LabelledSet, mask: "Bools", alpha: float) -> Change:
+def _change(name: str, part: LabelledSet, mask: Bools, alpha: float) -> Change:
     rows = int(mask.sum())
     champion, challenger = (
         float((answers.predicted[mask] == part.truth[mask]).mean()) if rows else 0.0
@@ -172,8 +165,6 @@ def _change(name: str, part: LabelledSet, mask: "Bools", alpha: float) -> Change
 
 
 def _lost(classes: Sequence[str], part: LabelledSet) -> tuple[Lost, ...]:
-    import numpy as np
-
     confidence, predicted = part.challenger.confidence, part.challenger.predicted
     rows = np.flatnonzero((part.champion.predicted == part.truth) & (predicted != part.truth))
     chosen = rows[np.argsort(-confidence[rows], kind="stable")][:SHOWN]

@@ -11,8 +11,10 @@ import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
+import numpy as np
+from numpy.typing import NDArray
 from psycopg.types.json import Jsonb
 
 from strandline import attempts, contract, ledger, settings, tables
@@ -23,10 +25,6 @@ from strandline.models.datasets import Dataset
 from strandline.promotion import gate
 from strandline.promotion import page as gate_page
 from strandline.promotion.comparison import Answers, LabelledSet
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
@@ -310,9 +308,9 @@ class _Found(NamedTuple):
     """What a model answered: images, and probabilities [images, classes] in the champion's order of classes."""
 
     images: Sequence[str]
-    probabilities: "NDArray[np.floating[Any]]"
+    probabilities: NDArray[np.floating[Any]]
 
-    def rows(self, images: Iterable[str]) -> "NDArray[np.floating[Any]]":
+    def rows(self, images: Iterable[str]) -> NDArray[np.floating[Any]]:
         """Of these images, in this order."""
         place = {image: number for number, image in enumerate(self.images)}
         return self.probabilities[[place[image] for image in images]]
@@ -327,8 +325,6 @@ def _read_answers(chosen: settings.Settings, case: Case, run_id: str, evaluated:
     Raises:
         TrialError: some is missing, or something else was evaluated.
     """
-    import numpy as np
-
     sides = {model.version: side for side, model in case.models.items()}
     most = max((part.images for part in case.sets.values()), default=0)
     found: dict[tuple[str, str], _Found] = {}
@@ -354,8 +350,6 @@ def _read_answers(chosen: settings.Settings, case: Case, run_id: str, evaluated:
 def _labelled_set(
     connection: ledger.Connection, chosen: settings.Settings, case: Case, part: Dataset, answers: Found
 ) -> LabelledSet | None:
-    import numpy as np
-
     if not answers:
         return None
     labels = datasets.labels(chosen.store, part)
@@ -372,12 +366,10 @@ def _labelled_set(
 
 def _slices(
     connection: ledger.Connection, chosen: settings.Settings, part: Dataset, labels: Mapping[str, str]
-) -> dict[str, "NDArray[np.bool_]"]:
+) -> dict[str, NDArray[np.bool_]]:
     """By brightness; of images that landed, by the hour and by who labelled them; of the window, by class, since
     checks of their own look at the classes of the holdout only.
     """
-    import numpy as np
-
     brightness = _brightness(chosen, part, labels)
     dark, bright = np.quantile(brightness, (1 / 3, 2 / 3))
     masks = {
@@ -399,9 +391,7 @@ def _slices(
     return masks
 
 
-def _brightness(chosen: settings.Settings, part: Dataset, images: Iterable[str]) -> "NDArray[np.floating[Any]]":
-    import numpy as np
-
+def _brightness(chosen: settings.Settings, part: Dataset, images: Iterable[str]) -> NDArray[np.floating[Any]]:
     found: dict[str, float] = {}
     for shard in part.shards:
         columns = tables.among(contract.SHARD_COLUMNS, "image_id", "brightness")
@@ -411,8 +401,6 @@ def _brightness(chosen: settings.Settings, part: Dataset, images: Iterable[str])
 
 
 def _trial(chosen: settings.Settings, case: Case, report: contract.TrialReport, answers: Found) -> gate.Trial:
-    import numpy as np
-
     expected, found, detail = _golden(chosen, case, answers)
     return gate.Trial(
         loaded=report.loaded and not detail,
@@ -426,12 +414,10 @@ def _trial(chosen: settings.Settings, case: Case, report: contract.TrialReport, 
 
 def _golden(
     chosen: settings.Settings, case: Case, answers: Found
-) -> tuple["NDArray[np.floating[Any]]", "NDArray[np.floating[Any]]", str]:
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]], str]:
     """Probabilities that the challenger's bundle says it gives for images of the holdout, those that it gave, and what
     is wrong with the bundle. Golden images are those of its reference profile: it was measured on the holdout.
     """
-    import numpy as np
-
     none = np.empty((0, len(case.champion.classes)))
     path = contract.store_path(chosen.store, case.challenger.bundle) / REFERENCE_FILE
     if not case.holdout or not answers or not path.is_file():

@@ -7,7 +7,10 @@ shown, and passes where none is. What this means for mistakes stands in docs/gat
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from strandline.promotion.comparison import Comparison, LabelledSet, compare
 from strandline.stats import calibration, estimates, paired
@@ -15,11 +18,7 @@ from strandline.stats.estimates import Estimate
 from strandline.stats.multiplicity import holm
 from strandline.stats.paired import Pairs
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.floating[Any]]
+Floats = NDArray[np.floating[Any]]
 
 Outcome = Literal["pass", "fail", "not enough evidence"]
 SetName = Literal["holdout", "window"]
@@ -80,10 +79,10 @@ class Trial:
     """
 
     loaded: bool
-    champion_seconds: "Floats"
-    challenger_seconds: "Floats"
-    golden_expected: "Floats"
-    golden_found: "Floats"
+    champion_seconds: Floats
+    challenger_seconds: Floats
+    golden_expected: Floats
+    golden_found: Floats
     detail: str = ""
 
 
@@ -204,8 +203,6 @@ def _loads(trial: Trial) -> Check:
 
 def _golden(trial: Trial, rules: Rules) -> Check:
     """No statistics: the same weights and pixels must give the same probabilities."""
-    import numpy as np
-
     name, tolerance = "golden images", rules.golden_tolerance
     if not trial.loaded or not len(trial.golden_expected):
         return Check(name, "not enough evidence", "No golden image was classified, so nothing shows that it works.")
@@ -307,8 +304,6 @@ def _how_often(probability: float) -> str:
 
 def decimal(value: float) -> str:
     """A small number without an exponent, to its first digit."""
-    import numpy as np
-
     return np.format_float_positional(value, precision=1, fractional=False, trim="-")
 
 

@@ -13,6 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from strandline import attempts, contract, ledger, settings, tables
 from strandline.stats.paired import Pairs
 
@@ -124,8 +128,6 @@ def _compare(pairs: Pairs, alpha: float) -> dict[str, Any]:
 
 
 def _pairs(chosen: settings.Settings, run_id: str, planned: Mapping[str, Any], evaluated: Mapping[str, Any]) -> Pairs:
-    import numpy as np
-
     folder, _ = attempts.of_run(chosen, run_id, evaluated, "evaluate")
     request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
     assert isinstance(request, contract.EvaluateRequest)
@@ -148,9 +150,6 @@ def _folder(chosen: settings.Settings, run_id: str) -> Path:
 
 def _write_labels(path: Path, labels: Mapping[str, str]) -> str:
     """Returns the SHA-256 of the file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in contract.LABEL_COLUMNS])
     with contract.whole(path) as file:
         pq.write_table(pa.table([list(labels), list(labels.values())], schema=schema), file)

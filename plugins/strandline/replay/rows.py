@@ -9,14 +9,15 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from strandline import contract, tables
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pyarrow as pa
-    from numpy.typing import NDArray
 
 TOLERANCE = 0.001  # between probabilities: as a load allows between two runs
 ROWS_AT_ONCE = 4096
@@ -87,7 +88,7 @@ class Tally:
     runtimes: dict[tuple[str, str], collections.Counter[str]] = dataclasses.field(default_factory=dict)
     worst: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
-    def add(self, source: Source, attempt: Attempt | None, frozen: "pa.Table", rows: "pa.Table") -> None:
+    def add(self, source: Source, attempt: Attempt | None, frozen: pa.Table, rows: pa.Table) -> None:
         statuses = collections.Counter(rows["status"].to_pylist())
         self.statuses.update(statuses)
         if attempt:
@@ -107,10 +108,7 @@ class Tally:
         if must_be_equal(source.runtime, attempt.runtime):
             self.unequal += statuses.get("within tolerance", 0)
 
-    def _add_worst(self, rows: "pa.Table") -> None:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
+    def _add_worst(self, rows: pa.Table) -> None:
         largest = pc.max(rows["difference"]).as_py()
         if largest is not None:
             self.largest = max(largest, self.largest or 0.0)
@@ -129,7 +127,7 @@ def must_be_equal(recorded: Mapping[str, str], found: Mapping[str, str]) -> bool
     return recorded == found and found["device"] == "cpu"
 
 
-def _count(table: "pa.Table", *names: str) -> "collections.Counter[tuple[Any, ...]]":
+def _count(table: pa.Table, *names: str) -> collections.Counter[tuple[Any, ...]]:
     return collections.Counter(zip(*(table[name].to_pylist() for name in names), strict=True))
 
 
@@ -142,9 +140,6 @@ def freeze(recorded: Iterable[Mapping[str, Any]], path: Path) -> list[tuple[str 
     Returns:
         The run and the shard of each source.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     sources: list[tuple[str | None, str | None]] = []
     with contract.whole(path) as file, pq.ParquetWriter(file, _schema(WINDOW_COLUMNS)) as writer:
         for source, group in itertools.groupby(recorded, lambda row: (row["run_id"], row["shard_id"])):
@@ -166,8 +161,6 @@ def compare(
     Raises:
         AttemptError: a prediction does not have a probability of each class.
     """
-    import pyarrow.parquet as pq
-
     tally = Tally()
     with contract.whole(path) as file, pq.ParquetWriter(file, _schema(ROW_COLUMNS), compression="zstd") as writer:
         for number, recorded in _by_source(frozen):
@@ -179,22 +172,16 @@ def compare(
     return tally
 
 
-def _by_source(path: Path) -> "Iterator[tuple[int, pa.Table]]":
+def _by_source(path: Path) -> Iterator[tuple[int, pa.Table]]:
     """The rows of each source: they are groups of the file that follow each other."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     with pq.ParquetFile(path) as file:
         groups = (file.read_row_group(group) for group in range(file.num_row_groups))
         for number, tables in itertools.groupby(groups, lambda table: table["source"][0].as_py()):
             yield number, pa.concat_tables(tables).combine_chunks()
 
 
-def _hold(recorded: "pa.Table", source: Source, attempt: Attempt | None, classes: int) -> "pa.Table":
+def _hold(recorded: pa.Table, source: Source, attempt: Attempt | None, classes: int) -> pa.Table:
     """Hold what is recorded of a source's images against what the attempt found."""
-    import numpy as np
-    import pyarrow as pa
-
     labels = np.array(recorded["recorded_label"].to_pylist(), object)
     probabilities = _matrix(recorded["recorded_probabilities"].combine_chunks(), classes)
     seen, found_labels, found = _find(recorded["image_id"].combine_chunks(), attempt, classes)
@@ -219,13 +206,9 @@ def _hold(recorded: "pa.Table", source: Source, attempt: Attempt | None, classes
 
 
 def _find(
-    ids: "pa.Array", attempt: Attempt | None, classes: int
-) -> "tuple[NDArray[np.bool_], NDArray[np.object_], NDArray[np.float32]]":
+    ids: pa.Array, attempt: Attempt | None, classes: int
+) -> tuple[NDArray[np.bool_], NDArray[np.object_], NDArray[np.float32]]:
     """Of each image: whether the attempt has it, its label (None where it failed), and its probabilities."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     seen, labels = np.zeros(len(ids), bool), np.full(len(ids), None, object)
     probabilities = np.full((len(ids), classes), np.nan, np.float32)
     if attempt is None:
@@ -243,10 +226,8 @@ def _find(
     return seen, labels, probabilities
 
 
-def _matrix(lists: "pa.Array", classes: int) -> "NDArray[np.float32]":
+def _matrix(lists: pa.Array, classes: int) -> NDArray[np.float32]:
     """Float32 [n, classes] of lists; NaN where there is none."""
-    import numpy as np
-
     values = np.full((len(lists), classes), np.nan, np.float32)
     given = lists.is_valid().to_numpy(zero_copy_only=False)
     if given.any():
@@ -254,18 +235,13 @@ def _matrix(lists: "pa.Array", classes: int) -> "NDArray[np.float32]":
     return values
 
 
-def _lists(values: "NDArray[np.float32]", where: "NDArray[np.bool_]") -> "pa.Array":
+def _lists(values: NDArray[np.float32], where: NDArray[np.bool_]) -> pa.Array:
     """A column of lists, null elsewhere and where there is no number."""
-    import numpy as np
-    import pyarrow as pa
-
     given = where & ~np.isnan(values).any(axis=1)
     offsets = np.concatenate([[0], np.cumsum(np.where(given, values.shape[1], 0))]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values[given].ravel()), mask=pa.array(~given))
 
 
-def _schema(columns: Sequence[tuple[str, str]]) -> "pa.Schema":
-    import pyarrow as pa
-
+def _schema(columns: Sequence[tuple[str, str]]) -> pa.Schema:
     types = {"list<item: float>": pa.list_(pa.float32()), "float": pa.float32(), "bool": pa.bool_()}
     return pa.schema([(name, types[kind] if kind in types else pa.type_for_alias(kind)) for name, kind in columns])

@@ -4,16 +4,15 @@ Every interval is two-sided: each of its limits errs with a probability of alpha
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from strandline.stats.estimates import Estimate
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.floating[Any]]
-    Bools = NDArray[np.bool_]
+Floats = NDArray[np.floating[Any]]
+Bools = NDArray[np.bool_]
 
 BINS = 15  # of confidence
 RESAMPLES = 400
@@ -28,10 +27,8 @@ class Bin:
     accuracy: float
 
 
-def reliability(confidence: "Floats", right: "Bools") -> tuple[Bin, ...]:
+def reliability(confidence: Floats, right: Bools) -> tuple[Bin, ...]:
     """Confidence [n] against accuracy, in bins of the same width; those without a row are left out."""
-    import numpy as np
-
     which = _bins(confidence)
     rows, sure, hits = (np.bincount(which, weights, BINS) for weights in (None, confidence, right))
     return tuple(Bin(int(n), float(c / n), float(h / n)) for n, c, h in zip(rows, sure, hits, strict=True) if n)
@@ -46,7 +43,7 @@ def calibration_error(bins: tuple[Bin, ...]) -> float:
 
 
 def calibration_change(
-    champion: tuple["Floats", "Bools"], challenger: tuple["Floats", "Bools"], alpha: float, seed: int = 0
+    champion: tuple[Floats, Bools], challenger: tuple[Floats, Bools], alpha: float, seed: int = 0
 ) -> tuple[Estimate, float]:
     """Calibration error of the challenger less that of the champion, and its variance on one row. Each side is
     confidence [n] and who is right [n].
@@ -55,8 +52,6 @@ def calibration_change(
     Introduction to the Bootstrap", 1993, chapter 13). Noise adds to a calibration error, and more of it to one near 0:
     a loss against a champion that is calibrated nearly perfectly comes out too small.
     """
-    import numpy as np
-
     rows, rng = len(champion[0]), np.random.default_rng([seed, 2])
     sides = [(_bins(confidence), confidence - right) for confidence, right in (champion, challenger)]
 
@@ -70,8 +65,6 @@ def calibration_change(
     return Estimate(value, min(low, value), max(high, value)), float(rows * np.var(drawn))
 
 
-def _bins(confidence: "Floats") -> "NDArray[np.integer[Any]]":
-    import numpy as np
-
+def _bins(confidence: Floats) -> NDArray[np.integer[Any]]:
     which: NDArray[np.integer[Any]] = np.minimum((confidence * BINS).astype(int), BINS - 1)
     return which

@@ -7,16 +7,17 @@ Rows count as drawn independently: many copies of one picture make intervals too
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import bdtr
 
 from strandline.stats.estimates import Estimate
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.floating[Any]]
-    Bools = NDArray[np.bool_]
+Floats = NDArray[np.floating[Any]]
+Bools = NDArray[np.bool_]
 
 POWER = 0.8
 MOST_LABELS = 1_000_000  # more are as good as none
@@ -31,7 +32,7 @@ class Pairs:
     lost: int
 
     @classmethod
-    def of(cls, champion: "Bools", challenger: "Bools") -> "Pairs":
+    def of(cls, champion: Bools, challenger: Bools) -> "Pairs":
         """Of who is right on each image."""
         return cls(len(champion), int((challenger & ~champion).sum()), int((champion & ~challenger).sum()))
 
@@ -65,8 +66,6 @@ class Pairs:
         """Of the difference: all that the score test does not reject. Recommended by Fagerland, Lydersen, Laake,
         "Recommended Tests and Confidence Intervals for Paired Binomial Proportions" (Statistics in Medicine 33, 2014).
         """
-        from scipy.optimize import brentq  # type: ignore[import-untyped]
-
         if not self.rows:
             return Estimate(0.0, -1.0, 1.0)
         quantile, value = NormalDist().inv_cdf(1 - alpha), self.difference
@@ -83,8 +82,6 @@ class Pairs:
         Difference between Correlated Proportions or Percentages", Psychometrika 12, 1947). Not the mid-p: that one has
         more power, but does not guarantee its level.
         """
-        from scipy.special import bdtr  # type: ignore[import-untyped]
-
         return min(float(2 * bdtr(min(self.gained, self.lost), self.gained + self.lost, 0.5)), 1.0)
 
 
@@ -118,7 +115,7 @@ def more_labels(rows: int, value: float, bound: float, truth: float, variance: f
     return many
 
 
-def ratio(champion: "Floats", challenger: "Floats", alpha: float) -> Estimate:
+def ratio(champion: Floats, challenger: Floats, alpha: float) -> Estimate:
     """Seconds of the challenger for one of the champion's, of rounds [r] in which both ran one after the other: the
     median, with the sign test's interval from order statistics (Conover, Practical Nonparametric Statistics, 3rd
     edition, 1999, 3.2). What else runs on a host slows single rounds several times over: that moves a mean.
@@ -127,9 +124,6 @@ def ratio(champion: "Floats", challenger: "Floats", alpha: float) -> Estimate:
         ValueError: the rounds of the two differ in number, or are fewer than the interval takes, or a time is not
             above 0.
     """
-    import numpy as np
-    from scipy.special import bdtr
-
     rounds = len(champion)
     if champion.shape != challenger.shape or rounds < fewest_rounds(alpha):
         raise ValueError(f"to compare speed takes the same rounds of both models, {fewest_rounds(alpha)} at least")

@@ -1,0 +1,59 @@
+"""Which windows are reported: those of runs that closed their books, those that got labels, or the one asked for."""
+
+import datetime
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from strandline import hours, ledger, settings
+from strandline.drift.windows import COMPARED
+from strandline.hours import HOUR
+
+log = logging.getLogger(__name__)
+
+LATE_WINDOWS = 24  # hours that one run's late files make a new report of
+
+
+def list_windows(
+    run_ids: Sequence[str] | None,
+    start: str | None = None,
+    end: str | None = None,
+    model_version: str | None = None,
+) -> list[dict[str, Any]]:
+    """The windows to report, in the order of time, as arguments of `report`.
+
+    Those of runs of `ingest_images`, and of runs that closed since the first of them and were not reported since: each
+    run's own interval, and the hours to which it added late files. And those that have enough labels by now to judge
+    their accuracy, and had not when they were reported.
+
+    Args:
+        run_ids: None where a person asks: for one window, from hour `start` to before hour `end` (without it: one
+            hour), as 2026-11-21T08 in UTC; without any, for the last complete hour.
+
+    Raises:
+        HourError: `start` or `end` is none.
+    """
+    if start or run_ids is None:
+        now = datetime.datetime.now(datetime.UTC)
+        first = hours.parse(start) if start else hours.floor(now) - HOUR
+        last = hours.parse(end) if end else first + HOUR
+        return [_asked(first, last, model_version, alarms=False)]
+    chosen = settings.get()
+    query = {"labels": chosen.drift_min_labels, "days": chosen.drift_label_days, "rows": COMPARED}
+    with ledger.connect("ingest") as connection:
+        rows = ledger.fetch(connection, "select_run_windows", {"run_ids": list(run_ids)})
+        labelled = ledger.fetch(connection, "select_labelled_windows", query)
+    late = [row for row in rows if row["late"]]
+    left_out = late[: max(len(late) - LATE_WINDOWS, 0)]
+    if left_out:
+        span = f"{left_out[0]['window_start']} to {left_out[-1]['window_end']}"
+        log.warning("%d hours from %s got late files, too: trigger them to have them reported", len(left_out), span)
+    alarms: dict[tuple[Any, ...], bool] = {}
+    for row in [*(row for row in rows if row not in left_out), *({**row, "alarms": True} for row in labelled)]:
+        window = row["window_end"], row["window_start"], row["model_version"]
+        alarms[window] = alarms.get(window, False) or row["alarms"]  # a run reports a window once
+    return [_asked(start, end, version, may) for (end, start, version), may in sorted(alarms.items())]
+
+
+def _asked(start: datetime.datetime, end: datetime.datetime, version: str | None, alarms: bool) -> dict[str, Any]:
+    return {"start": start.isoformat(), "end": end.isoformat(), "model_version": version, "alarms": alarms}

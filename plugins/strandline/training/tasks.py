@@ -1,0 +1,35 @@
+"""The tasks of `retrain_model`. Each imports what it works with when it runs, so that a DAG file parses fast."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def plan(context: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The request to train, for what an Airflow task's context asks; None if nobody asks for a retraining."""
+    from strandline.training import plan
+
+    asked = plan.Asked.from_context(context)
+    return plan.plan(asked)["train"] if asked else None
+
+
+def plan_evaluation(run_id: str, trained: Mapping[str, Any]) -> dict[str, Any]:
+    """As `plan.evaluation`, of what the run planned."""
+    from strandline.training import plan
+
+    return plan.evaluation(plan.planned(run_id), trained)
+
+
+def plan_package(run_id: str, trained: Mapping[str, Any], evaluated: Mapping[str, Any]) -> dict[str, Any]:
+    """As `plan.packaging`, of what the run planned."""
+    from strandline.training import plan
+
+    return plan.packaging(plan.planned(run_id), trained, evaluated)
+
+
+def register(run_id: str, packaged: Mapping[str, Any]) -> str:
+    """Register the finished bundle; the version that it is now."""
+    from strandline.models import registry
+    from strandline.training import plan
+
+    planned = plan.planned(run_id)
+    return registry.register(plan.packaged_bundle(planned, packaged), planned["asked_by"], planned)
