@@ -24,58 +24,58 @@ help: ## List these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: environments ## Set everything up, and tell the whole story on real photographs
-	@$(AIRFLOW) -m embedded.demo
+	@$(AIRFLOW) -m local.demo.demo
 
 up: environments ## Start Postgres and Airflow, and wait until they are healthy
-	@$(AIRFLOW) -m embedded.stack up
+	@$(AIRFLOW) -m local.stack.stack up
 
 down: ## Stop all that was started
-	@$(call if_set_up,$(AIRFLOW) -m embedded.stack down)
+	@$(call if_set_up,$(AIRFLOW) -m local.stack.stack down)
 
 status: ## Say what runs
-	@$(call if_set_up,$(AIRFLOW) -m embedded.stack status)
+	@$(call if_set_up,$(AIRFLOW) -m local.stack.stack status)
 
 logs: ## Follow the logs of all parts
-	@$(call if_set_up,$(AIRFLOW) -m embedded.stack logs)
+	@$(call if_set_up,$(AIRFLOW) -m local.stack.stack logs)
 
 drop: environments ## Drop N real images into the landing zone: make drop N=500
-	@$(VISION) -m embedded.drop --count $(N)
+	@$(VISION) -m local.demo.drop --count $(N)
 
 training-sets: environments ## Freeze CIFAR-10's holdout and original training pictures as datasets; FOR=compose
-	@$(AIRFLOW) -m embedded.training_sets $(FOR)
+	@$(AIRFLOW) -m local.demo.training_sets $(FOR)
 
 verify: environments ## Prove every invariant of the ledger, and its audit log: make verify AUDIT=<hash noted before>
-	@$(AIRFLOW) -m embedded.verify $(AUDIT)
+	@$(AIRFLOW) -m local.stack.verify $(AUDIT)
 
 pretrained: environments ## Register a pretrained model of GluonCV: make pretrained MODEL=cifar_resnet110_v1
-	@$(AIRFLOW) -m embedded.pretrained $(MODEL)
+	@$(AIRFLOW) -m local.build.pretrained $(MODEL)
 
 backup: environments ## Keep the ledger and the store: make backup TO=/backups/today
-	@$(AIRFLOW) -m embedded.backup backup "$(TO)"
+	@$(AIRFLOW) -m local.stack.backup backup "$(TO)"
 
 restore: environments ## Put a backup into a checkout that has none: make restore FROM=/backups/today
-	@$(AIRFLOW) -m embedded.backup restore "$(FROM)"
+	@$(AIRFLOW) -m local.stack.backup restore "$(FROM)"
 
 secrets: python ## Write .env and a folder of secrets for docker compose: made once, then kept
-	@$(PYTHON) -m embedded.dotenv
+	@$(PYTHON) -m local.stack.dotenv
 
 champion: environments ## Train the first champion anew (hours)
-	@$(CONTAINED) PYTHONPATH="$(PYTHONPATH):$(CURDIR)/docker/vision" $(VISION) -m embedded.train_champion
+	@$(CONTAINED) PYTHONPATH="$(PYTHONPATH):$(CURDIR)/docker/vision" $(VISION) -m local.build.train_champion
 
 bench: environments ## Measure this machine: images/s of each phase and of the whole run
-	@$(AIRFLOW) -m embedded.bench
+	@$(AIRFLOW) -m local.bench.bench
 
 bench-drift: environments ## Measure how well drift is found, on real pictures; writes docs/drift-evaluation.md
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
-	@$(CONTAINED) $(AIRFLOW) -m embedded.bench_drift
+	@$(CONTAINED) $(AIRFLOW) -m local.bench.drift
 
 bench-gate: environments ## Measure how often the gate errs, by simulated gates of real predictions
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
-	@$(CONTAINED) PYTHONPATH="$(PYTHONPATH):$(CURDIR)/docker/vision" $(VISION) -m embedded.bench_gate predict
-	@$(CONTAINED) $(AIRFLOW) -m embedded.bench_gate simulate
+	@$(CONTAINED) PYTHONPATH="$(PYTHONPATH):$(CURDIR)/docker/vision" $(VISION) -m local.bench.gate predict
+	@$(CONTAINED) $(AIRFLOW) -m local.bench.gate simulate
 
 images: python ## Build the container images; RUNTIME=cu112 for those of GPU hosts
-	@$(PYTHON) -m embedded.images --runtime $(RUNTIME) --model-version "$(MODEL_VERSION)"
+	@$(PYTHON) -m local.build.images --runtime $(RUNTIME) --model-version "$(MODEL_VERSION)"
 
 test: test-airflow test-vision ## Run all tests; both halves at once: make -j2 -O test
 
@@ -101,13 +101,13 @@ docs: environments ## Write docs/settings.md anew
 	@$(AIRFLOW) -m strandline.settings > docs/settings.md
 
 lock: python ## Compile all locks anew from their .in files
-	@$(PYTHON) embedded/environments.py lock
+	@$(PYTHON) local/build/environments.py lock
 
 environments: python
-	@$(PYTHON) embedded/environments.py install airflow vision
+	@$(PYTHON) local/build/environments.py install airflow vision
 
 dev-environments: python
-	@$(PYTHON) embedded/environments.py install airflow vision --dev
+	@$(PYTHON) local/build/environments.py install airflow vision --dev
 
 python:
 	@command -v $(PYTHON) > /dev/null || { \

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from embedded import postgres
+from local.stack import postgres
 from strandline import ledger, settings
 
 PASSWORD = "test"

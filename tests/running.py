@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from embedded import databases
-from embedded.api import Api
-from embedded.stack import Stack
+from local.stack import databases
+from local.stack.api import Api
+from local.stack.stack import Stack
 from strandline import ledger, settings
 
 DAG = "ingest_images"
@@ -26,7 +26,7 @@ def drop(landing: Path, hour: datetime.datetime, count: int) -> None:
     chosen = settings.load()  # its home is where the archive is cached
     environment = os.environ | {"STRANDLINE_HOME": str(chosen.home), "STRANDLINE_LANDING": str(landing)}
     environment["PYTHONPATH"] = os.pathsep.join(map(str, (settings.REPOSITORY, settings.REPOSITORY / "plugins")))
-    command = [chosen.vision_python, "-m", "embedded.drop"]
+    command = [chosen.vision_python, "-m", "local.demo.drop"]
     command += ["--count", str(count), "--hour", hour.strftime("%Y-%m-%dT%H")]
     subprocess.run(command, env=environment, check=True)
 

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import straight
 
-from embedded import backup, databases
-from embedded.processes import free_port
+from local.stack import backup, databases
+from local.stack.processes import free_port
 from strandline import contract, ledger, settings
 from strandline.operators.process import vision_environment
 

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedded import bench_drift, bench_drift_page, configuration
-from embedded.bench_drift_page import Found, Kind
+from local.bench import drift as bench_drift
+from local.bench import drift_page as bench_drift_page
+from local.bench.drift_page import Found, Kind
+from local.stack import configuration
 from strandline import settings
 
 # Distances from the pictures as they are: at the strength where nothing changes, then at each of the change's own.
@@ -21,7 +23,7 @@ DISTANCES = """
 import io, json
 import numpy as np
 from PIL import Image
-from embedded.bench_drift_pictures import CHANGES
+from local.bench.drift_images import CHANGES
 
 blots = np.random.default_rng(3).integers(0, 256, (40, 12, 12, 3), np.uint8)
 images = np.array([np.asarray(Image.fromarray(one).resize((32, 32))) for one in blots])

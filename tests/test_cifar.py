@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedded import broken_files, configuration
+from local.demo import broken_files
+from local.stack import configuration
 from strandline import settings
 
 MAKE = """
@@ -49,7 +50,7 @@ with tarfile.open(path, "w:gz") as archive:
 LOAD = """
 import dataclasses, hashlib, sys
 from pathlib import Path
-from embedded import cifar
+from local.demo import cifar
 
 index, sha256, cache, archive = sys.argv[1:]
 source = dataclasses.replace(cifar.SOURCES[int(index)], sha256=sha256, fetch=lambda path: 1 / 0)
@@ -62,7 +63,8 @@ for split in ("train", "test"):
 DROP = """
 import dataclasses, sys
 from pathlib import Path
-from embedded import broken_files, cifar, drop, hours
+from strandline import hours
+from local.demo import broken_files, cifar, drop
 
 archive, landing, count = sys.argv[1:]
 cifar.SOURCES = (dataclasses.replace(cifar.SOURCES[0], sha256=cifar._sha256(Path(archive))),)
@@ -121,7 +123,7 @@ def test_a_missing_local_archive_is_named(tmp_path):
 
 def test_with_no_source_within_reach_the_setting_is_named(tmp_path):
     program = (
-        "import sys; from pathlib import Path; from embedded import cifar\n"
+        "import sys; from pathlib import Path; from local.demo import cifar\n"
         "cifar.OFFICIAL_URL = 'http://127.0.0.1:9/'\n"
         "cifar.shutil.which = lambda name: None\n"
         "cifar.locate(Path(sys.argv[1]))"

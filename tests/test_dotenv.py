@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded import dotenv
+from local.stack import dotenv
 from strandline import settings
 
 COMPOSE = (settings.REPOSITORY / "docker-compose.yml").read_text()

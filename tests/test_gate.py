@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from embedded import bench_gate
+from local.bench import gate as bench_gate
 from strandline.drift import detectors
 from strandline.promotion import gate
 from strandline.promotion.comparison import Answers, LabelledSet, compare

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 from seeding import HOUR, File, Run, refused, rejected
 
-from embedded import postgres
+from local.stack import postgres
 from strandline import ledger, settings
 from strandline.ingest import load as predictions
 

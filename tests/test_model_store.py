@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded import model_store
+from local.build import model_store
 from strandline import contract, settings
 
 CHAMPION = settings.REPOSITORY / "models" / "cifar_resnet20_v1"

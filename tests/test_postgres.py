@@ -1,4 +1,4 @@
-"""The embedded Postgres, as whoever runs the tests and, run by root, as an ordinary user."""
+"""The local Postgres, as whoever runs the tests and, run by root, as an ordinary user."""
 
 import multiprocessing
 import os
@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from conftest import free_port
 
-from embedded import postgres
+from local.stack import postgres
 from strandline import settings
 
 PASSWORD = "a 'pass/word'@:\\%"
@@ -54,9 +54,7 @@ def server_pid(folder):
 
 def test_the_server_outlives_its_starter_and_stops(folder):
     port = free_port()
-    script = (
-        f"from pathlib import Path; from embedded import postgres; postgres.start(Path({str(folder)!r}), {port}, 'pw')"
-    )
+    script = f"from pathlib import Path; from local.stack import postgres; postgres.start(Path({str(folder)!r}), {port}, 'pw')"
     environment = os.environ | {"PYTHONPATH": str(settings.REPOSITORY)}
     subprocess.run([sys.executable, "-c", script], check=True, env=environment, cwd=folder)
     assert fetch(port, "SHOW fsync", password="pw") == [("on",)]

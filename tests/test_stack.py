@@ -18,9 +18,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from embedded import configuration, postgres, processes
-from embedded.api import Api, ApiError
-from embedded.stack import COMPONENTS, POOL, POSTGRES, SUPERVISOR, Stack, StackError
+from local.stack import configuration, postgres, processes
+from local.stack.api import Api, ApiError
+from local.stack.stack import COMPONENTS, POOL, POSTGRES, SUPERVISOR, Stack, StackError
 from strandline import settings
 
 DAG = """
@@ -330,7 +330,7 @@ def test_a_taken_port_is_said_in_one_sentence(name, tmp_path):
         environment = {**os.environ, "STRANDLINE_HOME": str(tmp_path), "PYTHONPATH": configuration.PYTHONPATH}
         environment |= {key: str(port) for key, port in ports.items()}
         done = subprocess.run(
-            [sys.executable, "-m", "embedded.stack", "up"],
+            [sys.executable, "-m", "local.stack.stack", "up"],
             env=environment,
             capture_output=True,
             text=True,

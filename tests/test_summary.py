@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from embedded import summary
+from local.stack import summary
 
 DROP = datetime.datetime(2026, 11, 21, 8, tzinfo=datetime.UTC)
 

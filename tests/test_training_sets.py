@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from seeding import digest
 
-from embedded import dotenv, training_sets
+from local.demo import training_sets
+from local.stack import dotenv
 from strandline import contract, ledger, settings
 from strandline.models import datasets
 

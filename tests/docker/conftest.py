@@ -5,7 +5,7 @@ import os
 import pytest
 
 import docker
-from embedded import images
+from local.build import images
 
 
 @pytest.fixture(scope="session")

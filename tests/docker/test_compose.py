@@ -21,9 +21,11 @@ from docker.models.containers import Container
 from psycopg.rows import dict_row
 
 import docker
-from embedded import dotenv, images, training_sets
-from embedded.api import Api, ApiError
-from embedded.processes import free_port
+from local.build import images
+from local.demo import training_sets
+from local.stack import dotenv
+from local.stack.api import Api, ApiError
+from local.stack.processes import free_port
 from strandline import contract, ledger, settings
 from strandline.operators import docker as docker_runner
 from strandline.operators.process import vision_environment

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded import images, model_store
+from local.build import images, model_store
 from strandline import contract, settings
 
 LARGEST = {"vision": 750_000_000, "airflow": 1_500_000_000}

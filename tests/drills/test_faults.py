@@ -21,8 +21,8 @@ import pytest
 import straight
 from straight import RUN, Ingestion
 
-from embedded import databases, postgres
-from embedded.processes import free_port
+from local.stack import databases, postgres
+from local.stack.processes import free_port
 from strandline import ledger, settings
 from strandline.ingest import listing
 from strandline.ingest import load as predictions

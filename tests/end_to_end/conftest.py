@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from running import LATE_HOUR, LATE_IMAGES, Strandline
 
-from embedded.api import Api
-from embedded.processes import free_port
-from embedded.stack import Stack
+from local.stack.api import Api
+from local.stack.processes import free_port
+from local.stack.stack import Stack
 from strandline import settings
 
 HOUR = datetime.timedelta(hours=1)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded import demo
+from local.demo import demo
 from strandline import ledger, settings
 
 pytestmark = pytest.mark.timeout(900)

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image, ImageOps
 from promoting import answer, hold
 
-from embedded import training_sets
-from embedded.api import ApiError
-from embedded.demo_runs import follow
+from local.demo import training_sets
+from local.demo.runs import follow
+from local.stack.api import ApiError
 from strandline import contract, ledger, settings
 from strandline.models import datasets, registry
 from strandline.operators.process import ProcessOperator

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from embedded import training_sets
+from local.demo import training_sets
 from strandline import ledger, settings
 
 pytestmark = pytest.mark.timeout(900)

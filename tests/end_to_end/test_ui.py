@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from embedded import configuration
+from local.stack import configuration
 
 TIMEOUT = 60_000  # ms: on a busy machine, a page takes its time
 

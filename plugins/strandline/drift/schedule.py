@@ -34,8 +34,7 @@ def list_windows(
         HourError: `start` or `end` is none.
     """
     if start or run_ids is None:
-        now = datetime.datetime.now(datetime.UTC)
-        first = hours.parse(start) if start else hours.floor(now) - HOUR
+        first = hours.parse(start) if start else hours.last_complete()
         last = hours.parse(end) if end else first + HOUR
         return [_asked(first, last, model_version, alarms=False)]
     chosen = settings.get()

@@ -1,0 +1,331 @@
+"""How well drift is found: `make bench-drift` writes docs/drift-evaluation.md, and `.strandline/bench-drift.json`.
+
+Windows are drawn from test images of CIFAR-10, as they are and changed in known ways (`bench_drift_pictures` makes
+them, in the vision environment), and judged by the statistics that judge real windows. The first windows of each kind
+are judged by Evidently's default preset, too.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from evidently import DataDefinition, Dataset, Report
+from evidently.presets import DataDriftPreset
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from local.bench import drift_page as bench_drift_page
+from local.bench.drift_page import BUDGET, Found, Kind, Pool
+from strandline import contract, settings
+from strandline.drift import detectors, near_duplicates, verdict, windows
+from strandline.stats import multiplicity
+
+PAGE = settings.REPOSITORY / "docs" / "drift-evaluation.md"
+CHAMPION = settings.REPOSITORY / "models" / "cifar_resnet20_v1"
+SEED = 7
+EVIDENTLY = 8  # windows of a kind that Evidently judges, a second each
+SMALL_REFERENCE = 1000  # up to so many reference rows, Evidently uses other methods
+COLUMNS = (  # that Evidently is given
+    *("brightness", "contrast", "saturation", "sharpness", "width", "height", "bytes"),
+    *("confidence", "margin", "entropy", "label"),
+)
+UNTOUCHED: Pool = ("untouched", 0.0)
+FRAME = "frame"  # the change of which each strength is a frame of the same pictures
+
+Integers = NDArray[np.integer[Any]]
+Floats = NDArray[np.floating[Any]]
+Mixer = Callable[[Generator, Sequence[str]], Floats]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Rows that windows are drawn from. `truth` holds true class indices [n], -1 where unknown."""
+
+    data: windows.Data
+    truth: Integers
+    tuned: bool = False
+
+    def rows(self, chosen: Integers) -> "Pictures":
+        return Pictures(self.data.rows(chosen), self.truth[chosen], self.tuned)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What all windows are made of. `everything` are the untouched pictures, with those of the reference."""
+
+    classes: tuple[str, ...]
+    confusion: Integers
+    reference: Pictures
+    pools: dict[Pool, Pictures]
+    everything: Pictures
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--windows", type=float, default=1, help="of each kind, times this; a small share is a trial")
+    parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--pictures", type=Path, help="of an earlier run; made anew unless given")
+    parser.add_argument(
+        "--bursts", action="store_true", help="nothing but windows of near duplicates; prints their table"
+    )
+    arguments = parser.parse_args()
+    chosen = settings.load()
+    started = time.perf_counter()
+    path = arguments.pictures or pictures(chosen, [UNTOUCHED[0], FRAME] if arguments.bursts else [])
+    kinds = [kind for kind in plan(load(path), arguments.windows) if kind.frames > 1 or not arguments.bursts]
+    found = evaluate(path, kinds, chosen.cores)
+    if arguments.bursts:
+        print(bench_drift_page.bursts(found))
+        return 0
+    minutes = (time.perf_counter() - started) / 60
+    figures = [{"kind": dataclasses.asdict(k), "windows": [dataclasses.asdict(w) for w in f]} for k, f in found]
+    contract.write_json(chosen.home / "bench-drift.json", {"minutes": minutes, "kinds": figures})
+    arguments.page.write_text(bench_drift_page.page(found), encoding="utf-8")
+    print(f"{arguments.page}, in {minutes:.0f} minutes; all figures: {chosen.home / 'bench-drift.json'}")
+    return 0
+
+
+def pictures(chosen: settings.Settings, changes: Sequence[str]) -> Path:
+    """The file of pictures with these changes, or with all, made anew."""
+    path = chosen.home / "bench-drift" / "pictures.parquet"
+    shutil.rmtree(path.parent, ignore_errors=True)
+    path.parent.mkdir(parents=True)
+    folders = settings.REPOSITORY, settings.REPOSITORY / "plugins", settings.REPOSITORY / "docker" / "vision"
+    command = [str(chosen.vision_python), "-m", "local.bench.drift_images", str(path)]
+    command += ["--changes", *changes] if changes else []
+    subprocess.run(command, env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders))}, check=True)
+    return path
+
+
+def load(path: Path) -> Material:
+    classes = tuple(json.loads((CHAMPION / "classes.json").read_bytes()))
+    table = pq.read_table(path)
+    conditions = dict.fromkeys(zip(table["change"].to_pylist(), table["strength"].to_pylist(), strict=True))
+    pools = {
+        (change, strength): table.filter((pc.field("change") == change) & (pc.field("strength") == strength))
+        for change, strength in conditions
+    }
+    reference = _pictures(pq.read_table(CHAMPION / "reference.parquet"), classes)
+    return Material(
+        classes,
+        np.array(json.loads((CHAMPION / "metrics.json").read_bytes())["confusion"]),
+        reference.rows(near_duplicates.distinct(reference.data, reference.data)),
+        {pool: _pictures(rows.filter(rows["held_out"]), classes) for pool, rows in pools.items()},
+        _pictures(pools[UNTOUCHED], classes),
+    )
+
+
+def _pictures(table: Any, classes: Sequence[str]) -> Pictures:
+    indices = {name: index for index, name in enumerate(classes)}
+    predicted = np.array([indices[name] for name in table["label"].to_pylist()])
+    probabilities, embeddings = (
+        table[name].combine_chunks().flatten().to_numpy().reshape(len(predicted), -1)
+        for name in ("probabilities", "embedding")
+    )
+    sample = detectors.Sample(predicted, probabilities.astype(np.float64), embeddings)
+    data = windows.Data(sample, {name: table[name].to_numpy().astype(np.float64) for name in windows.MEASURES})
+    if "true_label" not in table.column_names:  # the champion's reference
+        return Pictures(data, np.full(len(predicted), -1))
+    truth = np.array([indices[name] for name in table["true_label"].to_pylist()])
+    return Pictures(data, truth, table["tuned"][0].as_py())
+
+
+def plan(material: Material, times: float = 1) -> list[Kind]:
+    """The kinds of windows, in the order of the page. `times` as many of each as usual, at least 2."""
+
+    def kind(section: str, name: str, count: int, **more: Any) -> Kind:
+        return Kind(section, name, max(2, round(count * times)), **{"evidently": EVIDENTLY} | more)
+
+    changes: dict[str, list[float]] = {}
+    for change, strength in material.pools:
+        changes.setdefault(change, []).append(strength)
+    del changes[UNTOUCHED[0]]
+    frames = changes.pop(FRAME, [])
+    kinds = [
+        kind("untouched", "untouched, the champion's reference", 500, evidently=40, small_reference=True),
+        kind("untouched", "untouched, test images split anew", 500, split=True, evidently=0),
+    ]
+    kinds += [kind("mix", mix, 80, mix=mix, split=True, small_reference=True) for mix in MIXES]
+    for change, strengths in changes.items():
+        for strength in strengths:
+            tuned = material.pools[change, strength].tuned
+            section = "tuned" if tuned else "untuned"
+            kinds.append(kind(section, f"{change} {strength:g}", 30, pool=(change, strength), small_reference=tuned))
+    for change, strengths in changes.items():
+        pool = change, strengths[len(strengths) // 2]
+        section = "both, tuned" if material.pools[pool].tuned else "both, untuned"
+        kinds.append(kind(section, f"{change} {pool[1]:g}, any mix", 30, pool=pool, mix="any mix"))
+    small: dict[str, dict[str, Any]] = {
+        "untouched": {"split": True},
+        "half cats": {"split": True, "mix": "half cats"},
+        "darker 0.5": {"pool": ("darker", 0.5)},
+    }
+    for (name, more), rows in itertools.product(small.items(), (50, 100, 200)):
+        count = 100 if name == "untouched" else 30
+        kinds.append(kind("small", f"{name}, {rows} images", count, rows=rows, **more))
+    for scenes, one_each in ((120, True), (300, True), (60, False), (300, False)) if frames else ():
+        name = f"{scenes} scenes" + ("" if one_each else ", every frame counted")
+        count = 200 if one_each else 30
+        kinds.append(kind("bursts", name, count, rows=scenes, frames=len(frames), scenes=one_each, evidently=0))
+    return kinds
+
+
+def evaluate(path: Path, kinds: Sequence[Kind], processes: int) -> list[tuple[Kind, list[Found]]]:
+    """What was found in the windows of each kind."""
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = "1"  # a process a core is enough
+    os.environ["DO_NOT_TRACK"] = "true"
+    total, started, done = sum(kind.windows for kind in kinds), time.perf_counter(), 0
+    results = []
+    with multiprocessing.get_context("spawn").Pool(processes, _open, (path,)) as workers:
+        judged = workers.imap(_judge, ((kind, index) for kind in kinds for index in range(kind.windows)), chunksize=2)
+        for kind in kinds:
+            results.append((kind, list(itertools.islice(judged, kind.windows))))
+            done += kind.windows
+            minutes = (time.perf_counter() - started) / 60
+            print(f"{done:,} of {total:,} windows, {minutes:.1f} min: {kind.name}", file=sys.stderr, flush=True)
+    return results
+
+
+_material: Material  # of a worker process
+
+
+def _open(path: Path) -> None:
+    global _material
+    _material = load(path)
+
+
+def _judge(work: tuple[Kind, int]) -> Found:
+    return judge(_material, *work)
+
+
+def judge(material: Material, kind: Kind, index: int) -> Found:
+    """Draw a window of this kind, and say what is found in it."""
+    rng = np.random.default_rng([SEED, index, *kind.name.encode()])
+    reference, pool = material.reference, material.pools[kind.pool]
+    if kind.split:
+        order = rng.permutation(len(material.everything.truth))
+        half = len(reference.truth)
+        reference, pool = material.everything.rows(order[:half]), material.everything.rows(order[half:])
+    mix = MIXES[kind.mix](rng, material.classes) if kind.mix else None
+    rows = draw(pool.truth, mix, kind.rows, rng)
+    window = pool.rows(rows) if kind.frames == 1 else _frames(material, rows, rng)
+    if kind.scenes:
+        window = window.rows(near_duplicates.distinct(window.data, reference.data))
+    sample, truth = window.data.sample, window.truth
+    alpha = multiplicity.alpha_per_window(BUDGET.false_alarms_a_week, BUDGET.windows_a_week, detectors.TESTS)
+    drift = detectors.measure(sample, reference.data.sample, material.confusion, alpha, truth, index)
+    labelled = verdict.judge(drift, material.classes)
+    unlabelled = verdict.judge(dataclasses.replace(drift, realised=None), material.classes)
+    estimate = drift.estimated.estimate
+    preset = preset_small = None
+    if index < kind.evidently:
+        preset = evidently_drift(window, reference, material.classes)
+        if kind.small_reference:
+            few = rng.choice(len(reference.truth), SMALL_REFERENCE, replace=False)
+            preset_small = evidently_drift(window, reference.rows(few), material.classes)
+    return Found(
+        mix=unlabelled.mix_changed,
+        pictures=unlabelled.pictures_changed,
+        fell=unlabelled.accuracy_fell,
+        asks=unlabelled.asks,
+        fell_by_labels=labelled.accuracy_fell,
+        true=float((sample.predicted == truth).mean()),
+        usual=drift.estimated.expected,
+        estimate=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        evidently=preset,
+        evidently_small=preset_small,
+        images=len(truth),
+    )
+
+
+def _frames(material: Material, rows: Integers, rng: Generator) -> Pictures:
+    """All frames of these pictures, in random order."""
+    parts = [pool.rows(rows) for (change, _), pool in material.pools.items() if change == FRAME]
+    samples = [part.data.sample for part in parts]
+    predicted = np.concatenate([one.predicted for one in samples])
+    probabilities, embeddings = (
+        np.concatenate([getattr(one, name) for one in samples]) for name in ("probabilities", "embeddings")
+    )
+    measures = {name: np.concatenate([one.data.measures[name] for one in parts]) for name in windows.MEASURES}
+    data = windows.Data(detectors.Sample(predicted, probabilities, embeddings), measures)
+    every = Pictures(data, np.concatenate([part.truth for part in parts]))
+    return every.rows(rng.permutation(len(predicted)))
+
+
+def draw(truth: Integers, mix: Floats | None, rows: int, rng: Generator) -> Integers:
+    """Row numbers of a window, each at most once, whose true classes are drawn with these shares; None: any rows.
+
+    Raises:
+        ValueError: there are not so many rows of a class.
+    """
+    if mix is None:
+        return rng.choice(len(truth), rows, replace=False)
+    counts = rng.multinomial(rows, mix)
+    return np.concatenate(
+        [rng.choice(np.flatnonzero(truth == one), count, replace=False) for one, count in enumerate(counts)]
+    )
+
+
+def evidently_drift(window: Pictures, reference: Pictures, classes: Sequence[str]) -> tuple[bool, float]:
+    """What Evidently's preset of drift says with nothing set: whether the data drifted, and the share of columns."""
+    definition = DataDefinition(numerical_columns=list(COLUMNS[:-1]), categorical_columns=[COLUMNS[-1]])
+    current, usual = (
+        Dataset.from_pandas(of.data.frame(classes)[list(COLUMNS)], data_definition=definition)
+        for of in (window, reference)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # width and height do not vary: their correlation is 0 / 0
+        result = Report([DataDriftPreset()], include_tests=True).run(current, usual).dict()
+    return result["tests"][0]["status"].name == "FAIL", float(result["metrics"][0]["value"]["share"])
+
+
+def _mild_mix(rng: Generator, classes: Sequence[str]) -> Floats:
+    return rng.dirichlet([10.0] * len(classes))
+
+
+def _any_mix(rng: Generator, classes: Sequence[str]) -> Floats:
+    """From nearly even to nearly one class; not so much of one that there are too few of it."""
+    while (mix := rng.dirichlet([0.5] * len(classes))).max() > 0.9:
+        pass
+    return mix
+
+
+def _shares(**named: float) -> Mixer:
+    """These shares of these classes, and the rest of the others alike."""
+
+    def mix(_: Generator, classes: Sequence[str]) -> Floats:
+        rest = (1 - sum(named.values())) / (len(classes) - len(named))
+        return np.array([named.get(name, rest) for name in classes])
+
+    return mix
+
+
+MIXES: dict[str, Mixer] = {
+    "mild mix": _mild_mix,
+    "any mix": _any_mix,
+    "half cats": _shares(cat=0.5),
+    "90% dogs": _shares(dog=0.9),
+    "cats and dogs only": _shares(cat=0.5, dog=0.5),
+    "vehicles only": _shares(airplane=0.25, automobile=0.25, ship=0.25, truck=0.25),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What is made once: environments, container images, the first champion, other models."""

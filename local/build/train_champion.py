@@ -1,0 +1,132 @@
+"""Train the first champion on CIFAR-10 with the vision commands: `make champion`. Runs in the vision environment.
+
+Each step is an attempt in `.strandline/champion/`; a step that has its result is not run again, and a training that was
+stopped goes on from its last epoch.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from local.demo import cifar, drop
+from strandline import settings
+from vision import contract, shards
+
+NAME = "cifar_resnet20_v1"
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)  # of the training images, as GluonCV has them
+
+Request = dict[str, Any]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epochs", type=int, default=48)
+    arguments = parser.parse_args()
+    chosen = settings.get()
+    maker = Maker(chosen.home / "champion", chosen)
+    bundle = maker.make(arguments.epochs, "make champion")
+    target = settings.REPOSITORY / "models" / NAME
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(bundle, target)
+    print((target / "MODEL_CARD.md").read_text())
+    return 0
+
+
+class Maker:
+    """The steps from photographs to a bundle, each an attempt in a folder of its own."""
+
+    def __init__(self, store: Path, chosen: settings.Settings) -> None:
+        self.store = store
+        self.chosen = chosen
+
+    def make(self, epochs: int, made_by: str) -> Path:
+        """The finished bundle's folder."""
+        train, test = self.pack("train"), self.pack("test")
+        threads = {"threads": self.chosen.cores}
+        network: Request = {"name": NAME, "network": NAME, "classes": cifar.CLASSES, "epochs": epochs}
+        pictures: Request = {"height": cifar.SIDE, "width": cifar.SIDE, "mean": MEAN, "std": STD}
+        bundle = self.bundle(self.run("train", "train", network | pictures | train | threads))
+        evaluated = self.run("evaluate", "evaluate", {"bundle": bundle, "batch_size": 64} | test | threads)
+        results = {
+            "metrics": self.ref(evaluated / contract.METRICS_FILE),
+            "predictions": self.ref(evaluated / contract.PREDICTIONS_FILE),
+        }
+        request: Request = {"bundle": bundle, "shards": test["shards"], "made_by": made_by}
+        packaged = self.run("package", "package", request | results)
+        return packaged / str(contract.BUNDLE_FOLDER)
+
+    def pack(self, split: str) -> Request:
+        """References to the `shards` of a split and to its `labels`."""
+        landing = self.store / "landing" / split
+        labels = self._write_images(split, landing)
+        names = sorted(labels)
+        folder = self.pack_files(split, landing, names)
+        outcomes = shards.read_table(folder / contract.OUTCOMES_FILE, contract.OUTCOME_COLUMNS, ("image_id",))
+        found = dict(zip(outcomes["image_id"].to_pylist(), (labels[name] for name in names), strict=True))
+        _write(folder / "labels.parquet", contract.LABEL_COLUMNS, {"image_id": list(found), "label": [*found.values()]})
+        return {"shards": [self.ref(folder / contract.SHARD_FILE)], "labels": self.ref(folder / "labels.parquet")}
+
+    def pack_files(self, name: str, landing: Path, names: list[str]) -> Path:
+        """The folder of a finished attempt to pack these files of `landing`."""
+        manifest = self.store / f"{name}-manifest.parquet"
+        versions = [f"{s.st_size}-{s.st_mtime_ns}" for s in ((landing / one).stat() for one in names)]
+        columns = {"entry": range(len(names)), "name": [os.fsencode(one) for one in names], "version": versions}
+        _write(manifest, contract.MANIFEST_COLUMNS, columns)
+        request: Request = {"shard_id": name, "manifest": self.ref(manifest), "workers": self.chosen.cores}
+        request |= {"height": cifar.SIDE, "width": cifar.SIDE, "limits": self.chosen.limits.to_dict()}
+        return self.run(f"pack-{name}", "pack", request, landing)
+
+    def run(self, name: str, command: str, request: Request, landing: Path | None = None) -> Path:
+        """The folder of a finished attempt; run only where it has no result yet."""
+        folder = self.store / name
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = contract.parse_request(command, json.loads(json.dumps(request))).to_dict()
+        if _matches(folder, wanted) and (folder / contract.RESULT_FILE).is_file():
+            contract.read_result(folder, command)
+            return folder
+        (folder / contract.RESULT_FILE).unlink(missing_ok=True)
+        contract.write_json(folder / contract.REQUEST_FILE, wanted)
+        roots = {"STRANDLINE_LANDING": str(landing or self.store), "STRANDLINE_STORE": str(self.store)}
+        arguments = [sys.executable, "-m", "vision", command, "--request", str(folder / contract.REQUEST_FILE)]
+        subprocess.run(arguments, env=os.environ | roots, check=True)
+        contract.read_result(folder, command)
+        return folder
+
+    def bundle(self, trained: Path) -> dict[str, str]:
+        folder = trained / contract.BUNDLE_FOLDER
+        version = contract.sha256_file(folder / "manifest.json")
+        return {"path": str(folder.relative_to(self.store)), "version": version}
+
+    def ref(self, path: Path) -> dict[str, str]:
+        return {"path": str(path.relative_to(self.store)), "sha256": contract.sha256_file(path)}
+
+    def _write_images(self, split: str, landing: Path) -> dict[str, str]:
+        """Every image of a split as a PNG file; its label by its name."""
+        cache = self.chosen.home / "cache" / "cifar10"
+        pixels, labels = cifar.load(split, cache, self.chosen.cifar_archive)
+        landing.mkdir(parents=True, exist_ok=True)
+        names = [f"{number:05d}.png" for number in range(len(pixels))]
+        for name, image in zip(names, pixels, strict=True):
+            if not (landing / name).exists():
+                (landing / name).write_bytes(drop.encode(image, "png"))
+        return {name: cifar.CLASSES[label] for name, label in zip(names, labels, strict=True)}
+
+
+def _matches(folder: Path, wanted: Request) -> bool:
+    path = folder / contract.REQUEST_FILE
+    return path.is_file() and bool(json.loads(path.read_bytes()) == json.loads(json.dumps(wanted)))
+
+
+def _write(path: Path, columns: tuple[tuple[str, str], ...], rows: dict[str, Any]) -> None:
+    writer = shards.TableWriter(path, columns)
+    writer.write(rows)
+    writer.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

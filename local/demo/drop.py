@@ -1,0 +1,172 @@
+"""Drop real images into the landing zone: `python -m local.demo.drop --count 500`. Runs in the vision environment.
+
+The images of an hour are chosen by the hour: the same call drops the same files, a larger count adds to them, and a
+file that is there already is left as it is, its time too. Pictures that models are tested on never land.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import hashlib
+import io
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance, ImageFilter
+
+from local.demo import broken_files, cifar
+from strandline import hours, settings
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--count", type=int, default=500, help="images; beyond 5,000 also of the training set")
+    parser.add_argument("--hour", type=hours.parse, help="as 2026-11-21T08, UTC; the last full hour unless given")
+    parser.add_argument("--brightness", type=float, default=1.0, help="a factor: below 1, the images are darker")
+    parser.add_argument("--blur", type=float, default=0.0, help="standard deviation of a blur, in pixels")
+    parser.add_argument("--mostly", nargs="+", choices=cifar.CLASSES, default=[], help="classes; of others one in ten")
+    parser.add_argument("--broken", action="store_true", help="and twenty broken or hostile files among them")
+    arguments = parser.parse_args()
+    chosen = settings.get()
+    hour = arguments.hour or hours.last_complete()
+    scene = Scene(arguments.brightness, arguments.blur, tuple(arguments.mostly))
+    cache = chosen.home / "cache" / "cifar10"
+    try:
+        written = drop(chosen.landing, hour, arguments.count, cache, chosen.cifar_archive, scene)
+    except cifar.CifarError as error:
+        print(f"No images to drop: {error}", file=sys.stderr)
+        return 1
+    folder = chosen.landing / hour.strftime(hours.FORMAT)
+    print(f"{arguments.count:,} images in {folder}, {written:,} of them new")
+    if arguments.broken:
+        written = broken_files.write(folder, landing_time(hour))
+        print(f"{len(broken_files.BROKEN_FILES)} broken or hostile files among them, {written} of them new")
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """How images look when they are dropped: their brightness times a factor, blurred by so many pixels; and `mostly`
+    which classes they show, with every tenth image of the others. None stands for all alike.
+    """
+
+    brightness: float = 1.0
+    blur: float = 0.0
+    mostly: tuple[str, ...] = ()
+
+    def shown(self, images: list[tuple[str, NDArray[np.uint8]]]) -> list[tuple[str, NDArray[np.uint8]]]:
+        """Those of an hour's images, as `files` gives them, that are in it."""
+        if not self.mostly:
+            return images
+        return [one for number, one in enumerate(images) if one[0].startswith(self.mostly) or number % 10 == 0]
+
+    def look(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """An image [height, width, 3] as it looks in it."""
+        if self == AS_IT_IS:
+            return pixels
+        image = ImageEnhance.Brightness(Image.fromarray(pixels)).enhance(self.brightness)
+        return np.asarray(image.filter(ImageFilter.GaussianBlur(self.blur)))
+
+
+AS_IT_IS = Scene()
+
+
+def drop(
+    landing: Path,
+    hour: datetime.datetime,
+    count: int,
+    cache: Path,
+    archive: Path | None = None,
+    scene: Scene = AS_IT_IS,
+) -> int:
+    """Put `count` images into `landing/<hour>/<class>/`, JPEG and PNG in turn; how many were not there yet.
+
+    Args:
+        count: at most 55,000; up to 5,000 come from the test images alone.
+        cache: folder where a fetched CIFAR-10 archive is kept.
+        archive: a local CIFAR-10 archive, used instead.
+
+    Raises:
+        CifarError: there are no images to be had, or not so many.
+    """
+    pixels, labels = cifar.load("test", cache, archive)
+    lands = ~held_out(pixels)
+    chosen = scene.shown(files(pixels[lands], labels[lands], hour))
+    if count > len(chosen):
+        chosen += scene.shown(files(*cifar.load("train", cache, archive), hour, first=int(lands.sum())))
+    if count > len(chosen):
+        raise cifar.CifarError(f"CIFAR-10 has {len(chosen)} images that may land, {count} were asked for")
+    folder = landing / hour.strftime(hours.FORMAT)
+    for name in cifar.CLASSES:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    encoded = ((folder / name, encode(scene.look(pixels), name)) for name, pixels in chosen[:count])
+    return sum(_put(path, content, landing_time(hour)) for path, content in encoded)
+
+
+def held_out(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of CIFAR-10's test images [n] models are tested on: those of the first champion's reference profile.
+
+    Raises:
+        CifarError: the profile has images that are none of these.
+    """
+    import pyarrow.parquet as pq
+
+    path = settings.REPOSITORY / "models" / "cifar_resnet20_v1" / "reference.parquet"
+    reference = set(pq.read_table(path, columns=["image_id"])["image_id"].to_pylist())
+    ids = [hashlib.sha256(encode(image, "png")).hexdigest() for image in pixels]
+    missing = len(reference.difference(ids))
+    if missing and len(ids) >= len(reference):
+        raise cifar.CifarError(
+            f"{missing} images of {path} are no test images of CIFAR-10, or Pillow writes PNG otherwise now"
+        )
+    return np.array([one in reference for one in ids], bool)
+
+
+def landing_time(hour: datetime.datetime) -> int:
+    """When dropped files say that they were changed: always the same, so that a file dropped anew is a known one.
+
+    Returns:
+        Seconds since 1970.
+    """
+    return int(hour.timestamp())
+
+
+def files(
+    pixels: NDArray[np.uint8], labels: NDArray[np.int64], hour: datetime.datetime, first: int = 0
+) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Images [32, 32, 3] in the order of an hour, each with its name, `<class>/NNNN.jpg` or `.png`.
+
+    Args:
+        first: the number of the first name.
+    """
+    order = np.random.default_rng(int(hour.timestamp())).permutation(len(pixels))
+    names = (f"{number:04d}.{'png' if number % 2 else 'jpg'}" for number in range(first, first + len(order)))
+    return [(f"{cifar.CLASSES[labels[i]]}/{name}", pixels[i]) for i, name in zip(order, names, strict=True)]
+
+
+def encode(pixels: NDArray[np.uint8], name: str) -> bytes:
+    """A [32, 32, 3] image in the format of the name: JPEG of quality 95, or PNG."""
+    buffer = io.BytesIO()
+    if name.endswith("jpg"):
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=95)
+    else:
+        Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _put(path: Path, content: bytes, landed: int) -> bool:
+    """Write a file whole or not at all, unless it is there; whether it was written."""
+    if path.is_file() and path.read_bytes() == content:
+        return False
+    partial = path.with_name(f"{path.name}.part")
+    partial.write_bytes(content)
+    os.utime(partial, (landed, landed))
+    partial.rename(path)
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

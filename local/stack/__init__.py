@@ -1,0 +1,1 @@
+"""Postgres and Airflow on one machine: started, watched, backed up, proved."""
