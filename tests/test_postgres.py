@@ -54,7 +54,11 @@ def server_pid(folder):
 
 def test_the_server_outlives_its_starter_and_stops(folder):
     port = free_port()
-    script = f"from pathlib import Path; from local.stack import postgres; postgres.start(Path({str(folder)!r}), {port}, 'pw')"
+    script = f"""
+from pathlib import Path
+from local.stack import postgres
+postgres.start(Path({str(folder)!r}), {port}, "pw")
+"""
     environment = os.environ | {"PYTHONPATH": str(settings.REPOSITORY)}
     subprocess.run([sys.executable, "-c", script], check=True, env=environment, cwd=folder)
     assert fetch(port, "SHOW fsync", password="pw") == [("on",)]

@@ -32,7 +32,6 @@ DAG = "ingest_images"
 DRIFT = "report_drift"
 DARK = ("--brightness", "0.4", "--blur", "0.5", "--mostly", "bird", "cat", "deer", "dog", "frog", "horse")
 TASKS = ("list", "pack", "validate", "classify", "load", "close_books")
-HOUR = datetime.timedelta(hours=1)
 
 
 ERRORS = (
@@ -57,7 +56,7 @@ def main() -> int:
 def run(stack: Stack, api: Api, count: int) -> int:
     """The story, from the first drop to the way back; the exit code."""
     first = demo_hour(stack.settings.home / "demo.json")
-    dark, darker, last = (first + number * HOUR for number in (1, 2, 3))
+    dark, darker, last = (first + number * hours.HOUR for number in (1, 2, 3))
     vision(stack.settings, "local.demo.cifar")  # before all else: it may have to be fetched
     stack.up()
     print("\n".join(f"  {line}" for line in training_sets.make(stack.settings)))
@@ -86,7 +85,7 @@ def demo_hour(memory: Path) -> datetime.datetime:
     """The first of the last four full hours at the first call; that same hour ever after."""
     if not memory.exists():
         memory.parent.mkdir(parents=True, exist_ok=True)
-        contract.write_json(memory, {"hour": (hours.last_complete() - 3 * HOUR).strftime(hours.FORMAT)})
+        contract.write_json(memory, {"hour": (hours.last_complete() - 3 * hours.HOUR).strftime(hours.FORMAT)})
     return hours.parse(json.loads(memory.read_bytes())["hour"])
 
 
@@ -98,7 +97,7 @@ def ingest(stack: Stack, api: Api, hour: datetime.datetime, *drop: str) -> str:
     """
     vision(stack.settings, "local.demo.drop", "--hour", hour.strftime(hours.FORMAT), *drop)
     before = len(api.runs(DRIFT))
-    run_id = finish(stack, api, DAG, api.trigger(DAG, (hour, hour + HOUR)))
+    run_id = finish(stack, api, DAG, api.trigger(DAG, (hour, hour + hours.HOUR)))
     follow(stack, api, DRIFT, before)
     return run_id
 
@@ -137,7 +136,7 @@ def report(stack: Stack, hour: datetime.datetime, run_id: str, instances: list[R
 def drift(stack: Stack, hour: datetime.datetime, name: str) -> list[str]:
     """What the drift report of an hour says, a line each."""
     with ledger.connect("ingest", stack.settings.database_url) as connection:
-        window = {"window_start": hour, "window_end": hour + HOUR}
+        window = {"window_start": hour, "window_end": hour + hours.HOUR}
         (row,) = ledger.fetch(connection, "select_window_report", window)
     said = textwrap.wrap(row["sentence"] + (f" {row['held_back']}" if row["held_back"] else ""), 110)
     page = stack.settings.store / row["folder"] / "index.html"

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from local.demo.broken_files import BrokenFile
-from local.hours import HOUR_FORMAT
 from local.stack.api import Row
-from strandline import ledger
+from strandline import hours, ledger
 
 # The states in the order of a story; the words are those of the table.
 STATES = {"ingested": "ingested", "duplicate": "duplicates", "quarantined": "quarantined", "rejected": "rejected"}
@@ -55,7 +54,7 @@ class Summary:
 
     def lines(self) -> list[str]:
         """The table, a line each."""
-        lines = [_line("listed", self.listed, f"in the hour {self.drop.strftime(HOUR_FORMAT)}")]
+        lines = [_line("listed", self.listed, f"in the hour {self.drop.strftime(hours.FORMAT)}")]
         for state, word in STATES.items():
             reasons = self.outcomes.get(state, {})
             if reasons or state in SHOWN_IF_NONE:
@@ -132,7 +131,7 @@ def surprises(url: str, drop: datetime.datetime, expected: Sequence[BrokenFile])
         }
     lines = []
     for broken in expected:
-        row = found.get(os.fsencode(drop.strftime(HOUR_FORMAT)) + b"/" + broken.name)
+        row = found.get(os.fsencode(drop.strftime(hours.FORMAT)) + b"/" + broken.name)
         end = (row["state"], row["reason"]) if row else ("not listed", None)
         if end != (broken.state, broken.reason):
             lines.append(f"{broken.name!r} ({broken.why}): {_end(*end)}, expected {_end(broken.state, broken.reason)}")
