@@ -46,7 +46,7 @@ def approve(person: str = APPROVER) -> None:
 
 def champion() -> str:
     with ledger.connect("promotion") as connection:
-        return promotion.champion(connection)["version"]
+        return versions.champion(connection)["version"]
 
 
 # What the gate says

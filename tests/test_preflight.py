@@ -6,7 +6,7 @@ import pytest
 import seeding
 
 from strandline import contract, settings
-from strandline.models import preflight
+from strandline.models import preflight, versions
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -24,7 +24,7 @@ def test_a_check_is_asked_of_the_kind_of_host_that_classifies(monkeypatch):
 
 def test_without_a_champion_there_is_nothing_to_check_with():
     seeding.register(champion=False)
-    with pytest.raises(preflight.NoChampion, match="make up"):
+    with pytest.raises(versions.NoChampion, match="make up"):
         preflight.plan()
 
 

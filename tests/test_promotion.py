@@ -50,7 +50,7 @@ def rows(statement: str) -> list[tuple]:
 
 def champion() -> str:
     with ledger.connect("promotion") as connection:
-        return promotion.champion(connection)["version"]
+        return versions.champion(connection)["version"]
 
 
 def approved(gate_id: str, challenger: str, champion: str) -> str:

@@ -20,7 +20,7 @@ from psycopg.types.json import Jsonb
 from seeding import digest
 
 from strandline import contract, ledger, settings
-from strandline.models import datasets, registry
+from strandline.models import datasets, registry, versions
 from strandline.operators.process import ProcessOperator
 from strandline.training import plan as training
 from strandline.training.plan import Asked, TrainingError, balance
@@ -237,7 +237,7 @@ def test_too_few_labels_are_counted(champion, sets, counts, says):
 
 
 def test_what_is_missing_is_named(small, tmp_path):
-    with pytest.raises(TrainingError, match="no champion"):
+    with pytest.raises(versions.NoChampion, match="no champion"):
         training.plan(ASKED)
     version = drifting.register(tmp_path)
     with pytest.raises(TrainingError, match="no holdout set"):

@@ -10,7 +10,7 @@ from conftest import Database
 from seeding import CLASSES
 
 from strandline import contract, ledger, settings
-from strandline.models import registry
+from strandline.models import registry, versions
 from strandline.models.versions import VersionError
 from strandline.promotion import evaluation, promotion
 from strandline.promotion.evaluation import TrialError
@@ -197,7 +197,7 @@ def test_other_classes_cannot_be_compared(scene):
 
 
 def test_without_a_champion_there_is_nothing_to_compare_with(database):
-    with pytest.raises(TrialError, match="no champion"):
+    with pytest.raises(versions.NoChampion, match="no champion"):
         evaluation.plan("run 1", "user", trying.make_version("challenger"))
 
 

@@ -67,7 +67,7 @@ def report(run_id: str, start: str, end: str, model_version: str | None, alarms:
     """
     chosen = settings.get()
     with ledger.connect("ingest") as connection:
-        model = _model(connection, model_version)
+        model = versions.find_or_champion(connection, model_version)
         parse = datetime.datetime.fromisoformat
         window = Window(parse(start), parse(end), model["version"])
         key = {"run_id": run_id, "window_start": window.start, "window_end": window.end}
@@ -87,15 +87,6 @@ def report(run_id: str, start: str, end: str, model_version: str | None, alarms:
         "page": str(page),
         "requests_retraining": row["action"] == "retrain" and not row["held_back"],
     }
-
-
-def _model(connection: ledger.Connection, version: str | None) -> dict[str, Any]:
-    if version:
-        return versions.find(connection, version)
-    found = ledger.fetch(connection, "select_champion")
-    if not found:
-        raise WindowError("there is no champion: make up")
-    return found[0]
 
 
 def _compare(

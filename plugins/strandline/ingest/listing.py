@@ -157,22 +157,13 @@ def list_entries(run: Run) -> dict[str, Any]:
     log.info("this run takes %s (UTC), and is %s", hours.says(run.start, run.end), run.kind)
     with ledger.connect("ingest") as connection:
         if not ledger.fetch(connection, "select_run", {"run_id": run.run_id}):
-            model = _model(connection, run.model_version)
+            model = versions.find_or_champion(connection, run.model_version)
             listing = _list_anew(connection, run, model, chosen)
             if run.dry_run:
                 return _answer(run, model, listing, chosen)
         # Also after a listing of our own: another attempt at the same run may have been first.
         model, listing = _frozen(connection, run.run_id, chosen)
     return _answer(run, model, listing, chosen)
-
-
-def _model(connection: ledger.Connection, version: str | None) -> dict[str, Any]:
-    if version:
-        return versions.find(connection, version)
-    found = ledger.fetch(connection, "select_champion")
-    if not found:
-        raise ListingError("there is no champion: `make up` installs the first one; or name a registered model version")
-    return found[0]
 
 
 def _list_anew(connection: ledger.Connection, run: Run, model: Mapping[str, Any], chosen: settings.Settings) -> Listing:
@@ -271,7 +262,7 @@ def _frozen(connection: ledger.Connection, run_id: str, chosen: settings.Setting
             write_manifest(path, [(row["name"], row["version"]) for row in rows])
     refused = ledger.fetch(connection, "count_listed_outcomes", {"run_id": run_id})
     counts = {shard["shard_id"]: shard["entries"] for shard in shards}
-    return _model(connection, row["model_version"]), Listing(counts, refused, row["future"])
+    return versions.find_or_champion(connection, row["model_version"]), Listing(counts, refused, row["future"])
 
 
 def _answer(run: Run, model: Mapping[str, Any], listing: Listing, chosen: settings.Settings) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from strandline import contract, ledger, settings
 from strandline.errors import PermanentError
 from strandline.labels.files import PACKED, SUFFIXES, Reader, Refused, Row, default_labeller, is_labeller
+from strandline.models import versions
 from strandline.scan import FOLDER, SIDECAR_NAMES, SIDECAR_PREFIX, Entry, LandingError, scan
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ def load(run_id: str, at_once: bool = False) -> dict[str, int]:
         `repeated`, `rejected` and, of the files loaded now, `waiting`.
 
     Raises:
-        LabelError: there is no champion, whose classes are the valid labels, or no folder of label files.
+        LabelError: there is no folder of label files.
+        NoChampion: there is none, whose classes are the valid labels.
     """
     patience = 0 if at_once else settings.get().label_patience_hours * 3600
     totals = collections.Counter(dict.fromkeys(("loaded", "known", "refused", "deferred", *ROWS.values()), 0))
@@ -108,7 +110,7 @@ def record(image_id: str, label: str | None, labeller: str, decides: bool = Fals
         LabelError: no such image, class or labeller.
     """
     with ledger.connect("people") as connection:
-        classes = _champion(connection)["classes"]
+        classes = versions.champion(connection)["classes"]
         if label is not None and label not in classes:
             raise LabelError(f"{label} is not a class of the champion: those are {', '.join(classes)}")
         if not is_labeller(labeller):
@@ -144,13 +146,6 @@ def choose_audit(run_ids: Sequence[str] | None = None, seed: str | None = None) 
             sample = {"run_id": run_id, "seed": seed or secrets.token_hex(16), **counts}
             asked += ledger.execute(connection, "insert_audit_sample", sample)
     return {"runs": len(run_ids), "asked": asked}
-
-
-def _champion(connection: ledger.Connection) -> dict[str, Any]:
-    found = ledger.fetch(connection, "select_champion")
-    if not found:
-        raise LabelError("there is no champion, whose classes are the valid labels: `make up` installs the first one")
-    return found[0]
 
 
 def _new_files(totals: collections.Counter[str]) -> list[Entry]:
@@ -207,7 +202,7 @@ def _take(entry: Entry, run_id: str, wait: bool) -> dict[str, Any]:
 def _load(entry: Entry, run_id: str, wait: bool) -> dict[str, Any]:
     kind = _kind(entry)
     with ledger.connect("labels") as connection:
-        model = _champion(connection)
+        model = versions.champion(connection)
         with _open(entry) as file:
             sha256 = _stage(connection, file, kind, entry, model["classes"])
             if _version(file) != entry.version:

@@ -5,13 +5,9 @@ from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 from strandline import attempts, contract, ledger, settings
-from strandline.errors import PermanentError
+from strandline.models import versions
 
 log = logging.getLogger(__name__)
-
-
-class NoChampion(PermanentError):
-    """There is nothing to check a host with; the message says what to do."""
 
 
 def plan() -> dict[str, Any]:
@@ -23,12 +19,10 @@ def plan() -> dict[str, Any]:
     """
     chosen = settings.get()
     with ledger.connect("ingest") as connection:
-        found = ledger.fetch(connection, "select_champion")
-    if not found:
-        raise NoChampion("there is no champion to check a host with: `make up` installs the first one")
+        champion = versions.champion(connection)
     return contract.PreflightRequest(
         shard_id=chosen.device,
-        bundle=contract.BundleRef(found[0]["bundle"], found[0]["version"]),
+        bundle=contract.BundleRef(champion["bundle"], champion["version"]),
         batch_size=chosen.classify_batch_size,
         threads=chosen.cores,
         device=cast(Literal["cpu", "gpu"], chosen.device),

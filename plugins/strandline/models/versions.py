@@ -1,4 +1,4 @@
-"""A model version as people name it: by its whole id, or by as much of its beginning as only one version has."""
+"""The row of a model version: the champion's, or that of the one which a person names by the beginning of its id."""
 
 import re
 
@@ -10,6 +10,31 @@ from strandline.errors import PermanentError
 
 class VersionError(PermanentError):
     """No version, or more than one, is meant; the message says which there are."""
+
+
+class NoChampion(PermanentError):
+    """None is installed; the message says what to do."""
+
+
+def champion(connection: ledger.Connection) -> DictRow:
+    """The row of the version in use.
+
+    Raises:
+        NoChampion: there is none.
+    """
+    found = ledger.fetch(connection, "select_champion")
+    if not found:
+        raise NoChampion("there is no champion: `make up` installs the first one, or register a model and promote it")
+    return found[0]
+
+
+def find_or_champion(connection: ledger.Connection, given: str | None) -> DictRow:
+    """As `find`; the champion if none is given.
+
+    Raises:
+        VersionError, NoChampion: there is no such version.
+    """
+    return find(connection, given) if given else champion(connection)
 
 
 def find(connection: ledger.Connection, given: str) -> DictRow:

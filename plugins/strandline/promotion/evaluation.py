@@ -120,12 +120,9 @@ def pinned(run_id: str) -> dict[str, Any]:
 
 
 def _pin(connection: ledger.Connection, challenger: str | None, expected: str | None) -> dict[str, Any]:
-    champions = ledger.fetch(connection, "select_champion")
-    if not champions:
-        raise TrialError("there is no champion to compare with: `make up` installs the first one")
     if not challenger:
         raise TrialError("no challenger was named: trigger this DAG again with its version")
-    champion, asked = _model(champions[0]), _read_model(connection, challenger)
+    champion, asked = _model(versions.champion(connection)), _read_model(connection, challenger)
     expected = versions.find(connection, expected)["version"] if expected else None
     if expected and expected != champion.version:
         raise TrialError(f"the champion is {champion.version}, not {expected}: look at what changed, and ask again")

@@ -165,7 +165,7 @@ def roll_back(
         if done := ledger.fetch(connection, "select_roll_back", {"run_id": run_id}):
             return _changed(done[0])
         row: dict[str, Any] = {"run_id": run_id, "by": by, "reason": line}
-        current = champion(connection)["version"]
+        current = versions.champion(connection)["version"]
         row["expected"] = versions.find(connection, expected)["version"] if expected else current
         before = to_version or _before(connection, row["expected"])
         row["to_version"] = versions.find(connection, before)["version"]
@@ -174,15 +174,6 @@ def roll_back(
         changed = _changed(ledger.fetch(connection, "select_roll_back", row)[0])
     log.info("rolled back from %(replaces)s to %(version)s", changed)
     return changed
-
-
-def champion(connection: ledger.Connection) -> dict[str, Any]:
-    """The row of the model version in office.
-
-    Raises:
-        PromotionError: none is installed.
-    """
-    return _one(connection, "select_champion", {}, "there is no champion: `make up` installs the first one")
 
 
 def _before(connection: ledger.Connection, version: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Literal, Self, cast
 
 from strandline import attempts, contract, ledger, revision, settings
 from strandline.errors import PermanentError
-from strandline.models import bundles, datasets
+from strandline.models import bundles, datasets, versions
 from strandline.models.datasets import Dataset
 
 log = logging.getLogger(__name__)
@@ -78,12 +78,13 @@ def plan(asked: Asked) -> dict[str, Any]:
         `plan`, as `planned` says, and `train`, the request to train: both JSON objects.
 
     Raises:
-        TrainingError: there is no champion, no holdout or nothing to replay, or too few labels.
+        TrainingError: there is no holdout or nothing to replay, or too few labels.
+        NoChampion: there is none to start from.
     """
     chosen = settings.get()
     with ledger.connect("training") as connection:
         ledger.execute(connection, "lock_ledger")
-        champion = _champion(connection)
+        champion = versions.champion(connection)
         holdout = _latest(connection, "holdout", champion)
         window = _reserve(connection, chosen, asked, champion["classes"])
         training = _choose(connection, chosen, asked, champion, window)
@@ -250,13 +251,6 @@ def _first(rows: Iterable[Row], limits: Mapping[str, int]) -> list[Row]:
             counts[label] += 1
             taken.append((image, label))
     return taken
-
-
-def _champion(connection: ledger.Connection) -> dict[str, Any]:
-    found = ledger.fetch(connection, "select_champion")
-    if not found:
-        raise TrainingError("there is no champion to start from: `make up` installs the first one")
-    return found[0]
 
 
 def _latest(connection: ledger.Connection, kind: datasets.Kind, champion: Mapping[str, Any]) -> Dataset:
