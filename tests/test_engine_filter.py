@@ -21,7 +21,7 @@ from pictures import pack_request
 from engine_proxy import policy, strict_json
 from strandline import contract, settings
 from strandline.operators import docker as docker_runner
-from strandline.operators import vision as containers
+from strandline.operators import vision
 from strandline.operators.docker import HardenedDockerOperator
 
 IMAGE = "sha256:" + "a" * 64
@@ -54,7 +54,7 @@ def engine() -> RecordingEngine:
 
 @pytest.fixture
 def port(chosen, engine, tmp_path, monkeypatch) -> Iterator[int]:
-    user = "{}:{}".format(*containers.hand_over(tmp_path))
+    user = "{}:{}".format(*vision.hand_over(tmp_path))
     allowed = policy.Policy((IMAGE, NAMED), "/srv/landing", "/srv/store", user, 2**33, 2, False, "here")
     with (
         tempfile.TemporaryDirectory() as folder,  # the path of a socket has at most 107 characters

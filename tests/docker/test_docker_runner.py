@@ -24,7 +24,7 @@ from engine_proxy.policy import Policy
 from strandline import contract, settings
 from strandline.errors import PermanentError
 from strandline.operators import docker as docker_runner
-from strandline.operators import vision as containers
+from strandline.operators import vision
 from strandline.operators.docker import HardenedDockerOperator
 
 RUN = "manual__2026-11-21T08:00:00+00:00"
@@ -108,7 +108,7 @@ def test_an_attempt_through_the_filter_is_the_same_and_a_tag_of_its_image_is_ref
     chosen, vision_image, client, request_, monkeypatch
 ):
     """As with compose, on this engine: what it refuses beside that, `test_engine_filter.py` has."""
-    user = "{}:{}".format(*containers.hand_over(chosen.store))
+    user = "{}:{}".format(*vision.hand_over(chosen.store))
     allowed = Policy((vision_image,), str(chosen.landing), str(chosen.store), user, 2**30, 1, False, "test")
     with filtered(allowed, Path(ENGINE.removeprefix("unix://")), chosen.store) as port:
         monkeypatch.setenv("STRANDLINE_DOCKER_URL", f"tcp://127.0.0.1:{port}")

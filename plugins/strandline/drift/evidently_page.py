@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from strandline import contract
-from strandline.html import document as page
+from strandline.html.document import hashes
 
 ASSETS = "assets"  # folder of the store
 SCRIPTS = 4  # of Evidently's template: data, a global name, the library, the call that draws
@@ -56,7 +56,7 @@ def take_apart(html: str) -> Parts | None:
     closed = len(re.findall(r"</script", html, re.IGNORECASE))
     if not len(scripts) == closed == SCRIPTS or len(html.encode()) > LARGEST or html.count("<head>") != 1:
         return None
-    allowed = f"script-src {page.hashes(scripts)}"
+    allowed = f"script-src {hashes(scripts)}"
     html = html.replace("<head>", f'<head><meta http-equiv="Content-Security-Policy" content="{allowed}">', 1)
     texts = [*re.findall(r"<style>(.*?)</style>", html, re.DOTALL)[:1], max(scripts[1:], key=len)]
     for number, text in enumerate(texts):

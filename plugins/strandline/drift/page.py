@@ -14,8 +14,7 @@ from strandline.drift import evidently_page
 from strandline.drift import plots as drift_plots
 from strandline.drift.plots import interval
 from strandline.drift.verdict import SMALLEST_PICTURES
-from strandline.html import document as page
-from strandline.html.document import text
+from strandline.html.document import document, text
 
 STYLE = (
     drift_plots.STYLE
@@ -93,7 +92,7 @@ def render(report: Mapping[str, Any], examples: Sequence[Example], evidently_htm
 {evidently_page.section(evidently, TO_STORE) if evidently_html else ""}
 {_footer(report)}"""
     scripts = [evidently_page.OPEN, *evidently.scripts] if evidently else []
-    return page.document(f"Drift of {_hours(start, end)}", STYLE, body, scripts)
+    return document(f"Drift of {_hours(start, end)}", STYLE, body, scripts)
 
 
 def _verdict(report: Mapping[str, Any], hours: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-from strandline.html import document as page
+from strandline.html.document import document
 
 FOLLOWS = {"stop": "the run stops", "quarantine": "the row is quarantined", "warn": "a warning"}
 COUNTS = {"entries": "Entries", "accepted": "Accepted", "quarantined": "Quarantined", "rejected": "Rejected"}
@@ -37,7 +37,7 @@ def render(result: Mapping[str, Any]) -> str:
 has its row in <code>outcomes.parquet</code>, and <code>validation.json</code> says the same as this page. All lie
 beside it. Evaluated by Great Expectations {escape(result["great_expectations"])}.</p>
 </footer>"""
-    return page.document(f"Validation of {hours}", "", body)
+    return document(f"Validation of {hours}", "", body)
 
 
 def _warnings(warnings: Iterable[str]) -> str:

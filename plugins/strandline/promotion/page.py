@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-from strandline.html import document as page
-from strandline.html.document import text
+from strandline.html.document import document, text
 from strandline.promotion import plots as gate_plots
 from strandline.promotion.gate import decimal
 from strandline.promotion.plots import points, signed
@@ -77,7 +76,7 @@ def render(report: Report, images: Mapping[str, Image]) -> str:
 {_set("The holdout", "holdout", report, images)}
 {_set("The newest labelled window", "window", report, images)}
 {_footer(report)}"""
-    return page.document(f"Gate of {text(report['challenger'])}", STYLE, body)
+    return document(f"Gate of {text(report['challenger'])}", STYLE, body)
 
 
 def _version(version: str) -> str:

@@ -5,8 +5,7 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from strandline.html import document as page
-from strandline.html.document import text
+from strandline.html.document import document, text
 
 STYLE = """
 .verdict h1 + p { font-size: 1.0625rem; }
@@ -63,7 +62,7 @@ def render(report: Mapping[str, Any]) -> str:
 same as this page; both lie beside it. <b>Equal</b>: the same label, and every probability bit for bit. <b>Within
 tolerance</b>: the same label, and no probability further away than {report["tolerance"]:g}. A replay changes no
 prediction. Replayed at {_moment(report["replayed_at"])} by run <code>{text(report["run_id"])}</code>.</p></footer>"""
-    return page.document(f"Replay of {hours}", STYLE, body)
+    return document(f"Replay of {hours}", STYLE, body)
 
 
 def _verdict(report: Mapping[str, Any], hours: str) -> str:
