@@ -338,7 +338,7 @@ def test_orphans_are_removed_once_their_deadline_is_over(chosen, client, request
     for name, deadline in (("orphan", old), ("alive", soon)):
         labels = {docker_runner.RUN: RUN, docker_runner.DEADLINE: deadline.isoformat()}
         made[name] = client.create_container(chosen.vision_image, name=f"strandline-test-{name}", labels=labels)["Id"]
-    assert containers.clear_up() == ["strandline-test-orphan"]
+    assert vision.clear_up() == ["strandline-test-orphan"]
     left = {found["Id"] for found in client.containers(all=True, filters=docker_runner.OURS)}
     assert left == {made["alive"]}
 
