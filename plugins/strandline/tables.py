@@ -113,6 +113,16 @@ def count(path: Path, columns: Columns, most: int = MOST_ROWS) -> int:
         return int(file.metadata.num_rows)
 
 
+def names(path: Path) -> list[str]:
+    """The columns that a file says that it has.
+
+    Raises:
+        TableError: as `batches`, where the footer cannot be read.
+    """
+    with _open(path, (), None, MOST_ROWS) as file:
+        return [str(name) for name in file.schema_arrow.names]
+
+
 @contextlib.contextmanager
 def _open(path: Path, columns: Columns, rows: int | None, most: int) -> Iterator[pq.ParquetFile]:
     with contextlib.ExitStack() as stack:

@@ -102,6 +102,7 @@ class Drop:
         for row, (name, _) in zip(outcomes, self.listed, strict=True):
             row["name"] = name
             assert (row["status"] == "decoded") == (row["reason"] is None) == (row["brightness"] is not None)
+            assert (row["dhash"] is None) == (row["brightness"] is None)
             assert row["detail"] is None or row["detail"].isprintable()
         decoded = [row["image_id"] for row in outcomes if row["status"] == "decoded"]
         assert [image["image_id"] for image in images] == list(dict.fromkeys(decoded))

