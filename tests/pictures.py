@@ -3,6 +3,8 @@
 import os
 import struct
 import zlib
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -31,12 +33,16 @@ def pack_request(chosen: settings.Settings, shard_id: str, count: int = 3) -> di
         path = chosen.landing / os.fsdecode(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png(number))
+    return pack_request_of(chosen, shard_id, names, chosen.store / "manifest.parquet")
+
+
+def pack_request_of(chosen: settings.Settings, shard_id: str, names: Sequence[bytes], manifest: Path) -> dict[str, Any]:
+    """The request to pack these files of the landing zone, with the manifest that this writes."""
     stats = [(chosen.landing / os.fsdecode(name)).stat() for name in names]
-    columns = {"entry": pa.array(range(count), pa.int32()), "name": names}
+    columns = {"entry": pa.array(range(len(names)), pa.int32()), "name": names}
     columns["version"] = [f"{s.st_size}-{s.st_mtime_ns}" for s in stats]
-    manifest = chosen.store / "manifest.parquet"
     manifest.parent.mkdir(parents=True)
     pq.write_table(pa.table(columns), manifest)
-    ref = {"path": "manifest.parquet", "sha256": contract.sha256_file(manifest)}
+    ref = {"path": str(manifest.relative_to(chosen.store)), "sha256": contract.sha256_file(manifest)}
     sizes = {"height": 32, "width": 32, "workers": 1}
     return {"shard_id": shard_id, "manifest": ref, "limits": contract.Limits().to_dict()} | sizes

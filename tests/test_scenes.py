@@ -1,14 +1,66 @@
-"""Near duplicates of a run: hashes by the hundred thousand."""
+"""Near duplicates of a run: hashes by the hundred thousand, and real photographs that are packed and validated."""
 
+import csv
+import importlib.util
+import os
+import subprocess
 import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from pictures import pack_request_of
 
-from strandline import scenes
+from strandline import contract, scenes, settings, validation
+from strandline.process_runner import ProcessOperator
 
+RUN_ID = "manual__2026-11-21T08:00:00+00:00"
+SHARD = "5" * 64
 LOOK = 0x0F0F0F0F0F0F0F0F
+# Squares of two photographs, each as it is and changed as the frames of a camera differ; and flat pictures.
+PICTURES = """
+import sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+rng, folder, side, number = np.random.default_rng(0), Path(sys.argv[1]), 100, 0
+folder.mkdir(parents=True)
+def save(name, levels, **options):
+    Image.fromarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8)).save(folder / name, **options)
+for path in sys.argv[2:]:
+    photograph = np.asarray(Image.open(path).convert("RGB")).astype(float)
+    for top in range(0, photograph.shape[0] - side + 1, side):
+        for left in range(0, photograph.shape[1] - side + 1, side):
+            square, number = photograph[top : top + side, left : left + side], number + 1
+            save(f"{number}-as-it-is.png", square)
+            save(f"{number}-with-noise.png", square + rng.normal(0, 6, square.shape))
+            save(f"{number}-saved-again.jpg", square, quality=75)
+            save(f"{number}-lighter.png", square + 20)
+across = np.linspace(-1, 1, side)[:, None]
+for number in range(25):
+    plain = np.ones((side, side, 3)) * rng.integers(30, 220, 3)
+    save(f"flat-{number}-plain.png", plain)
+    save(f"flat-{number}-plain.jpg", plain, quality=75)
+    save(f"flat-{number}-noise.png", plain + rng.normal(0, 3, plain.shape))
+    save(f"flat-{number}-ramp.png", plain + rng.uniform(-30, 30) * across)
+    save(f"flat-{number}-vignette.png", plain - rng.uniform(5, 15) * (across**2 + across[:, None] ** 2))
+    plain[rng.integers(20, 80) :] = rng.integers(0, 256, 3)
+    save(f"flat-{number}-horizon.png", plain)
+"""
+
+
+@pytest.fixture
+def chosen(tmp_path, monkeypatch) -> Iterator[settings.Settings]:
+    monkeypatch.setenv("STRANDLINE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("STRANDLINE_LANDING", str(tmp_path / "landing"))
+    settings.get.cache_clear()
+    yield settings.get()
+    settings.get.cache_clear()
 
 
 def flipped(hashes: np.ndarray, most: int, seed: int = 0) -> np.ndarray:
@@ -100,3 +152,42 @@ def test_only_accepted_pictures_that_tell_something_are_compared():
 def test_nothing_is_found_where_nothing_can_be_compared():
     for rows in ([("accepted", "a", 0.2, None)], [("rejected", "a", 0.2, LOOK)]):
         assert scenes.find(*table(rows)) == scenes.Scenes(0, 0, [])
+
+
+def photographs() -> list[str]:
+    """China and a flower, which come with scikit-learn."""
+    spec = importlib.util.find_spec("sklearn")
+    folder = Path(str(spec.submodule_search_locations[0])) / "datasets" / "images"
+    return [str(folder / "china.jpg"), str(folder / "flower.jpg")]
+
+
+def validated(chosen: settings.Settings, names: list[bytes]) -> dict[str, Any]:
+    """Pack and validate these files as a run does."""
+    folder = chosen.run_folder(RUN_ID)
+    request = pack_request_of(chosen, SHARD, names, folder / "manifests" / f"{SHARD}.parquet")
+    operator = ProcessOperator(task_id="pack", vision_command="pack", request=request)
+    packed = operator.execute({"run_id": RUN_ID, "ti": SimpleNamespace(try_number=1)})
+    run = {"run_id": RUN_ID, "hours": "2026-11-21T08", "listed": len(names), "refused": [], "future": 0}
+    run |= {"classes": ["cat"], "quarantine_limit": 1.0, "dry_run": True}
+    validation.validate(run, [packed])
+    return contract.parse_json((folder / "validation" / "validation.json").read_bytes())["near_duplicates"]
+
+
+def test_of_real_photographs_frames_are_found_and_neither_others_nor_flat_pictures(chosen):
+    folder = chosen.landing / "2026-11-21T08" / "cat"
+    subprocess.run([chosen.vision_python, "-c", PICTURES, folder, *photographs()], check=True)
+    names = sorted(os.fsencode(path.relative_to(chosen.landing)) for path in folder.iterdir())
+
+    counted = validated(chosen, names)
+
+    with (chosen.run_folder(RUN_ID) / "validation" / "near-duplicates.csv").open(newline="") as file:
+        scene_of = {row["file"]: row["scene"] for row in csv.DictReader(file)}
+    shown = defaultdict(set)
+    for name, scene in scene_of.items():
+        shown[scene].add(Path(name).name.partition("-")[0])
+    assert all(len(squares) == 1 for squares in shown.values())  # no two different ones
+    assert {"flat"} not in shown.values()
+    # Of 48 squares with 4 frames each, 9 are sky or out of focus: they have too little contrast to be compared.
+    assert 4 * 36 < counted["compared"] < 4 * 43
+    assert 0.85 * counted["compared"] < counted["alike"] == len(scene_of)
+    assert counted["scenes"] == len(shown)

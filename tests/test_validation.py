@@ -213,6 +213,7 @@ def test_every_refused_file_is_in_a_table_that_no_spreadsheet_computes(home):
         found = list(csv.DictReader(file))
     assert [row["file"].removeprefix("'").encode() for row in found] == names
     assert not any(cell[:1] in ("=", "+", "-", "@") for row in found for cell in row.values())
+    assert {(row["state"], row["reason"], row["notes"]) for row in found} == {("quarantined", "EMPTY", "")}
     assert f'<a href="files.csv">and {len(rows) - 5} more</a>' in (table.parent / "index.html").read_text()
 
 
@@ -255,12 +256,64 @@ def test_a_warning_leaves_a_note_on_an_accepted_image(home):
     ]
 
 
+def near_duplicates() -> list[list[str]]:
+    """The files of each scene of near-duplicates.csv."""
+    with (run_folder() / "validation" / "near-duplicates.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [[row["file"] for row in rows if row["scene"] == scene] for scene in dict.fromkeys(r["scene"] for r in rows)]
+
+
+LOOK = 0x0F0F0F0F0F0F0F0F
+
+
+def test_near_duplicates_are_counted_and_named_by_scene(home):
+    frames = [decoded(HOUR + b"/cat/frame-%d.png" % number, dhash=LOOK ^ 1 << number) for number in range(3)]
+    others = [decoded(b"=%d/dog/1.png" % number, dhash=0x3333333333333333 ^ number) for number in range(2)]
+    alone = [decoded(HOUR + b"/cat/alone.png", dhash=-LOOK)]
+    packed = [pack([frames[0], *others, *alone]), pack([frames[1], decoded(), frames[2]], "b" * 64)]
+
+    answer = validate(packed, 7)
+
+    names = [[f"2026-11-21T08/cat/frame-{number}.png" for number in range(3)]]
+    names += [["'=0/dog/1.png", "'=1/dog/1.png"]]  # no formulas
+    assert near_duplicates() == names
+    counted = result()["near_duplicates"]
+    assert (counted["compared"], counted["alike"], counted["scenes"]) == (6, 5, 2)
+    assert counted["largest"] == [{"name": scene[0].removeprefix("'"), "files": len(scene)} for scene in names]
+    assert (answer["accepted"], result()["goes_on"], result()["alerts"]) == (7, True, [])
+    page = (run_folder() / "validation" / "index.html").read_text()
+    assert "5 of 6 pictures · 83.3%" in page
+    assert '<a href="near-duplicates.csv">' in page
+
+
+def test_the_same_bytes_are_one_picture_and_no_near_duplicate(home):
+    copies = [decoded(HOUR + b"/cat/%d.png" % number, image_id="0" * 64, dhash=LOOK) for number in range(3)]
+
+    validate([pack(copies)], 3)
+    assert (result()["near_duplicates"]["compared"], near_duplicates()) == (1, [])
+    assert "Near duplicates" not in (run_folder() / "validation" / "index.html").read_text()
+
+    validate([pack([*copies, decoded(HOUR + b"/cat/near.png", dhash=LOOK ^ 1)], "b" * 64)], 4)
+    assert (result()["near_duplicates"]["alike"], [len(scene) for scene in near_duplicates()]) == (2, [4])
+
+
+def test_different_pictures_are_no_near_duplicates(home):
+    validate([pack([decoded(dhash=LOOK ^ number * 0x1111111111111111) for number in range(4)])], 4)
+    assert near_duplicates() == []
+    page = (run_folder() / "validation" / "index.html").read_text()
+    assert "None of 4 pictures looks nearly the same as another one of this run." in page
+
+
 def test_a_shard_that_was_packed_before_hashes_goes_on(home):
-    packed = pack([decoded(dhash=1), decoded(dhash=2), refused("EMPTY")])
+    packed = pack([decoded(dhash=LOOK), decoded(dhash=LOOK), refused("EMPTY")])
     spoil(packed, lambda table: table.drop_columns("dhash"))
 
     assert validate([packed], 3)["accepted"] == 2
     assert [row["dhash"] for row in written()] == [None] * 3
+    assert "Near duplicates" not in (run_folder() / "validation" / "index.html").read_text()
+
+    validate([packed, pack([decoded(dhash=LOOK), decoded(dhash=LOOK)], "b" * 64)], 5)
+    assert (result()["near_duplicates"]["compared"], result()["near_duplicates"]["alike"]) == (2, 2)
 
 
 @pytest.mark.parametrize(
@@ -552,7 +605,7 @@ def test_shards_go_on_in_order_with_the_hash_and_rows_of_theirs(home):
 
 def test_the_same_input_gives_the_same_bytes_and_leaves_no_partial_file(home):
     packed = [pack([decoded(), decoded(width=1), refused("EMPTY"), decoded(contrast=0.0)])]
-    files = ("outcomes.parquet", "validation.json", "files.csv", "index.html")
+    files = ("outcomes.parquet", "validation.json", "files.csv", "near-duplicates.csv", "index.html")
     contents = []
     for _ in range(2):
         validate(packed, 4)
@@ -628,6 +681,7 @@ HOSTILE = [
 def test_the_page_is_readable_offline_whatever_files_are_called(home, browser, bypass_csp, width):
     rows = [refused("TRUNCATED", name=HOUR + b"/cat/" + name) for name in HOSTILE]
     rows += [decoded(HOUR + b"/" + name[:9].replace(b"/", b"") + b"/1.png") for name in HOSTILE]
+    rows += [decoded(HOUR + b"/cat/1" + name, dhash=0x0F0F0F0F0F0F0F0F ^ bit) for name in HOSTILE for bit in (0, 1)]
     rows += [decoded(HOUR + "/cat/\u202egnp.exe\x1b[31m\n".encode() + b"\xff" + b"x" * 200, width=2)]
     validate([pack(rows)], len(rows))
     url = (run_folder() / "validation" / "index.html").as_uri()

@@ -31,6 +31,7 @@ def render(result: Mapping[str, Any]) -> str:
 {_table(result["expectations"])}
 {_reasons("Quarantined", result["reasons"])}
 {_reasons("Rejected", result["rejected"])}
+{_near_duplicates(result["near_duplicates"])}
 {_files(failing)}
 <footer>
 <p>Each packed file that was not accepted, or has a note, is in <a href="files.csv">files.csv</a>; every packed entry
@@ -90,6 +91,36 @@ def _reasons(title: str, reasons: Mapping[str, int]) -> str:
         for code, count in reasons.items()
     )
     return f'<h2>{title}, by reason</h2>\n<dl class="card bars">{bars}</dl>'
+
+
+def _near_duplicates(found: Mapping[str, Any]) -> str:
+    """What `scenes` found among the pictures; nothing where there were none to compare."""
+    if found["compared"] < 2:
+        return ""
+    if not found["alike"]:
+        none = f"None of {found['compared']:,} pictures looks nearly the same as another one of this run."
+        return f'<h2>Near duplicates</h2>\n<div class="card"><p>{none}</p></div>'
+    largest = "".join(
+        f'<li><bdi class="name">{escape(one["name"])}</bdi>'
+        f'<span class="why">and {one["files"] - 1:,} more of its scene</span></li>'
+        for one in found["largest"]
+    )
+    more = found["scenes"] - len(found["largest"])
+    return f"""<h2>Near duplicates</h2>
+<div class="card">
+<p class="big">{found["alike"]:,} of {found["compared"]:,} pictures · {_share(found["alike"], found["compared"])}</p>
+<p>look nearly the same as another one of this run, and show {_scenes(found["scenes"])} between them.</p>
+<p>So do the frames of a burst, or of a camera that stands still. Nothing is wrong with them and all go on, but they
+tell less than as many different pictures: drift reports count such a scene once. Files with the same bytes are one
+picture here, and pictures with hardly any texture are not compared.</p>
+<ul class="files">{largest}</ul>
+<p class="soft">{f"And {_scenes(more)} more: " if more else ""}<a href="near-duplicates.csv">near-duplicates.csv</a> has
+all files, by scene.</p>
+</div>"""
+
+
+def _scenes(count: int) -> str:
+    return f"{count:,} scene{'s' if count != 1 else ''}"
 
 
 def _files(failing: Iterable[Mapping[str, Any]]) -> str:

@@ -8,7 +8,7 @@ import importlib.metadata
 import io
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from strandline import attempts, contract, ledger, settings, tables
 from strandline.errors import PermanentError
-from strandline.ingest import expectations, sources
+from strandline.ingest import expectations, scenes, sources
 from strandline.ingest import page as validation_page
 from strandline.ingest.expectations import Finding, ValidationError
 from strandline.scan import class_of, display_name, folders, path_label
@@ -80,8 +80,8 @@ def validate(run: Run, packed: Sequence[Packed]) -> dict[str, Any]:
     """Decide for each entry of a run, and for the run as a whole, whether it goes on.
 
     Writes `outcomes.parquet` (OUTCOMES_COLUMNS, in the order of `packed`, then of entries), `validation.json`,
-    `index.html` and `files.csv` (each file that was not accepted, or has a note) into the run's folder `validation`,
-    and, unless it is a dry run, a row for each expectation into the ledger.
+    `index.html`, `files.csv` (each file that was not accepted, or has a note) and `near-duplicates.csv` into the run's
+    folder `validation`, and, unless it is a dry run, a row for each expectation into the ledger.
 
     Returns:
         `run_id`, the counts `entries`, `accepted`, `quarantined`, `rejected` and `vanished` (of all that was listed),
@@ -108,8 +108,11 @@ def validate(run: Run, packed: Sequence[Packed]) -> dict[str, Any]:
     vanished = chosen.vanished_limit if run["listed"] >= chosen.quarantine_min_entries else 1.0
     on_run = expectations.evaluate(_run_frame(entries, outcomes), expectations.of_run(run["listed"], vanished))
 
+    alike = scenes.find(entries, outcomes)
     result = _result(run, entries, outcomes, [*on_run, on_sources, *on_rows], aside)
-    digest = _write(folder / "validation", outcomes, result, _files(entries, outcomes))
+    result |= {"near_duplicates": _near_duplicates(entries, alike)}
+    lists = {"files.csv": _files(entries, outcomes), "near-duplicates.csv": _scenes(entries, alike)}
+    digest = _write(folder / "validation", outcomes, result, lists)
     page = folder / "validation" / "index.html"
     log.info("%s %s. The page: %s", result["verdict"], _sums(result["counts"]), page)
     if not run["dry_run"]:
@@ -333,10 +336,9 @@ def _examples(finding: Finding, entries: Any, outcomes: Any) -> list[dict[str, A
             if reason
             else ""
         )
-        name = entries["name"][row].as_py()
         examples.append(
             {
-                "name": "not listed" if name is None else display_name(name),
+                "name": _shown(entries["name"][row].as_py()),
                 "shard_id": entries["shard_id"][row].as_py(),
                 "entry": entries["entry"][row].as_py(),
                 "why": why,
@@ -346,16 +348,42 @@ def _examples(finding: Finding, entries: Any, outcomes: Any) -> list[dict[str, A
 
 
 def _files(entries: Any, outcomes: Any) -> str:
-    """Each packed file that was not accepted or has a note, as CSV; no spreadsheet takes a cell of it for a formula."""
-    text = io.StringIO()
-    rows = csv.writer(text)
-    rows.writerow(("file", "state", "reason", "detail", "notes"))
+    """Each packed file that was not accepted or has a note."""
     columns = [outcomes[name].to_pylist() for name in ("state", "reason", "detail", "notes")]
-    for name, *facts in zip(entries["name"].to_pylist(), *columns, strict=True):
-        if facts[0] != "accepted" or facts[3]:
-            shown = "not listed" if name is None else display_name(name)
-            rows.writerow([f"'{cell}" if cell and cell[0] in FORMULA else cell for cell in (shown, *facts)])
+    rows = zip(entries["name"].to_pylist(), *columns, strict=True)
+    chosen = ((_shown(name), *facts) for name, *facts in rows if facts[0] != "accepted" or facts[3])
+    return _csv(("file", "state", "reason", "detail", "notes"), chosen)
+
+
+def _scenes(entries: Any, alike: scenes.Scenes) -> str:
+    """Each file that shows nearly the same as another picture, by scene."""
+    names = entries["name"]
+    rows = ((number, _shown(names[row].as_py())) for number, scene in enumerate(alike.rows, 1) for row in scene)
+    return _csv(("scene", "file"), rows)
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table of which no spreadsheet takes a cell for a formula."""
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(header)
+    table.writerows([f"'{cell}" if cell and str(cell)[0] in FORMULA else cell for cell in row] for row in rows)
     return text.getvalue()
+
+
+def _shown(name: bytes | None) -> str:
+    return "not listed" if name is None else display_name(name)
+
+
+def _near_duplicates(entries: Any, alike: scenes.Scenes) -> dict[str, Any]:
+    """Counts, and the first files of the largest scenes."""
+    largest = sorted(alike.rows, key=len, reverse=True)[:EXAMPLES]
+    return {
+        "compared": alike.compared,
+        "alike": alike.alike,
+        "scenes": len(alike.rows),
+        "largest": [{"name": _shown(entries["name"][rows[0]].as_py()), "files": len(rows)} for rows in largest],
+    }
 
 
 def _verdict(counts: Mapping[str, int], failed: Sequence[Finding], aside: Sequence[sources.Source]) -> str:
@@ -402,7 +430,7 @@ def _alerts(findings: Sequence[Finding], aside: Sequence[sources.Source], reason
     return alerts
 
 
-def _write(folder: Path, outcomes: Any, result: dict[str, Any], files: str) -> str:
+def _write(folder: Path, outcomes: Any, result: dict[str, Any], lists: Mapping[str, str]) -> str:
     """Write each file whole or not at all; returns the SHA-256 of validation.json, in hex."""
     table, text = pa.BufferOutputStream(), json.dumps(result, indent=1, sort_keys=True, ensure_ascii=False)
     pq.write_table(outcomes, table, compression="zstd", compression_level=1)
@@ -410,7 +438,7 @@ def _write(folder: Path, outcomes: Any, result: dict[str, Any], files: str) -> s
     for name, content in (
         (contract.OUTCOMES_FILE, table.getvalue()),
         ("validation.json", text.encode()),
-        ("files.csv", files.encode()),
+        *((name, content.encode()) for name, content in lists.items()),
         ("index.html", validation_page.render(result).encode()),
     ):
         contract.write_whole(folder / name, content)
