@@ -11,11 +11,13 @@ is another picture here (5 %).
 
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 NEAR = 4
 # What has hardly any texture looks like all else that has none, and is not compared. Of 36 kinds of blank pages, skies
@@ -46,9 +48,6 @@ def find(entries: Any, outcomes: Any) -> Scenes:
         entries, outcomes: tables with a row an entry, in the same order: `image_id`, `contrast` and `dhash`, which is
             null where it is not known; and `state`.
     """
-    import numpy as np
-    import pyarrow.compute as pc
-
     known = pc.and_(pc.equal(outcomes["state"], "accepted"), entries["dhash"].is_valid())
     rows = np.flatnonzero(known.to_numpy())
     chosen = entries.select(["image_id", "contrast", "dhash"]).take(rows)
@@ -67,17 +66,13 @@ def find(entries: Any, outcomes: Any) -> Scenes:
     return Scenes(len(first), int(alike.sum()), list(by_scene.values()))
 
 
-def linked(hashes: "NDArray[np.uint64]") -> "NDArray[np.intp]":
+def linked(hashes: NDArray[np.uint64]) -> NDArray[np.intp]:
     """The number of each hash's scene: the same for two that are near, and for what they are linked to by others.
 
     For each band, hashes are compared with the next ones in an order in which those with the same band follow one
     another (the sorted neighbourhood of Hernandez and Stolfo, "The Merge/Purge Problem", 1995). So the time grows with
     n log n, whatever the hashes are.
     """
-    import numpy as np
-    from scipy.sparse import coo_array  # type: ignore[import-untyped]
-    from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
-
     distinct, at = np.unique(hashes, return_inverse=True)
     scenes = np.arange(len(distinct))
     for band in range(NEAR + 1):
@@ -89,10 +84,8 @@ def linked(hashes: "NDArray[np.uint64]") -> "NDArray[np.intp]":
     return scenes[at]
 
 
-def _pairs(hashes: "NDArray[np.uint64]", start: int) -> "Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]":
+def _pairs(hashes: NDArray[np.uint64], start: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Positions of hashes that are near, among those that have the same band of bits from `start` on."""
-    import numpy as np
-
     turned = hashes << np.uint64(start) | hashes >> np.uint64(-start % 64)  # the band comes first
     order = np.argsort(turned)
     turned = turned[order]

@@ -156,8 +156,6 @@ def _read_shard(store: Path, manifests: Path, packed: Packed, classes: Sequence[
 
 def _read_outcomes(path: Path, most: int) -> Any:
     """The outcomes of a shard. Where they were written before there was a `dhash`, it is null."""
-    import pyarrow as pa
-
     if "dhash" in tables.names(path):
         return tables.read(path, contract.OUTCOME_COLUMNS, most=most)
     known = [column for column in contract.OUTCOME_COLUMNS if column[0] != "dhash"]
