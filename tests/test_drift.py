@@ -289,7 +289,7 @@ def test_late_files_have_their_hour_reported_again(version, monkeypatch):
     assert content(again)["window"]["images"] == 400
     assert content(again)["replaces"]["report_id"] == first["report_id"]
     assert content(live)["window"]["images"] == 150
-    monkeypatch.setattr(drift, "LATE_WINDOWS", 0)
+    monkeypatch.setattr(schedule, "LATE_WINDOWS", 0)
     assert asked(run_id) == [own]
 
 

@@ -122,7 +122,7 @@ def test_a_few_hashes_have_their_scenes(count):
     ],
     ids=["different", "bursts of five", "the same", "one scene"],
 )
-def test_a_hundred_thousand_pictures_take_seconds(hashes, expected):
+def test_a_hundred_thousand_pictures_are_linked(hashes, expected):
     assert len(np.unique(scenes.linked(hashes))) == expected
 
 

@@ -308,7 +308,12 @@ def migrate(owner_url: str, folder: Path = SQL, approvers: Iterable[str] | None 
     files = _migrations(folder)
     with _open(owner_url, autocommit=True) as connection:
         connection.execute("SET statement_timeout = 0")
-        with contextlib.suppress(psycopg.errors.UniqueViolation):  # another one has made it at the same time
+        at_the_same_time = (
+            psycopg.errors.UniqueViolation,
+            psycopg.errors.DuplicateObject,
+            psycopg.errors.DuplicateTable,
+        )
+        with contextlib.suppress(*at_the_same_time):  # whichever catalogue another one has come first in
             execute(connection, "create_schema_migrations")
         new: list[str] = []
         while not _migrated(connection, folder, files, new):
