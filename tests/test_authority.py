@@ -258,9 +258,9 @@ def trained(database: Database, version: str, parent: str, asked_by: str, run_id
         connection.execute(dataset, [digest("set")])
         sets = dict.fromkeys(("training_set", "holdout", "gate_window"), digest("set"))
         row = {"run_id": run_id, "asked_by": asked_by, "reason": "dark", "report_id": None, "parent": parent, **sets}
-        connection.execute(ledger._text("queries/insert_training.sql"), row)
+        ledger.execute(connection, "insert_training", row)
         row |= {"version": version, "code_revision": "", "image_digest": None, "versions": "{}", "parameters": "{}"}
-        connection.execute(ledger._text("queries/insert_model_lineage.sql"), row)
+        ledger.execute(connection, "insert_model_lineage", row)
 
 
 def test_who_asked_for_a_gate_that_an_event_woke_is_who_asked_for_the_training(versions, database):

@@ -351,7 +351,7 @@ def test_a_killed_training_goes_on_and_ends_as_a_registered_challenger(real, cha
     version = registry.register(training.packaged_bundle(real["plan"], packaged), "mia", real["plan"])
     assert registry.register(training.packaged_bundle(real["plan"], packaged), "mia", real["plan"]) == version
     with ledger.connect("training") as connection:
-        (row,) = ledger.fetch(connection, "select_model_lineage", {"version": version})
+        (row,) = connection.execute("SELECT * FROM model_lineage WHERE version = %s", [version])
         (model,) = ledger.fetch(connection, "select_model_version", {"version": version})
         now = ledger.fetch(connection, "select_champion")[0]["version"]
     assert {name: row[name] for name in real["plan"]} == real["plan"]

@@ -18,6 +18,7 @@ from strandline import settings
 from strandline.errors import PermanentError
 
 SQL = settings.REPOSITORY / "sql"
+PROVISION = SQL / "provision"
 # A database role each, `strandline_<duty>`, that may insert what is its own, and read all: `sql/grants.sql`.
 Duty = Literal["ingest", "labels", "people", "training", "gate", "promotion"]
 DUTIES: tuple[Duty, ...] = get_args(Duty)
@@ -119,20 +120,35 @@ def connect(duty: Duty | Literal["owner", "analyst"], url: str | None = None) ->
 
 
 def execute(connection: Connection, query: str, parameters: Mapping[str, Any] | None = None) -> int:
-    """Run `sql/queries/<query>.sql`; returns the number of rows it touched."""
-    return connection.execute(_text(f"queries/{query}.sql"), parameters or {}).rowcount
+    """Run `sql/queries/<package>/<query>.sql`; returns the number of rows it touched."""
+    return connection.execute(_query(query), parameters or {}).rowcount
 
 
 def fetch(connection: Connection, query: str, parameters: Mapping[str, Any] | None = None) -> list[DictRow]:
-    """The rows of `sql/queries/<query>.sql`."""
-    return connection.execute(_text(f"queries/{query}.sql"), parameters or {}).fetchall()
+    """The rows of `sql/queries/<package>/<query>.sql`."""
+    return connection.execute(_query(query), parameters or {}).fetchall()
 
 
 def stream(connection: Connection, query: str, parameters: Mapping[str, Any] | None = None) -> Iterator[DictRow]:
-    """The rows of `sql/queries/<query>.sql`, a few thousand at a time: for more than memory should hold."""
+    """The rows of `sql/queries/<package>/<query>.sql`, a few thousand at a time: for more than memory should hold."""
     with connection.cursor(name=query) as cursor:
         cursor.itersize = STREAMED_ROWS
-        yield from cursor.execute(_text(f"queries/{query}.sql"), parameters or {}, binary=True)
+        yield from cursor.execute(_query(query), parameters or {}, binary=True)
+
+
+@functools.cache
+def query_files(folder: Path = SQL / "queries") -> dict[str, Path]:
+    """The file of each query by its name, which says nothing of the package's folder that it lies in.
+
+    Raises:
+        LedgerError: two packages have a query of the same name.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob("*/*.sql")):
+        if path.stem in found:
+            raise LedgerError(f"{path} and {found[path.stem]} have the same name: rename the one or the other")
+        found[path.stem] = path
+    return found
 
 
 def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
@@ -275,19 +291,19 @@ def provision(
         for role, password in passwords.items():
             verb = "alter" if fetch(connection, "select_role", {"role": role}) else "create"
             values = {"role": sql.Identifier(role), "password": sql.Literal(password)}
-            connection.execute(_template(f"provision/{verb}_role.sql").format(**values))
+            connection.execute(_template(PROVISION / f"{verb}_role.sql").format(**values))
             if limit := CONNECTION_LIMITS.get(role):
                 number = sql.Literal(limit)
-                connection.execute(_template("provision/limit_role.sql").format(role=values["role"], limit=number))
+                connection.execute(_template(PROVISION / "limit_role.sql").format(role=values["role"], limit=number))
             for name, value in DEFAULTS.get(role, {}).items():
                 default = {"role": values["role"], "name": sql.Identifier(name), "value": sql.Literal(value)}
-                connection.execute(_template("provision/set_default.sql").format(**default))
+                connection.execute(_template(PROVISION / "set_default.sql").format(**default))
         if fetch(connection, "select_role", {"role": RETIRED}):
-            connection.execute(_template("provision/retire_role.sql").format(role=sql.Identifier(RETIRED)))
+            connection.execute(_template(PROVISION / "retire_role.sql").format(role=sql.Identifier(RETIRED)))
         names = {"database": sql.Identifier(database), "owner": sql.Identifier(owner)}
         if not fetch(connection, "select_database", {"database": database}):
-            connection.execute(_template("provision/create_database.sql").format(**names))
-        connection.execute(_template("provision/close_database.sql").format(**names))
+            connection.execute(_template(PROVISION / "create_database.sql").format(**names))
+        connection.execute(_template(PROVISION / "close_database.sql").format(**names))
 
 
 def migrate(owner_url: str, folder: Path = SQL, approvers: Iterable[str] | None = None) -> list[str]:
@@ -367,13 +383,20 @@ def _open(url: str, user: str | None = None, autocommit: bool = False) -> Iterat
         yield connection
 
 
+def _query(name: str) -> bytes:
+    try:
+        return _text(query_files()[name])
+    except KeyError:
+        raise LedgerError(f"no folder of {SQL / 'queries'} has the file {name}.sql") from None
+
+
 @functools.cache
-def _text(name: str) -> bytes:
-    return (SQL / name).read_bytes()
+def _text(path: Path) -> bytes:
+    return path.read_bytes()
 
 
-def _template(name: str) -> sql.SQL:
-    return sql.SQL(_text(name).decode())
+def _template(path: Path) -> sql.SQL:
+    return sql.SQL(_text(path).decode())
 
 
 def _sha256(path: Path) -> str:
@@ -388,9 +411,9 @@ def _broken(connection: Connection, path: Path, run_id: str | None) -> list[Dict
     statement = sql.SQL(
         "WITH broken AS MATERIALIZED (SELECT * FROM ({}) AS invariant {}) SELECT * FROM broken LIMIT {}"
     )
-    whole = run_id is None or OF_NO_RUN in _text(f"invariants/{path.name}")
+    whole = run_id is None or OF_NO_RUN in _text(path)
     condition = sql.SQL("") if whole else sql.SQL("WHERE run_id = {}").format(sql.Literal(run_id))
-    invariant = _template(f"invariants/{path.name}")
+    invariant = _template(path)
     return connection.execute(statement.format(invariant, condition, sql.Literal(BROKEN_ROWS))).fetchall()
 
 

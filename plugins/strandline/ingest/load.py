@@ -114,8 +114,6 @@ def load(run_id: str, classified: Iterable[Mapping[str, Any]]) -> dict[str, int]
             Attempt.read(chosen.store, one, run["model_version"], most.get(one["shard_id"], tables.MOST_ROWS))
             for one in classified
         ]
-        for table in ("staged_outcomes", "staged_predictions", "staged_batches", "settled_images"):
-            ledger.execute(connection, f"create_{table}")
         _stage_outcomes(connection, listed, chosen.run_folder(run_id) / "validation" / contract.OUTCOMES_FILE)
         _stage_predictions(connection, attempts, run["classes"])
         ledger.execute(connection, "lock_ledger")
@@ -153,6 +151,7 @@ def _model(connection: ledger.Connection, run_id: str) -> dict[str, Any]:
 
 def _stage_outcomes(connection: ledger.Connection, listed: dict[str, dict[int, int]], path: Path) -> None:
     """Each with the entry that it is of, by shard and ordinal."""
+    ledger.execute(connection, "create_staged_outcomes")
     ledger.copy_rows(connection, "staged_outcomes", ("entry_id", *OUTCOME_COLUMNS), _outcome_rows(path, listed))
     for shard_id, entries in listed.items():
         if entries:
@@ -175,7 +174,9 @@ def _outcome_rows(path: Path, listed: Mapping[str, dict[int, int]]) -> Iterator[
 
 def _stage_predictions(connection: ledger.Connection, attempts: Sequence[Attempt], classes: Sequence[str]) -> None:
     rows = (row for attempt in attempts for row in _prediction_rows(attempt, classes))
+    ledger.execute(connection, "create_staged_predictions")
     ledger.copy_rows(connection, "staged_predictions", ("shard_id", *PREDICTION_COLUMNS), rows)
+    ledger.execute(connection, "create_staged_batches")
     ledger.copy_rows(connection, "staged_batches", BATCH_COLUMNS, (attempt.batch() for attempt in attempts))
     ledger.execute(connection, "analyze_staged_predictions")
 
@@ -220,6 +221,7 @@ def _merge(connection: ledger.Connection, run: Mapping[str, Any]) -> dict[str, i
     ledger.execute(connection, "insert_images", run)
     _check(connection, "find_image_faults", run, f"run {run_id} and the ledger decoded the same content differently")
     ledger.execute(connection, "insert_outcomes", run)
+    ledger.execute(connection, "create_settled_images")
     ledger.execute(connection, "insert_settled_images", run)
     ledger.execute(connection, "analyze_settled_images")
     ledger.execute(connection, "insert_batches", run)

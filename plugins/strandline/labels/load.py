@@ -284,8 +284,8 @@ def _stage(connection: ledger.Connection, file: BinaryIO, kind: str, entry: Entr
 
 
 def _create_staging(connection: ledger.Connection) -> None:
-    for table in ("staged_labels", "staged_paths", "judged_labels"):
-        ledger.execute(connection, f"create_{table}")
+    for query in ("create_staged_labels", "create_staged_paths", "create_judged_labels"):
+        ledger.execute(connection, query)
 
 
 def _judge(connection: ledger.Connection, wait: bool) -> tuple[dict[str, int], dict[str, int]]:

@@ -1,1 +1,0 @@
-SELECT * FROM model_lineage WHERE version = %(version)s
