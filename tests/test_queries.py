@@ -156,3 +156,44 @@ def test_a_query_that_does_not_fit_the_schema_is_found(database, checkout):
     found = invalid(database, checkout / "queries")
     for name, (_, _, says) in faults.items():
         assert re.search(says, found[Path(name).name])
+
+
+# What has a number
+
+
+def misnumbered(folder: Path, first: int, digits: int) -> list[str]:
+    """The files below a folder whose number is not the next."""
+    files = sorted(path.name for path in folder.rglob("*.sql"))
+    return [name for number, name in enumerate(files, first) if not name.startswith(f"{number:0{digits}}_")]
+
+
+@pytest.mark.parametrize(("folder", "first", "digits"), [("migrations", 1, 4), ("views", 0, 2), ("invariants", 1, 2)])
+def test_numbers_are_unique_and_without_gaps(checkout, folder, first, digits):
+    assert misnumbered(ledger.SQL / folder, first, digits) == []
+    last = max((checkout / folder).rglob("*.sql"), key=lambda path: path.name)
+    number = int(last.name[:digits])
+    gap = last.rename(last.with_name(f"{number + 1:0{digits}}_last.sql"))
+    assert misnumbered(checkout / folder, first, digits) == [gap.name]
+    twice = gap.rename(last.with_name(f"{number - 1:0{digits}}_zz.sql"))
+    assert misnumbered(checkout / folder, first, digits) == [twice.name]
+
+
+def unproven(folder: Path) -> set[Path]:
+    return set(folder.rglob("*.sql")) - set(ledger.invariant_files(folder))
+
+
+def test_every_invariant_is_proven(checkout):
+    assert unproven(ledger.SQL / "invariants") == set()
+    lost = checkout / "invariants" / "99_lost.sql"
+    lost.write_text("SELECT 1")
+    assert unproven(checkout / "invariants") == {lost}
+
+
+def test_views_load_in_the_order_of_their_numbers(empty_database, checkout):
+    views = checkout / "views"
+    (views / "90_z.sql").write_text("CREATE VIEW reporting.z AS SELECT 1 AS one")
+    (views / "91_a.sql").write_text("CREATE VIEW reporting.a AS SELECT one FROM reporting.z")
+    ledger.migrate(empty_database.owner, folder=checkout)
+    (views / "91_a.sql").rename(views / "89_a.sql")
+    with pytest.raises(psycopg.errors.UndefinedTable, match=r"reporting\.z"):
+        ledger.migrate(empty_database.owner, folder=checkout)

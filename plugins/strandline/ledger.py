@@ -25,7 +25,6 @@ DUTIES: tuple[Duty, ...] = get_args(Duty)
 OWNER, ANALYST = "strandline_owner", "strandline_analyst"
 ROLES = (OWNER, *(f"strandline_{duty}" for duty in DUTIES), ANALYST)
 RETIRED = "strandline_app"  # could do all of it
-OF_NO_RUN = b"SELECT NULL AS run_id"  # begins an invariant that is proven whole for each run, as that of the champions
 BROKEN_ROWS = 20  # shown of an invariant that does not hold
 STREAMED_ROWS = 4096  # fetched at a time
 
@@ -269,9 +268,14 @@ def check_invariants(connection: Connection, run_id: str | None = None) -> dict[
     """Every invariant by name, with the first rows that break it: none, where all is well.
 
     Args:
-        run_id: look at this run only; at the whole ledger by default.
+        run_id: look at this run only, and at what is of no run; at the whole ledger by default.
     """
-    return {path.stem: _broken(connection, path, run_id) for path in sorted((SQL / "invariants").glob("*.sql"))}
+    return {path.stem: _broken(connection, path, run_id) for path in invariant_files()}
+
+
+def invariant_files(folder: Path = SQL / "invariants") -> list[Path]:
+    """By their numbers: what is proven of a run (`run/`), and what is of none and always proven whole (`ledger/`)."""
+    return sorted(folder.glob("*/*.sql"), key=lambda path: path.name)
 
 
 def provision(
@@ -411,7 +415,7 @@ def _broken(connection: Connection, path: Path, run_id: str | None) -> list[Dict
     statement = sql.SQL(
         "WITH broken AS MATERIALIZED (SELECT * FROM ({}) AS invariant {}) SELECT * FROM broken LIMIT {}"
     )
-    whole = run_id is None or OF_NO_RUN in _text(path)
+    whole = run_id is None or path.parent.name != "run"
     condition = sql.SQL("") if whole else sql.SQL("WHERE run_id = {}").format(sql.Literal(run_id))
     invariant = _template(path)
     return connection.execute(statement.format(invariant, condition, sql.Literal(BROKEN_ROWS))).fetchall()

@@ -1,5 +1,5 @@
 -- Each gate, approval and change of the champion is in the audit log, once, and nothing else is.
-SELECT NULL AS run_id, of_table, key, facts, steps
+SELECT of_table, key, facts, steps
 FROM (
     SELECT of_table, key, coalesce(facts, 0) AS facts, coalesce(steps, 0) AS steps
     FROM (

@@ -1,5 +1,5 @@
 -- The history of champions has no gap and no overlap, and the last one is still in office.
-SELECT NULL AS run_id, version, period, next_period
+SELECT version, period, next_period
 FROM (
     SELECT version, period, lead(period) OVER (ORDER BY lower(period), upper(period)) AS next_period FROM champions
 ) AS history

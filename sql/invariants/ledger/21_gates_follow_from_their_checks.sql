@@ -1,6 +1,6 @@
 -- A gate has all its checks: it failed where one failed, and passed where all passed. Only a passed one was approved, and what
 -- was answered to is what it says.
-SELECT NULL AS run_id, gate_id, outcome, checks, found, expected, decision
+SELECT gate_id, outcome, checks, found, expected, decision
 FROM (
     SELECT gates.gate_id, gates.outcome, checks, count(gate_results.gate_id) AS found, decision,
            evidence IS DISTINCT FROM gate_evidence(gates.gate_id) AND evidence IS NOT NULL AS altered,

@@ -1,5 +1,5 @@
 -- No image is both in a set that models learn from and in one that they are tested on.
-SELECT NULL AS run_id, image_id, learnt.dataset_id AS learnt_from, tested.dataset_id AS tested_on
+SELECT image_id, learnt.dataset_id AS learnt_from, tested.dataset_id AS tested_on
 FROM dataset_images AS learnt
 JOIN dataset_images AS tested USING (image_id)
 JOIN datasets AS learnt_set ON learnt_set.dataset_id = learnt.dataset_id AND learnt_set.kind IN ('original', 'training')

@@ -1,6 +1,6 @@
 -- The first champion was installed. Every later one passed a gate against the one before it, and somebody else than who
 -- asked for it and who trained it approved it in time; or it was champion before, and was put back with a reason.
-SELECT NULL AS run_id, version, since, how
+SELECT version, since, how
 FROM (
     SELECT version, lower(period) AS since, how, gate_id, reason,
            lag(version) OVER (ORDER BY period) AS predecessor

@@ -1,6 +1,7 @@
 -- Each accepted image of a closed run has exactly one result for the run's model: a prediction, whoever made it, or a
 -- failure of this run. A failed image may be predicted by another run, but not by the one in which it failed.
-SELECT run_images.run_id, run_images.image_id, runs.model_version,
+SELECT DISTINCT
+       run_images.run_id, run_images.image_id, runs.model_version,
        predictions.run_id AS predicted_by, prediction_failures.reason AS failure
 FROM run_images
 JOIN closings ON closings.run_id = run_images.run_id
