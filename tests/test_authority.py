@@ -14,6 +14,7 @@ from trying import make_version
 
 from strandline import ledger, settings
 from strandline.models import bundles, registry
+from strandline.models.versions import champion as current_champion
 from strandline.operators import approval
 from strandline.promotion import evaluation, promotion
 from strandline.promotion.promotion import PromotionError
@@ -46,7 +47,7 @@ def approve(person: str = APPROVER) -> None:
 
 def champion() -> str:
     with ledger.connect("promotion") as connection:
-        return versions.champion(connection)["version"]
+        return current_champion(connection)["version"]
 
 
 # What the gate says

@@ -14,6 +14,7 @@ from trying import make_version
 from strandline import ledger, settings
 from strandline.ingest import load as predictions
 from strandline.models import registry
+from strandline.models.versions import champion as current_champion
 from strandline.promotion import promotion
 from strandline.promotion.promotion import PromotionError, decide, promote, roll_back
 
@@ -50,7 +51,7 @@ def rows(statement: str) -> list[tuple]:
 
 def champion() -> str:
     with ledger.connect("promotion") as connection:
-        return versions.champion(connection)["version"]
+        return current_champion(connection)["version"]
 
 
 def approved(gate_id: str, challenger: str, champion: str) -> str:
