@@ -13,6 +13,7 @@ from seeding import CLASSES, HOUR, File, Run, digest, refused
 from strandline import ledger, settings
 from strandline.ingest import load as predictions
 from strandline.labels import load as labels
+from strandline.models.versions import NoChampion
 
 A, B, C = (digest(f"{name}.jpg") for name in "abc")
 ROWS = ("accepted", "repeated", "rejected", "waiting")
@@ -383,7 +384,7 @@ def test_without_a_folder_or_a_champion_it_says_what_to_do(database):
     settings.get().labels.mkdir()
     assert labels.load("labelling") == ZERO
     put("a.csv", csv((A, "dog")))
-    with pytest.raises(labels.LabelError, match="make up"):
+    with pytest.raises(NoChampion, match="make up"):
         load()
 
 
