@@ -79,7 +79,7 @@ def predict(path: Path) -> None:
     classify = networks.Classifier(bundles.load(settings.REPOSITORY, ref), "cpu", chosen.cores, 64)
     pixels, truth = cifar.load("test", chosen.home / "cache" / "cifar10", chosen.cifar_archive)
     casts = {"none": 0.0, "mild": MILD, "strong": STRONG}
-    answers = {
+    answers: dict[str, Any] = {
         name: classify((pixels * np.array([1 + cast, 1, 1 - cast])).clip(0, 255).astype(np.uint8))[0]
         for name, cast in casts.items()
     }

@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
             os.environ["OMP_NUM_THREADS"] = str(threads)  # read once, when MXNet is imported
         # Cards from Ampere on would round what they multiply to 10 bits: answers would depend on the card.
         os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
-        if arguments.command == "train" and request.device == "cpu":
+        if isinstance(request, contract.TrainRequest) and request.device == "cpu":
             # MXNet's threaded engine lays weights out in an order that a race decides, and rounding follows it.
             os.environ["MXNET_ENGINE_TYPE"] = "NaiveEngine"
         # Imported late: `pack` must never share a process with gluoncv.

@@ -40,7 +40,7 @@ def _panel(
     rows: Sequence[dict[str, Any]], best: int, title: str, lines: Sequence[tuple[str, str, str]], left: int
 ) -> str:
     drawn = [(name, called, colour) for name, called, colour in lines if name in rows[0]]
-    values = [row[name] for row in rows for name, _, _ in drawn]
+    values: list[float] = [row[name] for row in rows for name, _, _ in drawn]
     low, high = min(values), max(values)
     span = high - low or 1.0
 

@@ -184,9 +184,9 @@ def _depth(image: ImageFile.ImageFile, data: bytes) -> int:
     """Bits per sample in the file."""
     if image.format == "PNG":
         return data[24]
-    if image.format == "TIFF":
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
         return int(max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,))))
-    return image.info.get("bit_depth", 16 if image.mode in pixels.DEEP_GREY_MODES else 8)  # HEIF says it
+    return int(image.info.get("bit_depth", 16 if image.mode in pixels.DEEP_GREY_MODES else 8))  # HEIF says it
 
 
 def _notes(

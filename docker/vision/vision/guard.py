@@ -156,8 +156,10 @@ class Guard:
                 " the model and at this host"
             )
         print(f"vision: an image ended the network {CONFIRMATIONS + 1} times: {death.detail}", file=sys.stderr)
-        numbers = (np.full((1, self.ready[width]), np.nan, np.float32) for width in ("classes", "features"))
-        return [Part(*numbers, np.array([death.code], object))]
+        probabilities, embeddings = (
+            np.full((1, self.ready[width]), np.nan, np.float32) for width in ("classes", "features")
+        )
+        return [Part(probabilities, embeddings, np.array([death.code], object))]
 
     def _ask(self, images: "np.ndarray") -> Iterator[Part]:
         """A part for each batch of the process.
@@ -176,11 +178,12 @@ class Guard:
         left = len(images)
         while left:
             rows = self._header()["rows"]
-            numbers = [np.frombuffer(self._receive(), np.float32).reshape(rows, -1) for _ in range(2)]
+            probabilities, embeddings = (np.frombuffer(self._receive(), np.float32).reshape(rows, -1) for _ in range(2))
             left -= rows
-            if left < 0 or [array.shape[1] for array in numbers] != [self.ready["classes"], self.ready["features"]]:
+            widths = probabilities.shape[1], embeddings.shape[1]
+            if left < 0 or widths != (self.ready["classes"], self.ready["features"]):
                 raise RuntimeError("the network's process gave another number of answers than asked for: run it again")
-            yield Part(*numbers, np.full(rows, "", object))
+            yield Part(probabilities, embeddings, np.full(rows, "", object))
 
     def _spawn(self) -> None:
         self._connection, theirs = Pipe()

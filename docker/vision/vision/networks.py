@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import mxnet as mx
 import numpy as np
@@ -39,7 +39,7 @@ class Classifier:
         self._forward(blank)[0].wait_to_read()
 
     @property
-    def device(self) -> str:
+    def device(self) -> Literal["cpu", "gpu"]:
         return "gpu" if self._context.device_type == "gpu" else "cpu"
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

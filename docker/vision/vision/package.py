@@ -67,7 +67,7 @@ def _write_reference(request: contract.PackageRequest, paths: Paths, path: Path)
     for name in IMAGE_COLUMNS[1:]:
         profile = profile.append_column(name, images[name].take(row_of))
     pq.write_table(profile, path, compression="zstd")
-    return profile.num_rows
+    return int(profile.num_rows)
 
 
 def model_card(training: dict[str, Any], metrics: dict[str, Any], made_by: str, reference_rows: int) -> str:

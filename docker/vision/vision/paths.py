@@ -1,7 +1,6 @@
 """Where the mounts are: the landing zone and the store to read, one folder to write."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +12,7 @@ class Paths:
     landing: Path
     store: Path
     out: Path
-    startup: Mapping[str, float] = field(default_factory=dict)  # seconds by phase, before the command itself
+    startup: dict[str, float] = field(default_factory=dict)  # seconds by phase, before the command itself
 
     @classmethod
     def from_environment(cls, out: Path) -> "Paths":

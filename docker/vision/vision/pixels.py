@@ -86,7 +86,8 @@ def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:
 def luma(images: np.ndarray) -> np.ndarray:
     """float32 [n, height, width] of uint8 [n, height, width, 3]: (0.299 R + 0.587 G + 0.114 B) / 255."""
     red, green, blue = (np.ascontiguousarray(images[..., channel], np.float32) for channel in range(3))
-    return (0.299 * red + 0.587 * green + 0.114 * blue) / 255
+    weighted: np.ndarray = 0.299 * red + 0.587 * green + 0.114 * blue
+    return weighted / 255
 
 
 def statistics(images: np.ndarray, luma: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import requests
 from gluoncv.model_zoo import get_model
@@ -50,8 +51,8 @@ def make_bundle(model: str, folder: Path) -> str:
     return version
 
 
-def fetch(model: str, root: Path):  # noqa: ANN201 - a gluon block
-    """The network with its pretrained weights; `root` is where the download goes."""
+def fetch(model: str, root: Path) -> Any:
+    """The gluon block with its pretrained weights; `root` is where the download goes."""
     os.environ["MXNET_HOME"] = str(root)
     try:
         return get_model(model, pretrained=True, root=str(root))
@@ -75,8 +76,8 @@ def _unreachable(model: str) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__
+    while cause := error.__cause__ or error.__context__:
+        error = cause
     return str(error)
 
 

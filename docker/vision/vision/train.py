@@ -113,13 +113,14 @@ def augment(images: np.ndarray, side: int, padding: int, random: np.random.Gener
     uint8 [n, h, w, 3] to uint8 [n, side, side, 3].
     """
     padded = np.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)), mode="reflect")
-    count, height, width, _ = padded.shape
+    count, (height, width) = len(images), padded.shape[1:3]
     top = random.integers(0, height - side + 1, count)
     left = random.integers(0, width - side + 1, count)
     columns = np.arange(side)[None, :] + left[:, None]
     columns = np.where((random.random(count) < 0.5)[:, None], columns[:, ::-1], columns)
     rows = np.arange(side)[None, :] + top[:, None]
-    return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    cropped: np.ndarray = padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return cropped
 
 
 class Progress:
