@@ -97,8 +97,9 @@ check: dev-environments ## Check format, types and the direction of imports
 	$(AIRFLOW) -m mypy
 	$(dir $(AIRFLOW))lint-imports
 
-docs: environments ## Write docs/settings.md anew
+docs: environments ## Write docs/settings.md and docs/dags.md anew
 	@$(AIRFLOW) -m strandline.settings > docs/settings.md
+	@$(AIRFLOW) -m local.build.dag_pages > docs/dags.md
 
 lock: python ## Compile all locks anew from their .in files
 	@$(PYTHON) local/build/environments.py lock
