@@ -4,6 +4,7 @@ PYTHON ?= python3.11
 N ?= 500
 MODEL ?= cifar_resnet110_v1
 RUNTIME ?= cpu
+TESTS ?=  # of test-airflow or test-vision: files and options of pytest; all of them if empty
 
 HOME_FOLDER := $(CURDIR)/.strandline
 AIRFLOW := $(HOME_FOLDER)/venvs/airflow/bin/python
@@ -81,11 +82,11 @@ test: test-airflow test-vision ## Run all tests; both halves at once: make -j2 -
 
 test-airflow: dev-environments
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
-	$(CONTAINED) $(AIRFLOW) -m pytest tests
+	$(CONTAINED) $(AIRFLOW) -m pytest $(TESTS)
 
 test-vision: dev-environments
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
-	cd docker/vision && $(CONTAINED) PYTHONPATH=. $(VISION) -m pytest
+	cd docker/vision && $(CONTAINED) PYTHONPATH=. $(VISION) -m pytest $(TESTS)
 
 drills: dev-environments ## Run the tests that take long: every hostile input, every fault (under an hour)
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
