@@ -328,12 +328,9 @@ def migrate(owner_url: str, folder: Path = SQL, approvers: Iterable[str] | None 
     files = _migrations(folder)
     with _open(owner_url, autocommit=True) as connection:
         connection.execute("SET statement_timeout = 0")
-        at_the_same_time = (
-            psycopg.errors.UniqueViolation,
-            psycopg.errors.DuplicateObject,
-            psycopg.errors.DuplicateTable,
-        )
-        with contextlib.suppress(*at_the_same_time):  # whichever catalogue another one has come first in
+        # Another one has made it at the same time; which catalogue says so is chance.
+        errors = psycopg.errors
+        with contextlib.suppress(errors.UniqueViolation, errors.DuplicateObject, errors.DuplicateTable):
             execute(connection, "create_schema_migrations")
         new: list[str] = []
         while not _migrated(connection, folder, files, new):
