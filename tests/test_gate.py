@@ -15,9 +15,12 @@ from scipy import stats
 
 from local.bench import gate as bench_gate
 from strandline.drift import detectors
-from strandline.promotion import gate
+from strandline.promotion import bounds
+from strandline.promotion import checks as gate_checks
+from strandline.promotion.check import Trial
 from strandline.promotion.comparison import Answers, LabelledSet, compare
-from strandline.promotion.gate import Rules, Trial, examine
+from strandline.promotion.gate import examine
+from strandline.promotion.rules import Rules
 from strandline.stats.paired import Pairs
 
 BUNDLE = Path(__file__).parents[1] / "models/cifar_resnet20_v1"
@@ -64,6 +67,11 @@ def test_a_good_challenger_passes():
     assert {check.outcome for check in found.checks} == {"pass"}
     assert (found.holdout.rows, found.window.rows) == (10_000, 1_000)
     json.dumps(dataclasses.asdict(found), allow_nan=False)
+
+
+def test_every_file_of_a_check_is_in_the_table_once():
+    files = {file.stem for file in Path(gate_checks.__file__).parent.glob("*.py")} - {"__init__"}
+    assert sorted(check.__module__.rpartition(".")[2] for check in gate_checks.CHECKS) == sorted(files)
 
 
 # One check at a time: what passes, what fails, and what lacks evidence
@@ -321,5 +329,5 @@ def test_at_the_margin_each_side_errs_as_often_as_it_may():
     drawn = np.random.default_rng(4).multinomial(rows, [0.02, 0.03, 0.95], times)
     found = [Pairs(rows, gained, lost).interval(rules.alpha) for gained, lost, _ in drawn.tolist()]
     most = stats.binom.ppf(0.999, times, rules.alpha)
-    assert sum(gate._outcome(one, -rules.holdout_margin) == "pass" for one in found) <= most
-    assert sum(gate._outcome(one, -rules.holdout_margin) == "fail" for one in found) <= most
+    assert sum(bounds.at_least(one, -rules.holdout_margin) == "pass" for one in found) <= most
+    assert sum(bounds.at_least(one, -rules.holdout_margin) == "fail" for one in found) <= most

@@ -11,8 +11,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from strandline.models import thumbnails
 from strandline.promotion import page as gate_page
+from strandline.promotion.check import Trial
 from strandline.promotion.comparison import Answers, LabelledSet
-from strandline.promotion.gate import Rules, Trial, examine
+from strandline.promotion.gate import examine
+from strandline.promotion.rules import Rules
 
 HOSTILE = (
     "<img src=x onerror=window.ran=1>",

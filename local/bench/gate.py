@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from strandline.promotion.comparison import LabelledSet
-    from strandline.promotion.gate import Gate, Rules
+    from strandline.promotion.gate import Gate
+    from strandline.promotion.rules import Rules
 
 MILD, STRONG = 0.15, 0.3  # colour casts: of red up and blue down
 HOLDOUT = 10_000
@@ -115,7 +116,8 @@ def draw(pool: Pool, rows: int, loss: float, rng: np.random.Generator) -> "Label
 
 def simulate(pool: Pool, rules: "Rules", window: int, loss: float, gates: int, holdout: int = HOLDOUT) -> "list[Gate]":
     """Gates of challengers that are worse by `loss`, on the holdout and on the window, and as fast as the champion."""
-    from strandline.promotion.gate import Trial, examine
+    from strandline.promotion.check import Trial
+    from strandline.promotion.gate import examine
 
     names = [str(index) for index in range(pool.one.shape[1])]
     found = []
@@ -131,7 +133,7 @@ def simulate(pool: Pool, rules: "Rules", window: int, loss: float, gates: int, h
 
 def single_table(pool: Pool) -> str:
     """Markdown: how often the check of a margin alone comes to which outcome."""
-    from strandline.promotion.gate import Rules
+    from strandline.promotion.rules import Rules
     from strandline.stats.paired import Pairs
 
     alpha, rng = Rules().alpha, np.random.default_rng(1)
@@ -160,7 +162,7 @@ def table(pool: Pool, gates: int) -> str:
 
 
 def _row(pool: Pool, gates: int, case: tuple[Any, int, float]) -> list[str]:
-    from strandline.promotion.gate import Rules
+    from strandline.promotion.rules import Rules
 
     rule, labels, loss = case
     found = simulate(pool, Rules(window_rule=rule), labels, loss, gates)

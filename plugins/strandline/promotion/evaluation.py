@@ -24,7 +24,9 @@ from strandline.models.bundles import REFERENCE_FILE
 from strandline.models.datasets import Dataset
 from strandline.promotion import gate
 from strandline.promotion import page as gate_page
+from strandline.promotion.check import Check, SetName, Trial
 from strandline.promotion.comparison import Answers, LabelledSet
+from strandline.promotion.rules import Rules
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +63,8 @@ class Case(NamedTuple):
     window: Dataset | None
 
     @property
-    def sets(self) -> dict[gate.SetName, Dataset]:
-        both: dict[gate.SetName, Dataset | None] = {"holdout": self.holdout, "window": self.window}
+    def sets(self) -> dict[SetName, Dataset]:
+        both: dict[SetName, Dataset | None] = {"holdout": self.holdout, "window": self.window}
         return {name: part for name, part in both.items() if part}
 
     @property
@@ -283,7 +285,7 @@ def _shown(
     }
 
 
-def _result(gate_id: str, check: gate.Check) -> dict[str, Any]:
+def _result(gate_id: str, check: Check) -> dict[str, Any]:
     found = check.found
     return {
         "gate_id": gate_id,
@@ -397,9 +399,9 @@ def _brightness(chosen: settings.Settings, part: Dataset, images: Iterable[str])
     return np.array([found[image] for image in images], np.float64)
 
 
-def _trial(chosen: settings.Settings, case: Case, report: contract.TrialReport, answers: Found) -> gate.Trial:
+def _trial(chosen: settings.Settings, case: Case, report: contract.TrialReport, answers: Found) -> Trial:
     expected, found, detail = _golden(chosen, case, answers)
-    return gate.Trial(
+    return Trial(
         loaded=report.loaded and not detail,
         champion_seconds=np.array(report.champion_seconds, np.float64),
         challenger_seconds=np.array(report.challenger_seconds, np.float64),
@@ -469,8 +471,8 @@ def _model(row: Mapping[str, Any]) -> Model:
     return Model(row["version"], row["bundle"], tuple(row["classes"]))
 
 
-def _rules(chosen: settings.Settings) -> gate.Rules:
-    return gate.Rules(
+def _rules(chosen: settings.Settings) -> Rules:
+    return Rules(
         floor=chosen.gate_floor,
         holdout_margin=chosen.gate_holdout_margin,
         window_rule=cast(Literal["superior", "non-inferior"], chosen.gate_window_rule),

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from strandline.html.document import document, text
 from strandline.promotion import plots as gate_plots
-from strandline.promotion.gate import decimal
 from strandline.promotion.plots import points, signed
+from strandline.promotion.words import decimal
 
 STYLE = (
     gate_plots.STYLE

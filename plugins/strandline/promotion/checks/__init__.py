@@ -1,0 +1,30 @@
+"""The checks of the gate, one a file: each has a `check`, which says whether the evidence shows what the rules ask.
+
+What several of them share is beside this package: `bounds` (statistics) and `words` (sentences).
+"""
+
+from strandline.promotion.checks import (
+    accuracy_floor,
+    calibration,
+    class_floors,
+    class_losses,
+    golden_images,
+    holdout,
+    latency,
+    loads,
+    slices,
+    window,
+)
+
+CHECKS = (  # of every gate, in this order
+    loads.check,
+    golden_images.check,
+    accuracy_floor.check,
+    holdout.check,
+    class_floors.check,
+    class_losses.check,
+    calibration.check,
+    window.check,
+    slices.check,
+    latency.check,
+)

@@ -1,0 +1,30 @@
+"""Accuracy on the holdout is at least the floor: the exact interval of a share (Clopper and Pearson, 1934)."""
+
+from strandline.promotion import bounds, words
+from strandline.promotion.check import Check, Evidence, unanswered
+from strandline.stats import estimates
+
+NAME = "accuracy floor"
+
+
+def check(evidence: Evidence) -> Check:
+    """The whole interval is at the floor or above."""
+    holdout, rules = evidence.holdout, evidence.rules
+    if holdout is None:
+        return unanswered(NAME, "holdout")
+    right, rows = int((holdout.challenger.predicted == holdout.truth).sum()), len(holdout)
+    champion = float((holdout.champion.predicted == holdout.truth).mean())
+    found, variance = estimates.share(right, rows, rules.alpha), bounds.binomial_variance(right, rows)
+    outcome = bounds.at_least(found, rules.floor)
+    needed = bounds.needed(rows, found, rules.floor, champion, variance, rules.alpha)
+    return Check(
+        NAME,
+        outcome,
+        f"On {words.count(rows, 'holdout image')} it has {words.share(found)} right; it needs {rules.floor:.1%}."
+        + bounds.more(outcome, needed, "holdout"),
+        found,
+        rules.floor,
+        unit="share",
+        measured_on="holdout",
+        needed=bounds.unless_settled(outcome, needed),
+    )

@@ -1,0 +1,30 @@
+"""An image takes the challenger at most so many times as long as the champion: the median of rounds in which both run
+one after the other, and the sign test's interval (Conover, 1999).
+"""
+
+from strandline.promotion import bounds
+from strandline.promotion.check import Check, Evidence
+from strandline.stats import paired
+
+NAME = "latency"
+
+
+def check(evidence: Evidence) -> Check:
+    """The whole interval is at the bound or below."""
+    trial, alpha, bound = evidence.trial, evidence.rules.alpha, evidence.rules.latency_ratio
+    fewest = paired.fewest_rounds(alpha)
+    if not trial.loaded or min(len(trial.champion_seconds), len(trial.challenger_seconds)) < fewest:
+        return Check(NAME, "not enough evidence", f"Fewer than {fewest} rounds were timed: time more of them.")
+    found = paired.ratio(trial.champion_seconds, trial.challenger_seconds, alpha)
+    outcome = bounds.at_most(found, bound)
+    again = " Try it again on a machine with less else to do." if outcome == "not enough evidence" else ""
+    return Check(
+        NAME,
+        outcome,
+        f"An image takes it {found.value:.2f} ({found.low:.2f} to {found.high:.2f}) times as long as the champion;"
+        f" {bound:.2f} is allowed.{again}",
+        found,
+        bound,
+        "below",
+        "ratio",
+    )
