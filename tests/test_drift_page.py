@@ -16,6 +16,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from strandline import contract
 from strandline.drift import detectors, evidently_page
+from strandline.drift.detectors.embedding_drift import EmbeddingDrift
+from strandline.drift.detectors.label_shift import LabelShift
+from strandline.drift.detectors.performance import Performance
+from strandline.drift.detectors.power import Detectable
 from strandline.drift.evidently_report import LABEL, NUMBERS, ColumnDrift, Comparison, compare
 from strandline.drift.page import Example, render
 from strandline.drift.verdict import judge
@@ -50,11 +54,11 @@ def drift_of(classes=3, *, mix=0.6, pictures=0.5, unsure=0.4, estimate=0.92, lab
     return detectors.Drift(
         rows=rows,
         alpha=0.002,
-        mix=detectors.Mix((1 / classes,) * classes, tuple(shares), Estimate(0.17, 0.13, 0.2), mix),
-        pictures=detectors.Pictures(0.36, pictures, 500, 480, 1000),
-        estimated=detectors.Accuracy(Estimate(estimate, estimate - 0.03, estimate + 0.03), 0.92, unsure),
-        realised=labels and detectors.Accuracy(Estimate(0.78, 0.73, 0.82), 0.93, 1e-9, labels),
-        detectable=detectors.Detectable(0.18, 0.052),
+        mix=LabelShift((1 / classes,) * classes, tuple(shares), Estimate(0.17, 0.13, 0.2), mix),
+        pictures=EmbeddingDrift(0.36, pictures, 500, 480, 1000),
+        estimated=Performance(Estimate(estimate, estimate - 0.03, estimate + 0.03), 0.92, unsure),
+        realised=labels and Performance(Estimate(0.78, 0.73, 0.82), 0.93, 1e-9, labels),
+        detectable=Detectable(0.18, 0.052),
     )
 
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from local.bench import gate as bench_gate
-from strandline.drift import detectors
 from strandline.promotion import bounds
 from strandline.promotion import checks as gate_checks
 from strandline.promotion.check import Trial
 from strandline.promotion.comparison import Answers, LabelledSet, compare
 from strandline.promotion.gate import examine
 from strandline.promotion.rules import Rules
+from strandline.stats import calibration
 from strandline.stats.paired import Pairs
 
 BUNDLE = Path(__file__).parents[1] / "models/cifar_resnet20_v1"
@@ -294,9 +294,9 @@ def pool():
 
     rng = np.random.default_rng(1)
     one = np.array(pq.read_table(BUNDLE / "reference.parquet", columns=["probabilities"])[0].to_pylist())
-    calibrated = detectors.temper(one, detectors.temperature(one, 0.92))
+    calibrated = calibration.temper(one, calibration.temperature(one, 0.92))
     truth = (calibrated.cumsum(axis=1) < rng.random((len(one), 1))).sum(axis=1).clip(max=9)
-    other = detectors.temper(np.clip(one, 1e-12, 1) * np.exp(rng.normal(0, 1.1, one.shape)), 1.0)
+    other = calibration.temper(np.clip(one, 1e-12, 1) * np.exp(rng.normal(0, 1.1, one.shape)), 1.0)
     return bench_gate.Pool(truth, one, other)
 
 

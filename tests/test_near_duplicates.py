@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from strandline.drift import detectors, near_duplicates, windows
+from strandline.drift.detectors import label_shift, permutation
+from strandline.drift.detectors.sample import Sample
 from strandline.drift.near_duplicates import LOOKS, distinct
 
 CONFUSION = np.array(drifting.json.loads((drifting.BUNDLE / "metrics.json").read_bytes())["confusion"])
@@ -18,7 +20,7 @@ def data_of(table) -> windows.Data:
     predicted = np.array([drifting.CLASSES.index(label) for label in table["label"].to_pylist()])
     probabilities, embeddings = (np.array(table[name].to_pylist()) for name in ("probabilities", "embedding"))
     measures = {name: table[name].to_numpy().astype(float) for name in windows.MEASURES}
-    return windows.Data(detectors.Sample(predicted, probabilities, embeddings), measures)
+    return windows.Data(Sample(predicted, probabilities, embeddings), measures)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def frames(
         name: burst.measures[name] + rng.normal(0, differ * reference.measures[name].std(), len(numbers))
         for name in LOOKS
     }
-    sample = detectors.Sample(burst.sample.predicted, burst.sample.probabilities, burst.sample.embeddings + moved)
+    sample = Sample(burst.sample.predicted, burst.sample.probabilities, burst.sample.embeddings + moved)
     return windows.Data(sample, burst.measures | looks), numbers
 
 
@@ -60,7 +62,7 @@ def test_different_photographs_stay_and_so_do_most_that_are_hard_to_tell_apart(h
     assert len(distinct(source, reference)) > 0.98 * len(source.sample)
     window = drawn(source, 500, 2)
     of = window.sample
-    blurred = windows.Data(detectors.Sample(of.predicted, of.probabilities, 0.4 * of.embeddings), window.measures)
+    blurred = windows.Data(Sample(of.predicted, of.probabilities, 0.4 * of.embeddings), window.measures)
     assert len(distinct(blurred, reference)) > 0.5 * len(of)
 
 
@@ -82,8 +84,8 @@ def test_of_a_scene_a_labelled_image_is_taken_before_others(halves):
 
 
 def test_unchanged_scenes_alarm_at_their_level_and_would_not_if_each_frame_counted(halves, monkeypatch):
-    monkeypatch.setattr(detectors, "PERMUTATIONS", 199)
-    monkeypatch.setattr(detectors, "RESAMPLES", 50)
+    monkeypatch.setattr(permutation, "PERMUTATIONS", 199)
+    monkeypatch.setattr(label_shift, "RESAMPLES", 50)
     reference, source = halves
     alarms = {"scenes": 0, "frames": 0}
     for seed in range(20):

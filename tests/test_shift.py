@@ -11,8 +11,10 @@ import pytest
 from scipy import stats
 
 from strandline.drift import detectors
+from strandline.drift.detectors import columns, embedding_drift, label_shift, performance, permutation, power
+from strandline.drift.detectors.sample import Sample
 from strandline.drift.verdict import MINIMUM_ROWS, judge
-from strandline.stats import multiplicity
+from strandline.stats import calibration, multiplicity
 
 BUNDLE = Path(__file__).parents[1] / "models/cifar_resnet20_v1"
 CLASSES = json.loads((BUNDLE / "classes.json").read_bytes())
@@ -24,7 +26,7 @@ ALPHA = multiplicity.alpha_per_window(1, 168, detectors.TESTS)
 
 
 def sample(probabilities, embeddings):
-    return detectors.Sample(probabilities.argmax(axis=1), probabilities, embeddings)
+    return Sample(probabilities.argmax(axis=1), probabilities, embeddings)
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +42,8 @@ def halves():
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(detectors, "PERMUTATIONS", 199)
-    monkeypatch.setattr(detectors, "RESAMPLES", 100)
+    monkeypatch.setattr(permutation, "PERMUTATIONS", 199)
+    monkeypatch.setattr(label_shift, "RESAMPLES", 100)
 
 
 def take(source, rows):
@@ -51,14 +53,14 @@ def take(source, rows):
 def window_of(source, shares, rows, seed):
     """A random window with these shares of true classes, if the model's probabilities are right. No row comes twice."""
     rng = np.random.default_rng([3, seed])
-    weights = detectors.shift_weights(source.probabilities, shares, CONFUSION)
+    weights = label_shift.shift_weights(source.probabilities, shares, CONFUSION)
     kept = np.flatnonzero(rng.random(len(source)) * weights.max() < weights)
     return take(source, rng.permutation(kept)[:rows])
 
 
 def worsened(window):
     """As bad pictures do: the model is unsure and embeddings shrink."""
-    return sample(detectors.temper(window.probabilities, 4.0), window.embeddings * 0.8)
+    return sample(calibration.temper(window.probabilities, 4.0), window.embeddings * 0.8)
 
 
 def one_class(which, share):
@@ -78,11 +80,11 @@ def at_most(rate, windows):
 @pytest.mark.parametrize("shares", [EVEN, one_class(CAT, 0.9), one_class(DOG, 1.0), np.eye(10)[[CAT, DOG]].sum(0) / 2])
 def test_class_shares_inverts_the_confusion(shares):
     predicted = shares @ (CONFUSION / CONFUSION.sum(axis=1, keepdims=True))
-    assert detectors.class_shares(predicted, CONFUSION) == pytest.approx(shares, abs=1e-6)
+    assert label_shift.class_shares(predicted, CONFUSION) == pytest.approx(shares, abs=1e-6)
 
 
 def test_class_shares_of_what_no_mix_predicts_are_shares_still():
-    shares = detectors.class_shares(np.eye(10)[CAT], CONFUSION)  # cats alone would have some dogs predicted
+    shares = label_shift.class_shares(np.eye(10)[CAT], CONFUSION)  # cats alone would have some dogs predicted
     assert shares.min() >= 0
     assert shares.sum() == pytest.approx(1)
     assert shares.argmax() == CAT
@@ -91,12 +93,12 @@ def test_class_shares_of_what_no_mix_predicts_are_shares_still():
 def test_the_mix_p_value_is_that_of_chi_square_where_counts_are_large():
     reference, window = np.full(10, 500), np.array([50, 50, 50, 50, 50, 50, 50, 50, 65, 35])
     expected = stats.chi2_contingency(np.array([window, reference])).pvalue
-    assert detectors.mix_change(window, reference, CONFUSION).p_value == pytest.approx(expected, abs=0.04)
+    assert label_shift.detect(window, reference, CONFUSION).p_value == pytest.approx(expected, abs=0.04)
 
 
 def test_a_class_that_neither_side_predicted_is_no_trouble():
     counts, reference = np.array([20, 30, 0] + [0] * 7), np.array([200, 300, 0] + [0] * 7)
-    assert detectors.mix_change(counts, reference, CONFUSION).p_value == 1.0
+    assert label_shift.detect(counts, reference, CONFUSION).p_value == 1.0
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_intervals_of_a_mix_hold_the_truth(quick, shares):
         # Another champion of the same quality, whose confusion matrix is measured on as many images.
         confusion = np.stack([rng.multinomial(1000, row) for row in recalls])
         window, reference = rng.multinomial(500, shares @ recalls), rng.multinomial(5000, EVEN @ recalls)
-        mix = detectors.mix_change(window, reference, confusion, seed)
+        mix = label_shift.detect(window, reference, confusion, seed)
         held.append([share.low <= truth <= share.high for share, truth in zip(mix.shares, shares, strict=True)])
         held_distance.append(mix.distance.low <= np.abs(shares - EVEN).sum() / 2 <= mix.distance.high)
     assert np.mean(held) > 0.86  # of 0.95; a class with a handful of images has the least
@@ -124,7 +126,7 @@ def test_an_unchanged_mix_seldom_alarms(quick):
     rng, windows = np.random.default_rng(6), 200
     predicted = CONFUSION.sum(axis=0) / CONFUSION.sum()
     found = [
-        detectors.mix_change(rng.multinomial(500, predicted), rng.multinomial(5000, predicted), CONFUSION, seed).p_value
+        label_shift.detect(rng.multinomial(500, predicted), rng.multinomial(5000, predicted), CONFUSION, seed).p_value
         for seed in range(windows)
     ]
     assert sum(p_value <= 0.05 for p_value in found) <= at_most(0.05, windows)
@@ -149,7 +151,7 @@ def test_the_picture_p_value_is_that_of_all_permutations():
     every = [discrepancy(list(chosen)) for chosen in itertools.combinations(range(10), 5)]
     exact = np.mean(np.array(every) >= every[0] - 1e-9)
     certain = np.ones((5, 1))
-    found = detectors.picture_change(sample(certain, ours), sample(certain, theirs), np.ones(5))
+    found = embedding_drift.detect(sample(certain, ours), sample(certain, theirs), np.ones(5))
     assert found.p_value == pytest.approx(exact, abs=0.04)
     assert found.distance == pytest.approx(np.sqrt(every[0] - np.mean(every)), rel=0.03)
 
@@ -160,7 +162,7 @@ def test_the_distance_grows_neither_with_the_rows_nor_with_noise(quick, halves, 
 
     def distance(change):
         changed = (change(window_of(source, EVEN, rows, seed)) for seed in range(5))
-        found = [detectors.picture_change(window, reference, np.ones(len(reference))) for window in changed]
+        found = [embedding_drift.detect(window, reference, np.ones(len(reference))) for window in changed]
         return np.median([one.distance for one in found])
 
     assert distance(worsened) == pytest.approx(0.25, abs=0.03)
@@ -177,16 +179,16 @@ def test_a_mix_alone_does_not_change_the_pictures(quick, halves, shares):
     found = []
     for seed in range(windows := 40):
         window = window_of(source, shares, 250, seed)
-        estimated = detectors.class_shares(window.counts() / len(window), CONFUSION)
-        weights = detectors.shift_weights(reference.probabilities, estimated, CONFUSION)
-        found.append(detectors.picture_change(window, reference, weights, seed).p_value)
+        estimated = label_shift.class_shares(window.counts() / len(window), CONFUSION)
+        weights = label_shift.shift_weights(reference.probabilities, estimated, CONFUSION)
+        found.append(embedding_drift.detect(window, reference, weights, seed).p_value)
     assert sum(p_value <= 0.05 for p_value in found) <= at_most(0.05, windows)
 
 
 def test_without_weights_a_mix_would_pass_for_changed_pictures(quick, halves):
     reference, source = halves
     window = window_of(source, one_class(CAT, 0.9), 250, 0)
-    assert detectors.picture_change(window, reference, np.ones(len(reference))).p_value <= 0.01
+    assert embedding_drift.detect(window, reference, np.ones(len(reference))).p_value <= 0.01
 
 
 @pytest.mark.parametrize("shares", [EVEN, one_class(CAT, 0.9)], ids=["even", "most"])
@@ -199,7 +201,7 @@ def test_changed_pictures_are_found_in_any_mix(halves, shares):
 def test_pictures_of_a_class_that_the_reference_lacks_are_not_compared(quick, halves):
     reference, source = halves
     lacking = take(reference, reference.predicted != CAT)
-    found = detectors.picture_change(take(source, source.predicted == CAT), lacking, np.ones(len(lacking)))
+    found = embedding_drift.detect(take(source, source.predicted == CAT), lacking, np.ones(len(lacking)))
     assert (found.compared, found.p_value, found.distance) == (0, 1.0, 0.0)
 
 
@@ -210,7 +212,7 @@ def test_the_most_changed_pictures_come_first(halves):
     reference, source = halves
     mixed = sample(source.probabilities[:400], source.embeddings[:400].copy())
     mixed.embeddings[:160] *= 0.5
-    first = detectors.most_changed(mixed, reference, 20)
+    first = embedding_drift.most_changed(mixed, reference, 20)
     assert len(first) == 20
     assert np.mean(first < 160) > 0.9  # and 0.4 of the window
 
@@ -218,14 +220,14 @@ def test_the_most_changed_pictures_come_first(halves):
 def test_pictures_of_classes_that_cannot_be_compared_are_not_called_changed(halves):
     reference, source = halves
     cats, dogs = (take(side, side.predicted == one) for side, one in ((source, CAT), (reference, DOG)))
-    assert len(detectors.most_changed(cats, dogs, 5)) == 0
+    assert len(embedding_drift.most_changed(cats, dogs, 5)) == 0
 
 
 def test_embeddings_of_the_first_rows_are_enough(halves):
     reference, source = halves
-    partly = detectors.Sample(source.predicted, source.probabilities, source.embeddings[:300])
-    found = detectors.picture_change(partly, reference, np.ones(len(reference)))
-    assert found == detectors.picture_change(take(source, slice(300)), reference, np.ones(len(reference)))
+    partly = Sample(source.predicted, source.probabilities, source.embeddings[:300])
+    found = embedding_drift.detect(partly, reference, np.ones(len(reference)))
+    assert found == embedding_drift.detect(take(source, slice(300)), reference, np.ones(len(reference)))
 
 
 def test_columns_alarm_at_their_level_together():
@@ -233,7 +235,7 @@ def test_columns_alarm_at_their_level_together():
     alarms = 0
     for _ in range(200):
         window, reference = ({name: rng.normal(size=n) for name in "abcde"} for n in (200, 500))
-        alarms += min(detectors.column_changes(window, reference).values()) <= 0.05
+        alarms += min(columns.p_values(window, reference).values()) <= 0.05
     assert alarms <= at_most(0.05, 200)
 
 
@@ -241,26 +243,26 @@ def test_a_changed_column_is_found_and_an_empty_one_passed_over():
     rng = np.random.default_rng(0)
     window = {"same": rng.normal(size=500), "more": rng.normal(size=500) + 1, "none": np.full(500, np.nan)}
     reference = {"same": rng.normal(size=500), "more": rng.normal(size=500), "none": rng.normal(size=500)}
-    found = detectors.column_changes(window, reference)
+    found = columns.p_values(window, reference)
     assert found.keys() == {"same", "more"}
     assert found["more"] < 1e-6 < found["same"]
 
 
 def test_temperature_makes_mean_confidence_the_accuracy(halves):
     probabilities = halves[0].probabilities
-    degrees = detectors.temperature(probabilities, ACCURACY)
-    assert detectors.temper(probabilities, degrees).max(axis=1).mean() == pytest.approx(ACCURACY, abs=1e-6)
-    assert detectors.temper(detectors.temper(probabilities, 2.0), 0.5) == pytest.approx(probabilities, abs=1e-6)
+    degrees = calibration.temperature(probabilities, ACCURACY)
+    assert calibration.temper(probabilities, degrees).max(axis=1).mean() == pytest.approx(ACCURACY, abs=1e-6)
+    assert calibration.temper(calibration.temper(probabilities, 2.0), 0.5) == pytest.approx(probabilities, abs=1e-6)
 
 
 @pytest.mark.parametrize(("accuracy", "nearest"), [(1.0, 0.05), (0.0, 20.0)])
 def test_temperature_stays_in_bounds(halves, accuracy, nearest):
-    assert detectors.temperature(halves[0].probabilities, accuracy) == pytest.approx(nearest, rel=0.01)
+    assert calibration.temperature(halves[0].probabilities, accuracy) == pytest.approx(nearest, rel=0.01)
 
 
 def test_the_reference_is_estimated_to_be_as_accurate_as_the_champion(halves):
     probabilities = halves[0].probabilities
-    found = detectors.estimated_accuracy(probabilities, probabilities, np.ones(len(probabilities)), EVEN, CONFUSION)
+    found = performance.estimated(probabilities, probabilities, np.ones(len(probabilities)), EVEN, CONFUSION)
     assert found.estimate.value == pytest.approx(ACCURACY, abs=1e-3)
     assert found.p_value == pytest.approx(0.5, abs=0.05)
 
@@ -271,7 +273,7 @@ def test_an_estimate_alarms_at_its_level_beside_a_small_reference(halves):
     for _ in range(runs):
         rows = rng.permutation(len(everything))
         window, reference = everything[rows[:2000]], everything[rows[2000:2500]]
-        found.append(detectors.estimated_accuracy(window, reference, np.ones(500), EVEN, CONFUSION).p_value)
+        found.append(performance.estimated(window, reference, np.ones(500), EVEN, CONFUSION).p_value)
     assert sum(p_value <= 0.05 for p_value in found) <= at_most(0.05, runs)
 
 
@@ -288,36 +290,36 @@ def test_an_unsure_model_is_estimated_to_be_worse(halves):
     found = detectors.measure(worsened(window_of(source, EVEN, 500, 3)), reference, CONFUSION, ALPHA).estimated
     assert found.fall > 0.1
     assert found.p_value < 1e-6
-    assert found.estimate.high - found.estimate.value > 1.96 * detectors.TRANSFER_ERROR * found.fall
+    assert found.estimate.high - found.estimate.value > 1.96 * performance.TRANSFER_ERROR * found.fall
 
 
-def test_realised_accuracy_has_the_published_interval():
+def test_realized_performance_has_the_published_interval():
     """R. G. Newcombe, Statistics in Medicine 17 (1998), table I, method 3."""
     labels = np.full(263, CAT)
     predicted = np.where(np.arange(263) < 81, CAT, DOG)
-    found = detectors.realised_accuracy(predicted, labels, CONFUSION)
+    found = performance.realized(predicted, labels, CONFUSION)
     assert (found.estimate.low, found.estimate.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert found.expected == pytest.approx(0.827)
     assert found.labelled == 263
 
 
-def test_realised_accuracy_alarms_at_its_level():
+def test_realized_performance_alarms_at_its_level():
     rng, rows, runs = np.random.default_rng(9), 400, 1000
     recalls = CONFUSION.diagonal() / CONFUSION.sum(axis=1)
     alarms = 0
     for _ in range(runs):
         labels = rng.integers(10, size=rows)
         predicted = np.where(rng.random(rows) < recalls[labels], labels, (labels + 1) % 10)
-        alarms += detectors.realised_accuracy(predicted, labels, CONFUSION).p_value <= 0.05
+        alarms += performance.realized(predicted, labels, CONFUSION).p_value <= 0.05
     assert alarms <= at_most(0.06, runs)
     assert alarms >= 0.02 * runs
 
 
 def test_rows_without_a_label_do_not_count():
     labels = np.array([CAT, -1, DOG, -1])
-    found = detectors.realised_accuracy(np.array([CAT, CAT, CAT, CAT]), labels, CONFUSION)
+    found = performance.realized(np.array([CAT, CAT, CAT, CAT]), labels, CONFUSION)
     assert (found.estimate.value, found.labelled) == (0.5, 2)
-    assert detectors.realised_accuracy(labels, np.full(4, -1), CONFUSION) is None
+    assert performance.realized(labels, np.full(4, -1), CONFUSION) is None
 
 
 # What a window can show
@@ -325,7 +327,7 @@ def test_rows_without_a_label_do_not_count():
 
 def test_a_detectable_fall_is_detected():
     rng, rows, runs = np.random.default_rng(10), 500, 4000
-    fall = detectors.detectable(rows, 5000, CONFUSION, 0.01).accuracy_fall
+    fall = power.detectable(rows, 5000, CONFUSION, 0.01).accuracy_fall
     sure = rng.binomial(rows, ACCURACY - fall, runs) / rows
     usual = rng.binomial(5000, ACCURACY, runs) / 5000
     z = (usual - sure) / np.sqrt(usual * (1 - usual) * (1 / rows + 1 / 5000))
@@ -336,10 +338,10 @@ def test_a_detectable_mix_is_detected(quick):
     """Also the one that is hardest to see: half of the classes gain what the other half loses."""
     rng, rows, runs = np.random.default_rng(11), 500, 100
     recalls = CONFUSION / CONFUSION.sum(axis=1, keepdims=True)
-    distance = detectors.detectable(rows, 5000, CONFUSION, 0.01).mix_distance
+    distance = power.detectable(rows, 5000, CONFUSION, 0.01).mix_distance
     shares = EVEN + distance / 5 * np.where(np.arange(10) % 2, 1, -1)
     found = [
-        detectors.mix_change(
+        label_shift.detect(
             rng.multinomial(rows, shares @ recalls), rng.multinomial(5000, EVEN @ recalls), CONFUSION, run
         )
         for run in range(runs)
@@ -349,10 +351,10 @@ def test_a_detectable_mix_is_detected(quick):
 
 
 def test_larger_windows_show_smaller_changes():
-    sizes = [detectors.detectable(rows, 5000, CONFUSION, ALPHA) for rows in (50, 100, 500, 5000)]
+    sizes = [power.detectable(rows, 5000, CONFUSION, ALPHA) for rows in (50, 100, 500, 5000)]
     assert sizes == sorted(sizes, key=lambda one: (one.accuracy_fall, one.mix_distance), reverse=True)
-    assert detectors.detectable(MINIMUM_ROWS, 5000, CONFUSION, ALPHA).accuracy_fall == pytest.approx(0.126, abs=0.005)
-    assert detectors.detectable(1, 5000, CONFUSION, ALPHA) == detectors.Detectable(1.0, 1.0)
+    assert power.detectable(MINIMUM_ROWS, 5000, CONFUSION, ALPHA).accuracy_fall == pytest.approx(0.126, abs=0.005)
+    assert power.detectable(1, 5000, CONFUSION, ALPHA) == power.Detectable(1.0, 1.0)
 
 
 # False alarms
@@ -411,7 +413,7 @@ def test_of_a_hundred_thousand_rows_a_thousand_pictures_are_compared(halves, sha
     window = window_of(source, shares, 2500, 5)
     many = take(window, np.random.default_rng(0).integers(len(window), size=100_000))
     found = detectors.measure(many, reference, CONFUSION, ALPHA)
-    assert found.pictures.rows == detectors.COMPARED_ROWS
+    assert found.pictures.rows == embedding_drift.COMPARED_ROWS
 
 
 def test_one_row_is_measured_and_not_judged(halves):
@@ -461,6 +463,6 @@ def test_what_cannot_be_compared_is_refused(halves):
 )
 def test_a_sample_is_checked(change, message):
     whole = {"predicted": np.array([0, 1]), "probabilities": np.full((2, 10), 0.1), "embeddings": np.zeros((2, 3))}
-    detectors.Sample(**whole)
+    Sample(**whole)
     with pytest.raises(ValueError, match=message):
-        detectors.Sample(**(whole | change))
+        Sample(**(whole | change))

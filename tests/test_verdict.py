@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 
 from strandline.drift import detectors
+from strandline.drift.detectors.embedding_drift import EmbeddingDrift
+from strandline.drift.detectors.label_shift import LabelShift
+from strandline.drift.detectors.performance import Performance
+from strandline.drift.detectors.power import Detectable
 from strandline.drift.verdict import MINIMUM_ROWS, judge, persistence_rate, persistent
 from strandline.stats.estimates import Estimate
 
@@ -48,11 +52,11 @@ def drift_of(
     return detectors.Drift(
         rows=rows,
         alpha=0.002,
-        mix=detectors.Mix((0.1,) * 10, tuple(shares), Estimate(distance, 0.1, 0.3), mix),
-        pictures=detectors.Pictures(apart, pictures, 500, 500, 1000),
-        estimated=detectors.Accuracy(Estimate(estimate, estimate - 0.03, estimate + 0.03), 0.92, unsure),
-        realised=labels and detectors.Accuracy(Estimate(labels, 0.7, 0.9), 0.92, 1e-9, labelled),
-        detectable=detectors.Detectable(0.18, 0.05),
+        mix=LabelShift((0.1,) * 10, tuple(shares), Estimate(distance, 0.1, 0.3), mix),
+        pictures=EmbeddingDrift(apart, pictures, 500, 500, 1000),
+        estimated=Performance(Estimate(estimate, estimate - 0.03, estimate + 0.03), 0.92, unsure),
+        realised=labels and Performance(Estimate(labels, 0.7, 0.9), 0.92, 1e-9, labelled),
+        detectable=Detectable(0.18, 0.05),
     )
 
 

@@ -33,6 +33,7 @@ from local.bench import drift_page as bench_drift_page
 from local.bench.drift_page import BUDGET, Found, Kind, Pool
 from strandline import contract, settings
 from strandline.drift import detectors, near_duplicates, verdict, windows
+from strandline.drift.detectors.sample import Sample
 from strandline.stats import multiplicity
 
 PAGE = settings.REPOSITORY / "docs" / "drift-evaluation.md"
@@ -137,7 +138,7 @@ def _pictures(table: Any, classes: Sequence[str]) -> Pictures:
         table[name].combine_chunks().flatten().to_numpy().reshape(len(predicted), -1)
         for name in ("probabilities", "embedding")
     )
-    sample = detectors.Sample(predicted, probabilities.astype(np.float64), embeddings)
+    sample = Sample(predicted, probabilities.astype(np.float64), embeddings)
     data = windows.Data(sample, {name: table[name].to_numpy().astype(np.float64) for name in windows.MEASURES})
     if "true_label" not in table.column_names:  # the champion's reference
         return Pictures(data, np.full(len(predicted), -1))
@@ -265,7 +266,7 @@ def _frames(material: Material, rows: Integers, rng: Generator) -> Pictures:
         np.concatenate([getattr(one, name) for one in samples]) for name in ("probabilities", "embeddings")
     )
     measures = {name: np.concatenate([one.data.measures[name] for one in parts]) for name in windows.MEASURES}
-    data = windows.Data(detectors.Sample(predicted, probabilities, embeddings), measures)
+    data = windows.Data(Sample(predicted, probabilities, embeddings), measures)
     every = Pictures(data, np.concatenate([part.truth for part in parts]))
     return every.rows(rng.permutation(len(predicted)))
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from strandline.drift.detectors import Integers
+from strandline.drift.detectors.sample import Integers
 from strandline.drift.windows import Data
 
 LOOKS = ("brightness", "contrast", "saturation")  # what a shift of the frame and noise hardly change

@@ -17,10 +17,12 @@ from scipy.stats import binomtest
 from strandline import contract, ledger, settings
 from strandline.drift import detectors, evidently_page, evidently_report, near_duplicates, verdict, windows
 from strandline.drift import page as drift_page
+from strandline.drift.detectors import columns, embedding_drift
 from strandline.drift.windows import Data
 from strandline.hours import Window, WindowError
 from strandline.models import versions
 from strandline.stats import multiplicity
+from strandline.stats.estimates import LEVEL
 
 log = logging.getLogger(__name__)
 
@@ -134,10 +136,10 @@ def _compare(
         "confidence": _histograms({side: sample.probabilities.max(axis=1) for side, sample in samples.items()}),
         "calibration": _calibration(current, truth) if drift.realised else None,
         "columns": [dataclasses.asdict(column) for column in evidently.columns],
-        "column_p_values": detectors.column_changes(current.columns, reference.columns),
+        "column_p_values": columns.p_values(current.columns, reference.columns),
     }
-    shown = current.rows(np.arange(min(len(kept), detectors.COMPARED_ROWS)))
-    most = detectors.most_changed(shown.sample, reference.sample, EXAMPLES)
+    shown = current.rows(np.arange(min(len(kept), embedding_drift.COMPARED_ROWS)))
+    most = embedding_drift.most_changed(shown.sample, reference.sample, EXAMPLES)
     changed = [rows[number] for number in kept[most].tolist()]
     pictures = windows.thumbnails(chosen, model, changed, windows.folders(connection, chosen, changed))
     examples = [
@@ -179,7 +181,7 @@ def _calibration(current: Data, truth: NDArray[np.integer[Any]]) -> list[dict[st
     curve = []
     for one in np.unique(bins):
         within = bins == one
-        interval = binomtest(int(right[within].sum()), int(within.sum())).proportion_ci(detectors.LEVEL, "wilson")
+        interval = binomtest(int(right[within].sum()), int(within.sum())).proportion_ci(LEVEL, "wilson")
         point = {"confidence": float(confidence[within].mean()), "accuracy": float(right[within].mean())}
         curve.append(point | {"low": interval.low, "high": interval.high, "images": int(within.sum())})
     return curve

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from strandline.drift.detectors import Accuracy, Drift
+from strandline.drift.detectors import Drift
+from strandline.drift.detectors.performance import Performance
 from strandline.stats.estimates import Estimate
 
 MINIMUM_ROWS = 100  # with fewer, and one false alarm a week, more than a fifth of falls by 12 points are missed
@@ -122,7 +123,7 @@ def _mix_sentence(drift: Drift, classes: Sequence[str]) -> str:
     )
 
 
-def _accuracy_sentence(accuracy: Accuracy, fell: bool) -> str:
+def _accuracy_sentence(accuracy: Performance, fell: bool) -> str:
     name = f"Accuracy on {accuracy.labelled:,} labelled images" if accuracy.labelled else "Estimated accuracy"
     if fell:
         return f"{name} fell from {accuracy.expected:.0%} to {_interval(accuracy.estimate)}."

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from strandline import attempts, contract, ledger, settings, tables
-from strandline.drift import detectors
+from strandline.drift.detectors.sample import Integers, Sample
 from strandline.hours import Window, WindowError
 from strandline.models.bundles import REFERENCE_FILE, BundleError, verify
 from strandline.models.thumbnails import image_size, thumbnail
@@ -34,13 +34,13 @@ REFERENCE_COLUMNS = (
 class Data:
     """Predictions, and by name the measures of their images, float [n] each, in the order of the sample's rows."""
 
-    sample: detectors.Sample
+    sample: Sample
     measures: Mapping[str, NDArray[np.floating[Any]]]
 
-    def rows(self, chosen: detectors.Integers) -> "Data":
+    def rows(self, chosen: Integers) -> "Data":
         """These rows, of which all have embeddings."""
         of = self.sample
-        sample = detectors.Sample(of.predicted[chosen], of.probabilities[chosen], of.embeddings[chosen])
+        sample = Sample(of.predicted[chosen], of.probabilities[chosen], of.embeddings[chosen])
         return Data(sample, {name: column[chosen] for name, column in self.measures.items()})
 
     @property
@@ -121,7 +121,7 @@ def _data(
     embeddings: NDArray[np.floating[Any]],
     measures: Mapping[str, Any],
 ) -> Data:
-    sample = detectors.Sample(np.array(predicted, np.int64), np.array(probabilities, np.float64), embeddings)
+    sample = Sample(np.array(predicted, np.int64), np.array(probabilities, np.float64), embeddings)
     return Data(sample, {name: column.astype(float) for name, column in measures.items()})
 
 

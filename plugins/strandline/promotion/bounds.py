@@ -42,12 +42,6 @@ def more(outcome: Outcome, needed: int | None, of: SetName) -> str:
     return f" {words.count(needed, 'more label')} of the {of} would most likely show it."
 
 
-def binomial_variance(hits: int, rows: int) -> float:
-    """Of one row; like Agresti and Coull's (1998), it is never 0."""
-    centred = (hits + 2) / (rows + 4)
-    return centred * (1 - centred)
-
-
 def not_inferior(name: SetName, pairs: Pairs, variance: float, margin: float, alpha: float) -> Check:
     """Accuracy on a set is at most the margin below the champion's: the score interval of `Pairs`."""
     found = pairs.interval(alpha)

@@ -3,6 +3,7 @@
 Every interval is two-sided: each of its limits errs with a probability of alpha.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,3 +69,27 @@ def calibration_change(
 def _bins(confidence: Floats) -> NDArray[np.integer[Any]]:
     which: NDArray[np.integer[Any]] = np.minimum((confidence * BINS).astype(int), BINS - 1)
     return which
+
+
+def temperature(probabilities: Floats, accuracy: float) -> float:
+    """The temperature from 1/20 to 20 at which mean confidence is the accuracy, or is nearest to it. Takes no labels.
+
+    Clarté, Loureiro, Krzakala, Zdeborová, "Expectation consistency for calibration of neural networks" (UAI 2023,
+    arXiv:2303.02644), by bisection, since confidence falls with temperature.
+    """
+    low, high = -math.log(20), math.log(20)
+    for _ in range(30):
+        middle = (low + high) / 2
+        if temper(probabilities, math.exp(middle)).max(axis=1).mean() > accuracy:
+            low = middle
+        else:
+            high = middle
+    return math.exp(high)
+
+
+def temper(probabilities: Floats, degrees: float) -> Floats:
+    """Probabilities at another temperature (Guo et al., "On Calibration of Modern Neural Networks", 2017)."""
+    logits = np.log(np.clip(probabilities, 1e-12, 1)) / degrees
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    tempered: Floats = powers / powers.sum(axis=1, keepdims=True)
+    return tempered

@@ -14,7 +14,7 @@ def check(evidence: Evidence) -> Check:
         return unanswered(NAME, "holdout")
     right, rows = int((holdout.challenger.predicted == holdout.truth).sum()), len(holdout)
     champion = float((holdout.champion.predicted == holdout.truth).mean())
-    found, variance = estimates.share(right, rows, rules.alpha), bounds.binomial_variance(right, rows)
+    found, variance = estimates.share(right, rows, rules.alpha), estimates.row_variance(right, rows)
     outcome = bounds.at_least(found, rules.floor)
     needed = bounds.needed(rows, found, rules.floor, champion, variance, rules.alpha)
     return Check(

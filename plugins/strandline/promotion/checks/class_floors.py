@@ -24,7 +24,7 @@ def check(evidence: Evidence) -> Check:
 
     def needed(name: str) -> int | None:
         hoped = champion[name] / rows[name] if rows[name] else 1.0
-        variance = bounds.binomial_variance(right[name], rows[name])
+        variance = estimates.row_variance(right[name], rows[name])
         return bounds.needed(rows[name], found[name], floor, hoped, variance, alpha)
 
     return bounds.every_class(
