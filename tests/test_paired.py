@@ -165,12 +165,18 @@ def test_one_label_fewer_would_not_do(rows, value, variance):
     assert len(power) == 1 or power[1] <= paired.POWER + 1e-9 or rows * (value + 0.02) > 0
 
 
+@pytest.mark.parametrize(("hits", "rows"), [(0, 0), (2, 1), (-1, 5)])
+def test_wilson_refuses_what_is_no_share(hits, rows):
+    with pytest.raises(ValueError, match="is no share"):
+        estimates.wilson(hits, rows)
+
+
 def test_reliability_and_its_error():
     confidence, right = np.array([1.0, 0.95, 0.5, 0.5]), np.array([1, 0, 1, 1], bool)
     bins = calibration.reliability(confidence, right)
     assert [(one.rows, one.confidence, one.accuracy) for one in bins] == [(2, 0.5, 1.0), (2, 0.975, 0.5)]
-    assert calibration.calibration_error(bins) == pytest.approx((2 * 0.5 + 2 * 0.475) / 4)
-    assert calibration.calibration_error(()) == 0
+    assert calibration.calibration_error(confidence, right) == pytest.approx((2 * 0.5 + 2 * 0.475) / 4)
+    assert calibration.calibration_error(confidence[:0], right[:0]) == 0
 
 
 def test_the_change_of_calibration_holds_the_truth():

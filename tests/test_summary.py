@@ -2,33 +2,9 @@
 
 import datetime
 
-import pytest
-
 from local.stack import summary
 
 DROP = datetime.datetime(2026, 11, 21, 8, tzinfo=datetime.UTC)
-
-
-@pytest.mark.parametrize(
-    ("successes", "trials", "low", "high"),
-    [
-        # R. G. Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in Medicine 17 (1998),
-        # table I, method 3; the last mirrors the third.
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-        (20, 20, 0.8389, 1.0),
-    ],
-)
-def test_wilson_gives_the_published_intervals(successes, trials, low, high):
-    assert summary.wilson(successes, trials) == pytest.approx((low, high), abs=5e-5)
-
-
-@pytest.mark.parametrize(("successes", "trials"), [(0, 0), (2, 1), (-1, 5)])
-def test_wilson_refuses_what_is_no_share(successes, trials):
-    with pytest.raises(ValueError, match="is no share"):
-        summary.wilson(successes, trials)
 
 
 def test_the_table_counts_every_entry_once():

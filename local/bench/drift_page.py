@@ -4,10 +4,10 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from scipy.stats import binomtest
-
 from strandline import settings
 from strandline.drift import verdict
+from strandline.stats import estimates
+from strandline.stats.estimates import Estimate
 
 BUDGET = settings.Settings()  # false alarms and persistence as they are unless they are set
 TRUTHS = {  # section -> what is changed there, in the table of confusion
@@ -121,7 +121,7 @@ def _is_untouched(kind: Kind) -> bool:
 
 def _alarms(untouched: Sequence[Found]) -> dict[str, object]:
     alarms = sum(one.anything for one in untouched)
-    low, high = _interval(alarms, len(untouched))
+    exact = _exact(alarms, len(untouched))
     share = BUDGET.false_alarms_a_week / BUDGET.windows_a_week
     return {
         "weekly_alarms": BUDGET.false_alarms_a_week,
@@ -130,8 +130,8 @@ def _alarms(untouched: Sequence[Found]) -> dict[str, object]:
         "alarms": alarms,
         "untouched": len(untouched),
         "alarm_rate": _p(alarms / len(untouched)),
-        "alarm_interval": f"{_p(low)} to {_p(high)}",
-        "within": "more than" if low > share else "less than" if high < share else "in agreement with",
+        "alarm_interval": f"{_p(exact.low)} to {_p(exact.high)}",
+        "within": "more than" if exact.low > share else "less than" if exact.high < share else "in agreement with",
         "alarms_asking": sum(one.asks for one in untouched),
     }
 
@@ -389,13 +389,12 @@ def _share(found: Sequence[Found], name: str) -> str:
 
 def _rate(found: Sequence[Found], name: str) -> str:
     count = sum(getattr(one, name) for one in found)
-    low, high = _interval(count, len(found))
-    return f"{count} ({_p(low)}–{_p(high)})"
+    exact = _exact(count, len(found))
+    return f"{count} ({_p(exact.low)}–{_p(exact.high)})"
 
 
-def _interval(count: int, of: int) -> tuple[float, float]:
-    interval = binomtest(count, of).proportion_ci(0.95, "exact")
-    return float(interval.low), float(interval.high)
+def _exact(count: int, of: int) -> Estimate:
+    return estimates.share(count, of, (1 - estimates.LEVEL) / 2)
 
 
 def _p(share: float) -> str:

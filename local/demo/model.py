@@ -10,8 +10,9 @@ from typing import Self
 from local.demo.runs import DemoError, failure, finish, follow
 from local.stack.api import Api
 from local.stack.stack import Stack
-from local.stack.summary import Summary, wilson
+from local.stack.summary import Summary
 from strandline import ledger
+from strandline.stats import estimates
 
 RETRAIN, PROMOTE = "retrain_model", "promote_model"
 ASK = "ask"  # the task that waits for a person
@@ -100,7 +101,7 @@ def accuracies(stack: Stack, runs: Mapping[datetime.datetime, str]) -> list[str]
     lines = ["  How many images the champion of each hour had right, against the folder names:"]
     for hour, run_id in runs.items():
         summary = Summary.read(str(stack.settings.database_url), hour, run_id)
-        low, high = wilson(summary.correct, summary.labelled)
+        low, high = estimates.wilson(summary.correct, summary.labelled)
         share = f"{summary.correct / summary.labelled:.1%} (95 % interval {low:.1%} to {high:.1%})"
         lines.append(f"    {hour:%Y-%m-%dT%H}  {share}, version {summary.model_version[:12]}")
     return lines

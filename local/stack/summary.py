@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import math
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,12 +9,12 @@ from typing import Any
 from local.demo.broken_files import BrokenFile
 from local.stack.api import Row
 from strandline import hours, ledger
+from strandline.stats import estimates
 
 # The states in the order of a story; the words are those of the table.
 STATES = {"ingested": "ingested", "duplicate": "duplicates", "quarantined": "quarantined", "rejected": "rejected"}
 STATES |= {"vanished": "vanished", "open": "not settled"}
 SHOWN_IF_NONE = ("ingested", "duplicate", "quarantined", "rejected")
-Z95 = 1.959963984540054
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Summary:
             lines += [_line("", count, str(reason)) for reason, count in reasons.items() if reason]
         lines.append(_line("classified", self.classified, f"by {self.model}, version {self.model_version[:12]}"))
         if self.labelled:
-            low, high = wilson(self.correct, self.labelled)
+            low, high = estimates.wilson(self.correct, self.labelled)
             share = f"{self.correct / self.labelled:.1%}"
             lines.append(
                 f"  {'accuracy':12} {share:>9}   95 % interval {low:.1%} to {high:.1%}, against the folder names"
@@ -72,26 +71,6 @@ class Summary:
 
 def _line(word: str, count: int, remark: str = "") -> str:
     return f"  {word:12} {count:9,}   {remark}".rstrip()
-
-
-def wilson(successes: int, trials: int, z: float = Z95) -> tuple[float, float]:
-    """The score interval of a share, which stays within 0 and 1 and holds for small numbers.
-
-    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the American
-    Statistical Association 22 (1927), 209-212.
-
-    Args:
-        z: quantile of the normal distribution; the default gives 95 %.
-
-    Raises:
-        ValueError: there are no trials, or more successes than trials.
-    """
-    if not 0 <= successes <= trials or trials == 0:
-        raise ValueError(f"{successes} of {trials} is no share")
-    share, square = successes / trials, z * z / trials
-    centre = share + square / 2
-    spread = z * math.sqrt((share * (1 - share) + square / 4) / trials)
-    return max(0.0, (centre - spread) / (1 + square)), min(1.0, (centre + spread) / (1 + square))
 
 
 def phases(instances: Iterable[Row], names: Sequence[str], images: int) -> list[str]:

@@ -533,8 +533,3 @@ def test_metrics_by_hand():
     # each image alone in its bin: the gaps are 0.1, 0.8, 0.4, 0.3
     assert measured["calibration_error"] == pytest.approx((0.1 + 0.8 + 0.4 + 0.3) / 4)
     assert measured["log_loss"] == pytest.approx(-np.log([0.9, 0.2, 0.6, 0.7]).mean())
-
-
-def test_wilson_interval_against_a_published_value():
-    # Newcombe (1998), method 3: 81 of 263
-    assert metrics.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)

@@ -1,9 +1,12 @@
 """What labelled predictions say of a model: accuracy, recall by class, calibration.
 
 Calibration error is the expected calibration error of Guo et al., "On Calibration of Modern Neural Networks" (2017),
-with 15 bins of equal width; the interval is Wilson's score interval (1927).
+with 15 bins of equal width; the interval is Wilson's score interval (1927). The gate has both again
+(`strandline.stats`), because neither environment can import the other: one test, tests/contract/test_statistics.py,
+is run in both.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -33,14 +36,16 @@ def measure(probabilities: np.ndarray, truth: np.ndarray, classes: tuple[str, ..
 
 def wilson(right: int, count: int) -> tuple[float, float]:
     """95 % interval of a share."""
-    share, z2 = right / count, Z95**2
-    centre = share + z2 / (2 * count)
-    half = Z95 * np.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
-    return float((centre - half) / (1 + z2 / count)), float((centre + half) / (1 + z2 / count))
+    share, square = right / count, Z95**2 / count
+    centre, half = share + square / 2, Z95 * math.sqrt((share * (1 - share) + square / 4) / count)
+    return max((centre - half) / (1 + square), 0.0), min((centre + half) / (1 + square), 1.0)
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    """Mean distance of confidence and accuracy over bins, weighted by their images; 0 is perfect."""
-    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    """Mean distance of confidence and accuracy over bins, weighted by their images; 0 is perfect.
+
+    A bin is (m - 1) / BINS < confidence <= m / BINS, by comparison: a product like `confidence * BINS` is rounded.
+    """
+    bins = np.searchsorted(np.arange(1, BINS) / BINS, confidence)
     gap = np.bincount(bins, confidence, BINS) - np.bincount(bins, right, BINS)
     return float(np.abs(gap).sum() / len(confidence))

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from psycopg.types.json import Jsonb
-from scipy.stats import binomtest
 
 from strandline import contract, ledger, settings
 from strandline.drift import detectors, evidently_page, evidently_report, near_duplicates, verdict, windows
@@ -21,14 +20,13 @@ from strandline.drift.detectors import columns, embedding_drift
 from strandline.drift.windows import Data
 from strandline.hours import Window, WindowError
 from strandline.models import versions
-from strandline.stats import multiplicity
-from strandline.stats.estimates import LEVEL
+from strandline.stats import calibration, estimates, multiplicity
 
 log = logging.getLogger(__name__)
 
 EXAMPLES = 12  # pictures that are shown
-BINS = 20  # of confidence, from 0 to 1
-CALIBRATION_BINS = 10
+HISTOGRAM_BINS = 20  # of confidence, from 0 to 1
+RELIABILITY_BINS = 10  # fewer than for a calibration error: each is drawn with its interval
 PAGE = "index.html"
 
 
@@ -167,7 +165,7 @@ def _problems(images: Mapping[str, int], rows: Sequence[Mapping[str, Any]], clas
 
 def _histograms(confidences: Mapping[str, NDArray[np.floating[Any]]]) -> dict[str, Any]:
     """Shares of predictions by confidence."""
-    edges = np.linspace(0, 1, BINS + 1)
+    edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
     shares = {side: np.histogram(values, edges)[0] / len(values) for side, values in confidences.items()}
     return {"edges": edges.tolist(), **{side: values.tolist() for side, values in shares.items()}}
 
@@ -177,13 +175,11 @@ def _calibration(current: Data, truth: NDArray[np.integer[Any]]) -> list[dict[st
     labelled = truth >= 0
     confidence = current.sample.probabilities.max(axis=1)[labelled]
     right = (current.sample.predicted == truth)[labelled]
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     curve = []
-    for one in np.unique(bins):
-        within = bins == one
-        interval = binomtest(int(right[within].sum()), int(within.sum())).proportion_ci(LEVEL, "wilson")
-        point = {"confidence": float(confidence[within].mean()), "accuracy": float(right[within].mean())}
-        curve.append(point | {"low": interval.low, "high": interval.high, "images": int(within.sum())})
+    for one in calibration.reliability(confidence, right, RELIABILITY_BINS):
+        low, high = estimates.wilson(one.accuracy * one.rows, one.rows)
+        point = {"confidence": one.confidence, "accuracy": one.accuracy, "low": low, "high": high}
+        curve.append(point | {"images": one.rows})
     return curve
 
 

@@ -133,12 +133,11 @@ def compare(classes: Sequence[str], part: LabelledSet, alpha: float) -> Comparis
     def side(answers: Answers) -> Side:
         right = answers.predicted == part.truth
         cells = np.bincount(part.truth * size + answers.predicted, minlength=size * size).reshape(size, size)
-        bins = calibration.reliability(answers.confidence, right)
         return Side(
             estimates.share(int(right.sum()), len(part), alpha),
             tuple(map(tuple, cells.tolist())),
-            bins,
-            calibration.calibration_error(bins),
+            calibration.reliability(answers.confidence, right),
+            calibration.calibration_error(answers.confidence, right),
         )
 
     return Comparison(

@@ -15,7 +15,7 @@ from strandline.stats.estimates import Estimate
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
-BINS = 15  # of confidence
+BINS = 15  # of confidence, for a calibration error
 RESAMPLES = 400
 
 
@@ -28,19 +28,22 @@ class Bin:
     accuracy: float
 
 
-def reliability(confidence: Floats, right: Bools) -> tuple[Bin, ...]:
+def reliability(confidence: Floats, right: Bools, bins: int = BINS) -> tuple[Bin, ...]:
     """Confidence [n] against accuracy, in bins of the same width; those without a row are left out."""
-    which = _bins(confidence)
-    rows, sure, hits = (np.bincount(which, weights, BINS) for weights in (None, confidence, right))
+    which = _bins(confidence, bins)
+    rows, sure, hits = (np.bincount(which, weights, bins) for weights in (None, confidence, right))
     return tuple(Bin(int(n), float(c / n), float(h / n)) for n, c, h in zip(rows, sure, hits, strict=True) if n)
 
 
-def calibration_error(bins: tuple[Bin, ...]) -> float:
+def calibration_error(confidence: Floats, right: Bools) -> float:
     """Expected calibration error: the mean gap of confidence and accuracy (Guo, Pleiss, Sun, Weinberger, "On
-    Calibration of Modern Neural Networks", ICML 2017, arXiv:1706.04599).
+    Calibration of Modern Neural Networks", ICML 2017, arXiv:1706.04599). Of no rows it is 0.
+
+    The vision environment cannot import it and has it again: it writes the error into a bundle's metrics.json, and
+    people compare that number with the gate's. Both are tested by tests/contract/test_statistics.py.
     """
-    rows = sum(one.rows for one in bins)
-    return sum(one.rows * abs(one.confidence - one.accuracy) for one in bins) / rows if rows else 0.0
+    bins = reliability(confidence, right)
+    return sum(one.rows * abs(one.confidence - one.accuracy) for one in bins) / max(len(confidence), 1)
 
 
 def calibration_change(
@@ -54,7 +57,7 @@ def calibration_change(
     a loss against a champion that is calibrated nearly perfectly comes out too small.
     """
     rows, rng = len(champion[0]), np.random.default_rng([seed, 2])
-    sides = [(_bins(confidence), confidence - right) for confidence, right in (champion, challenger)]
+    sides = [(_bins(confidence, BINS), confidence - right) for confidence, right in (champion, challenger)]
 
     def change(weights: Any) -> float:
         before, after = (np.abs(np.bincount(bins, weights * gaps)).sum() for bins, gaps in sides)
@@ -66,8 +69,13 @@ def calibration_change(
     return Estimate(value, min(low, value), max(high, value)), float(rows * np.var(drawn))
 
 
-def _bins(confidence: Floats) -> NDArray[np.integer[Any]]:
-    which: NDArray[np.integer[Any]] = np.minimum((confidence * BINS).astype(int), BINS - 1)
+def _bins(confidence: Floats, bins: int) -> NDArray[np.integer[Any]]:
+    """Number m - 1 of the bin with (m - 1) / bins < confidence <= m / bins, as Guo et al. cut them; the first has 0.
+
+    Confidences do lie on edges: a network that is sure says 1.0, and coarse probabilities say 0.2 or 0.8. Compared with
+    the edges themselves, since a product like `confidence * bins` is rounded, differently for 32 and 64 bits.
+    """
+    which: NDArray[np.integer[Any]] = np.searchsorted(np.arange(1, bins) / bins, confidence)
     return which
 
 
