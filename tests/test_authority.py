@@ -7,10 +7,10 @@ from collections.abc import Callable
 import psycopg
 import pytest
 from conftest import Database
-from promoting import APPROVER, CHECKS, REQUESTER, answer, hold
+from gate_evaluations import make_version
+from gates import APPROVER, CHECKS, REQUESTER, answer, hold
+from ledger_rows import digest
 from psycopg import sql
-from seeding import digest
-from trying import make_version
 
 from strandline import ledger, settings
 from strandline.models import bundles, registry

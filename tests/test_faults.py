@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
-import straight
+import straight_run as straight
 
 from strandline import contract, settings
 from strandline.errors import PermanentError

@@ -6,15 +6,15 @@ import re
 import shutil
 import threading
 
+import ledger_rows as seeding
 import psycopg
 import pytest
-import seeding
 from conftest import PASSWORD, Database, free_port
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from ledger_rows import HOUR, File, Run, refused, rejected
 from psycopg import sql
-from seeding import HOUR, File, Run, refused, rejected
 
 from local.stack import postgres
 from strandline import ledger, settings

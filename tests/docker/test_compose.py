@@ -16,7 +16,7 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 import requests
-import running
+import running_stack as running
 from docker.models.containers import Container
 from psycopg.rows import dict_row
 
@@ -181,7 +181,7 @@ print(json.dumps([ask(method, path) for method, path in json.loads(sys.argv[1])]
 
 
 def test_the_filter_lets_through_what_tasks_need_and_nothing_else(compose):
-    """From a real worker; what else it refuses, `tests/test_engine_filter.py` has."""
+    """From a real worker; what else it refuses, `tests/engine_proxy/test_policy.py` has."""
     [postgres] = compose.containers("postgres")
     asked = {
         ("GET", "/_ping"): 200,

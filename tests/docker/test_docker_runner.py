@@ -18,7 +18,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException
 from docker.api.client import APIClient
 from engine_filter import filtered
-from pictures import pack_request
+from image_files import pack_request
 
 from engine_proxy.policy import Policy
 from strandline import contract, settings

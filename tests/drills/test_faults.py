@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import straight
-from straight import RUN, Ingestion
+import straight_run as straight
+from straight_run import RUN, Ingestion
 
 from local.stack import databases, postgres
 from local.stack.processes import free_port

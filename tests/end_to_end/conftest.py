@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import LATE_HOUR, LATE_IMAGES, Strandline
+from running_stack import LATE_HOUR, LATE_IMAGES, Strandline
 
 from local.stack.api import Api
 from local.stack.processes import free_port

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from running import DAG, LATE_HOUR, LATE_IMAGES
+from running_stack import DAG, LATE_HOUR, LATE_IMAGES
 
 from strandline import contract, ledger
 from strandline.operators.process import vision_environment

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from gates import answer, hold
 from PIL import Image, ImageOps
-from promoting import answer, hold
 
 from local.demo import training_sets
 from local.demo.runs import follow

@@ -1,0 +1,254 @@
+"""Every DAG file: what is there, how it is wired, and the rules that all of them keep."""
+
+import datetime
+import itertools
+import json
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pendulum
+import pytest
+from airflow.providers.standard.operators.hitl import HITLOperator
+
+from strandline import settings
+from strandline.errors import PermanentError
+from strandline.operators.timetable import HourlyTimetable
+from strandline.operators.vision import GOVERNANCE, VisionOperator, refuse_unknown_parameters, vision_task
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DAG_IDS = {
+    "check_host",
+    "ingest_images",
+    "ingest_labels",
+    "keep_house",
+    "promote_model",
+    "replay_window",
+    "report_drift",
+    "retrain_model",
+}
+DAG_IDS |= {"watch_champion"}
+
+
+@pytest.fixture(scope="module")
+def dags() -> dict:
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(REPOSITORY / "dags")
+    assert bag.import_errors == {}
+    return bag.dags
+
+
+def test_exactly_these_dags_exist(dags):
+    assert set(dags) == DAG_IDS
+    assert {path.stem for path in (REPOSITORY / "dags").glob("*.py")} == DAG_IDS
+
+
+@pytest.mark.parametrize("dag_id", sorted(DAG_IDS))
+def test_every_dag_keeps_the_rules(dags, dag_id):
+    dag = dags[dag_id]
+    assert Path(dag.fileloc).stem == dag_id
+    assert dag.doc_md
+    assert "red" in dag.doc_md
+    assert "strandline" in dag.tags
+    assert not dag.catchup
+    for task in dag.tasks:
+        asks = isinstance(task, HITLOperator)  # who did not answer in time is not asked again by itself
+        assert task.retries == 0 if asks else task.retries >= 2, task.task_id
+        assert task.retry_exponential_backoff, task.task_id
+        assert task.max_retry_delay, task.task_id
+        assert task.execution_timeout, task.task_id
+    for name in dag.params:
+        definition = dag.params.get_param(name)
+        assert definition.description, name
+        assert definition.schema.get("title"), name
+        assert definition.schema.get("type"), name
+
+
+def test_ingest_images_has_true_hourly_intervals(dags):
+    timetable = dags["ingest_images"].timetable
+    assert isinstance(timetable, HourlyTimetable)
+    assert timetable.serialize() == {"expression": "0 * * * *", "timezone": "UTC"}
+
+
+@pytest.mark.parametrize(("logical_date", "start"), [("06:00", 6), ("06:30", 6), ("05:59:59", 5)])
+def test_a_run_by_hand_gets_the_hour_that_its_logical_date_names(dags, logical_date, start):
+    moment = pendulum.parse(f"2026-11-19T{logical_date}Z")
+    found = dags["ingest_images"].timetable.infer_manual_data_interval(run_after=moment)
+    assert (found.start, found.end) == (moment.replace(hour=start, minute=0, second=0), found.start.add(hours=1))
+
+
+@pytest.mark.parametrize("dag_id", sorted(DAG_IDS))
+def test_a_parameter_that_a_dag_does_not_have_is_refused_by_every_task(dags, dag_id):
+    """`{"hours": ...}` was passed over, and the last hour ingested."""
+    dag = dags[dag_id]
+    hooks = [task.partial_kwargs["pre_execute"] if task.is_mapped else task._pre_execute_hook for task in dag.tasks]
+    assert set(hooks) == {refuse_unknown_parameters}
+    known = dict.fromkeys(dag.params)
+    refuse_unknown_parameters({"dag": dag, "dag_run": types.SimpleNamespace(conf=known)})
+    with pytest.raises(PermanentError, match=r"no parameter 'hours'; there are: \w+"):
+        refuse_unknown_parameters({"dag": dag, "dag_run": types.SimpleNamespace(conf=known | {"hours": "x"})})
+
+
+def test_ingest_images_is_in_the_order_that_matters(dags):
+    dag = dags["ingest_images"]
+    order = ["list", "pack", "validate", "classify", "load", "close_books", "alert"]
+    assert set(dag.task_ids) == set(order)
+    for before, after in itertools.pairwise(order):
+        assert after in dag.get_task(before).downstream_task_ids
+        assert dag.get_task(before).downstream_task_ids <= set(order[order.index(after) :])
+
+
+def test_check_host_is_triggered_by_hand_alone(dags):
+    dag = dags["check_host"]
+    assert not dag.timetable.can_be_scheduled
+    assert set(dag.task_ids) == {"plan", "check", "report"}
+    assert dag.get_task("plan").downstream_task_ids == {"check"}
+    assert dag.get_task("check").downstream_task_ids == {"report"}
+
+
+def test_promote_model_promotes_only_after_gate_and_answer(dags):
+    dag = dags["promote_model"]
+    assert dag.get_task("choose").downstream_task_ids == {"plan", "roll_back"}
+    assert dag.get_task("roll_back").upstream_task_ids == {"choose"}
+    for before, after in itertools.pairwise(["hold_gate", "check_outcome", "ask", "decide", "promote"]):
+        assert dag.get_task(after).upstream_task_ids == {before}
+        assert dag.get_task(after).trigger_rule == "all_success"
+
+
+@pytest.mark.parametrize("dag_id", ["promote_model", "watch_champion"])
+def test_questions_go_to_approvers_and_have_no_default(dags, dag_id):
+    ask = dags[dag_id].get_task("ask")
+    assert len(ask.options) == 2
+    assert ask.defaults is None
+    assert [user["name"] for user in ask.assigned_users] == ["op", "admin"]
+    assert ask.response_timeout == datetime.timedelta(hours=24)
+
+
+def test_report_drift_follows_predictions_and_labels(dags):
+    assets = dags["report_drift"].timetable.asset_condition.objects
+    assert {asset.name for asset in assets} == {"predictions", "labels"}
+
+
+def test_retrain_model_follows_a_verdict_and_changes_no_champion(dags):
+    dag = dags["retrain_model"]
+    assert [asset.name for asset in dag.timetable.asset_condition.objects] == ["retraining"]
+    assert dag.max_active_runs == 1
+    order = ["plan", "train", "plan_evaluation", "evaluate", "plan_package", "package", "register"]
+    assert set(dag.task_ids) == set(order)
+    for before, after in itertools.pairwise(order):
+        assert after in dag.get_task(before).downstream_task_ids
+    assert {task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks if task.outlets} == {
+        "register": ["challengers"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "task_id"),
+    [
+        *(
+            ("ingest_images", "pack"),
+            ("ingest_images", "classify"),
+            ("check_host", "check"),
+            ("replay_window", "classify"),
+        ),
+        *(("promote_model", "try"), ("promote_model", "evaluate"), ("watch_champion", "evaluate")),
+    ],
+)
+def test_vision_tasks_are_mapped_bounded_and_never_rendered(dags, dag_id, task_id):
+    task = dags[dag_id].get_task(task_id)
+    assert task.is_mapped
+    assert task.pool == "classifier"
+    assert "shard_id" in task.map_index_template
+    assert task.operator_class.template_fields == ()
+
+
+@pytest.mark.parametrize(("device", "queues"), [("cpu", ["default"] * 3), ("gpu", ["default", "gpu", "gpu"])])
+def test_what_computes_is_queued_for_the_hosts_that_can(monkeypatch, device, queues):
+    monkeypatch.setenv("STRANDLINE_DEVICE", device)
+    settings.get.cache_clear()
+    assert [vision_task(name, name).kwargs["queue"] for name in ("pack", "classify", "preflight")] == queues
+    settings.get.cache_clear()
+
+
+def test_what_may_change_the_champion_is_queued_for_workers_of_its_own(dags):
+    """Vision tasks are not: they run untrusted bytes."""
+    for dag in dags.values():
+        governed = {task.task_id for task in dag.tasks if task.queue == GOVERNANCE}
+        vision = {
+            task.task_id for task in dag.tasks if task.is_mapped and issubclass(task.operator_class, VisionOperator)
+        }
+        everything = dag.dag_id in ("promote_model", "watch_champion")
+        assert governed == (set(dag.task_ids) - vision if everything else set()), dag.dag_id
+
+
+def test_labels_are_ingested_every_hour_one_run_at_a_time(dags):
+    dag = dags["ingest_labels"]
+    assert dag.timetable.expression == "30 * * * *"  # when the hour before is ingested
+    assert dag.max_active_runs == 1
+    assert {task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks} == {
+        "load": ["labels"],
+        "check_files": [],
+        "choose_audit": [],
+    }
+
+
+def test_replay_window_is_triggered_by_hand_and_touches_no_asset(dags):
+    dag = dags["replay_window"]
+    assert not dag.timetable.can_be_scheduled
+    order = ["plan", "classify", "compare", "prove"]
+    assert set(dag.task_ids) == set(order)
+    for before, after in itertools.pairwise(order):
+        assert after in dag.get_task(before).downstream_task_ids
+        assert dag.get_task(before).downstream_task_ids <= set(order[order.index(after) :])
+    assert not any(task.outlets for task in dag.tasks)
+
+
+def test_the_predictions_asset_is_updated_when_the_books_close(dags):
+    outlets = dags["ingest_images"].get_task("close_books").outlets
+    assert [asset.name for asset in outlets] == ["predictions"]
+
+
+@pytest.fixture
+def plugins(monkeypatch):
+    """Those of this checkout, as Airflow's processes load them."""
+    from airflow import plugins_manager
+
+    caches = (plugins_manager._get_plugins, plugins_manager.get_timetables_plugins)
+    monkeypatch.setattr("airflow.settings.PLUGINS_FOLDER", str(REPOSITORY / "plugins"))
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+def test_dags_survive_serialization(dags, plugins):
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    for dag in dags.values():
+        DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+
+
+def test_dag_files_import_nothing_heavy_of_their_own():
+    """In a fresh interpreter: beyond what Airflow itself imports, only ourselves and the driver of the ledger."""
+    script = f"""
+import sys
+import airflow.sdk, airflow.dag_processing.dagbag, airflow.providers.standard.operators.hitl
+before = {{name.split(".")[0] for name in sys.modules}}
+import runpy
+for path in {sorted(map(str, (REPOSITORY / "dags").glob("*.py")))!r}:
+    runpy.run_path(path)
+print(*sorted({{name.split(".")[0] for name in sys.modules}} - before - sys.stdlib_module_names))
+"""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "plugins")}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= {"strandline", "psycopg", "psycopg_binary"}
+
+
+def test_retries_wait_longer_each_time(dags):
+    task = dags["ingest_images"].get_task("load")
+    assert task.retry_delay >= datetime.timedelta(seconds=1)
+    assert task.max_retry_delay > task.retry_delay

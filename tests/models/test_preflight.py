@@ -1,0 +1,53 @@
+"""Checking a host: what is asked, with a real ledger, and what becomes of the answer."""
+
+import logging
+
+import ledger_rows as seeding
+import pytest
+
+from strandline import contract, settings
+from strandline.models import preflight, versions
+
+pytestmark = pytest.mark.usefixtures("database")
+
+REPORT = contract.PreflightReport("gpu", ("a card, 1.2.3, 24576 MiB",), {"mxnet": "1.9.1"}, 12345.6, 2e-6)
+
+
+def test_a_check_is_asked_of_the_kind_of_host_that_classifies(monkeypatch):
+    version = seeding.register()
+    monkeypatch.setenv("STRANDLINE_DEVICE", "gpu")
+    settings.get.cache_clear()
+    request = contract.parse_request("preflight", preflight.plan())
+    assert (request.shard_id, request.device) == ("gpu", "gpu")
+    assert request.bundle == contract.BundleRef(f"models/{version}", version)
+
+
+def test_without_a_champion_there_is_nothing_to_check_with():
+    seeding.register(champion=False)
+    with pytest.raises(versions.NoChampion, match="make up"):
+        preflight.plan()
+
+
+@pytest.fixture
+def checked() -> dict:
+    """A sealed check."""
+    folder = settings.get().store / "checked"
+    folder.mkdir(parents=True)
+    contract.write_json(folder / contract.REQUEST_FILE, {})
+    contract.write_json(folder / contract.PREFLIGHT_FILE, REPORT.to_dict())
+    contract.write_result(folder, "preflight", [contract.PREFLIGHT_FILE], {}, {}, {})
+    return {"shard_id": "gpu", "folder": "checked", "image": None}
+
+
+def test_a_report_is_returned_and_logged_for_people(checked, caplog):
+    caplog.set_level(logging.INFO)
+    found = preflight.report(checked)
+    assert contract.PreflightReport.from_dict(found) == REPORT
+    assert "12,346 images/s on gpu: a card, 1.2.3, 24576 MiB" in caplog.text
+    assert "2.0e-06" in caplog.text
+
+
+def test_an_altered_report_is_refused(checked):
+    (settings.get().store / "checked" / contract.PREFLIGHT_FILE).write_text("{}")
+    with pytest.raises(contract.NoResult):
+        preflight.report(checked)

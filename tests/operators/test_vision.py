@@ -1,0 +1,115 @@
+"""The process runner, with real vision processes."""
+
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from airflow.sdk.exceptions import AirflowException
+from image_files import pack_request
+
+from strandline import contract, settings
+from strandline.errors import PermanentError
+from strandline.operators.process import ProcessOperator
+from strandline.operators.vision import vision_task
+
+RUN = "manual__2026-11-21T08:00:00+00:00"
+SHARD = "5" * 64
+
+
+@pytest.fixture
+def chosen(tmp_path, monkeypatch) -> settings.Settings:
+    monkeypatch.setenv("STRANDLINE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("STRANDLINE_LANDING", str(tmp_path / "landing"))
+    monkeypatch.setenv("STRANDLINE_DATABASE_URL", "postgresql://secret@nowhere/ledger")
+    settings.get.cache_clear()
+    yield settings.get()
+    settings.get.cache_clear()
+
+
+@pytest.fixture
+def request_(chosen) -> dict:
+    return pack_request(chosen, SHARD)
+
+
+def execute(request: dict, try_number: int = 1, operator: ProcessOperator | None = None) -> dict:
+    operator = operator or ProcessOperator(task_id="pack", vision_command="pack", request=request)
+    return operator.execute({"run_id": RUN, "ti": SimpleNamespace(try_number=try_number)})
+
+
+def test_an_attempt_ends_sealed_in_a_folder_of_its_own(chosen, request_):
+    first, second = execute(request_), execute(request_, try_number=2)
+    assert first["shard_id"] == SHARD
+    assert first["folder"] != second["folder"]
+    for done in (first, second):
+        assert Path(done["folder"]).is_relative_to(chosen.run_folder(RUN).relative_to(chosen.store))
+        result = contract.read_result(chosen.store / done["folder"], "pack")
+        assert result.counts["decoded"] == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"colour": "red"}, "colour"),
+        ({"manifest": {"path": "manifest.parquet", "sha256": "0" * 64}}, "SHA-256"),
+        ({"manifest": {"path": "../manifest.parquet", "sha256": "0" * 64}}, "store"),
+    ],
+)
+def test_what_another_try_cannot_mend_is_not_tried_again(request_, change, says):
+    with pytest.raises(PermanentError, match=says):
+        execute(request_ | change)
+
+
+def test_a_killed_process_fails_the_try_and_leaves_no_result(chosen, request_):
+    operator = ProcessOperator(task_id="pack", vision_command="pack", request=request_)
+    killer = threading.Thread(target=_kill_when_started, args=(operator,))
+    killer.start()
+    with pytest.raises(AirflowException, match="SIGKILL"):
+        execute(request_, operator=operator)
+    killer.join()
+    assert not list(chosen.run_folder(RUN).rglob(contract.RESULT_FILE))
+    assert execute(request_, try_number=2)["shard_id"] == SHARD
+
+
+def _kill_when_started(operator: ProcessOperator) -> None:
+    deadline = time.monotonic() + 30
+    while operator._process is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    operator.on_kill()
+
+
+def test_a_vision_process_sees_no_credentials(chosen, request_, monkeypatch):
+    """Read off a real process: its environment while it runs."""
+    seen: list[bytes] = []
+    operator = ProcessOperator(task_id="pack", vision_command="pack", request=request_)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+
+    def look() -> None:
+        deadline = time.monotonic() + 30
+        while not seen and time.monotonic() < deadline:
+            if operator._process is not None:
+                environment = Path(f"/proc/{operator._process.pid}/environ").read_bytes()
+                if b"STRANDLINE_STORE" in environment:  # exec has happened
+                    seen.append(environment)
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    execute(request_, operator=operator)
+    looker.join()
+    assert seen
+    assert b"hunter2" not in seen[0]
+    assert b"postgresql" not in seen[0]
+
+
+def test_a_request_is_never_rendered():
+    assert ProcessOperator.template_fields == ()
+
+
+def test_an_unknown_runner_is_named(monkeypatch):
+    monkeypatch.setenv("STRANDLINE_RUNNER", "cloud")
+    settings.get.cache_clear()
+    with pytest.raises(settings.SettingsError, match="STRANDLINE_RUNNER=cloud"):
+        vision_task("pack", "pack")
+    settings.get.cache_clear()

@@ -1,0 +1,233 @@
+"""A gate is planned, held and recorded: on a real Postgres, with files as the vision commands write them."""
+
+import dataclasses
+import hashlib
+import json
+
+import gate_evaluations as trying
+import pytest
+from conftest import Database
+from ledger_rows import CLASSES
+
+from strandline import contract, ledger, settings
+from strandline.models import registry, versions
+from strandline.models.versions import VersionError
+from strandline.promotion import evaluation, promotion
+from strandline.promotion.evaluation import TrialError
+
+HOLDOUT, WINDOW = 3000, 1500
+
+
+@dataclasses.dataclass
+class Scene:
+    """A champion that has 10 % wrong on both sets, and a challenger; `truth` by set."""
+
+    champion: str
+    challenger: str
+    truth: dict[str, dict[str, int]]
+
+    def pinned(self, run_id: str = "run 1") -> dict:
+        return evaluation.plan(run_id, "user", self.challenger)
+
+    def hold(
+        self, holdout: float = 0.1, window: float = 0.05, run_id: str = "run 1", loaded: bool = True, **slow
+    ) -> dict:
+        """Hold a gate on a challenger that has these shares wrong."""
+        pinned = self.pinned(run_id)
+        tried = trying.tried(evaluation.trial_request(pinned), loaded, run_id=run_id, **slow)
+        shares = {"holdout-champion": 0.1, "window-champion": 0.1}
+        shares |= {"holdout-challenger": holdout, "window-challenger": window}
+        evaluated = []
+        for request in evaluation.evaluations(pinned, tried):
+            truth = self.truth[request["shard_id"].split("-")[0]]
+            answers = trying.wrong(truth, shares[request["shard_id"]])
+            evaluated.append(trying.evaluated(request, answers, run_id))
+        return evaluation.hold(pinned, tried, evaluated)
+
+
+@pytest.fixture
+def scene(database: Database) -> Scene:
+    truth = {kind: trying.freeze(kind, count)[1] for kind, count in (("holdout", HOLDOUT), ("window", WINDOW))}
+    champion = trying.make_version("champion")
+    registry.install_first(champion, "tester")
+    reference = dict(list(trying.wrong(truth["holdout"], 0.1).items())[:100])
+    return Scene(champion, trying.make_version("challenger", reference), truth)
+
+
+def rows(statement: str) -> list[tuple]:
+    with ledger.connect("ingest") as connection:
+        return [tuple(row.values()) for row in connection.execute(statement)]
+
+
+def outcomes() -> dict[str, str]:
+    return dict(rows("SELECT check_name, outcome FROM gate_results"))
+
+
+def test_a_better_challenger_passes_is_approved_and_promoted(scene):
+    held = scene.hold()
+    assert (held["outcome"], held["gate_id"]) == ("pass", "run 1")
+    assert set(outcomes().values()) == {"pass"}
+    assert rows("SELECT outcome, requested_by, approvers, checks FROM gates") == [
+        ("pass", "user", ["op", "admin", "user"], len(outcomes()))
+    ]
+    assert rows("SELECT answer_by - made_at BETWEEN interval '24 h' AND interval '26 h' FROM gates") == [(True,)]
+    user = {"id": "op", "name": "op"}
+    answer = {"chosen_options": ["Approve"], "params_input": {"reason": "good"}, "responded_by_user": user}
+    assert promotion.decide("run 1", answer | {"responded_at": "2026-11-21T08:00:00+00:00"})
+    assert promotion.promote("run 1")["version"] == scene.challenger
+
+
+def test_the_report_is_what_was_recorded(scene):
+    held = scene.hold()
+    page = (settings.get().store / "gates").glob("*/index.html")
+    text = next(page).read_bytes()
+    assert rows("SELECT html_sha256 FROM gates") == [(hashlib.sha256(text).hexdigest(),)]
+    assert held["sentence"] in text.decode()
+    report = json.loads(next((settings.get().store / "gates").glob("*/gate.json")).read_bytes())
+    assert {check["name"]: check["outcome"] for check in report["checks"]} == outcomes()
+    assert [check["sentence"] in held["body"] for check in report["checks"]] == [True] * len(report["checks"])
+    numbers = dict(rows("SELECT check_name, found FROM gate_results WHERE found IS NOT NULL"))
+    assert numbers["accuracy floor"] == pytest.approx(0.9)
+    assert numbers["window"] == pytest.approx(0.05)
+
+
+def test_the_report_shows_the_images_that_only_the_champion_has_right(scene):
+    scene.hold(holdout=0.15)
+    [folder] = (settings.get().store / "gates").iterdir()
+    lost = json.loads((folder / "gate.json").read_bytes())["holdout"]["lost"]
+    assert (folder / "index.html").read_text().count('<img src="data:image/png;base64,') == len(lost) > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "check"),
+    [
+        ({"holdout": 0.15}, "holdout"),
+        ({"holdout": 0.3}, "accuracy floor"),
+        ({"window": 0.2}, "window"),
+        ({"slower": 2.0}, "latency"),
+        ({"loaded": False}, "loads"),
+    ],
+)
+def test_a_worse_challenger_fails(scene, changes, check):
+    assert scene.hold(**changes)["outcome"] == "fail"
+    assert outcomes()[check] == "fail"
+    assert rows("SELECT outcome FROM gates") == [("fail",)]
+
+
+def test_an_equal_challenger_is_no_reason_to_change(scene, monkeypatch):
+    assert scene.hold(window=0.1)["outcome"] == "fail"
+    monkeypatch.setenv("STRANDLINE_GATE_WINDOW_RULE", "non-inferior")
+    settings.get.cache_clear()
+    assert scene.hold(window=0.1, run_id="run 2")["outcome"] == "pass"
+
+
+def test_golden_images_tell_a_challenger_that_is_not_what_was_measured(scene):
+    """F39: the weights answer otherwise than the bundle says."""
+    other = dict(list(trying.wrong(scene.truth["holdout"], 0.02, start=40).items())[:100])
+    scene.challenger = trying.make_version("other", other)
+    assert scene.hold()["outcome"] == "fail"
+    assert outcomes()["golden images"] == "fail"
+
+
+def test_swapped_classes_are_told(scene):
+    """F39: the order of classes was changed after the bundle was measured."""
+    swapped = [CLASSES[1], CLASSES[0], *CLASSES[2:]]
+    reference = dict(list(scene.truth["holdout"].items())[:100])
+    scene.challenger = trying.make_version("swapped", reference, classes=swapped)
+    held = scene.hold()
+    assert held["outcome"] == "fail"
+    assert "its classes are in another order" in held["body"]
+
+
+def test_classes_in_another_order_are_compared_by_name(scene):
+    scene.challenger = trying.make_version("turned", classes=list(reversed(CLASSES)))
+    pinned = scene.pinned()
+    tried = trying.tried(evaluation.trial_request(pinned))
+    evaluated = []
+    for request in evaluation.evaluations(pinned, tried):
+        truth = scene.truth[request["shard_id"].split("-")[0]]
+        turned = {image: len(CLASSES) - 1 - label for image, label in truth.items()}
+        evaluated.append(trying.evaluated(request, turned if "challenger" in request["shard_id"] else truth))
+    held = evaluation.hold(pinned, tried, evaluated)
+    assert "It alone has 0 right, the champion alone 0" in held["body"]
+
+
+def test_without_a_window_evidence_is_missing(database):
+    truth = {"holdout": trying.freeze("holdout", HOLDOUT)[1]}
+    champion = trying.make_version("champion")
+    registry.install_first(champion, "tester")
+    reference = dict(list(trying.wrong(truth["holdout"], 0.1).items())[:10])
+    scene = Scene(champion, trying.make_version("challenger", reference), truth)
+    assert scene.hold()["outcome"] == "not enough evidence"
+    assert rows("SELECT window_set FROM gates") == [(None,)]
+
+
+def test_a_run_holds_one_gate(scene):
+    """A cleared task is no way to better luck."""
+    assert scene.hold(window=0.2)["outcome"] == "fail"
+    assert scene.hold(window=0.0)["outcome"] == "fail"
+    assert rows("SELECT count(*) FROM gates") == [(1,)]
+    assert rows("SELECT count(*) - (SELECT checks FROM gates) FROM gate_results") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("challenger", "expected", "says"),
+    [
+        ("0" * 64, None, "is registered"),
+        (None, None, "no challenger was named"),
+        ("champion", None, "is the champion already"),
+        ("challenger", "challenger", "look at what changed"),
+        ("challenger", "0" * 64, "is registered"),
+    ],
+)
+def test_a_plan_is_refused(scene, challenger, expected, says):
+    asked, champion = getattr(scene, challenger or "", challenger), getattr(scene, expected or "", expected)
+    with pytest.raises((TrialError, VersionError), match=says):
+        evaluation.plan("run 1", "user", asked, champion)
+
+
+def test_twelve_digits_of_a_version_will_do(scene):
+    planned = evaluation.plan("run 1", "user", scene.challenger[:12], scene.champion[:12])
+    assert (planned["challenger"], planned["champion"]) == (scene.challenger, scene.champion)
+
+
+def test_other_classes_cannot_be_compared(scene):
+    with pytest.raises(TrialError, match="other classes"):
+        evaluation.plan("run 1", "user", trying.make_version("lizards", classes=["cat", "dog", "lizard"]))
+
+
+def test_without_a_champion_there_is_nothing_to_compare_with(database):
+    with pytest.raises(versions.NoChampion, match="no champion"):
+        evaluation.plan("run 1", "user", trying.make_version("challenger"))
+
+
+def test_an_evaluation_of_something_else_is_refused(scene):
+    pinned = scene.pinned()
+    tried = trying.tried(evaluation.trial_request(pinned))
+    requests = evaluation.evaluations(pinned, tried)
+    done = [trying.evaluated(request, scene.truth[request["shard_id"].split("-")[0]]) for request in requests]
+    with pytest.raises(TrialError, match="is not what was asked for"):
+        evaluation.hold(pinned, tried, done[:-1])
+    stranger = requests[0] | {"bundle": {"path": "models/x", "version": "x"}}
+    with pytest.raises(TrialError, match="is not about"):
+        evaluation.hold(pinned, tried, [trying.evaluated(stranger, scene.truth["holdout"])])
+    folder = settings.get().store / done[0]["folder"]
+    (folder / contract.PREDICTIONS_FILE).write_bytes(b"")
+    with pytest.raises(contract.NoResult):
+        evaluation.hold(pinned, tried, done)
+    assert rows("SELECT * FROM gates") == []
+
+
+def test_attempts_of_another_run_do_not_count(scene):
+    """An XCom says where the files are: it cannot say that those of another gate are of this one."""
+    pinned = scene.pinned()
+    with pytest.raises(contract.NoResult, match="is no attempt of run run 1"):
+        evaluation.evaluations(pinned, trying.tried(evaluation.trial_request(pinned), run_id="run 2"))
+
+
+def test_a_trial_of_other_versions_is_refused(scene):
+    pinned = scene.pinned()
+    faster = trying.make_version("faster")
+    request = evaluation.trial_request(pinned) | {"challenger": {"path": f"models/{faster}", "version": faster}}
+    with pytest.raises(TrialError, match="tried other versions"):
+        evaluation.evaluations(pinned, trying.tried(request))

@@ -1,0 +1,105 @@
+"""Two model versions, sets to compare them on, and attempts at trying and evaluating them, as the vision commands
+leave them.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ledger_rows import CLASSES, digest, write_table
+
+from strandline import contract, ledger, settings
+from strandline.models import datasets, registry
+
+
+def probabilities(labels: Sequence[int]) -> np.ndarray:
+    """Of a model that is nine tenths sure of each."""
+    return np.where(np.arange(len(CLASSES)) == np.array(labels)[:, None], 0.9, 0.05).astype(np.float32)
+
+
+def make_version(name: str, reference: Mapping[str, int] | None = None, by: str = "trainer", **files: Any) -> str:
+    """A registered bundle, whole in the store.
+
+    Args:
+        reference: its reference profile: image to class.
+        files: JSON files of the bundle, without their ending.
+    """
+    folder = settings.get().home / "made" / name
+    folder.mkdir(parents=True)
+    for file, content in ({"classes": list(CLASSES), "preprocessing": {"width": 4, "height": 4}} | files).items():
+        contract.write_json(folder / f"{file}.json", content)
+    (folder / "weights.params").write_bytes(name.encode())
+    if reference is not None:
+        found = probabilities(list(reference.values()))
+        rows = [
+            {"image_id": image, "label": CLASSES[label], "probabilities": one.tolist()}
+            for (image, label), one in zip(reference.items(), found, strict=True)
+        ]
+        write_table(folder / "reference.parquet", contract.PREDICTION_COLUMNS, rows)
+    sealed = {path.name: {"sha256": contract.sha256_file(path)} for path in folder.iterdir()}
+    contract.write_json(folder / "manifest.json", {"name": name, "network": "n", "files": sealed})
+    return registry.register(folder, by)
+
+
+def freeze(kind: datasets.Kind, count: int) -> tuple[datasets.Dataset, dict[str, int]]:
+    """A set of images, with a shard in the store; and the true class of each image."""
+    truth = {digest(f"{kind} {number}"): number % len(CLASSES) for number in range(count)}
+    store = settings.get().store
+    path = store / "shards" / f"{kind}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    brightness = np.arange(count, dtype=np.float32)
+    pixels = [bytes(3 * 4 * 4)] * count
+    pq.write_table(pa.table({"image_id": list(truth), "pixels": pixels, "brightness": brightness}), path)
+    shards = [contract.FileRef(str(path.relative_to(store)), contract.sha256_file(path))]
+    labels = [(image, CLASSES[label]) for image, label in truth.items()]
+    with ledger.connect("training") as connection:
+        return datasets.freeze(connection, settings.get(), kind, labels, shards, {"images": "made"}, "tester"), truth
+
+
+def tried(
+    request: Mapping[str, Any], loaded: bool = True, slower: float = 1.0, run_id: str = "run 1"
+) -> dict[str, str]:
+    """An attempt at trying both."""
+    seconds = [0.001 + 0.00001 * (number % 3) for number in range(request["rounds"])] if loaded else []
+    report = {"loaded": loaded, "detail": "" if loaded else "it fell over", "device": "cpu", "versions": {}}
+    report |= {"champion_seconds": seconds, "challenger_seconds": [slower * one for one in seconds]}
+    folder = _attempt(run_id, "trial", request)
+    contract.write_json(folder / contract.TRIAL_FILE, contract.TrialReport.from_dict(report).to_dict())
+    return _seal(folder, "trial", contract.TRIAL_FILE)
+
+
+def evaluated(request: Mapping[str, Any], answers: Mapping[str, int], run_id: str = "run 1") -> dict[str, str]:
+    """An attempt at evaluating: the class that the model gives to each image."""
+    folder = _attempt(run_id, "evaluate", request)
+    found = probabilities(list(answers.values()))
+    rows = [
+        {"image_id": image, "label": CLASSES[label], "confidence": float(one.max()), "probabilities": one.tolist()}
+        for (image, label), one in zip(answers.items(), found, strict=True)
+    ]
+    write_table(folder / contract.PREDICTIONS_FILE, contract.PREDICTION_COLUMNS, rows)
+    return _seal(folder, "evaluate", contract.PREDICTIONS_FILE)
+
+
+def wrong(truth: Mapping[str, int], share: float, start: int = 0) -> dict[str, int]:
+    """Answers of which this share is wrong, from the image number `start` on."""
+    bad = range(start, start + round(share * len(truth)))
+    classes = len(CLASSES)
+    return {
+        image: (label + 1) % classes if number in bad else label for number, (image, label) in enumerate(truth.items())
+    }
+
+
+def _attempt(run_id: str, command: str, request: Mapping[str, Any]) -> Path:
+    folder = settings.get().run_folder(run_id) / command / digest(json.dumps(request, sort_keys=True))
+    folder.mkdir(parents=True, exist_ok=True)
+    contract.write_json(folder / contract.REQUEST_FILE, contract.parse_request(command, dict(request)).to_dict())
+    return folder
+
+
+def _seal(folder: Path, command: str, file: str) -> dict[str, str]:
+    contract.write_result(folder, command, [file], {}, {}, {})
+    return {"shard_id": "x", "folder": str(folder.relative_to(settings.get().store))}
