@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk.exceptions import AirflowException
 
-from strandline import attempts, contract, settings
+import strandline_contract as contract
+from strandline import attempts, settings
 from strandline.operators.process import ProcessOperator
 
 GOLDEN = json.loads((settings.REPOSITORY / "tests" / "contract" / "golden.json").read_bytes())

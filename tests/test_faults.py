@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import straight_run as straight
 
-from strandline import contract, settings
+import strandline_contract as contract
+from strandline import settings
 from strandline.errors import PermanentError
 
 pytestmark = pytest.mark.timeout(600)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from strandline import contract, settings
+import strandline_contract as contract
 from strandline import scan as entries
+from strandline import settings
 
 UTC = datetime.UTC
 HOUR = datetime.datetime(2026, 11, 21, 8, tzinfo=UTC)

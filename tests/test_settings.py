@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from strandline import contract, settings
+import strandline_contract as contract
+from strandline import settings
 
 DOCUMENT = settings.REPOSITORY / "docs" / "settings.md"
 

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from strandline import contract, settings, tables
+import strandline_contract as contract
+from strandline import settings, tables
 from strandline.tables import TableError
 
 COLUMNS = tables.among(contract.PREDICTION_COLUMNS, "image_id", "label", "probabilities")

@@ -19,11 +19,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import strandline_contract as contract
 from local.stack import databases
 from local.stack.api import Api
 from local.stack.processes import free_port
 from local.stack.stack import Stack
-from strandline import contract, settings
+from strandline import settings
 
 DAG = "ingest_images"
 SIZES = (1_000, 10_000, 50_000)

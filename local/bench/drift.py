@@ -29,9 +29,10 @@ from evidently.presets import DataDriftPreset
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+import strandline_contract as contract
 from local.bench import drift_page as bench_drift_page
 from local.bench.drift_page import BUDGET, Found, Kind, Pool
-from strandline import contract, settings
+from strandline import settings
 from strandline.drift import detectors, near_duplicates, verdict, windows
 from strandline.drift.detectors.sample import Sample
 from strandline.stats import multiplicity

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+import strandline_contract as contract
 from local.build.train_champion import NAME, Maker
 from local.demo import cifar, drop
 from strandline import settings
-from vision import contract
 
 BATCH_SIZE = 64
 FOG = 200  # how bright fog is

@@ -72,8 +72,9 @@ def predict(path: Path) -> None:
     """What the champion makes of the test images, as they are and with either cast."""
     chosen = settings.get()
     os.environ["OMP_NUM_THREADS"] = str(chosen.cores)  # before MXNet is imported
+    import strandline_contract as contract
     from local.demo import cifar
-    from vision import bundles, contract, networks
+    from vision import bundles, networks
 
     folder = settings.REPOSITORY / "models/cifar_resnet20_v1"
     ref = contract.BundleRef("models/cifar_resnet20_v1", contract.sha256_file(folder / "manifest.json"))

@@ -5,7 +5,8 @@ import sys
 import time
 from pathlib import Path
 
-from strandline import contract, settings
+import strandline_contract as contract
+from strandline import settings
 from strandline.ingest import listing
 from strandline.ingest import load as predictions
 from strandline.models import registry

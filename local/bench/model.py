@@ -33,7 +33,8 @@ def measure(store: Path, raw: dict[str, Any], rounds: int, single: int) -> dict[
     import mxnet as mx
     import numpy as np
 
-    from vision import bundles, classify, contract, networks
+    import strandline_contract as contract
+    from vision import bundles, classify, networks
     from vision.guard import Guard
 
     request = contract.ClassifyRequest.from_dict(raw)

@@ -13,8 +13,9 @@ import tempfile
 import tomllib
 from pathlib import Path
 
+import strandline_contract as contract
 from local.build import model_store
-from strandline import contract, revision, settings
+from strandline import revision, settings
 
 CHAMPION = settings.REPOSITORY / "models" / "cifar_resnet20_v1"
 FETCHED = settings.REPOSITORY / ".strandline" / "cache" / "models"

@@ -10,7 +10,7 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from strandline import contract
+import strandline_contract as contract
 
 MANIFEST = "manifest.json"
 TIMEOUT = 60  # seconds without a byte

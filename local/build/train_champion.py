@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import strandline_contract as contract
 from local.demo import cifar, drop
 from strandline import settings
-from vision import contract, shards
+from vision import shards
 
 NAME = "cifar_resnet20_v1"
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)  # of the training images, as GluonCV has them

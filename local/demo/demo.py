@@ -16,6 +16,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import strandline_contract as contract
 from local.demo import model as demo_model
 from local.demo import training_sets
 from local.demo.broken_files import BROKEN_FILES
@@ -24,7 +25,7 @@ from local.stack import configuration, postgres
 from local.stack.api import Api, ApiError, Row
 from local.stack.stack import Stack, StackError, access
 from local.stack.summary import Summary, network_rate, phases, surprises
-from strandline import contract, hours, ledger
+from strandline import hours, ledger
 from strandline.models import datasets
 from strandline.settings import Settings, SettingsError, load
 

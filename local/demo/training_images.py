@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import strandline_contract as contract
 from local.build.train_champion import Maker
 from local.demo import cifar, drop
 from strandline import settings
-from vision import contract, shards
+from vision import shards
 
 FOLDER = "cifar10"  # in the store
 KINDS = ("holdout", "original")

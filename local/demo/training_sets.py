@@ -12,8 +12,9 @@ from urllib.parse import quote, urlencode
 
 import pyarrow.parquet as pq
 
+import strandline_contract as contract
 from local.stack import configuration, databases, dotenv
-from strandline import contract, ledger, settings
+from strandline import ledger, settings
 from strandline.models import datasets
 
 FOLDER = "cifar10"  # of the store, where local.demo.training_images packs

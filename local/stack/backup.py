@@ -15,8 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import strandline_contract as contract
 from local.stack import databases, postgres
-from strandline import contract, ledger
+from strandline import ledger
 from strandline.leftovers import PATTERNS
 from strandline.settings import Settings, SettingsError, load
 

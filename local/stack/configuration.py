@@ -12,7 +12,8 @@ import secrets
 import sys
 from pathlib import Path
 
-from strandline import contract, ledger
+import strandline_contract as contract
+from strandline import ledger
 from strandline.settings import PREFIX, REPOSITORY, Settings
 
 USERS = ("viewer", "user", "op", "admin")  # each named after its role in Airflow's simple auth manager

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from strandline import contract
+import strandline_contract as contract
 
 
 @dataclasses.dataclass(frozen=True)

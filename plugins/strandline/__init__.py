@@ -15,7 +15,7 @@ These never import each other. Below them, which all may use:
     stats        estimates, paired tests, calibration, multiplicity
     html         what pages share
 
-    attempts, tables, scan, ledger, hours, settings, contract, errors      the ground
+    attempts, tables, scan, ledger, hours, settings, errors      the ground; below it `strandline_contract`, which vision shares
 
 Beside them `operators` (and `assets`, `door`) is all that knows Airflow. `dags/` wires them through each package's
 `tasks`.

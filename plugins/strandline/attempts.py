@@ -16,7 +16,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from strandline import contract, ledger, settings
+import strandline_contract as contract
+from strandline import ledger, settings
 from strandline.errors import PermanentError
 
 LOOK = 1.0  # seconds between two looks at how much was written

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from strandline import contract, settings
+import strandline_contract as contract
+from strandline import settings
 from strandline.hours import EPOCH, HOUR, HOUR_NS
 
 # An hour, as the first folders of a path: ISO 8601, Firehose's, Hive's. Always four groups: year, month, day, hour.

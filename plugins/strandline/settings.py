@@ -12,7 +12,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from strandline import contract
+import strandline_contract as contract
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PREFIX = "STRANDLINE_"

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from strandline import contract
+import strandline_contract as contract
 
 ROWS_AT_ONCE = 4096
 PIXEL_ROWS_AT_ONCE = 256

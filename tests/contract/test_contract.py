@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 try:
-    from vision import contract
+    import strandline_contract as contract
 except ModuleNotFoundError:
-    from strandline import contract
+    import strandline_contract as contract
 
 GOLDEN = json.loads(Path(__file__).resolve().with_name("golden.json").read_bytes())
 

@@ -21,12 +21,13 @@ from docker.models.containers import Container
 from psycopg.rows import dict_row
 
 import docker
+import strandline_contract as contract
 from local.build import images
 from local.demo import training_sets
 from local.stack import dotenv
 from local.stack.api import Api, ApiError
 from local.stack.processes import free_port
-from strandline import contract, ledger, settings
+from strandline import ledger, settings
 from strandline.operators import docker as docker_runner
 from strandline.operators.process import vision_environment
 

@@ -20,8 +20,9 @@ from docker.api.client import APIClient
 from engine_filter import filtered
 from image_files import pack_request
 
+import strandline_contract as contract
 from engine_proxy.policy import Policy
-from strandline import contract, settings
+from strandline import settings
 from strandline.errors import PermanentError
 from strandline.operators import docker as docker_runner
 from strandline.operators import vision

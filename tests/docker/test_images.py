@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import strandline_contract as contract
 from local.build import images, model_store
-from strandline import contract, settings
+from strandline import settings
 
 LARGEST = {"vision": 750_000_000, "airflow": 1_500_000_000}
 USERS = {"vision": "10001", "airflow": "50000"}

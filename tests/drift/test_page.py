@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from strandline import contract
+import strandline_contract as contract
 from strandline.drift import detectors, evidently_page
 from strandline.drift.detectors.embedding_drift import EmbeddingDrift
 from strandline.drift.detectors.label_shift import LabelShift

@@ -2,7 +2,7 @@
 
 import pytest
 
-from strandline import contract
+import strandline_contract as contract
 
 pytestmark = pytest.mark.timeout(600)
 DAG = "check_host"

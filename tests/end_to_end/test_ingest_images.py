@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from running_stack import DAG, LATE_HOUR, LATE_IMAGES
 
-from strandline import contract, ledger
+import strandline_contract as contract
+from strandline import ledger
 from strandline.operators.process import vision_environment
 
 pytestmark = pytest.mark.timeout(900)

@@ -11,10 +11,11 @@ import pytest
 from gates import answer, hold
 from PIL import Image, ImageOps
 
+import strandline_contract as contract
 from local.demo import training_sets
 from local.demo.runs import follow
 from local.stack.api import ApiError
-from strandline import contract, ledger, settings
+from strandline import ledger, settings
 from strandline.models import datasets, registry
 from strandline.operators.process import ProcessOperator
 from strandline.promotion import promotion

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageEnhance
 
-from strandline import contract
+import strandline_contract as contract
 
 pytestmark = pytest.mark.timeout(900)
 DAG = "report_drift"

@@ -18,8 +18,9 @@ from docker.api.client import APIClient
 from engine_filter import RecordingEngine, filtered
 from image_files import pack_request
 
+import strandline_contract as contract
 from engine_proxy import policy, strict_json
-from strandline import contract, settings
+from strandline import settings
 from strandline.operators import docker as docker_runner
 from strandline.operators import vision
 from strandline.operators.docker import HardenedDockerOperator

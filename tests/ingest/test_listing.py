@@ -18,7 +18,8 @@ import pytest
 from hypothesis import strategies as st
 from psycopg.rows import namedtuple_row
 
-from strandline import contract, hours, ledger, settings
+import strandline_contract as contract
+from strandline import hours, ledger, settings
 from strandline.ingest import listing
 from strandline.models import registry, versions
 from strandline.scan import Entry

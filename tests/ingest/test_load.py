@@ -11,7 +11,8 @@ import pytest
 from ledger_rows import HOUR, SECONDS, File, Run, digest, refused, rejected, vanished
 from psycopg.types.json import Jsonb
 
-from strandline import contract, ledger, settings
+import strandline_contract as contract
+from strandline import ledger, settings
 from strandline.ingest import listing
 from strandline.ingest import load as predictions
 

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pytest
 from image_files import pack_request_of
 
-from strandline import contract, settings
+import strandline_contract as contract
+from strandline import settings
 from strandline.ingest import scenes, validation
 from strandline.operators.process import ProcessOperator
 

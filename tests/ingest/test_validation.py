@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from strandline import contract, ledger, scan, settings
+import strandline_contract as contract
+from strandline import ledger, scan, settings
 from strandline.ingest import alert, expectations, validation
 from strandline.ingest import page as validation_page
 from strandline.ingest.expectations import ValidationError

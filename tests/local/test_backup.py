@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 import straight_run as straight
 
+import strandline_contract as contract
 from local.stack import backup, databases
 from local.stack.processes import free_port
-from strandline import contract, ledger, settings
+from strandline import ledger, settings
 from strandline.operators.process import vision_environment
 
 pytestmark = pytest.mark.timeout(900)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import strandline_contract as contract
 from local.build import model_store
-from strandline import contract, settings
+from strandline import settings
 
 CHAMPION = settings.REPOSITORY / "models" / "cifar_resnet20_v1"
 VERSION = contract.sha256_file(CHAMPION / "manifest.json")

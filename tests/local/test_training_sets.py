@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from ledger_rows import digest
 
+import strandline_contract as contract
 from local.demo import training_sets
 from local.stack import dotenv
-from strandline import contract, ledger, settings
+from strandline import ledger, settings
 from strandline.models import datasets
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from ledger_rows import digest
 
-from strandline import contract, ledger, settings
+import strandline_contract as contract
+from strandline import ledger, settings
 from strandline.models import datasets
 
 pytestmark = pytest.mark.usefixtures("database")

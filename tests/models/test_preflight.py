@@ -5,7 +5,8 @@ import logging
 import ledger_rows as seeding
 import pytest
 
-from strandline import contract, settings
+import strandline_contract as contract
+from strandline import settings
 from strandline.models import preflight, versions
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -10,7 +10,8 @@ from typing import Any
 import gate_evaluations as trying
 import pytest
 
-from strandline import contract, ledger, settings
+import strandline_contract as contract
+from strandline import ledger, settings
 from strandline.models import bundles, registry
 from strandline.models.bundles import BundleError
 

@@ -22,7 +22,8 @@ from cluster import Cluster, load, running
 from image_files import pack_request
 from kubernetes.client import ApiClient
 
-from strandline import contract, settings
+import strandline_contract as contract
+from strandline import settings
 from strandline.errors import PermanentError
 from strandline.operators import kubernetes as kubernetes_runner
 from strandline.operators.kubernetes import HardenedPodOperator

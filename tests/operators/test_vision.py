@@ -9,7 +9,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowException
 from image_files import pack_request
 
-from strandline import contract, settings
+import strandline_contract as contract
+from strandline import settings
 from strandline.errors import PermanentError
 from strandline.operators.process import ProcessOperator
 from strandline.operators.vision import vision_task

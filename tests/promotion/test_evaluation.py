@@ -9,7 +9,8 @@ import pytest
 from conftest import Database
 from ledger_rows import CLASSES
 
-from strandline import contract, ledger, settings
+import strandline_contract as contract
+from strandline import ledger, settings
 from strandline.models import registry, versions
 from strandline.models.versions import VersionError
 from strandline.promotion import evaluation, promotion

@@ -6,7 +6,8 @@ from conftest import Database
 from gates import answer, hold
 from ledger_rows import CLASSES, File, Run
 
-from strandline import contract, ledger, settings
+import strandline_contract as contract
+from strandline import ledger, settings
 from strandline.ingest import load as predictions
 from strandline.models import registry
 from strandline.promotion import monitoring, promotion

@@ -19,7 +19,8 @@ from conftest import Database
 from ledger_rows import HOUR, File, Run
 from playwright.sync_api import Browser, sync_playwright
 
-from strandline import contract, ledger, settings
+import strandline_contract as contract
+from strandline import ledger, settings
 from strandline.hours import WindowError
 from strandline.ingest import load as predictions
 from strandline.models import versions

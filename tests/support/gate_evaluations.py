@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ledger_rows import CLASSES, digest, write_table
 
-from strandline import contract, ledger, settings
+import strandline_contract as contract
+from strandline import ledger, settings
 from strandline.models import datasets, registry
 
 

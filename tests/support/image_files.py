@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from strandline import contract, settings
+import strandline_contract as contract
+from strandline import settings
 
 
 def png(seed: int, side: int = 32) -> bytes:

@@ -19,7 +19,8 @@ from drift_windows import CLASSES, FIRST, HOUR, SIDE
 from ledger_rows import digest
 from psycopg.types.json import Jsonb
 
-from strandline import contract, ledger, settings
+import strandline_contract as contract
+from strandline import ledger, settings
 from strandline.models import datasets, registry, versions
 from strandline.operators.process import ProcessOperator
 from strandline.training import plan as training

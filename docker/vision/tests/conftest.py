@@ -11,7 +11,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from vision import contract, shards
+import strandline_contract as contract
+from vision import shards
 
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vision import bundles, contract
+import strandline_contract as contract
+from vision import bundles
 
 FILES = {"weights.params": b"w", "classes.json": b'["a", "b"]', "preprocessing.json": b""}
 SIZE = {"height": 32, "width": 32, "mean": [0, 0, 0], "std": [1, 1, 1]}

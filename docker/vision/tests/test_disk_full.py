@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from conftest import PROJECT, Drop
 
-from vision import contract, shards
+import strandline_contract as contract
+from vision import shards
 
 # A mount namespace of its own: nothing is mounted for anybody else.
 NAMESPACE = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--user", "--map-root-user"]

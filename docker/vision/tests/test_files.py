@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vision import contract, files
+import strandline_contract as contract
+from vision import files
 from vision.reasons import Refused
 
 

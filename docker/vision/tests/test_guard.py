@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vision import bundles, contract, guard
+import strandline_contract as contract
+from vision import bundles, guard
 from vision.guard import CRASHED, HUNG, Guard
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from vision import contract, metrics, preflight, shards
+import strandline_contract as contract
+from vision import metrics, preflight, shards
 from vision.course import Course
 
 PROJECT = Path(__file__).resolve().parents[1]

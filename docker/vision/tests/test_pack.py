@@ -17,7 +17,8 @@ from conftest import PROJECT, Drop, Packed
 from inputs import Input
 from PIL import features
 
-from vision import contract, reasons
+import strandline_contract as contract
+from vision import reasons
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +163,8 @@ def test_decoding_starts_no_process_and_opens_no_connection(catalogue: Drop):
     program = """
 import json, sys
 from pathlib import Path
-from vision import contract, decode, files, worker
+import strandline_contract as contract
+from vision import decode, files, worker
 request, landing = contract.read_request("pack", Path(sys.argv[1])), Path(sys.argv[2])
 import pyarrow.parquet as pq
 table = pq.read_table(Path(sys.argv[1]).with_name("manifest.parquet"))

@@ -12,7 +12,7 @@ import pyvips
 from conftest import Drop
 from PIL import Image
 
-from vision import contract
+import strandline_contract as contract
 
 ALL = contract.FORMATS
 

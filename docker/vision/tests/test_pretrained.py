@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from vision import bundles, contract
+import strandline_contract as contract
+from vision import bundles
 
 PROJECT = Path(__file__).resolve().parents[1]
 MODEL = "cifar_resnet20_v1"

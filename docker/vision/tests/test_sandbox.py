@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import PROJECT, Drop, Packed
 
-from vision import contract
+import strandline_contract as contract
 
 
 def busy_workers(process: subprocess.Popen, seconds: float) -> set[int]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from vision import bundles, contract
+import strandline_contract as contract
+from vision import bundles
 
 PROJECT = Path(__file__).resolve().parents[1]
 NETWORKS = {"first": "cifar_resnet20_v1", "second": "cifar_resnet20_v1", "slow": "cifar_resnet56_v1"}

@@ -11,7 +11,7 @@ import time
 import traceback
 from pathlib import Path
 
-from vision import contract
+import strandline_contract as contract
 from vision.paths import Paths
 
 BEGAN = time.time()

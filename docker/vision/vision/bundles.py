@@ -6,7 +6,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
-from vision import contract
+import strandline_contract as contract
 
 MANIFEST = "manifest.json"
 WEIGHTS, CLASSES, PREPROCESSING = "weights.params", "classes.json", "preprocessing.json"

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vision import bundles, contract, preflight, shards
+import strandline_contract as contract
+from vision import bundles, preflight, shards
 from vision.guard import Guard
 from vision.paths import Paths
 

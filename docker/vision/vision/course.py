@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from vision import contract
+import strandline_contract as contract
 
 
 @dataclass

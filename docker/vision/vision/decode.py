@@ -22,7 +22,8 @@ from PIL import (  # the plugins by name, since Pillow would import every plugin
     WebPImagePlugin,  # noqa: F401
 )
 
-from vision import contract, pixels, structure, tiff
+import strandline_contract as contract
+from vision import pixels, structure, tiff
 from vision.reasons import DECODED, Refused
 
 _BITS_PER_SAMPLE = 258

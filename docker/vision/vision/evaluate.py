@@ -5,7 +5,8 @@ import time
 import numpy as np
 import pyarrow as pa
 
-from vision import bundles, contract, metrics, shards
+import strandline_contract as contract
+from vision import bundles, metrics, shards
 from vision.guard import Guard
 from vision.paths import Paths
 

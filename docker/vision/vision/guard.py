@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vision import contract
+import strandline_contract as contract
 from vision.bundles import Bundle
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ BEGAN = time.time()
 
 import numpy as np  # noqa: E402 - what is imported from here on takes seconds, which are counted
 
-from vision import bundles, contract, networks  # noqa: E402
+import strandline_contract as contract  # noqa: E402
+from vision import bundles, networks  # noqa: E402
 
 PR_SET_PDEATHSIG = 1
 IMPORTED = time.time()

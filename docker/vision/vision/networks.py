@@ -8,7 +8,7 @@ import mxnet as mx
 import numpy as np
 from gluoncv.model_zoo import get_model
 
-from vision import contract
+import strandline_contract as contract
 from vision.bundles import Bundle
 
 

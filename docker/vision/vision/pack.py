@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 from PIL import features
 
-from vision import contract, shards
+import strandline_contract as contract
+from vision import shards
 from vision.paths import Paths
 from vision.reasons import DECODED
 from vision.sandbox import Sandbox

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vision import bundles, contract, curves, shards
+import strandline_contract as contract
+from vision import bundles, curves, shards
 from vision.paths import Paths
 
 REFERENCE_FILE = "reference.parquet"

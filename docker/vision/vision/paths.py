@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vision import contract
+import strandline_contract as contract
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vision import bundles, contract
+import strandline_contract as contract
+from vision import bundles
 from vision.paths import Paths
 
 NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader")

@@ -16,7 +16,8 @@ from typing import Any
 import requests
 from gluoncv.model_zoo import get_model
 
-from vision import bundles, contract
+import strandline_contract as contract
+from vision import bundles
 
 ZOO = "https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/"
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -19,7 +19,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
-from vision import contract, worker
+import strandline_contract as contract
+from vision import worker
 from vision.decode import Outcome
 from vision.reasons import Refused
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vision import contract
+import strandline_contract as contract
 
 _TYPES = {
     "string": pa.string(),

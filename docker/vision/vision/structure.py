@@ -10,7 +10,8 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vision import contract, tiff
+import strandline_contract as contract
+from vision import tiff
 from vision.reasons import Refused
 
 # First bytes -> format, by Pillow's name where Pillow has one.

@@ -20,7 +20,8 @@ import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
 
-from vision import bundles, contract, curves, networks, shards
+import strandline_contract as contract
+from vision import bundles, curves, networks, shards
 from vision.course import Course
 from vision.paths import Paths
 

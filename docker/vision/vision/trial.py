@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vision import bundles, contract
+import strandline_contract as contract
+from vision import bundles
 from vision.networks import Classifier
 from vision.paths import Paths
 from vision.preflight import pictures

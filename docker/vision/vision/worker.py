@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vision import contract, decode, files, pixels
+import strandline_contract as contract
+from vision import decode, files, pixels
 from vision.reasons import Refused
 
 EXIT_OUT_OF_MEMORY = 71

@@ -17,7 +17,7 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from strandline import contract
+import strandline_contract as contract
 from strandline.html.document import hashes
 
 ASSETS = "assets"  # folder of the store

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg.types.json import Jsonb
 
-from strandline import contract, ledger, settings
+import strandline_contract as contract
+from strandline import ledger, settings
 from strandline.drift import detectors, evidently_page, evidently_report, near_duplicates, verdict, windows
 from strandline.drift import page as drift_page
 from strandline.drift.detectors import columns, embedding_drift

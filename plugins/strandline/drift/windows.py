@@ -15,7 +15,8 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from strandline import attempts, contract, ledger, settings, tables
+import strandline_contract as contract
+from strandline import attempts, ledger, settings, tables
 from strandline.drift.detectors.sample import Integers, Sample
 from strandline.hours import Window, WindowError
 from strandline.models.bundles import REFERENCE_FILE, BundleError, verify

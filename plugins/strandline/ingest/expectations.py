@@ -12,7 +12,7 @@ from typing import Any, Literal
 import great_expectations as gx
 from great_expectations import expectations as kinds
 
-from strandline import contract
+import strandline_contract as contract
 
 Severity = Literal["stop", "quarantine", "warn"]
 GX_SEVERITY: dict[Severity, str] = {"stop": "critical", "quarantine": "warning", "warn": "info"}

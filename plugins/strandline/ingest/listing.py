@@ -17,7 +17,8 @@ from typing import Any, Literal, NamedTuple, Self
 import pyarrow
 import pyarrow.parquet
 
-from strandline import contract, hours, ledger, settings
+import strandline_contract as contract
+from strandline import hours, ledger, settings
 from strandline.errors import PermanentError
 from strandline.hours import EPOCH, HOUR
 from strandline.models import bundles, versions

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from psycopg.types.json import Jsonb
 
-from strandline import attempts, contract, ledger, settings, tables
+import strandline_contract as contract
+from strandline import attempts, ledger, settings, tables
 from strandline.errors import PermanentError
 
 ROWS_AT_ONCE = 4096

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from strandline import attempts, contract, ledger, settings, tables
+import strandline_contract as contract
+from strandline import attempts, ledger, settings, tables
 from strandline.errors import PermanentError
 from strandline.ingest import expectations, scenes, sources
 from strandline.ingest import page as validation_page

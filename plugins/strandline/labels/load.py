@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 
 from psycopg.types.json import Jsonb
 
-from strandline import contract, ledger, settings
+import strandline_contract as contract
+from strandline import ledger, settings
 from strandline.errors import PermanentError
 from strandline.labels.files import PACKED, SUFFIXES, Reader, Refused, Row, default_labeller, is_labeller
 from strandline.models import versions

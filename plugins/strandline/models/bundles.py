@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from strandline import contract
+import strandline_contract as contract
 from strandline.errors import PermanentError
 
 MANIFEST = "manifest.json"

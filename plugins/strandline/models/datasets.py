@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from psycopg.types.json import Jsonb
 
-from strandline import contract, ledger, settings, tables
+import strandline_contract as contract
+from strandline import ledger, settings, tables
 from strandline.errors import PermanentError
 
 Kind = Literal["original", "training", "holdout", "window"]

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
-from strandline import attempts, contract, ledger, settings
+import strandline_contract as contract
+from strandline import attempts, ledger, settings
 from strandline.models import versions
 
 log = logging.getLogger(__name__)

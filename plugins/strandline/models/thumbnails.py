@@ -6,7 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from strandline import contract, tables
+import strandline_contract as contract
+from strandline import tables
 from strandline.models import bundles
 
 SIDE = 96  # pixels, the longer side at most

@@ -20,7 +20,8 @@ from airflow.providers.docker.hooks.docker import DockerHook
 from airflow.sdk.exceptions import AirflowException
 from docker.api.client import APIClient
 
-from strandline import contract, settings
+import strandline_contract as contract
+from strandline import settings
 from strandline.errors import PermanentError
 from strandline.operators.vision import (
     ATTEMPT,

@@ -18,7 +18,8 @@ from airflow.sdk.exceptions import AirflowException
 from kubernetes.client import ApiException, CoreV1Api
 from kubernetes.client import models as k8s
 
-from strandline import contract, settings
+import strandline_contract as contract
+from strandline import settings
 from strandline.errors import PermanentError
 from strandline.operators.vision import (
     ATTEMPT,

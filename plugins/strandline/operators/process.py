@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from strandline import contract, settings
+import strandline_contract as contract
+from strandline import settings
 from strandline.operators.vision import VisionOperator, mounts_environment
 
 VISION_PROJECT = settings.REPOSITORY / "docker" / "vision"

@@ -20,7 +20,8 @@ from airflow.sdk import BaseOperator, ExceptionRetryPolicy, RetryAction, RetryRu
 from airflow.sdk.definitions.mappedoperator import OperatorPartial
 from airflow.sdk.exceptions import AirflowException
 
-from strandline import attempts, contract, settings
+import strandline_contract as contract
+from strandline import attempts, settings
 from strandline.errors import PermanentError
 
 RUNNERS = {

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg.types.json import Jsonb
 
-from strandline import attempts, contract, ledger, settings, tables
+import strandline_contract as contract
+from strandline import attempts, ledger, settings, tables
 from strandline.errors import PermanentError
 from strandline.models import datasets, thumbnails, versions
 from strandline.models.bundles import REFERENCE_FILE

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from strandline import attempts, contract, ledger, settings, tables
+import strandline_contract as contract
+from strandline import attempts, ledger, settings, tables
 from strandline.stats.paired import Pairs
 
 log = logging.getLogger(__name__)

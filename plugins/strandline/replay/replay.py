@@ -17,7 +17,8 @@ from typing import Any, Literal, cast
 
 from psycopg.types.json import Jsonb
 
-from strandline import attempts, contract, hours, ledger, settings
+import strandline_contract as contract
+from strandline import attempts, hours, ledger, settings
 from strandline.errors import PermanentError
 from strandline.hours import HOUR, Window
 from strandline.models import versions

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from strandline import contract, tables
+import strandline_contract as contract
+from strandline import tables
 
 TOLERANCE = 0.001  # between probabilities: as a load allows between two runs
 ROWS_AT_ONCE = 4096

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
-from strandline import attempts, contract, ledger, revision, settings
+import strandline_contract as contract
+from strandline import attempts, ledger, revision, settings
 from strandline.errors import PermanentError
 from strandline.models import bundles, datasets, versions
 from strandline.models.datasets import Dataset

@@ -1,1 +1,0 @@
-../../../plugins/strandline/contract.py

@@ -1,0 +1,246 @@
+"""What each vision command is asked, and what it reports beside its files."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+from strandline_contract.files import MAX_REQUEST_BYTES, read_file
+from strandline_contract.messages import BadRequest, BundleRef, FileRef, Message, parse_json
+
+# Pillow's colour modes that have an agreed conversion to RGB.
+MODES = (
+    *("1", "L", "LA", "La", "P", "PA", "I;16", "I;16L", "I;16B", "I;16N"),
+    *("RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"),
+)
+# Image formats that can be allowed, by Pillow's names. MPO: several JPEGs in one; HEIF: what phones name HEIC.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF")
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits(Message):
+    """What one file may cost: bytes, pixels, sides in pixels, seconds of CPU, bytes of memory.
+
+    A JPEG of more than `max_pixels` is decoded at a reduced scale, up to `max_jpeg_pixels`.
+    """
+
+    max_bytes: int = 100 * 2**20
+    max_pixels: int = 64_000_000
+    max_jpeg_pixels: int = 256_000_000
+    max_side: int = 16_384
+    min_side: int = 4
+    max_aspect: float = 50.0
+    max_metadata_bytes: int = 4 * 2**20
+    cpu_seconds: int = 10
+    memory_bytes: int = 2**30
+    formats: tuple[str, ...] = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+
+
+@dataclasses.dataclass(frozen=True)
+class PackRequest(Message):
+    """Decode the files that a manifest lists into one shard of height x width x 3 pixels."""
+
+    shard_id: str
+    manifest: FileRef
+    height: int
+    width: int
+    limits: Limits
+    workers: int
+    command: Literal["pack"] = "pack"
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifyRequest(Message):
+    """Classify every row of a shard with a bundle's network."""
+
+    shard_id: str
+    shard: FileRef
+    bundle: BundleRef
+    batch_size: int
+    threads: int
+    device: Literal["cpu", "gpu"] = "cpu"
+    command: Literal["classify"] = "classify"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainRequest(Message):
+    """Train a GluonCV network on the labelled images of some shards, from scratch or from the weights of `start`.
+
+    Low-resolution epochs come first: random crops of `low_side` pixels cost about half and teach nearly as much.
+    `validation_share` of the images is not learnt from: the weights that are kept are those of the epoch with the least
+    loss on it, and `patience` epochs without a better one end the training. No epoch begins that would probably end
+    after `seconds`: the learning rate then falls to zero over the epochs that fit. `blend` is how far the weights go
+    from those of `start` to those that were learnt: 1 is all the way. `resume` names the folder of an earlier attempt
+    whose checkpoint is to be continued; `shard_id` is a name for the training.
+    """
+
+    name: str
+    network: str
+    classes: tuple[str, ...]
+    shards: tuple[FileRef, ...]
+    labels: FileRef
+    height: int
+    width: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    epochs: int
+    threads: int
+    seed: int = 0
+    batch_size: int = 128
+    peak_lr: float = 0.2
+    warmup: float = 0.15
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    padding: int = 3
+    low_side: int = 24
+    low_share: float = 0.5
+    device: Literal["cpu", "gpu"] = "cpu"
+    resume: str | None = None
+    start: BundleRef | None = None
+    seconds: float | None = None
+    validation_share: float = 0.0
+    patience: int | None = None
+    blend: float = 1.0
+    shard_id: str = "train"
+    command: Literal["train"] = "train"
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateRequest(Message):
+    """Measure a bundle on the labelled images of some shards. `shard_id` is a name for the set."""
+
+    bundle: BundleRef
+    shards: tuple[FileRef, ...]
+    labels: FileRef
+    batch_size: int
+    threads: int
+    device: Literal["cpu", "gpu"] = "cpu"
+    shard_id: str = "evaluate"
+    command: Literal["evaluate"] = "evaluate"
+
+
+@dataclasses.dataclass(frozen=True)
+class Lineage(Message):
+    """Where a model comes from: `parent` is the version whose weights it started from; `training_set`, `holdout` and
+    `gate_window` are datasets by their ids; `image_digest` is that of the container that trained, None without one.
+    """
+
+    parent: str
+    training_set: str
+    holdout: str
+    gate_window: str
+    asked_by: str
+    reason: str
+    report_id: int | None
+    run_id: str
+    code_revision: str
+    image_digest: str | None
+    versions: dict[str, str]
+    parameters: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class PackageRequest(Message):
+    """Seal a trained bundle with its metrics, its reference profile, its model card and, where they are given, its
+    learning curves and its lineage. `shard_id` is a name for the bundle.
+    """
+
+    bundle: BundleRef
+    metrics: FileRef
+    predictions: FileRef
+    shards: tuple[FileRef, ...]
+    made_by: str
+    reference_rows: int = 5000
+    curves: FileRef | None = None
+    lineage: Lineage | None = None
+    shard_id: str = "package"
+    command: Literal["package"] = "package"
+
+
+@dataclasses.dataclass(frozen=True)
+class PreflightRequest(Message):
+    """Find out whether a host can classify with a bundle on a device. `shard_id` is a name for the check."""
+
+    shard_id: str
+    bundle: BundleRef
+    batch_size: int
+    threads: int
+    device: Literal["cpu", "gpu"] = "cpu"
+    command: Literal["preflight"] = "preflight"
+
+
+@dataclasses.dataclass(frozen=True)
+class PreflightReport(Message):
+    """What a host can do. `hardware` is the processor, or a line a card: name, driver, memory; `largest_difference`
+    is between probabilities of the GPU and of the CPU, None where no GPU was asked for.
+    """
+
+    device: Literal["cpu", "gpu"]
+    hardware: tuple[str, ...]
+    versions: dict[str, str]
+    images_per_second: float
+    largest_difference: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialRequest(Message):
+    """Try a challenger beside the champion: whether it loads and answers, and how fast both are, in turns.
+
+    `shard_id` is a name for the trial.
+    """
+
+    shard_id: str
+    champion: BundleRef
+    challenger: BundleRef
+    rounds: int
+    batch_size: int
+    threads: int
+    device: Literal["cpu", "gpu"] = "cpu"
+    command: Literal["trial"] = "trial"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialReport(Message):
+    """How a trial went. `detail` says what happened where the challenger did not load or answer; seconds are for one
+    image, a number a round.
+    """
+
+    loaded: bool
+    detail: str
+    champion_seconds: tuple[float, ...]
+    challenger_seconds: tuple[float, ...]
+    device: Literal["cpu", "gpu"]
+    versions: dict[str, str]
+
+
+Request = (
+    PackRequest | ClassifyRequest | TrainRequest | EvaluateRequest | PackageRequest | PreflightRequest | TrialRequest
+)
+REQUESTS: dict[str, type[Any]] = {
+    "pack": PackRequest,
+    "classify": ClassifyRequest,
+    "train": TrainRequest,
+    "evaluate": EvaluateRequest,
+    "package": PackageRequest,
+    "preflight": PreflightRequest,
+    "trial": TrialRequest,
+}
+
+
+def parse_request(command: str, raw: object) -> Request:
+    """The typed request of a command.
+
+    Raises:
+        BadRequest: an unknown command, or a field that is unknown, missing or of the wrong type.
+    """
+    if command not in REQUESTS:
+        raise BadRequest(f"no command {command}; there are {', '.join(REQUESTS)}")
+    request: Request = REQUESTS[command].from_dict(raw)
+    return request
+
+
+def read_request(command: str, path: Path) -> Request:
+    """As `parse_request`, from a file."""
+    try:
+        return parse_request(command, parse_json(read_file(path, MAX_REQUEST_BYTES)))
+    except BadRequest as error:
+        raise BadRequest(f"{path}: {error}") from error
