@@ -15,8 +15,8 @@ These never import each other. Below them, which all may use:
     stats        estimates, paired tests, calibration, multiplicity
     html         what pages share
 
-    attempts, tables, scan, ledger, hours, settings, errors      the ground; below it `strandline_contract`, which vision shares
+    attempts, tables, scan, ledger, hours, settings, errors      the ground
 
-Beside them `operators` (and `assets`, `door`) is all that knows Airflow. `dags/` wires them through each package's
-`tasks`.
+Below the ground is `strandline_contract`, which the vision container shares. Beside them `operators` (with `assets` and
+`door`) is all that knows Airflow. `dags/` wires them through each package's `tasks`.
 """

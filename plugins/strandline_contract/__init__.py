@@ -9,6 +9,7 @@ as `import strandline_contract as contract`.
 from strandline_contract.bundle import (
     BundleFile,
     BundleManifest,
+    BundleRef,
 )
 from strandline_contract.files import (
     BUNDLE_FOLDER,
@@ -30,6 +31,7 @@ from strandline_contract.files import (
     RESULT_FILE,
     SHARD_FILE,
     TRIAL_FILE,
+    FileRef,
     changed_ns,
     is_version,
     is_whole,
@@ -49,9 +51,7 @@ from strandline_contract.files import (
 from strandline_contract.messages import (
     BadInput,
     BadRequest,
-    BundleRef,
     ContractError,
-    FileRef,
     Message,
     NoResult,
     parse_json,

@@ -1,9 +1,21 @@
 """A model bundle: an immutable folder, sealed by its manifest, whose SHA-256 is the model version."""
 
 import dataclasses
+from pathlib import Path
 
-from strandline_contract.files import MAX_FILES, plain_name
+from strandline_contract.files import MAX_FILES, plain_name, store_path
 from strandline_contract.messages import BadRequest, Message
+
+
+@dataclasses.dataclass(frozen=True)
+class BundleRef(Message):
+    """A model bundle of the store: its folder, and its version (the SHA-256 of its manifest)."""
+
+    path: str
+    version: str
+
+    def __post_init__(self) -> None:
+        store_path(Path(), self.path)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Files that one side writes and the other reads: their names, how large they may be, and whether they are whole."""
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
@@ -11,7 +12,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from strandline_contract.messages import BadInput, BadRequest, FileRef
+from strandline_contract.messages import BadInput, BadRequest, Message
 
 FILE_BYTES = "STRANDLINE_FILE_BYTES"  # environment variable: the size that a command may give to a file
 REQUEST_FILE = "request.json"
@@ -186,6 +187,17 @@ def store_path(store: Path, relative: str) -> Path:
         return store.joinpath(*(plain_name(name) for name in relative.split("/")))
     except BadRequest as error:
         raise BadRequest(f"{relative[:300]!r} must be relative to the store and stay inside it: {error}") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class FileRef(Message):
+    """A file of the store: path relative to the store, SHA-256 in hex."""
+
+    path: str
+    sha256: str
+
+    def __post_init__(self) -> None:
+        store_path(Path(), self.path)
 
 
 def verified(store: Path, ref: FileRef) -> Path:

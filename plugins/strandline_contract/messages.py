@@ -5,10 +5,7 @@ import json
 import math
 import types
 import typing
-from pathlib import Path
 from typing import Any, Literal, Self
-
-from strandline_contract.files import store_path
 
 
 class ContractError(Exception):
@@ -112,25 +109,3 @@ def _parse(kind: Any, value: object, where: str) -> Any:
     if isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
     raise BadRequest(f"{where} must be {getattr(kind, '__name__', kind)}, not {type(value).__name__}")
-
-
-@dataclasses.dataclass(frozen=True)
-class FileRef(Message):
-    """A file of the store: path relative to the store, SHA-256 in hex."""
-
-    path: str
-    sha256: str
-
-    def __post_init__(self) -> None:
-        store_path(Path(), self.path)
-
-
-@dataclasses.dataclass(frozen=True)
-class BundleRef(Message):
-    """A model bundle of the store: its folder, and its version (the SHA-256 of its manifest)."""
-
-    path: str
-    version: str
-
-    def __post_init__(self) -> None:
-        store_path(Path(), self.path)

@@ -4,8 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
-from strandline_contract.files import MAX_REQUEST_BYTES, read_file
-from strandline_contract.messages import BadRequest, BundleRef, FileRef, Message, parse_json
+from strandline_contract.bundle import BundleRef
+from strandline_contract.files import MAX_REQUEST_BYTES, FileRef, read_file
+from strandline_contract.messages import BadRequest, Message, parse_json
 
 # Pillow's colour modes that have an agreed conversion to RGB.
 MODES = (

@@ -1,5 +1,6 @@
 """The contract as it was agreed; this very file is run in both environments."""
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -39,8 +40,8 @@ def test_every_missing_unknown_or_mistyped_field_is_named(command):
 
 
 def _with_default(command: str) -> set[str]:
-    fields = contract.dataclasses.fields(contract.REQUESTS[command])
-    return {field.name for field in fields if field.default is not contract.dataclasses.MISSING}
+    fields = dataclasses.fields(contract.REQUESTS[command])
+    return {field.name for field in fields if field.default is not dataclasses.MISSING}
 
 
 @pytest.mark.parametrize("table", sorted(GOLDEN["columns"]))
