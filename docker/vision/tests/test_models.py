@@ -1,5 +1,6 @@
 """Train, classify, evaluate, package: the real commands, as processes, on a small data set made here."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -37,7 +38,7 @@ def write_data(folder: Path, count: int, first: int = 0) -> dict:
     """A shard and its labels; image ids are the hashes of the pixels."""
     labels = [CLASSES[i % 2] for i in range(count)]
     images = [picture(label, first + i) for i, label in enumerate(labels)]
-    ids = [contract.hashlib.sha256(image.tobytes()).hexdigest() for image in images]
+    ids = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
     folder.mkdir(parents=True)
     numbers = {name: [0.5] * count for name in contract.IMAGE_STATISTICS}
     rows = {"image_id": ids, "pixels": [i.tobytes() for i in images], "format": ["PNG"] * count}
@@ -291,7 +292,7 @@ mx.nd.save(sys.argv[1], {k: v * float("nan") if "output" in k else v for k, v in
     ],
 )
 def test_wrong_requests_end_with_their_exit_code(store, bundle, fresh, changes, code, says):
-    name = f"wrong-{contract.hashlib.sha256(repr(changes).encode()).hexdigest()[:8]}"
+    name = f"wrong-{hashlib.sha256(repr(changes).encode()).hexdigest()[:8]}"
     folder, errors = run(store, name, "classify", classify_request(bundle, fresh) | changes, code)
     assert says in errors
     assert not (folder / "result.json").exists()
@@ -469,7 +470,7 @@ def test_a_training_that_has_no_time_ends_after_an_epoch(store, tuning):
     ],
 )
 def test_a_tuning_that_cannot_be_is_refused(store, tuning, changes, says):
-    name = f"refused-{contract.hashlib.sha256(repr(changes).encode()).hexdigest()[:8]}"
+    name = f"refused-{hashlib.sha256(repr(changes).encode()).hexdigest()[:8]}"
     _, errors = run(store, name, "train", tuning | changes, contract.EXIT_BAD_REQUEST)
     assert says in errors
 
