@@ -28,7 +28,8 @@ import datetime
 from airflow.sdk import dag, task
 
 from strandline.models import preflight
-from strandline.operators.vision import DEFAULT_ARGS, vision_task
+from strandline.operators.defaults import DEFAULT_ARGS
+from strandline.operators.vision import vision_task
 
 
 @dag(

@@ -41,8 +41,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 from strandline import ledger
 from strandline.assets import PREDICTIONS
 from strandline.ingest import tasks
+from strandline.operators.defaults import DEFAULT_ARGS
 from strandline.operators.timetable import HourlyTimetable
-from strandline.operators.vision import DEFAULT_ARGS, vision_task
+from strandline.operators.vision import vision_task
 
 
 @dag(

@@ -37,7 +37,7 @@ from airflow.sdk import CronTriggerTimetable, Param, dag, task
 
 from strandline.assets import LABELS
 from strandline.labels import tasks
-from strandline.operators.vision import DEFAULT_ARGS
+from strandline.operators.defaults import DEFAULT_ARGS
 
 
 @dag(

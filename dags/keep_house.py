@@ -22,7 +22,8 @@ import datetime
 from airflow.sdk import CronTriggerTimetable, dag, task
 
 from strandline import ledger, leftovers, settings
-from strandline.operators.vision import DEFAULT_ARGS, clear_up
+from strandline.operators.defaults import DEFAULT_ARGS
+from strandline.operators.vision import clear_up
 from strandline.promotion import promotion
 
 

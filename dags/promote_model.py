@@ -46,7 +46,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 from strandline import settings
 from strandline.assets import CHALLENGERS
 from strandline.operators.approval import question
-from strandline.operators.vision import DEFAULT_ARGS, GOVERNANCE, vision_task
+from strandline.operators.defaults import DEFAULT_ARGS, GOVERNANCE
+from strandline.operators.vision import vision_task
 from strandline.promotion import promotion, tasks
 
 

@@ -33,7 +33,8 @@ import datetime
 
 from airflow.sdk import Param, TriggerRule, dag, task
 
-from strandline.operators.vision import DEFAULT_ARGS, vision_task
+from strandline.operators.defaults import DEFAULT_ARGS
+from strandline.operators.vision import vision_task
 from strandline.replay import tasks
 
 

@@ -35,7 +35,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline.assets import LABELS, PREDICTIONS, RETRAINING
 from strandline.drift import tasks
-from strandline.operators.vision import DEFAULT_ARGS
+from strandline.operators.defaults import DEFAULT_ARGS
 
 
 @dag(

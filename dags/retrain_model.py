@@ -37,7 +37,8 @@ from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline.assets import CHALLENGERS, RETRAINING
-from strandline.operators.vision import DEFAULT_ARGS, vision_task
+from strandline.operators.defaults import DEFAULT_ARGS
+from strandline.operators.vision import vision_task
 from strandline.training import tasks
 
 

@@ -27,7 +27,8 @@ from airflow.sdk import dag, task
 
 from strandline.assets import LABELS, PREDICTIONS
 from strandline.operators.approval import question
-from strandline.operators.vision import DEFAULT_ARGS, GOVERNANCE, vision_task
+from strandline.operators.defaults import DEFAULT_ARGS, GOVERNANCE
+from strandline.operators.vision import vision_task
 from strandline.promotion import tasks
 
 

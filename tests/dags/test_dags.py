@@ -15,8 +15,9 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 
 from strandline import settings
 from strandline.errors import PermanentError
+from strandline.operators.defaults import GOVERNANCE, refuse_unknown_parameters
 from strandline.operators.timetable import HourlyTimetable
-from strandline.operators.vision import GOVERNANCE, VisionOperator, refuse_unknown_parameters, vision_task
+from strandline.operators.vision import VisionOperator, vision_task
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DAG_IDS = {

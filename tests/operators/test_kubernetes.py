@@ -26,8 +26,9 @@ import strandline_contract as contract
 from strandline import settings
 from strandline.errors import PermanentError
 from strandline.operators import kubernetes as kubernetes_runner
+from strandline.operators.defaults import GOVERNANCE
 from strandline.operators.kubernetes import HardenedPodOperator
-from strandline.operators.vision import GOVERNANCE, vision_task
+from strandline.operators.vision import vision_task
 
 DEPLOY = settings.REPOSITORY / "deploy" / "kubernetes"
 RUN_ID = "manual__2026-11-21T08:00:00+00:00"

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import BaseOperator, ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.mappedoperator import OperatorPartial
 from airflow.sdk.exceptions import AirflowException
 
@@ -30,33 +30,6 @@ RUNNERS = {
     "kubernetes": ("strandline.operators.kubernetes", "HardenedPodOperator"),
 }
 
-
-def refuse_unknown_parameters(context: Any) -> None:
-    """Fail a task at once whose run was given a parameter that its DAG does not have: Airflow passes over it.
-
-    Raises:
-        PermanentError: there is one; the message names it.
-    """
-    known = sorted(context["dag"].params)
-    if unknown := sorted(set(context["dag_run"].conf or {}) - set(known)):
-        raise PermanentError(
-            f"there is no parameter {', '.join(map(repr, unknown))}; there are: {', '.join(known) or 'none'}."
-            " Start the run again with one of these"
-        )
-
-
-# Of every DAG: a task is tried three times, ever later, and ends; once, if it says that another try cannot fix it.
-DEFAULT_ARGS = {
-    "owner": "strandline",
-    "retries": 2,
-    "retry_delay": datetime.timedelta(seconds=5),
-    "retry_exponential_backoff": True,
-    "max_retry_delay": datetime.timedelta(minutes=5),
-    "retry_policy": ExceptionRetryPolicy([RetryRule(PermanentError, RetryAction.FAIL)]),
-    "execution_timeout": datetime.timedelta(minutes=30),
-    "pre_execute": refuse_unknown_parameters,
-}
-GOVERNANCE = "governance"  # the queue of tasks that hold gates, and change the champion: its workers alone may do so
 LOGGED_LINES = 10_000  # of one attempt: whatever a process prints, the task's log stays readable
 
 # What the runners of containers share: the container's view of the mounts, its user, its image, its labels.
