@@ -42,6 +42,7 @@ from strandline import ledger
 from strandline.assets import PREDICTIONS
 from strandline.ingest import tasks
 from strandline.operators.defaults import DEFAULT_ARGS
+from strandline.operators.params import model_version
 from strandline.operators.timetable import HourlyTimetable
 from strandline.operators.vision import vision_task
 
@@ -58,11 +59,8 @@ from strandline.operators.vision import vision_task
         "hour": Param(
             None, type=["null", "string"], title="Hour", description="As 2026-11-21T08, UTC. Not for a backfill."
         ),
-        "model_version": Param(
-            None,
-            type=["null", "string"],
-            title="Model version",
-            description="Classify with this registered version instead of the champion, by the first digits of its id.",
+        "model_version": model_version(
+            "Classify with this registered version instead of the champion, by the first digits of its id."
         ),
         "shard_size": Param(
             None,

@@ -43,10 +43,10 @@ import datetime
 from airflow.sdk import Param, TriggerRule, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from strandline import settings
 from strandline.assets import CHALLENGERS
 from strandline.operators.approval import question
 from strandline.operators.defaults import DEFAULT_ARGS, GOVERNANCE
+from strandline.operators.params import reason
 from strandline.operators.vision import vision_task
 from strandline.promotion import promotion, tasks
 
@@ -79,13 +79,7 @@ from strandline.promotion import promotion, tasks
             title="Expected champion",
             description="Do nothing unless this version is champion; empty for whichever is.",
         ),
-        "reason": Param(
-            None,
-            type=["null", "string"],
-            maxLength=settings.REASON_LENGTH,
-            title="Reason",
-            description="Why to roll back: it stays in the record. Not needed to promote.",
-        ),
+        "reason": reason("Why to roll back: it stays in the record. Not needed to promote."),
     },
 )
 def promote_model():

@@ -31,9 +31,10 @@ the log names says which, why, and what to do |
 
 import datetime
 
-from airflow.sdk import Param, TriggerRule, dag, task
+from airflow.sdk import TriggerRule, dag, task
 
 from strandline.operators.defaults import DEFAULT_ARGS
+from strandline.operators.params import end_hour, first_hour, model_version
 from strandline.operators.vision import vision_task
 from strandline.replay import tasks
 
@@ -47,23 +48,9 @@ from strandline.replay import tasks
     tags=["strandline", "manual"],
     default_args=DEFAULT_ARGS,
     params={
-        "start": Param(
-            type="string",
-            title="First hour",
-            description="Of the window, UTC, as 2026-11-21T08.",
-        ),
-        "end": Param(
-            None,
-            type=["null", "string"],
-            title="End",
-            description="The hour before which the window ends; empty for a window of one hour.",
-        ),
-        "model_version": Param(
-            None,
-            type=["null", "string"],
-            title="Model version",
-            description="By the first digits of its id; empty for the one that made each prediction.",
-        ),
+        "start": first_hour(),
+        "end": end_hour(),
+        "model_version": model_version("By the first digits of its id; empty for the one that made each prediction."),
     },
 )
 def replay_window():

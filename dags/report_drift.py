@@ -30,12 +30,13 @@ log's last line names it. Classification is not touched by it; mend it and clear
 
 import datetime
 
-from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk import dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline.assets import LABELS, PREDICTIONS, RETRAINING
 from strandline.drift import tasks
 from strandline.operators.defaults import DEFAULT_ARGS
+from strandline.operators.params import end_hour, first_hour, model_version
 
 
 @dag(
@@ -47,23 +48,10 @@ from strandline.operators.defaults import DEFAULT_ARGS
     tags=["strandline", "hourly"],
     default_args=DEFAULT_ARGS,
     params={
-        "start": Param(
-            None,
-            type=["null", "string"],
-            title="First hour",
-            description="Of the window, UTC, as 2026-11-21T08; empty for the last complete hour.",
-        ),
-        "end": Param(
-            None,
-            type=["null", "string"],
-            title="End",
-            description="The hour before which the window ends; empty for a window of one hour.",
-        ),
-        "model_version": Param(
-            None,
-            type=["null", "string"],
-            title="Model version",
-            description="Report this version's predictions instead of the champion's, by the first digits of its id.",
+        "start": first_hour(empty="the last complete hour"),
+        "end": end_hour(),
+        "model_version": model_version(
+            "Report this version's predictions instead of the champion's, by the first digits of its id."
         ),
     },
 )

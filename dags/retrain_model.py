@@ -38,6 +38,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline.assets import CHALLENGERS, RETRAINING
 from strandline.operators.defaults import DEFAULT_ARGS
+from strandline.operators.params import reason
 from strandline.operators.vision import vision_task
 from strandline.training import tasks
 
@@ -51,12 +52,8 @@ from strandline.training import tasks
     tags=["strandline", "models"],
     default_args=DEFAULT_ARGS,
     params={
-        "reason": Param(
-            None,
-            type=["null", "string"],
-            maxLength=500,
-            title="Reason",
-            description="Why there should be another model; needed where a person asks. It stays in the lineage.",
+        "reason": reason(
+            "Why there should be another model; needed where a person asks. It stays in the lineage.", most=500
         ),
         "epochs": Param(
             None,

@@ -68,6 +68,16 @@ def test_every_dag_keeps_the_rules(dags, dag_id):
         assert definition.schema.get("type"), name
 
 
+def test_a_parameter_of_one_name_is_one_field_in_every_form(dags):
+    fields: dict[str, set] = {}
+    for dag in dags.values():
+        for name, definition in dag.params.items():
+            kind = definition.schema["type"]
+            kinds = {kind} if isinstance(kind, str) else set(kind) - {"null"}
+            fields.setdefault(name, set()).add((definition.schema["title"], *kinds))
+    assert {name: found for name, found in fields.items() if len(found) > 1} == {}
+
+
 def test_ingest_images_has_true_hourly_intervals(dags):
     timetable = dags["ingest_images"].timetable
     assert isinstance(timetable, HourlyTimetable)

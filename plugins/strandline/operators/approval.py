@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import Param
 
 from strandline import settings
+from strandline.operators import params
 
 Ask = Callable[[str], tuple[str, str]]  # by the run's id, a line and a body in Markdown
 Take = Callable[[str, dict[str, Any]], object]  # by the run's id, and what a person answered
@@ -38,13 +38,7 @@ def question(task_id: str, ask: Ask, options: list[str], take: Take) -> Question
     chosen = settings.get()
     approvers: list[Any] = [{"id": number, "name": name} for name, number in chosen.approver_ids.items()]
     # Airflow runs no task whose form could not be sent as it is: a missing reason is left for `read_answer` to refuse.
-    reason = Param(
-        None,
-        type=["null", "string"],
-        maxLength=settings.REASON_LENGTH,
-        title="Reason",
-        description="Needed: why you answer so. It stays in the record.",
-    )
+    reason = params.reason("Needed: why you answer so. It stays in the record.")
     return Question(
         task_id=task_id,
         ask=ask,
