@@ -43,15 +43,14 @@ from strandline.operators.vision import vision_task
 )
 def check_host():
     @task
-    def plan() -> list[dict]:
-        return [preflight.plan()]
+    def plan() -> dict:
+        return preflight.plan()
 
     @task
-    def report(checked: list[dict]) -> dict:
-        return preflight.report(checked[0])
+    def report(checked: dict) -> dict:
+        return preflight.report(checked)
 
-    checked = vision_task("check", "preflight").expand(request=plan())
-    report(checked.output)
+    report(vision_task("check", "preflight", plan()).output)
 
 
 check_host()

@@ -44,7 +44,7 @@ from strandline.ingest import tasks
 from strandline.operators.defaults import DEFAULT_ARGS
 from strandline.operators.params import model_version
 from strandline.operators.timetable import HourlyTimetable
-from strandline.operators.vision import vision_task
+from strandline.operators.vision import vision_tasks
 
 
 @dag(
@@ -118,8 +118,8 @@ def ingest_images():
 
     listed = list_entries()
     run = listed["run"]
-    packed = vision_task("pack", "pack").expand(request=listed)
-    classified = vision_task("classify", "classify").expand(request=validate(run, packed.output))
+    packed = vision_tasks("pack", "pack").expand(request=listed)
+    classified = vision_tasks("classify", "classify").expand(request=validate(run, packed.output))
     load(run, classified.output) >> close_books(run) >> alert(run)
 
 

@@ -47,7 +47,7 @@ from strandline.assets import CHALLENGERS
 from strandline.operators.approval import question
 from strandline.operators.defaults import DEFAULT_ARGS, GOVERNANCE
 from strandline.operators.params import reason
-from strandline.operators.vision import vision_task
+from strandline.operators.vision import vision_task, vision_tasks
 from strandline.promotion import promotion, tasks
 
 
@@ -88,20 +88,20 @@ def promote_model():
         return "roll_back" if params["action"] == "roll back" else "plan"
 
     @task
-    def plan(*, run_id: str, params: dict, dag_run) -> list[dict]:
+    def plan(*, run_id: str, params: dict, dag_run) -> dict:
         woken, asked_by = dag_run.run_type == "asset_triggered", dag_run.triggering_user_name or "airflow"
         if not (request := tasks.plan(run_id, asked_by, params["version"], params["expected_champion"], woken)):
             raise AirflowSkipException("no trained challenger waits for its gate")
-        return [request]
+        return request
 
     @task
-    def plan_evaluations(tried: list[dict], *, run_id: str) -> list[dict]:
-        return tasks.plan_evaluations(run_id, tried[0])
+    def plan_evaluations(tried: dict, *, run_id: str) -> list[dict]:
+        return tasks.plan_evaluations(run_id, tried)
 
     # Without an evaluation where the challenger did not load; not where none of it was asked for.
     @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
-    def hold_gate(tried: list[dict], evaluated: list[dict] | None, *, run_id: str) -> dict:
-        return tasks.hold_gate(run_id, tried[0], evaluated or [])
+    def hold_gate(tried: dict, evaluated: list[dict] | None, *, run_id: str) -> dict:
+        return tasks.hold_gate(run_id, tried, evaluated or [])
 
     @task.short_circuit
     def check_outcome(*, run_id: str) -> bool:
@@ -124,8 +124,8 @@ def promote_model():
     ask = question("ask", tasks.ask_about_gate, list(promotion.DECISIONS), promotion.decide)
     planned = plan()
     choose() >> [planned, roll_back()]
-    tried = vision_task("try", "trial").expand(request=planned)
-    evaluated = vision_task("evaluate", "evaluate").expand(request=plan_evaluations(tried.output))
+    tried = vision_task("try", "trial", planned)
+    evaluated = vision_tasks("evaluate", "evaluate").expand(request=plan_evaluations(tried.output))
     hold_gate(tried.output, evaluated.output) >> check_outcome() >> ask >> decide() >> promote()
 
 

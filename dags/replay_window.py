@@ -35,7 +35,7 @@ from airflow.sdk import TriggerRule, dag, task
 
 from strandline.operators.defaults import DEFAULT_ARGS
 from strandline.operators.params import end_hour, first_hour, model_version
-from strandline.operators.vision import vision_task
+from strandline.operators.vision import vision_tasks
 from strandline.replay import tasks
 
 
@@ -66,7 +66,7 @@ def replay_window():
     def prove(compared: dict) -> None:
         tasks.prove(compared)
 
-    classified = vision_task("classify", "classify").expand(request=plan())
+    classified = vision_tasks("classify", "classify").expand(request=plan())
     prove(compare(classified.output))
 
 

@@ -81,28 +81,28 @@ from strandline.training import tasks
 )
 def retrain_model():
     @task
-    def plan() -> list[dict]:
+    def plan() -> dict:
         if not (request := tasks.plan(get_current_context())):
             raise AirflowSkipException("no drift report asks for a retraining")
-        return [request]
+        return request
 
     @task
-    def plan_evaluation(trained: list[dict], *, run_id: str) -> list[dict]:
-        return [tasks.plan_evaluation(run_id, trained[0])]
+    def plan_evaluation(trained: dict, *, run_id: str) -> dict:
+        return tasks.plan_evaluation(run_id, trained)
 
     @task
-    def plan_package(trained: list[dict], evaluated: list[dict], *, run_id: str) -> list[dict]:
-        return [tasks.plan_package(run_id, trained[0], evaluated[0])]
+    def plan_package(trained: dict, evaluated: dict, *, run_id: str) -> dict:
+        return tasks.plan_package(run_id, trained, evaluated)
 
     @task(outlets=[CHALLENGERS])
-    def register(packaged: list[dict], *, run_id: str, outlet_events) -> dict:
-        version = tasks.register(run_id, packaged[0])
+    def register(packaged: dict, *, run_id: str, outlet_events) -> dict:
+        version = tasks.register(run_id, packaged)
         outlet_events[CHALLENGERS].extra = {"version": version}  # for people: what it says, nobody acts on
         return {"version": version}
 
-    trained = vision_task("train", "train").expand(request=plan())
-    evaluated = vision_task("evaluate", "evaluate").expand(request=plan_evaluation(trained.output))
-    packaged = vision_task("package", "package").expand(request=plan_package(trained.output, evaluated.output))
+    trained = vision_task("train", "train", plan())
+    evaluated = vision_task("evaluate", "evaluate", plan_evaluation(trained.output))
+    packaged = vision_task("package", "package", plan_package(trained.output, evaluated.output))
     register(packaged.output)
 
 

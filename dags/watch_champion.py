@@ -5,7 +5,7 @@
 
 | task | does |
 |---|---|
-| **plan** | the images that were labelled since the promotion, once there are enough new ones |
+| **plan** | the images that were labelled since the promotion; skipped until there are enough new ones |
 | **evaluate** | has the champion before classify them, too |
 | **judge** | compares both on the same images, and records the look in `watches` |
 | **ask** | where the new one is worse beyond chance, once: *Roll back* or *Keep*, with a reason; if \
@@ -24,6 +24,7 @@ champion stays. Clear it to be asked again, or roll back with `promote_model` |
 import datetime
 
 from airflow.sdk import dag, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline.assets import LABELS, PREDICTIONS
 from strandline.operators.approval import question
@@ -43,20 +44,21 @@ from strandline.promotion import tasks
 )
 def watch_champion():
     @task
-    def plan(*, run_id: str) -> list[dict]:
-        return tasks.plan_watch(run_id)
+    def plan(*, run_id: str) -> dict:
+        if not (request := tasks.plan_watch(run_id)):
+            raise AirflowSkipException("there is nothing to look at, or not enough yet")
+        return request
 
     @task
-    def judge(evaluated: list[dict], *, run_id: str) -> dict:
-        return tasks.judge_champion(run_id, evaluated[0])
+    def judge(evaluated: dict, *, run_id: str) -> dict:
+        return tasks.judge_champion(run_id, evaluated)
 
     @task.short_circuit
     def check_outcome(*, run_id: str) -> bool:
         return tasks.is_worse(run_id)
 
-    judged = judge(vision_task("evaluate", "evaluate").expand(request=plan()).output)
     (
-        judged
+        judge(vision_task("evaluate", "evaluate", plan()).output)
         >> check_outcome()
         >> question("ask", tasks.ask_about_champion, [tasks.ROLL_BACK, tasks.KEEP], tasks.take_answer)
     )

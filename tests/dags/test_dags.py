@@ -17,7 +17,7 @@ from strandline import settings
 from strandline.errors import PermanentError
 from strandline.operators.defaults import GOVERNANCE, refuse_unknown_parameters
 from strandline.operators.timetable import HourlyTimetable
-from strandline.operators.vision import VisionOperator, vision_task
+from strandline.operators.vision import VisionOperator, vision_tasks
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DAG_IDS = {
@@ -156,31 +156,39 @@ def test_retrain_model_follows_a_verdict_and_changes_no_champion(dags):
     }
 
 
-@pytest.mark.parametrize(
-    ("dag_id", "task_id"),
-    [
-        *(
-            ("ingest_images", "pack"),
-            ("ingest_images", "classify"),
-            ("check_host", "check"),
-            ("replay_window", "classify"),
-        ),
-        *(("promote_model", "try"), ("promote_model", "evaluate"), ("watch_champion", "evaluate")),
-    ],
-)
-def test_vision_tasks_are_mapped_bounded_and_never_rendered(dags, dag_id, task_id):
-    task = dags[dag_id].get_task(task_id)
-    assert task.is_mapped
-    assert task.pool == "classifier"
-    assert "shard_id" in task.map_index_template
-    assert task.operator_class.template_fields == ()
+MAPPED = {
+    "ingest_images": {"pack", "classify"},
+    "replay_window": {"classify"},
+    "promote_model": {"evaluate"},
+}
+ONE = {
+    "check_host": {"check"},
+    "promote_model": {"try"},
+    "retrain_model": {"train", "evaluate", "package"},
+    "watch_champion": {"evaluate"},
+}
+
+
+def vision_tasks_of(dag) -> list:
+    return [task for task in dag.tasks if issubclass(getattr(task, "operator_class", type(task)), VisionOperator)]
+
+
+@pytest.mark.parametrize("dag_id", sorted(DAG_IDS))
+def test_vision_tasks_are_mapped_where_there_are_many_and_bounded(dags, dag_id):
+    found = vision_tasks_of(dags[dag_id])
+    assert {task.task_id for task in found if task.is_mapped} == MAPPED.get(dag_id, set())
+    assert {task.task_id for task in found if not task.is_mapped} == ONE.get(dag_id, set())
+    for task in found:
+        assert task.pool == "classifier"
+        assert list(task.template_fields) == ["given"]
+        assert not task.is_mapped or "shard_id" in task.map_index_template
 
 
 @pytest.mark.parametrize(("device", "queues"), [("cpu", ["default"] * 3), ("gpu", ["default", "gpu", "gpu"])])
 def test_what_computes_is_queued_for_the_hosts_that_can(monkeypatch, device, queues):
     monkeypatch.setenv("STRANDLINE_DEVICE", device)
     settings.get.cache_clear()
-    assert [vision_task(name, name).kwargs["queue"] for name in ("pack", "classify", "preflight")] == queues
+    assert [vision_tasks(name, name).kwargs["queue"] for name in ("pack", "classify", "preflight")] == queues
     settings.get.cache_clear()
 
 
@@ -188,9 +196,7 @@ def test_what_may_change_the_champion_is_queued_for_workers_of_its_own(dags):
     """Vision tasks are not: they run untrusted bytes."""
     for dag in dags.values():
         governed = {task.task_id for task in dag.tasks if task.queue == GOVERNANCE}
-        vision = {
-            task.task_id for task in dag.tasks if task.is_mapped and issubclass(task.operator_class, VisionOperator)
-        }
+        vision = {task.task_id for task in vision_tasks_of(dag)}
         everything = dag.dag_id in ("promote_model", "watch_champion")
         assert governed == (set(dag.task_ids) - vision if everything else set()), dag.dag_id
 

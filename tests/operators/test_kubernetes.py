@@ -28,7 +28,7 @@ from strandline.errors import PermanentError
 from strandline.operators import kubernetes as kubernetes_runner
 from strandline.operators.defaults import GOVERNANCE
 from strandline.operators.kubernetes import HardenedPodOperator
-from strandline.operators.vision import vision_task
+from strandline.operators.vision import vision_tasks
 
 DEPLOY = settings.REPOSITORY / "deploy" / "kubernetes"
 RUN_ID = "manual__2026-11-21T08:00:00+00:00"
@@ -210,7 +210,8 @@ class TestSpec:
             spec_of(operator(request_), settings.get())
 
     def test_nothing_is_rendered(self):
-        assert HardenedPodOperator.template_fields == ()
+        """Nothing of a pod, and of what is given, no string."""
+        assert HardenedPodOperator.template_fields == ("given",)
 
 
 class TestRun:
@@ -340,7 +341,7 @@ class TestDags:
 
     def test_what_a_mapped_task_returns_is_pushed_and_no_sidecar_is(self, chosen, request_, pod):
         with DAG("pods") as dag:
-            vision_task("pack", "pack").expand(request=[request_])
+            vision_tasks("pack", "pack").expand(request=[request_])
         json.dumps(DagSerialization.to_dict(dag))
         task = dag.get_task("pack").unmap({"request": request_})
         assert isinstance(task, HardenedPodOperator)

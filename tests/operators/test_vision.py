@@ -2,18 +2,21 @@
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowException
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, XComArg
+from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 from image_files import pack_request
 
 import strandline_contract as contract
 from strandline import settings
 from strandline.errors import PermanentError
 from strandline.operators.process import ProcessOperator
-from strandline.operators.vision import vision_task
+from strandline.operators.vision import VisionOperator, vision_task, vision_tasks
 
 RUN = "manual__2026-11-21T08:00:00+00:00"
 SHARD = "5" * 64
@@ -104,13 +107,63 @@ def test_a_vision_process_sees_no_credentials(chosen, request_, monkeypatch):
     assert b"postgresql" not in seen[0]
 
 
-def test_a_request_is_never_rendered():
-    assert ProcessOperator.template_fields == ()
+def rendered(add: Callable[[XComArg], object], told: object) -> VisionOperator:
+    """The task that `add` makes of the output of another one, as Airflow runs it where that one has returned this."""
+    with DAG("requests") as dag:
+        add(EmptyOperator(task_id="plan").output)
+    task = dag.get_task("vision")
+    assert task.upstream_task_ids == {"plan"}
+    ti = SimpleNamespace(xcom_pull=lambda **_: told, map_index=0, _upstream_map_indexes={})
+    context = {"run_id": RUN, "ti": ti, "task": task, "dag": dag, "dag_run": SimpleNamespace(conf={})}
+    task.render_template_fields(context)
+    return context["task"]
+
+
+@pytest.mark.parametrize("name", ["process", "docker", "kubernetes"])
+def test_a_request_is_never_rendered(monkeypatch, name):
+    """A file may be named like a template."""
+    monkeypatch.setenv("STRANDLINE_RUNNER", name)
+    settings.get.cache_clear()
+    hostile = {"shard_id": "{{ 1 }}", "shards": [{"path": "{{ 1 }}"}]}
+    mapped = rendered(lambda plan: vision_tasks("vision", "pack").expand(request=plan), [hostile])
+    assert mapped.request == hostile
+    literal = rendered(lambda plan: plan >> vision_tasks("vision", "pack").expand(request=[hostile]), None)
+    assert literal.request == hostile
+    one = rendered(lambda plan: vision_task("vision", "pack", plan), hostile)
+    assert one.given == (hostile,)
+    with pytest.raises(PermanentError, match=r"PackRequest lacks|has no field"):
+        one.execute({"run_id": RUN, "ti": SimpleNamespace(try_number=1)})
+    assert one.request == hostile
+    settings.get.cache_clear()
+
+
+def test_what_makes_a_request_is_called_when_the_task_runs(chosen, request_):
+    """With the run, and what other tasks returned."""
+
+    def plan(run_id: str, manifest: dict) -> dict:
+        assert run_id == RUN
+        return request_ | {"manifest": manifest}
+
+    operator = rendered(lambda given: vision_task("vision", "pack", plan, given), request_["manifest"])
+    done = execute({}, operator=operator)
+    asked = contract.read_request("pack", chosen.store / done["folder"] / contract.REQUEST_FILE)
+    assert asked == contract.parse_request("pack", request_)
+
+
+def test_where_nothing_is_to_be_done_the_task_is_skipped(chosen):
+    def plan(run_id: str) -> dict:
+        raise AirflowSkipException("nothing is asked for")
+
+    with DAG("requests"):
+        operator = vision_task("vision", "pack", plan)
+    with pytest.raises(AirflowSkipException):
+        execute({}, operator=operator)
+    assert not chosen.run_folder(RUN).exists()
 
 
 def test_an_unknown_runner_is_named(monkeypatch):
     monkeypatch.setenv("STRANDLINE_RUNNER", "cloud")
     settings.get.cache_clear()
     with pytest.raises(settings.SettingsError, match="STRANDLINE_RUNNER=cloud"):
-        vision_task("pack", "pack")
+        vision_tasks("pack", "pack")
     settings.get.cache_clear()

@@ -23,11 +23,11 @@ def promoted(database: Database, monkeypatch: pytest.MonkeyPatch) -> dict[str, s
     versions = {name: trying.make_version(name) for name in ("old", "new")}
     registry.install_first(versions["old"], "tester")
     classify("before", versions["old"])
-    assert monitoring.plan("watch 0") == []
+    assert monitoring.plan("watch 0") is None
     hold("gate 1", versions["new"], versions["old"])
     promotion.decide("gate 1", answer())
     promotion.promote("gate 1")
-    assert monitoring.plan("watch 0") == []
+    assert monitoring.plan("watch 0") is None
     return versions
 
 
@@ -41,7 +41,7 @@ def classify(run_id: str, version: str, count: int = IMAGES, kind: str = "manual
 
 def look(run_id: str, right: bool | None) -> dict:
     """One look, at which the old champion has all right, or wrong, or answers as the new one does."""
-    (request,) = monitoring.plan(run_id)
+    request = monitoring.plan(run_id)
     parsed = contract.parse_request("evaluate", request)
     said = {row[0]: CLASSES.index(row[1]) for row in rows("SELECT image_id, label FROM predictions")}
     labels = read_labels(parsed.labels)
@@ -69,13 +69,13 @@ def test_a_champion_that_is_worse_is_asked_about_once(promoted):
     assert (found["version"], found["predecessor"]) == (promoted["new"], promoted["old"])
     assert rows("SELECT look, images, gained, worse FROM watches") == [(1, IMAGES, 0, True)]
     classify("later", promoted["new"])
-    assert monitoring.plan("watch 2") == []
+    assert monitoring.plan("watch 2") is None
 
 
 def test_a_champion_that_is_as_good_is_looked_at_again_with_more_labels(promoted):
     classify("after", promoted["new"])
     assert not look("watch 1", right=None)["worse"]
-    assert monitoring.plan("watch 2") == []
+    assert monitoring.plan("watch 2") is None
     classify("later", promoted["new"])
     assert not look("watch 2", right=None)["worse"]
     assert rows("SELECT look, images, gained, lost, p_worse FROM watches ORDER BY look") == [
@@ -97,12 +97,12 @@ def test_looks_are_counted(promoted, monkeypatch):
     look("watch 1", right=None)
     assert rows("SELECT alpha FROM watches") == [(monitoring.ALPHA,)]
     classify("later", promoted["new"])
-    assert monitoring.plan("watch 2") == []
+    assert monitoring.plan("watch 2") is None
 
 
 def test_judging_again_answers_the_same(promoted):
     classify("after", promoted["new"])
-    (request,) = monitoring.plan("watch 1")
+    request = monitoring.plan("watch 1")
     answers = dict.fromkeys(read_labels(contract.FileRef(**request["labels"])), 0)
     attempt = trying.evaluated(request, answers, "watch 1")
     assert monitoring.judge("watch 1", attempt) == monitoring.judge("watch 1", attempt)
@@ -111,7 +111,7 @@ def test_judging_again_answers_the_same(promoted):
 
 def test_two_runs_take_one_look(promoted):
     classify("after", promoted["new"])
-    (request,) = monitoring.plan("watch 1")
+    request = monitoring.plan("watch 1")
     monitoring.plan("watch 2")
     answers = dict.fromkeys(read_labels(contract.FileRef(**request["labels"])), 0)
     assert monitoring.judge("watch 1", trying.evaluated(request, answers, "watch 1"))["worse"]
@@ -121,7 +121,7 @@ def test_two_runs_take_one_look(promoted):
 
 def test_backfills_and_what_people_were_asked_as_uncertain_are_left_out(promoted, database):
     classify("history", promoted["new"], kind="backfill")
-    assert monitoring.plan("watch 1") == []
+    assert monitoring.plan("watch 1") is None
     classify("after", promoted["new"])
     with ledger.connect("owner", database.address) as connection:
         connection.execute("INSERT INTO audit_samples VALUES ('after', 'seed', 60, 0, 1)")
@@ -129,12 +129,12 @@ def test_backfills_and_what_people_were_asked_as_uncertain_are_left_out(promoted
             "INSERT INTO audit_images SELECT 'after', min(image_id), 'uncertain', 0.1 FROM predictions"
             " WHERE run_id = 'after'"
         )
-    assert monitoring.plan("watch 1") == []
+    assert monitoring.plan("watch 1") is None
 
 
 def test_an_evaluation_by_another_version_is_refused(promoted):
     classify("after", promoted["new"])
-    (request,) = monitoring.plan("watch 1")
+    request = monitoring.plan("watch 1")
     images = read_labels(contract.FileRef(**request["labels"]))
     other = request | {"bundle": {"path": "models/x", "version": promoted["new"]}}
     with pytest.raises(contract.NoResult, match="another look"):
@@ -144,4 +144,4 @@ def test_an_evaluation_by_another_version_is_refused(promoted):
 def test_after_a_roll_back_there_is_nothing_to_watch(promoted):
     classify("after", promoted["new"])
     promotion.roll_back("run 1", "op", "worse")
-    assert monitoring.plan("watch 1") == []
+    assert monitoring.plan("watch 1") is None

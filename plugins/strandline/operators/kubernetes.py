@@ -54,8 +54,6 @@ class HardenedPodOperator(VisionOperator, KubernetesPodOperator):
     attempt's folder alone.
     """
 
-    template_fields = ()
-
     def __init__(self, **kwargs: Any) -> None:
         # For the provider, pushing to XCom means a sidecar; that is in steps of its `execute`, which do not run here.
         # How long a pod may wait for a node is bounded by the task's own timeout.

@@ -1,4 +1,4 @@
-"""How a vision command becomes an Airflow task: one mapped operator, whatever runs it.
+"""How a vision command becomes an Airflow task, or one task a request: one operator, whatever runs it.
 
 A command's attempt has a folder of its own in the store. Data comes back through the files that `result.json` seals,
 never through standard output; what the operator returns is only where to find them. A runner is a subclass of
@@ -12,11 +12,11 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, XComArg
 from airflow.sdk.definitions.mappedoperator import OperatorPartial
 from airflow.sdk.exceptions import AirflowException
 
@@ -30,6 +30,8 @@ RUNNERS = {
     "kubernetes": ("strandline.operators.kubernetes", "HardenedPodOperator"),
 }
 
+Plan = Callable[..., dict[str, Any]]  # of the run's id, and of what other tasks returned, to a request
+
 LOGGED_LINES = 10_000  # of one attempt: whatever a process prints, the task's log stays readable
 
 # What the runners of containers share: the container's view of the mounts, its user, its image, its labels.
@@ -40,21 +42,45 @@ DIGEST = re.compile(r"(?:^|@)sha256:[0-9a-f]{64}$")
 RUN, SHARD, COMMAND, ATTEMPT = (f"strandline.{label}" for label in ("run", "shard", "command", "attempt"))
 
 
-def vision_task(task_id: str, command: str) -> OperatorPartial:
-    """The operator of a vision command, to be mapped: `vision_task("pack", "pack").expand(request=requests)`.
+def vision_task(task_id: str, command: str, request: XComArg | Plan, *given: XComArg) -> "VisionOperator":
+    """The operator of a vision command on one request.
+
+    Args:
+        request: what another task returns. Or what makes it of the run's id and of `given`, in the task, when it runs:
+            that has no ledger, since a worker that only runs vision commands enters none.
+        given: what other tasks return.
 
     Raises:
         SettingsError: STRANDLINE_RUNNER names no runner.
     """
+    if isinstance(request, XComArg):
+        given, request = (request,), _as_given
+    return runner(settings.get())(**_arguments(task_id, command), request=request, given=given)
+
+
+def vision_tasks(task_id: str, command: str) -> OperatorPartial:
+    """The same, to be mapped: `vision_tasks("pack", "pack").expand(request=requests)`.
+
+    Raises:
+        SettingsError: STRANDLINE_RUNNER names no runner.
+    """
+    label = "{{ task.request['shard_id'][:18] }}"
+    return runner(settings.get()).partial(**_arguments(task_id, command), map_index_template=label)
+
+
+def _as_given(run_id: str, request: dict[str, Any]) -> dict[str, Any]:
+    return request
+
+
+def _arguments(task_id: str, command: str) -> dict[str, Any]:
     chosen = settings.get()
-    return runner(chosen).partial(
-        task_id=task_id,
-        vision_command=command,
-        pool="classifier",
-        queue="gpu" if chosen.device == "gpu" and command != "pack" else "default",
-        map_index_template="{{ task.request['shard_id'][:18] }}",
-        execution_timeout=datetime.timedelta(minutes=chosen.task_timeout_minutes),
-    )
+    return {
+        "task_id": task_id,
+        "vision_command": command,
+        "pool": "classifier",
+        "queue": "gpu" if chosen.device == "gpu" and command != "pack" else "default",
+        "execution_timeout": datetime.timedelta(minutes=chosen.task_timeout_minutes),
+    }
 
 
 def runner(chosen: settings.Settings) -> "type[VisionOperator]":
@@ -80,25 +106,32 @@ class VisionOperator(BaseOperator):
 
     Args:
         vision_command: pack, classify, train, evaluate, package, preflight or trial.
-        request: the command's request as a JSON object, with a `shard_id`.
+        request: the command's request as a JSON object, with a `shard_id`; or what makes it when the task runs.
+        given: outputs of other tasks, which that is called with.
 
     Returns:
         `shard_id`, `folder` (the attempt's, relative to the store), `sealed` (the SHA-256 of its result) and `image`
         (the digest of the container image that ran, None without one).
     """
 
-    # Nothing is rendered: a request is data, and Airflow would run templates found in it.
-    template_fields: Sequence[str] = ()
+    # No request: that is data, and Airflow would run templates found in it. Into `given` it puts outputs as they are.
+    template_fields: Sequence[str] = ("given",)
     ui_color = "#d9ecf2"
     image: str | None = None
 
-    def __init__(self, *, vision_command: str, request: dict[str, Any], **kwargs: Any) -> None:
+    def __init__(
+        self, *, vision_command: str, request: dict[str, Any] | Plan, given: Sequence[XComArg] = (), **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.vision_command = vision_command
-        self.request = request
+        self.given = given
+        self.plan = request if callable(request) else None
+        self.request = {} if callable(request) else request
 
     def execute(self, context: Any) -> dict[str, str | None]:
         chosen = settings.get()
+        if self.plan:
+            self.request = self.plan(context["run_id"], *self.given)
         folder = self._new_attempt(chosen, context["run_id"], context["ti"].try_number)
         self.log.info("%s of shard %s in %s", self.vision_command, self.request["shard_id"], folder)
         request = contract.sha256_file(folder / contract.REQUEST_FILE)

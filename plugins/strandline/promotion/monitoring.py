@@ -28,7 +28,7 @@ ROWS = 20_000  # images of a look, at the most
 PLAN, LABELS = "watch.json", "labels.parquet"
 
 
-def plan(run_id: str) -> list[dict[str, Any]]:
+def plan(run_id: str) -> dict[str, Any] | None:
     """The request to have the old champion classify what was labelled since the promotion. None where the champion did
     not come by a promotion, too little was labelled since the last look, all looks were taken, or one found it worse.
 
@@ -39,13 +39,13 @@ def plan(run_id: str) -> list[dict[str, Any]]:
     with ledger.connect("gate") as connection:
         terms = ledger.fetch(connection, "select_watched_term")
         if not terms or terms[0]["worse"] or terms[0]["looks"] >= chosen.watch_looks:
-            return []
+            return None
         (term,) = terms
         rows = ledger.fetch(connection, "select_watched_images", {**term, "rows": ROWS})
         shards = tuple(attempts.recorded_shards(connection, chosen.store, (row["folder"] for row in rows)))
     if len(rows) < term["images"] + chosen.watch_labels:
         log.info("%d images were labelled since the promotion: too few for another look", len(rows))
-        return []
+        return None
     folder = _folder(chosen, run_id)
     labels = _write_labels(folder / LABELS, {row["image_id"]: row["truth"] for row in rows})
     planned = {
@@ -56,17 +56,15 @@ def plan(run_id: str) -> list[dict[str, Any]]:
         "right": {row["image_id"]: row["predicted"] == row["truth"] for row in rows},
     }
     contract.write_json(folder / PLAN, planned)
-    return [
-        contract.EvaluateRequest(
-            bundle=contract.BundleRef(term["bundle"], term["predecessor"]),
-            shards=shards,
-            labels=contract.FileRef(str((folder / LABELS).relative_to(chosen.store)), labels),
-            batch_size=chosen.classify_batch_size,
-            threads=chosen.cores,
-            device=cast(Literal["cpu", "gpu"], chosen.device),
-            shard_id=term["predecessor"],
-        ).to_dict()
-    ]
+    return contract.EvaluateRequest(
+        bundle=contract.BundleRef(term["bundle"], term["predecessor"]),
+        shards=shards,
+        labels=contract.FileRef(str((folder / LABELS).relative_to(chosen.store)), labels),
+        batch_size=chosen.classify_batch_size,
+        threads=chosen.cores,
+        device=cast(Literal["cpu", "gpu"], chosen.device),
+        shard_id=term["predecessor"],
+    ).to_dict()
 
 
 def judge(run_id: str, evaluated: Mapping[str, Any]) -> dict[str, Any]:

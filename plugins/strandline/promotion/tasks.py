@@ -52,7 +52,7 @@ def ask_about_gate(run_id: str) -> tuple[str, str]:
     return evaluation.question(run_id)
 
 
-def plan_watch(run_id: str) -> list[dict[str, Any]]:
+def plan_watch(run_id: str) -> dict[str, Any] | None:
     """As `monitoring.plan`."""
     from strandline.promotion import monitoring
 
