@@ -1,7 +1,7 @@
 """
 ## On a drift verdict, or by hand: a challenger, trained from the champion's weights
 
-`plan -> train -> plan_evaluation -> evaluate -> plan_package -> package -> register`
+`plan -> train -> evaluate -> package -> register`
 
 | task | does |
 |---|---|
@@ -11,7 +11,8 @@ champion first learnt from |
 | **train** | from the champion's weights, within its time; a try that was stopped goes on from its last epoch |
 | **evaluate** | measures the challenger on the holdout |
 | **package** | seals weights, metrics, learning curves and lineage into a bundle |
-| **register** | puts the bundle into the store and the ledger, and updates the asset `challengers` |
+| **register** | proves that the bundle is what was planned, puts it into the store and the ledger, and updates the \
+asset `challengers` |
 
 Nothing changes which model is in use: that takes `promote_model`, and a person.
 
@@ -26,7 +27,8 @@ they are empty. Two runs never train at once: the second one waits.
 | train | three tries failed: mend what the log names and clear it, it goes on from the last epoch. A loss that is not \
 finite asks for a lower STRANDLINE_RETRAIN_PEAK_LR |
 | evaluate, package | files of the store are gone or altered: the log names them |
-| register | the bundle cannot be copied into the store, or the database does not answer: clear it |
+| register | the bundle is of another plan, as the log says, or cannot be copied into the store, or the database does \
+not answer: clear it |
 
 Clearing any task but `plan` is safe at any time; a cleared `plan` freezes its sets anew, with the labels of now.
 """
@@ -80,30 +82,25 @@ from strandline.training import tasks
     },
 )
 def retrain_model():
-    @task
+    @task(multiple_outputs=True)
     def plan() -> dict:
-        if not (request := tasks.plan(get_current_context())):
+        if not (planned := tasks.plan(get_current_context())):
             raise AirflowSkipException("no drift report asks for a retraining")
-        return request
-
-    @task
-    def plan_evaluation(trained: dict, *, run_id: str) -> dict:
-        return tasks.plan_evaluation(run_id, trained)
-
-    @task
-    def plan_package(trained: dict, evaluated: dict, *, run_id: str) -> dict:
-        return tasks.plan_package(run_id, trained, evaluated)
+        return planned
 
     @task(outlets=[CHALLENGERS])
-    def register(packaged: dict, *, run_id: str, outlet_events) -> dict:
-        version = tasks.register(run_id, packaged)
+    def register(trained: dict, evaluated: dict, packaged: dict, *, run_id: str, outlet_events) -> dict:
+        version = tasks.register(run_id, trained, evaluated, packaged)
         outlet_events[CHALLENGERS].extra = {"version": version}  # for people: what it says, nobody acts on
         return {"version": version}
 
-    trained = vision_task("train", "train", plan())
-    evaluated = vision_task("evaluate", "evaluate", plan_evaluation(trained.output))
-    packaged = vision_task("package", "package", plan_package(trained.output, evaluated.output))
-    register(packaged.output)
+    planned = plan()
+    trained = vision_task("train", "train", planned["train"]).output
+    evaluated = vision_task(
+        "evaluate", "evaluate", tasks.evaluation, planned["plan"], planned["holdout"], trained
+    ).output
+    packaged = vision_task("package", "package", tasks.packaging, planned["plan"], trained, evaluated).output
+    register(trained, evaluated, packaged)
 
 
 retrain_model()

@@ -147,7 +147,7 @@ def test_retrain_model_follows_a_verdict_and_changes_no_champion(dags):
     dag = dags["retrain_model"]
     assert [asset.name for asset in dag.timetable.asset_condition.objects] == ["retraining"]
     assert dag.max_active_runs == 1
-    order = ["plan", "train", "plan_evaluation", "evaluate", "plan_package", "package", "register"]
+    order = ["plan", "train", "evaluate", "package", "register"]
     assert set(dag.task_ids) == set(order)
     for before, after in itertools.pairwise(order):
         assert after in dag.get_task(before).downstream_task_ids

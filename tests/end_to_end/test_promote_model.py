@@ -107,9 +107,10 @@ def learn(chosen, champion: str, flipped: float, **how) -> str:
         **how,
     )
     trained = vision("train", request.to_dict())
-    evaluated = vision("evaluate", training.evaluation(planned, trained))
+    measure_on = {"labels": holdout.labels.to_dict(), "shards": [ref.to_dict() for ref in holdout.shards]}
+    evaluated = vision("evaluate", training.evaluation(planned, measure_on, trained))
     packaged = vision("package", training.packaging(planned, trained, evaluated))
-    return registry.register(training.packaged_bundle(planned, packaged), "tester", planned)
+    return registry.register(training.packaged_bundle(planned, trained, evaluated, packaged), "tester", planned)
 
 
 def vision(command: str, request: dict) -> dict:

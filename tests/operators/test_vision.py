@@ -138,20 +138,20 @@ def test_a_request_is_never_rendered(monkeypatch, name):
 
 
 def test_what_makes_a_request_is_called_when_the_task_runs(chosen, request_):
-    """With the run, and what other tasks returned."""
+    """With what other tasks returned."""
 
-    def plan(run_id: str, manifest: dict) -> dict:
-        assert run_id == RUN
+    def plan(manifest: dict, same: dict) -> dict:
+        assert manifest == same
         return request_ | {"manifest": manifest}
 
-    operator = rendered(lambda given: vision_task("vision", "pack", plan, given), request_["manifest"])
+    operator = rendered(lambda given: vision_task("vision", "pack", plan, given, given), request_["manifest"])
     done = execute({}, operator=operator)
     asked = contract.read_request("pack", chosen.store / done["folder"] / contract.REQUEST_FILE)
     assert asked == contract.parse_request("pack", request_)
 
 
 def test_where_nothing_is_to_be_done_the_task_is_skipped(chosen):
-    def plan(run_id: str) -> dict:
+    def plan() -> dict:
         raise AirflowSkipException("nothing is asked for")
 
     with DAG("requests"):

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import hashlib
+import shutil
 import threading
 import time
 from collections import Counter
@@ -24,6 +25,7 @@ from strandline import ledger, settings
 from strandline.models import datasets, registry, versions
 from strandline.operators.process import ProcessOperator
 from strandline.training import plan as training
+from strandline.training import tasks
 from strandline.training.plan import Asked, TrainingError, balance
 
 pytestmark = [pytest.mark.usefixtures("database", "small"), pytest.mark.timeout(600)]
@@ -330,6 +332,36 @@ def real(champion, sets) -> dict[str, Any]:
     return training.plan(dataclasses.replace(ASKED, epochs=3))
 
 
+def finish(planned: dict[str, Any], trained: dict[str, Any]) -> list[dict[str, Any]]:
+    """Measure and pack what was trained, on a worker that enters no ledger; all three attempts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STRANDLINE_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+        settings.get.cache_clear()
+        evaluated = execute("evaluate", tasks.evaluation(planned["plan"], planned["holdout"], trained))
+        packaged = execute("package", tasks.packaging(planned["plan"], trained, evaluated))
+    settings.get.cache_clear()
+    return [trained, evaluated, packaged]
+
+
+def test_a_bundle_of_another_plan_than_the_ledgers_is_no_challenger(real):
+    """Whoever may change what tasks tell each other changes no lineage, and not what a challenger is measured on."""
+    trained = execute("train", real["train"] | {"epochs": 1})
+    (shard,) = real["holdout"]["shards"]
+    other = shard | {"path": "other.parquet"}
+    shutil.copy(settings.get().store / shard["path"], settings.get().store / other["path"])
+    _, evaluated, packaged = done = finish(real, trained)
+    _, measured, _ = elsewhere = finish(real | {"holdout": real["holdout"] | {"shards": [other]}}, trained)
+    forged = execute("package", tasks.packaging(real["plan"] | {"reason": "forged"}, trained, evaluated))
+    assert training.packaged_bundle(real["plan"], *done).is_dir()
+    for altered in (elsewhere, (trained, evaluated, forged), (trained, measured, packaged)):
+        with pytest.raises(contract.NoResult, match="packs something else than was planned"):
+            training.packaged_bundle(real["plan"], *altered)
+    with pytest.raises(contract.NoResult, match="trained on another set"):
+        tasks.packaging(real["plan"] | {"training_set": "0" * 64}, trained, evaluated)
+    with pytest.raises(contract.NoResult, match="measured another model, or on another set"):
+        tasks.packaging(real["plan"] | {"holdout": "0" * 64}, trained, evaluated)
+
+
 def test_a_killed_training_goes_on_and_ends_as_a_registered_challenger(real, champion, sets):
     store, folder = settings.get().store, settings.get().run_folder(ASKED.run_id)
     whole = execute("train", real["train"] | {"shard_id": "undisturbed"})
@@ -347,10 +379,9 @@ def test_a_killed_training_goes_on_and_ends_as_a_registered_challenger(real, cha
         contract.sha256_file(store / trained["folder"] / "bundle" / "manifest.json")
     ] * 2
 
-    evaluated = execute("evaluate", training.evaluation(real["plan"], trained))
-    packaged = execute("package", training.packaging(real["plan"], trained, evaluated))
-    version = registry.register(training.packaged_bundle(real["plan"], packaged), "mia", real["plan"])
-    assert registry.register(training.packaged_bundle(real["plan"], packaged), "mia", real["plan"]) == version
+    done = finish(real, trained)
+    version = registry.register(training.packaged_bundle(real["plan"], *done), "mia", real["plan"])
+    assert registry.register(training.packaged_bundle(real["plan"], *done), "mia", real["plan"]) == version
     with ledger.connect("training") as connection:
         (row,) = connection.execute("SELECT * FROM model_lineage WHERE version = %s", [version])
         (model,) = ledger.fetch(connection, "select_model_version", {"version": version})

@@ -30,7 +30,7 @@ RUNNERS = {
     "kubernetes": ("strandline.operators.kubernetes", "HardenedPodOperator"),
 }
 
-Plan = Callable[..., dict[str, Any]]  # of the run's id, and of what other tasks returned, to a request
+Plan = Callable[..., dict[str, Any]]  # of what other tasks returned, a request
 
 LOGGED_LINES = 10_000  # of one attempt: whatever a process prints, the task's log stays readable
 
@@ -46,8 +46,8 @@ def vision_task(task_id: str, command: str, request: XComArg | Plan, *given: XCo
     """The operator of a vision command on one request.
 
     Args:
-        request: what another task returns. Or what makes it of the run's id and of `given`, in the task, when it runs:
-            that has no ledger, since a worker that only runs vision commands enters none.
+        request: what another task returns. Or what makes it of `given`, in the task, when it runs: without the ledger,
+            which a worker that only runs vision commands does not enter.
         given: what other tasks return.
 
     Raises:
@@ -68,7 +68,7 @@ def vision_tasks(task_id: str, command: str) -> OperatorPartial:
     return runner(settings.get()).partial(**_arguments(task_id, command), map_index_template=label)
 
 
-def _as_given(run_id: str, request: dict[str, Any]) -> dict[str, Any]:
+def _as_given(request: dict[str, Any]) -> dict[str, Any]:
     return request
 
 
@@ -131,7 +131,7 @@ class VisionOperator(BaseOperator):
     def execute(self, context: Any) -> dict[str, str | None]:
         chosen = settings.get()
         if self.plan:
-            self.request = self.plan(context["run_id"], *self.given)
+            self.request = self.plan(*self.given)
         folder = self._new_attempt(chosen, context["run_id"], context["ti"].try_number)
         self.log.info("%s of shard %s in %s", self.vision_command, self.request["shard_id"], folder)
         request = contract.sha256_file(folder / contract.REQUEST_FILE)

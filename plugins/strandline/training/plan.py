@@ -76,7 +76,8 @@ def plan(asked: Asked) -> dict[str, Any]:
     """Freeze what a challenger learns from, and what the gate will test it on; the ledger keeps what was planned.
 
     Returns:
-        `plan`, as `planned` says, and `train`, the request to train: both JSON objects.
+        JSON objects: `plan`, as `planned` says; `train`, the request to train; and `holdout`, the `labels` and `shards`
+        to measure on. So the steps that run a vision command can do without the ledger.
 
     Raises:
         TrainingError: there is no holdout or nothing to replay, or too few labels.
@@ -99,11 +100,15 @@ def plan(asked: Asked) -> dict[str, Any]:
         ledger.execute(connection, "insert_training", row)
     log.info("training set %s: %d images, %s", training.dataset_id[:12], training.images, training.rule["images"])
     log.info("kept for the gate: %d images that landed %s", window.images, window.rule["landed"])
-    return {"plan": row, "train": _request(chosen, asked, champion, training).to_dict()}
+    return {
+        "plan": row,
+        "train": _request(chosen, asked, champion, training).to_dict(),
+        "holdout": {"labels": holdout.labels.to_dict(), "shards": [ref.to_dict() for ref in holdout.shards]},
+    }
 
 
 def planned(run_id: str) -> dict[str, Any]:
-    """What a run of retrain_model is about, as the ledger has it, which the steps after its plan are called with.
+    """What a run of retrain_model is about, as the ledger has it.
 
     Returns:
         `parent` (a version), `training_set`, `holdout` and `gate_window` (dataset ids), `asked_by`, `reason`,
@@ -119,33 +124,29 @@ def planned(run_id: str) -> dict[str, Any]:
     return found[0]
 
 
-def evaluation(planned: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
+def evaluation(planned: Mapping[str, Any], holdout: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
     """The request to measure what was trained on the holdout.
 
     Args:
+        planned, holdout: as `plan` says.
         trained: `folder` of the attempt, relative to the store.
     """
     chosen = settings.get()
-    with ledger.connect("training") as connection:
-        holdout = datasets.read(connection, planned["holdout"])
-    return contract.EvaluateRequest(
-        bundle=_trained(chosen, planned, trained)[0],
-        shards=holdout.shards,
-        labels=holdout.labels,
-        batch_size=chosen.classify_batch_size,
-        threads=chosen.cores,
-        device=_device(chosen),
-        shard_id=holdout.dataset_id,
-    ).to_dict()
+    return {
+        **holdout,
+        "bundle": _trained(chosen, planned, trained)[0].to_dict(),
+        "batch_size": chosen.classify_batch_size,
+        "threads": chosen.cores,
+        "device": chosen.device,
+        "shard_id": planned["holdout"],
+    }
 
 
 def packaging(planned: Mapping[str, Any], trained: Mapping[str, Any], evaluated: Mapping[str, Any]) -> dict[str, Any]:
     """The request to seal what was trained and measured, with its learning curves and its lineage."""
     chosen = settings.get()
-    with ledger.connect("training") as connection:
-        holdout = datasets.read(connection, planned["holdout"])
     bundle, learnt = _trained(chosen, planned, trained)
-    measured = _evaluated(chosen, planned, evaluated, bundle)
+    request, measured = _evaluated(chosen, planned, evaluated, bundle)
     parameters = contract.parse_json(
         contract.read_file(contract.store_path(chosen.store, bundle.path) / "training.json")
     )
@@ -160,7 +161,7 @@ def packaging(planned: Mapping[str, Any], trained: Mapping[str, Any], evaluated:
         bundle=bundle,
         metrics=_output(evaluated, measured, contract.METRICS_FILE),
         predictions=_output(evaluated, measured, contract.PREDICTIONS_FILE),
-        shards=holdout.shards,
+        shards=request.shards,
         made_by="retrain_model",
         curves=_output(trained, learnt, contract.CURVES_FILE),
         lineage=lineage,
@@ -168,20 +169,29 @@ def packaging(planned: Mapping[str, Any], trained: Mapping[str, Any], evaluated:
     ).to_dict()
 
 
-def packaged_bundle(planned: Mapping[str, Any], packaged: Mapping[str, Any]) -> Path:
-    """The folder of the finished bundle.
+def packaged_bundle(
+    planned: Mapping[str, Any], trained: Mapping[str, Any], evaluated: Mapping[str, Any], packaged: Mapping[str, Any]
+) -> Path:
+    """The folder of the finished bundle, once it is proven to pack what the ledger says was planned: what the tasks
+    between have told each other may have been altered.
+
+    Args:
+        planned: as `planned` says.
 
     Raises:
-        contract.NoResult: its files are missing or altered, or it is of another plan.
+        contract.NoResult: files are missing or altered, or it is of another plan.
     """
     chosen = settings.get()
+    with ledger.connect("training") as connection:
+        holdout = datasets.read(connection, planned["holdout"])
     folder, result = attempts.of_run(chosen, planned["run_id"], packaged, "package")
-    request = contract.read_request("package", folder / contract.REQUEST_FILE)
-    assert isinstance(request, contract.PackageRequest)
-    attempts.check_place(chosen, planned["run_id"], request.bundle.path)
-    lineage = request.lineage.to_dict() if request.lineage else {}
-    if {name: lineage.get(name) for name in planned} != dict(planned):
-        raise contract.NoResult(f"{folder} packs what another plan has asked for: clear the task that plans it")
+    asked = contract.read_request("package", folder / contract.REQUEST_FILE)
+    assert isinstance(asked, contract.PackageRequest)
+    expected = packaging(planned, trained, evaluated)
+    if asked.lineage:  # the code that asked may be of another revision than this
+        expected["lineage"]["code_revision"] = asked.lineage.code_revision
+    if asked != contract.parse_request("package", expected) or asked.shards != holdout.shards:
+        raise contract.NoResult(f"{folder} packs something else than was planned: clear `plan` and all after it")
     return contract.store_path(chosen.store, _bundle(packaged, result).path)
 
 
@@ -204,8 +214,8 @@ def _trained(
 
 def _evaluated(
     chosen: settings.Settings, planned: Mapping[str, Any], evaluated: Mapping[str, Any], bundle: contract.BundleRef
-) -> contract.Result:
-    """The result of measuring this bundle on the planned holdout.
+) -> tuple[contract.EvaluateRequest, contract.Result]:
+    """What was asked of the attempt that measured this bundle on the planned holdout, and its result.
 
     Raises:
         contract.NoResult: it was not.
@@ -214,8 +224,8 @@ def _evaluated(
     request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
     assert isinstance(request, contract.EvaluateRequest)
     if (request.labels.sha256, request.bundle) != (planned["holdout"], bundle):
-        raise contract.NoResult(f"{folder} measured another model, or on another set: clear the task that plans it")
-    return result
+        raise contract.NoResult(f"{folder} measured another model, or on another set: clear the task that evaluates")
+    return request, result
 
 
 def balance(

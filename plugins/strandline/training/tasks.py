@@ -5,31 +5,31 @@ from typing import Any
 
 
 def plan(context: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The request to train, for what an Airflow task's context asks; None if nobody asks for a retraining."""
+    """As `plan.plan`, for what an Airflow task's context asks; None if nobody asks for a retraining."""
     from strandline.training import plan
 
     asked = plan.Asked.from_context(context)
-    return plan.plan(asked)["train"] if asked else None
+    return plan.plan(asked) if asked else None
 
 
-def plan_evaluation(run_id: str, trained: Mapping[str, Any]) -> dict[str, Any]:
-    """As `plan.evaluation`, of what the run planned."""
+def evaluation(planned: Mapping[str, Any], holdout: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
+    """As `plan.evaluation`."""
     from strandline.training import plan
 
-    return plan.evaluation(plan.planned(run_id), trained)
+    return plan.evaluation(planned, holdout, trained)
 
 
-def plan_package(run_id: str, trained: Mapping[str, Any], evaluated: Mapping[str, Any]) -> dict[str, Any]:
-    """As `plan.packaging`, of what the run planned."""
+def packaging(planned: Mapping[str, Any], trained: Mapping[str, Any], evaluated: Mapping[str, Any]) -> dict[str, Any]:
+    """As `plan.packaging`."""
     from strandline.training import plan
 
-    return plan.packaging(plan.planned(run_id), trained, evaluated)
+    return plan.packaging(planned, trained, evaluated)
 
 
-def register(run_id: str, packaged: Mapping[str, Any]) -> str:
+def register(run_id: str, trained: Mapping[str, Any], evaluated: Mapping[str, Any], packaged: Mapping[str, Any]) -> str:
     """Register the finished bundle; the version that it is now."""
     from strandline.models import registry
     from strandline.training import plan
 
     planned = plan.planned(run_id)
-    return registry.register(plan.packaged_bundle(planned, packaged), planned["asked_by"], planned)
+    return registry.register(plan.packaged_bundle(planned, trained, evaluated, packaged), planned["asked_by"], planned)
