@@ -262,7 +262,7 @@ print(*sorted({{name.split(".")[0] for name in sys.modules}} - before - sys.stdl
 """
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "plugins")}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) <= {"strandline", "psycopg", "psycopg_binary"}
+    assert set(done.stdout.split()) <= {"strandline", "strandline_contract", "psycopg", "psycopg_binary"}
 
 
 def test_retries_wait_longer_each_time(dags):
