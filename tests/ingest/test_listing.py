@@ -160,6 +160,12 @@ def test_the_hour_that_a_person_names_is_the_hour_that_is_taken(hour, logical_da
     assert found == listing.Run("manual__1", "manual", start, start + listing.HOUR, shard_size=9, dry_run=True)
 
 
+def test_a_backfill_that_repeats_a_run_of_the_command_line_takes_the_hour_of_its_range():
+    """Airflow keeps the interval, which was the last complete hour when the command line wrote it."""
+    found = landing.Run.from_context(context("BACKFILL_JOB", logical_date=NAMED, interval=LAST))
+    assert (found.start, found.end) == (NAMED, NAMED + landing.HOUR)
+
+
 @pytest.mark.parametrize("run_type", ["SCHEDULED", "BACKFILL_JOB"])
 def test_scheduled_and_backfilled_runs_take_their_interval(run_type):
     assert listing.Run.from_context(context(run_type, logical_date=LAST[0], interval=LAST)).start == LAST[0]

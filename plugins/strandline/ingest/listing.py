@@ -75,8 +75,8 @@ class Run:
         """The run of an Airflow task's context.
 
         Its hour is the parameter `hour`, or that of the file which `release` names; else that of its data interval; of
-        a run by hand to which Airflow gave none of its own (its command line does), the hour that the logical date
-        names; without any, the last complete hour.
+        a run by hand to which Airflow gave none of its own (its command line does), and of a backfill, which may repeat
+        such a run, the hour that the logical date names; without any, the last complete hour.
 
         Raises:
             ListingError: two hours are named, or one for each run of a backfill, or the hour has not begun.
@@ -93,7 +93,12 @@ class Run:
             assert start is not None
             end = start + HOUR
             _check_named_once(kind, start, logical_date)
-        elif start is None or end is None or (kind == "manual" and start == hours.named(now, now) == end - HOUR):
+        elif (
+            kind == "backfill"
+            or start is None
+            or end is None
+            or (kind == "manual" and start == hours.named(now, now) == end - HOUR)
+        ):
             start = hours.named(logical_date or now, now)
             end = start + HOUR
         if start > datetime.datetime.now(datetime.UTC):
