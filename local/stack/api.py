@@ -212,19 +212,29 @@ class Api:
         }
         self.request("POST", f"/dags/{dag}/clearTaskInstances", body | ({"task_ids": task_ids} if task_ids else {}))
 
-    def backfill(self, dag: str, start: datetime, end: datetime, reprocess: str = "completed") -> int:
+    def backfill(
+        self,
+        dag: str,
+        start: datetime,
+        end: datetime,
+        reprocess: str = "completed",
+        backwards: bool = False,
+        at_once: int = 4,
+    ) -> int:
         """Start a backfill of the hours that begin from `start` to `end`, both included; its id.
 
         Args:
             reprocess: which hours that have a run already are run again: none, failed or completed.
+            backwards: the last hour first.
+            at_once: how many of its runs may run at the same time.
         """
         body = {
             "dag_id": dag,
             "from_date": start.isoformat(),
             "to_date": end.isoformat(),
             "reprocess_behavior": reprocess,
-            "max_active_runs": 4,
-            "run_backwards": False,
+            "max_active_runs": at_once,
+            "run_backwards": backwards,
             "dag_run_conf": {},
         }
         return int(self.request("POST", "/backfills", body)["id"])

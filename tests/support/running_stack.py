@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,14 @@ class Strandline:
             failed = [row for row in self.api.task_instances(DAG, run_id) if row["state"] == "failed"]
             logs = "\n".join(f"--- {row['task_id']}\n" + "\n".join(self.log(run_id, row)[-25:]) for row in failed)
             pytest.fail(f"run {run_id} ended as {state}, not {expect}\n{logs}")
+
+    def command(self, *arguments: str) -> str:
+        """What Airflow's command line answers."""
+        command = [sys.executable, "-m", "airflow", *arguments]
+        done = subprocess.run(command, env=self.stack.environment(), capture_output=True, text=True)
+        if done.returncode:
+            pytest.fail(f"{' '.join(arguments)} failed:\n{done.stderr[-5000:]}")
+        return done.stdout
 
     def log(self, run_id: str, instance: dict[str, Any]) -> list[str]:
         return self.api.log(DAG, run_id, instance)
