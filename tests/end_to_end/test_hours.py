@@ -9,7 +9,7 @@ import json
 import os
 
 import pytest
-from running import DAG, Strandline
+from running_stack import DAG, Strandline
 
 from strandline import hours, ledger
 
