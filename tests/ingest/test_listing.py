@@ -163,7 +163,7 @@ def test_the_hour_that_a_person_names_is_the_hour_that_is_taken(hour, logical_da
 def test_a_backfill_that_repeats_a_run_of_the_command_line_takes_the_hour_of_its_range():
     """Airflow keeps the interval, which was the last complete hour when the command line wrote it."""
     found = listing.Run.from_context(context("BACKFILL_JOB", logical_date=NAMED, interval=LAST))
-    assert (found.start, found.end) == (NAMED, NAMED + HOUR)
+    assert (found.start, found.end) == (NAMED, NAMED + listing.HOUR)
 
 
 @pytest.mark.parametrize("run_type", ["SCHEDULED", "BACKFILL_JOB"])
