@@ -1,11 +1,11 @@
 """The classifying process, of a network that cannot stand marked images: by their pixels, it crashes or hangs for real.
 
-POISON_MARK is the colour of their first pixel. A line for each question goes to the file that POISON_LOG names. With
-POISON_NETWORK=light the network is a few lines of numpy, which start at once.
+POISON_MARK is the colour of their first pixel; of the kind "chance" each fifth batch crashes, whatever is in it. A line
+for each question goes to the file that POISON_LOG names. With POISON_NETWORK=light the network is a few lines of numpy,
+which start at once.
 """
 
 import os
-import random
 import signal
 import sys
 import time
@@ -67,9 +67,16 @@ def poison() -> None:
     time.sleep(3600)  # the signal comes at once, to whichever thread
 
 
+def count_batches() -> int:
+    """How many there were so far, in all processes of the test: no image is to blame for its number."""
+    with Path(os.environ["POISON_LOG"] + ".batches").open("ab") as log:
+        log.write(b".")
+        return log.tell()
+
+
 def normalise(images: np.ndarray, mean, std, real=networks.normalise) -> np.ndarray:
     if KIND == "chance":
-        if images.any() and random.random() < 0.2:
+        if images.any() and count_batches() % 5 == 0:
             os.kill(os.getpid(), signal.SIGSEGV)
     elif (images[:, 0, 0] == MARK).all(axis=1).any():
         poison()
