@@ -708,7 +708,7 @@ def test_a_drop_without_images_is_a_run_without_shards(zone, champion, database,
 
 
 def test_runs_without_a_model_say_what_to_do(zone):
-    with pytest.raises(listing.ListingError, match="make up"):
+    with pytest.raises(versions.NoChampion, match="make up"):
         list_hour("r")
     with pytest.raises(versions.VersionError, match=r"f{64} is registered"):
         list_hour("r", model_version="f" * 64)
