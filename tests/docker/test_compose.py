@@ -99,6 +99,8 @@ class Compose:
         return f"postgresql://127.0.0.1:{self.ports['POSTGRES']}/strandline?passfile={passfile}"
 
     def drop(self, hour: datetime.datetime, count: int) -> None:
+        with contextlib.closing(self.api("admin")) as api:
+            running.let_the_hour_pass(api)
         running.drop(self.landing, hour, count)
 
     def closing(self, run_id: str) -> dict[str, Any]:
