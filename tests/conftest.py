@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 from psycopg import sql
 
 from local.stack import postgres
@@ -57,6 +58,18 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((postgres.HOST, 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """For the tests of pages; of a module, since no two may run in one thread at once."""
+    chromium = shutil.which("chromium")
+    if not chromium:
+        pytest.fail("pages are tested in a browser: install Debian's package chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,6 @@
 import copy
 import dataclasses
 import io
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
 import strandline_contract as contract
 from strandline.drift import detectors, evidently_page
@@ -96,17 +94,6 @@ def evidently() -> str:
 @pytest.fixture(scope="module")
 def hostile() -> Comparison:
     return compare(frame(1000, [*CLASSES, *HOSTILE]), frame(500, [*HOSTILE, "</script>new"]))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if not chromium:
-        pytest.fail("the page is tested in a browser: install Debian's package chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @dataclasses.dataclass

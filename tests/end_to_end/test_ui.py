@@ -1,10 +1,9 @@
 """Airflow's own pages, in a real browser: what operators open every day answers, and shows what it should."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from local.stack import configuration
 
@@ -12,22 +11,16 @@ TIMEOUT = 60_000  # ms: on a busy machine, a page takes its time
 
 
 @pytest.fixture(scope="module")
-def page(strandline) -> Iterator[Page]:
+def page(strandline, browser) -> Page:
     """A page of Airflow's UI, signed in as admin; `failed` collects the requests that the server could not answer."""
-    chromium = shutil.which("chromium")
-    if not chromium:
-        pytest.fail("the pages are tested in a browser: install Debian's package chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.set_default_timeout(TIMEOUT)
-        page.goto(strandline.stack.url)
-        page.locator("input").first.fill("admin")
-        page.locator("input[type=password]").fill(configuration.passwords(strandline.stack.settings)["admin"])
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(f"{strandline.stack.url}/")
-        yield page
-        browser.close()
+    page = browser.new_page()
+    page.set_default_timeout(TIMEOUT)
+    page.goto(strandline.stack.url)
+    page.locator("input").first.fill("admin")
+    page.locator("input[type=password]").fill(configuration.passwords(strandline.stack.settings)["admin"])
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{strandline.stack.url}/")
+    return page
 
 
 @pytest.fixture

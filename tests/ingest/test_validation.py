@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
 import strandline_contract as contract
 from strandline import ledger, scan, settings
@@ -656,17 +654,6 @@ def test_a_run_can_be_validated_again_with_a_higher_limit(database):
     ]
     assert shares == [(False, False), (True, True)]
     assert [row | {"latest": False} for row in before] == recorded(database)[: len(EVERY_EXPECTATION)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if not chromium:
-        pytest.fail("the page is tested in a browser: install Debian's package chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 HOSTILE = [

@@ -2,12 +2,10 @@
 
 import dataclasses
 import json
-import shutil
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
 from strandline.models import thumbnails
 from strandline.promotion import page as gate_page
@@ -59,17 +57,6 @@ def report(classes=("bird", "cat", "dog"), lost=0, window=2000, ratio=1.0, slice
         **dataclasses.asdict(examine(classes, *sets, trial, RULES)),
     }
     return json.loads(json.dumps(found, allow_nan=False))  # as it comes back from gate.json
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if not chromium:
-        pytest.fail("the page is tested in a browser: install Debian's package chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

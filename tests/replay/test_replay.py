@@ -5,7 +5,7 @@ A vision process answers the requests of a plan; here `answer` does, since what 
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Database
 from ledger_rows import HOUR, File, Run
-from playwright.sync_api import Browser, sync_playwright
 
 import strandline_contract as contract
 from strandline import ledger, settings
@@ -411,17 +410,6 @@ def test_a_replay_is_a_fact(run, database: Database):
     for change in ("equal = 29", "verdict = 'not compared'", "unequal = 1, verdict = 'unequal'"):
         with psycopg.connect(database.owner) as connection, pytest.raises(psycopg.errors.CheckViolation):
             connection.execute(f"UPDATE replays SET {change}")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if not chromium:
-        pytest.fail("the page is tested in a browser: install Debian's package chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("width", [1200, 360])
