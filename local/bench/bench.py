@@ -25,6 +25,7 @@ from local.stack.api import Api
 from local.stack.processes import free_port
 from local.stack.stack import Stack
 from strandline import settings
+from strandline.hours import HOUR
 
 DAG = "ingest_images"
 SIZES = (1_000, 10_000, 50_000)
@@ -106,7 +107,7 @@ class Bench:
         _say(f"Ingesting {size:,} images ...")
         hour = FIRST_HOUR + datetime.timedelta(hours=number)
         started = time.perf_counter()
-        run_id = api.trigger(DAG, (hour, hour + datetime.timedelta(hours=1)), conf)
+        run_id = api.trigger(DAG, (hour, hour + HOUR), conf)
         state = api.wait(DAG, run_id, timeout=3600)
         seconds = time.perf_counter() - started
         if state != "success":

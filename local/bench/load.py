@@ -7,6 +7,7 @@ from pathlib import Path
 
 import strandline_contract as contract
 from strandline import settings
+from strandline.hours import HOUR
 from strandline.ingest import listing
 from strandline.ingest import load as predictions
 from strandline.models import registry
@@ -17,7 +18,7 @@ def main(run_id: str, hour: str, report: str) -> None:
     version = registry.register(settings.REPOSITORY / "models" / "cifar_resnet20_v1", "make bench")
     registry.install_first(version, "make bench")
     start = datetime.datetime.fromisoformat(hour)
-    listing.list_entries(listing.Run(run_id, "manual", start, start + datetime.timedelta(hours=1)))
+    listing.list_entries(listing.Run(run_id, "manual", start, start + HOUR))
     folder = settings.get().run_folder(run_id)
     classified = [
         {"shard_id": attempt.parent.parent.name, "folder": str(attempt.parent.relative_to(settings.get().store))}

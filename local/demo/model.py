@@ -12,12 +12,12 @@ from local.stack.api import Api
 from local.stack.stack import Stack
 from local.stack.summary import Summary
 from strandline import ledger
+from strandline.hours import HOUR
 from strandline.stats import estimates
 
 RETRAIN, PROMOTE = "retrain_model", "promote_model"
 ASK = "ask"  # the task that waits for a person
 APPROVER = "op"
-HOUR = datetime.timedelta(hours=1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,6 +35,16 @@ def floor(moment: datetime.datetime) -> datetime.datetime:
     return moment.astimezone(datetime.UTC).replace(minute=0, second=0, microsecond=0)
 
 
+def are_full(start: datetime.datetime, end: datetime.datetime) -> bool:
+    """Whether [start, end) is one or more full hours, with a time zone."""
+    return (
+        start.tzinfo is not None
+        and end.tzinfo is not None
+        and start < end
+        and not any((one - EPOCH) % HOUR for one in (start, end))
+    )
+
+
 def last_complete() -> datetime.datetime:
     return floor(datetime.datetime.now(datetime.UTC)) - HOUR
 
@@ -72,8 +82,7 @@ class Window:
     model_version: str | None = None
 
     def __post_init__(self) -> None:
-        ends = (self.start, self.end)
-        if any(end.tzinfo is None or (end - EPOCH) % HOUR for end in ends) or self.start >= self.end:
+        if not are_full(self.start, self.end):
             raise WindowError(f"the window {self.start} to {self.end} must be one or more full hours with a time zone")
 
     @property

@@ -63,8 +63,7 @@ class Run:
     release: str | None = None
 
     def __post_init__(self) -> None:
-        ends = (self.start, self.end)
-        if any(end.tzinfo is None or (end - EPOCH) % HOUR for end in ends) or self.start >= self.end:
+        if not hours.are_full(self.start, self.end):
             raise ListingError(
                 f"run {self.run_id} has the interval {self.start} to {self.end}: it must be one or more full hours"
                 " with a time zone; give the run an hour"
