@@ -42,7 +42,7 @@ logs: ## Follow the logs of all parts
 drop: environments ## Drop N real images into the landing zone: make drop N=500
 	@$(VISION) -m local.demo.drop --count $(N)
 
-training-sets: environments ## Freeze CIFAR-10's holdout and original training pictures as datasets; FOR=compose
+training-sets: environments ## Freeze CIFAR-10's holdout and original training images as datasets; FOR=compose
 	@$(AIRFLOW) -m local.demo.training_sets $(FOR)
 
 verify: environments ## Prove every invariant of the ledger, and its audit log: make verify AUDIT=<hash noted before>
@@ -60,13 +60,13 @@ restore: environments ## Put a backup into a checkout that has none: make restor
 secrets: python ## Write .env and a folder of secrets for docker compose: made once, then kept
 	@$(PYTHON) -m local.stack.dotenv
 
-champion: environments ## Train the first champion anew (hours)
+champion: environments ## Train the first champion again (hours)
 	@$(CONTAINED) PYTHONPATH="$(PYTHONPATH):$(CURDIR)/docker/vision" $(VISION) -m local.build.train_champion
 
 bench: environments ## Measure this machine: images/s of each phase and of the whole run
 	@$(AIRFLOW) -m local.bench.bench
 
-bench-drift: environments ## Measure how well drift is found, on real pictures; writes docs/drift-evaluation.md
+bench-drift: environments ## Measure how well drift is found, on real images; writes docs/drift-evaluation.md
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
 	@$(CONTAINED) $(AIRFLOW) -m local.bench.drift
 
@@ -98,11 +98,11 @@ check: dev-environments ## Check format, types and the direction of imports
 	$(AIRFLOW) -m mypy
 	$(dir $(AIRFLOW))lint-imports
 
-docs: environments ## Write docs/settings.md and docs/dags.md anew
+docs: environments ## Write docs/settings.md and docs/dags.md again
 	@$(AIRFLOW) -m strandline.settings > docs/settings.md
 	@$(AIRFLOW) -m local.build.dag_pages > docs/dags.md
 
-lock: python ## Compile all locks anew from their .in files
+lock: python ## Compile all locks again from their .in files
 	@$(PYTHON) local/build/environments.py lock
 
 environments: python

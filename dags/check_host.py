@@ -10,7 +10,7 @@ changed.
 | task | does |
 |---|---|
 | **plan** | pins the champion |
-| **check** | on the host, in the real runner: `nvidia-smi` (GPU), the model bundle's hashes, made pictures \
+| **check** | on the host, in the real runner: `nvidia-smi` (GPU), the model bundle's hashes, made images \
 classified on the device, the GPU's probabilities against the CPU's, then the speed |
 | **report** | logs hardware, images/s and the largest difference, and returns the report |
 
@@ -19,7 +19,7 @@ classified on the device, the GPU's probabilities against the CPU's, then the sp
 |---|---|
 | plan | no champion is installed: `make up` |
 | check | the host cannot classify, or classifies wrongly: the log's last line names the driver, the container \
-toolkit or the bundle. Stop the worker of that host until it is mended; nothing falls back to the CPU |
+toolkit or the bundle. Stop the worker of that host until it is fixed; nothing falls back to the CPU |
 | report | the host's files are not in the store that the other hosts see: look at the store's mount on both |
 """
 

@@ -22,7 +22,7 @@ history with another model, backfill with `model_version`; to list refused files
 | red task | means, and what to do |
 |---|---|
 | list | no champion, or no such hour: the log's last line says what to do |
-| pack, classify | a vision process failed three times: mend what its log names, clear it; other shards are kept |
+| pack, classify | a vision process failed three times: fix what its log names, clear it; other shards are kept |
 | classify, at once | a shard rotted on the disk: clear `pack` of that shard with all after it, to pack it again |
 | validate | a shard disagrees with its listing: clear `pack`, and report it if that does not help |
 | load | results disagree with the ledger: the log names the image; do not clear, report it |

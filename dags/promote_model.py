@@ -1,7 +1,7 @@
 """
 ## By hand or for a new challenger: gate, approval, and another champion; or the way back
 
-`choose -> plan -> try -> plan_evaluations -> evaluate -> hold_gate -> check_outcome -> ask -> decide -> promote`, or
+`choose -> plan -> infra_validate -> plan_evaluations -> evaluate -> evaluate_gate -> check_outcome -> request_approval -> check_approval -> promote`, or
 `choose -> roll_back`
 
 | task | does |
@@ -9,13 +9,13 @@
 | **choose** | whether to promote or to roll back |
 | **plan** | pins champion, challenger, the holdout and the newest window of labelled images, in the ledger; a run \
 that a new challenger woke looks there for the one that waits, and is skipped where none does |
-| **try** | in the real runner: does the challenger load and answer, and how fast are both, in turns |
+| **infra_validate** | in the real runner: does the challenger load and answer, and how fast are both, in turns |
 | **evaluate** | one task a model and set: answers to every image |
-| **hold_gate** | all checks, the report, the rows in `gates` and `gate_results` |
+| **evaluate_gate** | all checks, the report, the rows in `gates` and `gate_results` |
 | **check_outcome** | ends the run here where the gate was not passed: that is an answer, and no failure |
-| **ask** | waits for one of the approvers (page *Required Actions*): *Approve* or *Reject*, with a reason; records \
+| **request_approval** | waits for one of the approvers (page *Required Actions*): *Approve* or *Reject*, with a reason; records \
 the answer, and refuses that of who asked or trained |
-| **decide** | reads the recorded answer; ends the run here where it is *Reject* |
+| **check_approval** | reads the recorded answer; ends the run here where it is *Reject* |
 | **promote** | one SQL function: the challenger is champion, if the champion is still the one it was compared with |
 | **roll_back** | one SQL function: a version that was champion before is champion again |
 
@@ -29,11 +29,11 @@ to the one that the champion replaced. Nobody approves what they asked for or tr
 | red task | means, and what to do |
 |---|---|
 | plan | no such challenger, or the champion is not the expected one: the log's last line says which |
-| try, evaluate | the champion's bundle or the sets' files are gone or altered, or the host cannot classify |
-| hold_gate | results contradict the plan: the log says which; clear `plan` and all after it |
-| ask | nobody answered in time: trigger a new run. Or the answer was late, without a reason, by somebody who may not, \
+| infra_validate, evaluate | the champion's bundle or the sets' files are gone or altered, or the host cannot classify |
+| evaluate_gate | results contradict the plan: the log says which; clear `plan` and all after it |
+| request_approval | nobody answered in time: trigger a new run. Or the answer was late, without a reason, by somebody who may not, \
 or the second one to this gate, as the log's last line says: clear it to be asked again. Nothing was promoted |
-| decide | no answer is recorded: clear `ask` to be asked again |
+| check_approval | no answer is recorded: clear `request_approval` to be asked again |
 | promote | the champion changed meanwhile, or the challenger's bundle is not whole: the champion stays |
 | roll_back | by no approver, no reason, never champion, or its bundle is gone or altered: the champion stays |
 """
@@ -44,7 +44,7 @@ from airflow.sdk import Param, TriggerRule, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline.assets import CHALLENGERS
-from strandline.operators.approval import question
+from strandline.operators.approval import request_approval
 from strandline.operators.defaults import DEFAULT_ARGS, GOVERNANCE
 from strandline.operators.params import reason
 from strandline.operators.vision import vision_task, vision_tasks
@@ -95,20 +95,20 @@ def promote_model():
         return request
 
     @task
-    def plan_evaluations(tried: dict, *, run_id: str) -> list[dict]:
-        return tasks.plan_evaluations(run_id, tried)
+    def plan_evaluations(validated: dict, *, run_id: str) -> list[dict]:
+        return tasks.plan_evaluations(run_id, validated)
 
     # Without an evaluation where the challenger did not load; not where none of it was asked for.
     @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
-    def hold_gate(tried: dict, evaluated: list[dict] | None, *, run_id: str) -> dict:
-        return tasks.hold_gate(run_id, tried, evaluated or [])
+    def evaluate_gate(validated: dict, evaluated: list[dict] | None, *, run_id: str) -> dict:
+        return tasks.evaluate_gate(run_id, validated, evaluated or [])
 
     @task.short_circuit
     def check_outcome(*, run_id: str) -> bool:
         return tasks.passed(run_id)
 
     @task.short_circuit
-    def decide(*, run_id: str) -> bool:
+    def check_approval(*, run_id: str) -> bool:
         return promotion.approved(run_id)
 
     @task
@@ -121,12 +121,14 @@ def promote_model():
             run_id, dag_run.triggering_user_name, params["reason"], params["version"], params["expected_champion"]
         )
 
-    ask = question("ask", tasks.ask_about_gate, list(promotion.DECISIONS), promotion.decide)
+    approval = request_approval(
+        "request_approval", tasks.gate_approval_request, list(promotion.DECISIONS), promotion.record_approval
+    )
     planned = plan()
     choose() >> [planned, roll_back()]
-    tried = vision_task("try", "trial", planned)
-    evaluated = vision_tasks("evaluate", "evaluate").expand(request=plan_evaluations(tried.output))
-    hold_gate(tried.output, evaluated.output) >> check_outcome() >> ask >> decide() >> promote()
+    validated = vision_task("infra_validate", "infra_validate", planned)
+    evaluated = vision_tasks("evaluate", "evaluate").expand(request=plan_evaluations(validated.output))
+    evaluate_gate(validated.output, evaluated.output) >> check_outcome() >> approval >> check_approval() >> promote()
 
 
 promote_model()

@@ -17,13 +17,13 @@ recorded predictions are compared where there are any, and the page says how it 
 the window's.
 
 A replay changes no prediction and raises no alarm. A run has one replay: clearing it repeats what it found, so \
-trigger a new run to replay anew.
+trigger a new run to replay again.
 
 ### When it is red
 | red task | means, and what to do |
 |---|---|
 | plan | nothing landed in the window, or no such version: the log's last line says which |
-| classify | a vision process failed three times: mend what its log names, clear it |
+| classify | a vision process failed three times: fix what its log names, clear it |
 | compare | an attempt's files are not what was planned, or gone: trigger a new run |
 | prove | predictions came out otherwise than recorded, or none could be replayed since shards are gone: the page that \
 the log names says which, why, and what to do |

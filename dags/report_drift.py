@@ -11,7 +11,7 @@ labels by now to judge their accuracy; or the one you ask for |
 | **request_retraining** | updates the asset `retraining` where a verdict asks for it; else it is skipped |
 
 ### The verdict
-**none**: nothing found. **watch**: something changed; a person should look. **retrain**: accuracy fell, and kept \
+**none**: nothing found. **warn**: something changed; a person should look. **retrain**: accuracy fell, and kept \
 falling; `retrain_model` is started, but for cool-down, weekly budget, or too few labels.
 The mix of classes alone never starts a retraining. Windows that are backfilled, triggered by hand here, or reported \
 again never do either, but for one: a window that gets enough labels after its report is judged once more, by them.
@@ -24,7 +24,7 @@ again never do either, but for one: a window that gets enough labels after its r
 |---|---|
 | list | the database does not answer: the log says which |
 | report | no such model, a bundle or files of predictions that are gone, or settings that contradict each other: the \
-log's last line names it. Classification is not touched by it; mend it and clear the task |
+log's last line names it. Classification is not touched by it; fix it and clear the task |
 | request_retraining | the database of Airflow does not answer: clear it |
 """
 

@@ -24,13 +24,13 @@ they are empty. Two runs never train at once: the second one waits.
 | red task | means, and what to do |
 |---|---|
 | plan | too few labels, or no holdout: the log's last line says how many are missing and of which hours |
-| train | three tries failed: mend what the log names and clear it, it goes on from the last epoch. A loss that is not \
+| train | three tries failed: fix what the log names and clear it, it goes on from the last epoch. A loss that is not \
 finite asks for a lower STRANDLINE_RETRAIN_PEAK_LR |
 | evaluate, package | files of the store are gone or altered: the log names them |
 | register | the bundle is of another plan, as the log says, or cannot be copied into the store, or the database does \
 not answer: clear it |
 
-Clearing any task but `plan` is safe at any time; a cleared `plan` freezes its sets anew, with the labels of now.
+Clearing any task but `plan` is safe at any time; a cleared `plan` freezes its sets again, with the labels of now.
 """
 
 import datetime

@@ -49,8 +49,8 @@ GRANT INSERT (
     gate_id, challenger, champion, holdout_set, window_set, checks, outcome, sentence, rules, folder, html_sha256,
     requested_by, approvers, answer_by
 ) ON gates TO strandline_gate;
-GRANT INSERT ON gate_plans, gate_results, watches TO strandline_gate;
-GRANT EXECUTE ON FUNCTION install_first_champion, decide, promote, roll_back TO strandline_promotion;
+GRANT INSERT ON gate_plans, gate_results, champion_checks TO strandline_gate;
+GRANT EXECUTE ON FUNCTION install_first_champion, record_approval, promote, roll_back TO strandline_promotion;
 
 GRANT UPDATE (taken) ON locks TO strandline_ingest, strandline_labels, strandline_training;
 

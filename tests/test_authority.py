@@ -42,7 +42,7 @@ def gate_of(versions: list[str], **changes: object) -> str:
 
 
 def approve(person: str = APPROVER) -> None:
-    promotion.decide(GATE, answer(person))
+    promotion.record_approval(GATE, answer(person))
 
 
 def champion() -> str:
@@ -104,7 +104,7 @@ def test_nobody_is_no_approver(versions, approvers):
 def test_an_approver_by_no_name_is_none(versions, database):
     gate_of(versions)
     with psycopg.connect(database.duty("promotion")) as connection, pytest.raises(psycopg.errors.RaiseException):
-        connection.execute("SELECT decide(%s, 'approved', NULL, 'because', now())", [GATE])
+        connection.execute("SELECT record_approval(%s, 'approved', NULL, 'because', now())", [GATE])
 
 
 # What was approved
@@ -145,7 +145,7 @@ def test_who_may_approve_no_more_does_not(versions, database):
     ledger.migrate(database.owner, approvers=["admin"])
     with pytest.raises(PromotionError, match="any more"):
         approve()
-    promotion.decide(GATE, answer("admin"))
+    promotion.record_approval(GATE, answer("admin"))
 
 
 def test_an_answer_by_another_account_of_that_name_is_refused(versions, monkeypatch):
@@ -154,8 +154,8 @@ def test_an_answer_by_another_account_of_that_name_is_refused(versions, monkeypa
     settings.get.cache_clear()
     gate_of(versions)
     with pytest.raises(PromotionError, match="with the id 9 is none of"):
-        promotion.decide(GATE, answer() | {"responded_by_user": {"id": "9", "name": APPROVER}})
-    promotion.decide(GATE, answer() | {"responded_by_user": {"id": "3", "name": APPROVER}})
+        promotion.record_approval(GATE, answer() | {"responded_by_user": {"id": "9", "name": APPROVER}})
+    promotion.record_approval(GATE, answer() | {"responded_by_user": {"id": "3", "name": APPROVER}})
 
 
 @pytest.mark.parametrize("person", ["viewer", "nobody", "", None])
@@ -176,7 +176,7 @@ def test_only_approvers_roll_back(versions, database, person):
 def test_no_other_duty_approves_promotes_or_says_who_may(versions, database, duty):
     gate_of(versions)
     for statement in (
-        "SELECT decide('gate 1', 'approved', 'op', 'because', now())",
+        "SELECT record_approval('gate 1', 'approved', 'op', 'because', now())",
         "SELECT promote('gate 1', 'x')",
         "SELECT roll_back('run', 'x', 'y', 'op', 'because')",
         "INSERT INTO approvers VALUES ('me')",
@@ -217,7 +217,9 @@ def test_what_files_say_cannot_be_said_in_a_persons_name(database):
 def test_an_answer_is_recorded_where_airflow_hands_it_on(versions):
     """The task that asked records it when it goes on: no XCom lies between."""
     gate_of(versions)
-    asking = approval.question("ask", evaluation.question, list(promotion.DECISIONS), promotion.decide)
+    asking = approval.request_approval(
+        "request_approval", evaluation.approval_request, list(promotion.DECISIONS), promotion.record_approval
+    )
     with pytest.raises(PromotionError, match="has no answer"):
         promotion.approved(GATE)
     given = answer() | {"responded_at": datetime.datetime.now(datetime.UTC)}
@@ -227,14 +229,16 @@ def test_an_answer_is_recorded_where_airflow_hands_it_on(versions):
 
 def test_what_is_asked_is_what_the_ledger_says(versions):
     gate_of(versions)
-    subject, body = evaluation.question(GATE)
+    subject, body = evaluation.approval_request(GATE)
     assert versions[1][:12] in subject
     assert all(name in body for name in CHECKS)
 
 
 def test_a_second_answer_after_the_question_was_cleared_is_refused(versions):
     gate_of(versions)
-    asking = approval.question("ask", evaluation.question, list(promotion.DECISIONS), promotion.decide)
+    asking = approval.request_approval(
+        "request_approval", evaluation.approval_request, list(promotion.DECISIONS), promotion.record_approval
+    )
     now = {"responded_at": datetime.datetime.now(datetime.UTC)}
     asking.execute_complete({"run_id": GATE}, answer() | now)
     with pytest.raises(Exception, match="was approved by op already"):
@@ -248,7 +252,7 @@ def test_a_run_is_about_what_it_was_planned_for(versions):
     planned = evaluation.plan(GATE, REQUESTER, versions[1])
     assert evaluation.plan(GATE, "somebody", third) == planned == evaluation.pinned(GATE)
     assert (planned["requested_by"], planned["challenger"]) == (REQUESTER, versions[1])
-    with pytest.raises(evaluation.TrialError, match="has no plan"):
+    with pytest.raises(evaluation.EvaluationError, match="has no plan"):
         evaluation.pinned("gate 2")
 
 
@@ -343,7 +347,7 @@ def audited(versions) -> Callable[[], list]:
     """Three gates and their answers; gives what the chain's invariant finds."""
     for number in range(3):
         hold(f"gate {number}", versions[1], versions[0])
-        promotion.decide(f"gate {number}", answer(option="Reject", reason=f"no {number}"))
+        promotion.record_approval(f"gate {number}", answer(option="Reject", reason=f"no {number}"))
 
     def broken() -> list:
         with ledger.connect("ingest") as connection:
@@ -382,7 +386,7 @@ def test_a_log_that_was_cut_at_its_end_shows_by_the_facts_and_by_a_noted_hash(au
         assert ledger.check_invariants(connection)["22_every_step_is_audited"]
     owner.execute("DELETE FROM approvals WHERE gate_id = 'gate 2'")  # the fact as well
     assert ledger.verify() != noted
-    with pytest.raises(ledger.BooksOpen, match="is not in the audit log"):
+    with pytest.raises(ledger.InvariantViolation, match="is not in the audit log"):
         ledger.verify(noted.hash)
 
 
@@ -390,7 +394,7 @@ def test_a_log_that_was_cut_at_its_end_shows_by_the_facts_and_by_a_noted_hash(au
     ("breaks", "invariant"),
     [
         ("UPDATE champions SET period = tstzrange(lower(period), now())", "15_champions_follow_each_other"),
-        ("UPDATE champions SET how = 'rolled back', run_id = 'x', reason = 'y'", "20_champions_are_approved"),
+        ("UPDATE champions SET cause = 'rolled back', run_id = 'x', reason = 'y'", "20_champions_are_approved"),
         ("UPDATE gates SET checks = 9", "21_gates_follow_from_their_checks"),
         ("UPDATE gates SET sentence = 'another'", "21_gates_follow_from_their_checks"),
         ("DELETE FROM audit_log", "22_every_step_is_audited"),
@@ -432,7 +436,7 @@ def test_what_was_approved_before_is_bound_and_chained_by_the_migration(empty_da
         owner.execute(gate, [digest("second"), digest("first")])
         owner.execute(f"{RESULT} VALUES ('old', 'window', 'pass', '', 'above', 'points')")
     with psycopg.connect(empty_database.owner) as owner:
-        owner.execute("SELECT decide('old', 'approved', 'op', 'because', now())")
+        owner.execute("SELECT record_approval('old', 'approved', 'op', 'because', now())")
         owner.execute("SELECT promote('old', %s)", [digest("first")])
     assert "0010_authority.sql" in ledger.migrate(empty_database.owner, approvers=["op"])
     with ledger.connect("ingest", empty_database.address) as connection:

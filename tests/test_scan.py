@@ -367,7 +367,7 @@ def as_ordinary_user(zone: Path) -> dict[bytes, entries.Entry]:
 
 
 def test_what_cannot_be_read_is_a_version_of_its_own(zone):
-    """B61: an unreadable file goes to the decoder, which says so; a folder is one row. Mended, both are new."""
+    """B61: an unreadable file goes to the decoder, which says so; a folder is one row. Fixed, both are new."""
     zone.chmod(0o755)
     for name in (b"open.jpg", b"shut.jpg", b"no-r/a.jpg", b"no-x/a.jpg"):
         write(zone, FOLDER + name)

@@ -44,11 +44,11 @@ def test_formats_and_their_limits_reach_the_decoder():
 
 
 def test_run_folders_are_readable_and_never_shared():
-    chosen = settings.load({})
-    one, two = chosen.run_folder("manual__2026-11-21T08:00:00"), chosen.run_folder("manual__2026-11-21T08_00_00")
+    config = settings.load({})
+    one, two = config.run_folder("manual__2026-11-21T08:00:00"), config.run_folder("manual__2026-11-21T08_00_00")
     assert one != two
     assert one.name.startswith("manual_2026-11-21T08_00_00-")
-    assert chosen.run_folder("../" * 40).parent == chosen.store / "runs"
+    assert config.run_folder("../" * 40).parent == config.store / "runs"
 
 
 def test_the_document_is_of_these_settings():

@@ -62,7 +62,7 @@ def _make_users() -> None:
             user = builder.sm.find_user(name)
             if user is None or str(user.id) != number:
                 found = f"has the id {user.id}" if user else "is no user of Airflow"
-                raise SystemExit(f"STRANDLINE_APPROVERS says {name}={number}, but {name} {found}: mend it in .env")
+                raise SystemExit(f"STRANDLINE_APPROVERS says {name}={number}, but {name} {found}: fix it in .env")
 
 
 def _make_results() -> None:

@@ -56,7 +56,7 @@ def main() -> int:
     arguments = parser.parse_args()
     bench = Bench(settings.load())
     report = bench.run(arguments.images)
-    path = bench.chosen.home.parent / "bench.json"
+    path = bench.config.home.parent / "bench.json"
     contract.write_json(path, report)
     print(table(report))
     print(f"\nAll figures: {path}")
@@ -68,7 +68,7 @@ class Bench:
         home = base.home / "bench"
         shutil.rmtree(home, ignore_errors=True)
         self.cache = base.home
-        self.chosen = dataclasses.replace(
+        self.config = dataclasses.replace(
             base,
             home=home,
             landing=home / "landing",
@@ -77,11 +77,11 @@ class Bench:
             api_port=free_port(),
             postgres_port=free_port(),
         )
-        self.stack = Stack(self.chosen, say=_say)
+        self.stack = Stack(self.config, say=_say)
         self.alone = 0
 
     def run(self, sizes: Sequence[int]) -> dict[str, Any]:
-        report: dict[str, Any] = {"machine": _machine(self.chosen), "targets": TARGETS, "phases": {}}
+        report: dict[str, Any] = {"machine": _machine(self.config), "targets": TARGETS, "phases": {}}
         with self.stack, contextlib.closing(self.stack.api()) as api:
             runs = []
             for number, size in enumerate(sizes):
@@ -97,9 +97,9 @@ class Bench:
 
     def drop(self, size: int, number: int) -> None:
         hour = (FIRST_HOUR + datetime.timedelta(hours=number)).strftime("%Y-%m-%dT%H")
-        environment = os.environ | {"STRANDLINE_HOME": str(self.cache), "STRANDLINE_LANDING": str(self.chosen.landing)}
+        environment = os.environ | {"STRANDLINE_HOME": str(self.cache), "STRANDLINE_LANDING": str(self.config.landing)}
         environment["PYTHONPATH"] = os.pathsep.join(map(str, (settings.REPOSITORY, settings.REPOSITORY / "plugins")))
-        command = [str(self.chosen.vision_python), "-m", "local.demo.drop", "--count", str(size), "--hour", hour]
+        command = [str(self.config.vision_python), "-m", "local.demo.drop", "--count", str(size), "--hour", hour]
         subprocess.run(command, env=environment, check=True)
 
     def ingest(self, api: Api, size: int, number: int, **conf: Any) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class Bench:
         state = api.wait(DAG, run_id, timeout=3600)
         seconds = time.perf_counter() - started
         if state != "success":
-            raise SystemExit(f"run {run_id} ended as {state}: its logs are in {self.chosen.home / 'airflow' / 'logs'}")
+            raise SystemExit(f"run {run_id} ended as {state}: its logs are in {self.config.home / 'airflow' / 'logs'}")
         row = api.run(DAG, run_id)
         whole = (_time(row["end_date"]) - _time(row["queued_at"])).total_seconds()
         _say(f"  {size / whole:,.0f} images/s")
@@ -120,9 +120,9 @@ class Bench:
     def phases(self, size: int, run: dict[str, Any]) -> dict[str, Any]:
         """Images/s and peak memory of each phase alone, and of the whole DAG."""
         _say(f"Each phase alone, {size:,} images ...")
-        folder = self.chosen.run_folder(run["run_id"])
-        pack = self.commands(folder, "pack", workers=self.chosen.cores)
-        classify = self.commands(folder, "classify", threads=self.chosen.cores)
+        folder = self.config.run_folder(run["run_id"])
+        pack = self.commands(folder, "pack", workers=self.config.cores)
+        classify = self.commands(folder, "classify", threads=self.config.cores)
         load, rows = self.load(run["run_id"], size, run["hour"])
         measured = {"pack": pack, "classify": classify, "load": load}
         return {
@@ -146,17 +146,17 @@ class Bench:
         from strandline.operators.process import vision_environment
 
         self.alone += 1
-        folder = folder or self.chosen.store / "alone" / f"{self.alone:03d}-{command}"
+        folder = folder or self.config.store / "alone" / f"{self.alone:03d}-{command}"
         folder.mkdir(parents=True)
         contract.write_json(folder / contract.REQUEST_FILE, request)
         arguments = ["-m", "vision", command, "--request", str(folder / contract.REQUEST_FILE)]
-        return _measure([str(self.chosen.vision_python), *arguments], vision_environment(self.chosen, folder))
+        return _measure([str(self.config.vision_python), *arguments], vision_environment(self.config, folder))
 
     def load(self, run_id: str, size: int, hour: datetime.datetime) -> tuple[Measured, int]:
         """The run's results into a fresh ledger, and the rows this added; the time is that of `predictions.load`."""
         url = databases.another(self.stack.settings, f"load_{size}")
         environment = self.stack.environment() | {"STRANDLINE_DATABASE_URL": url}
-        report = self.chosen.home / "load.json"
+        report = self.config.home / "load.json"
         command = [sys.executable, "-m", "local.bench.load", run_id, hour.isoformat(), str(report)]
         measured = _measure(command, environment)
         loaded = json.loads(report.read_bytes())
@@ -165,17 +165,17 @@ class Bench:
     def model(self, run: dict[str, Any]) -> dict[str, float]:
         """`classify` against a bare loop, on the first 10,000 rows of a shard of the largest drop."""
         _say("classify against a bare GluonCV loop ...")
-        requests = sorted((self.chosen.run_folder(run["run_id"]) / "classify").glob(f"*/*/{contract.REQUEST_FILE}"))
-        request = self.chosen.home / "model-request.json"
-        contract.write_json(request, json.loads(requests[0].read_bytes()) | {"threads": self.chosen.cores})
+        requests = sorted((self.config.run_folder(run["run_id"]) / "classify").glob(f"*/*/{contract.REQUEST_FILE}"))
+        request = self.config.home / "model-request.json"
+        contract.write_json(request, json.loads(requests[0].read_bytes()) | {"threads": self.config.cores})
         return self.bench_model(request)
 
     def bench_model(self, request: Path) -> dict[str, float]:
         from strandline.operators.process import VISION_PROJECT, vision_environment
 
-        environment = vision_environment(self.chosen, self.chosen.home)
+        environment = vision_environment(self.config, self.config.home)
         environment["PYTHONPATH"] = os.pathsep.join(map(str, (VISION_PROJECT, settings.REPOSITORY)))
-        command = [str(self.chosen.vision_python), "-m", "local.bench.model", "--store", str(self.chosen.store)]
+        command = [str(self.config.vision_python), "-m", "local.bench.model", "--store", str(self.config.store)]
         done = subprocess.run(
             [*command, "--request", str(request)], env=environment, stdout=subprocess.PIPE, check=True
         )
@@ -187,22 +187,22 @@ class Bench:
         _say(f"A bundle of {DEEP} ...")
         version = self.deep_bundle(champion_run)
         run = self.ingest(api, size, number, model_version=version)
-        folder = self.chosen.run_folder(run["run_id"])
-        alone = self.commands(folder, "classify", threads=self.chosen.cores)
+        folder = self.config.run_folder(run["run_id"])
+        alone = self.commands(folder, "classify", threads=self.config.cores)
         return {"classify": size / alone.seconds, "whole_dag": size / run["seconds"], "task_seconds": run["tasks"]}
 
     def deep_bundle(self, champion_run: dict[str, Any]) -> str:
         """A few steps of training give it batch statistics: fresh ones let values grow beyond all bounds."""
-        pack = sorted((self.chosen.run_folder(champion_run["run_id"]) / "pack").glob(f"*/*/{contract.SHARD_FILE}"))[0]
-        labels = self.chosen.store / "alone" / "labels.parquet"
+        pack = sorted((self.config.run_folder(champion_run["run_id"]) / "pack").glob(f"*/*/{contract.SHARD_FILE}"))[0]
+        labels = self.config.store / "alone" / "labels.parquet"
         champion = settings.REPOSITORY / "models" / "cifar_resnet20_v1"
         classes = json.loads((champion / "classes.json").read_bytes())
         preprocessing = json.loads((champion / "preprocessing.json").read_bytes())
         _write_labels(pack, labels, classes, count=512)
         request = {"name": DEEP, "network": DEEP, "classes": classes, "epochs": 1, "batch_size": 16, "peak_lr": 0.01}
         request |= preprocessing | {"shards": [self.ref(pack)], "labels": self.ref(labels), "low_share": 0.0}
-        folder = self.chosen.store / "alone" / "deep"
-        self.vision("train", request | {"threads": self.chosen.cores}, folder)
+        folder = self.config.store / "alone" / "deep"
+        self.vision("train", request | {"threads": self.config.cores}, folder)
         return self.register(folder / contract.BUNDLE_FOLDER)
 
     def register(self, bundle: Path) -> str:
@@ -213,7 +213,7 @@ class Bench:
         return done.stdout.strip()
 
     def ref(self, path: Path) -> dict[str, str]:
-        return {"path": str(path.relative_to(self.chosen.store)), "sha256": contract.sha256_file(path)}
+        return {"path": str(path.relative_to(self.config.store)), "sha256": contract.sha256_file(path)}
 
 
 def ratios(report: dict[str, Any], sizes: Sequence[int]) -> dict[str, float]:
@@ -293,8 +293,8 @@ def _write_labels(shard: Path, path: Path, classes: Sequence[str], count: int) -
     pq.write_table(pa.table({"image_id": ids, "label": labels}), path)
 
 
-def _machine(chosen: settings.Settings) -> dict[str, Any]:
-    return {"cores": chosen.cores, "processor": platform.processor() or platform.machine(), "system": platform.system()}
+def _machine(config: settings.Settings) -> dict[str, Any]:
+    return {"cores": config.cores, "processor": platform.processor() or platform.machine(), "system": platform.system()}
 
 
 def _time(text: str) -> datetime.datetime:

@@ -47,7 +47,7 @@ COLUMNS = (  # that Evidently is given
     *("confidence", "margin", "entropy", "label"),
 )
 UNTOUCHED: Pool = ("untouched", 0.0)
-FRAME = "frame"  # the change of which each strength is a frame of the same pictures
+FRAME = "frame"  # the change of which each strength is a frame of the same images
 
 Integers = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
@@ -55,60 +55,62 @@ Mixer = Callable[[Generator, Sequence[str]], Floats]
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Images:
     """Rows that windows are drawn from. `truth` holds true class indices [n], -1 where unknown."""
 
     data: windows.Data
     truth: Integers
     tuned: bool = False
 
-    def rows(self, chosen: Integers) -> "Pictures":
-        return Pictures(self.data.rows(chosen), self.truth[chosen], self.tuned)
+    def rows(self, chosen: Integers) -> "Images":
+        return Images(self.data.rows(chosen), self.truth[chosen], self.tuned)
 
 
 @dataclass(frozen=True)
 class Material:
-    """What all windows are made of. `everything` are the untouched pictures, with those of the reference."""
+    """What all windows are made of. `everything` are the untouched images, with those of the reference."""
 
     classes: tuple[str, ...]
     confusion: Integers
-    reference: Pictures
-    pools: dict[Pool, Pictures]
-    everything: Pictures
+    reference: Images
+    pools: dict[Pool, Images]
+    everything: Images
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--windows", type=float, default=1, help="of each kind, times this; a small share is a trial")
+    parser.add_argument(
+        "--windows", type=float, default=1, help="of each kind, times this; a small share is a quick look"
+    )
     parser.add_argument("--page", type=Path, default=PAGE)
-    parser.add_argument("--pictures", type=Path, help="of an earlier run; made anew unless given")
+    parser.add_argument("--images", type=Path, help="of an earlier run; made again unless given")
     parser.add_argument(
         "--bursts", action="store_true", help="nothing but windows of near duplicates; prints their table"
     )
     arguments = parser.parse_args()
-    chosen = settings.load()
+    config = settings.load()
     started = time.perf_counter()
-    path = arguments.pictures or pictures(chosen, [UNTOUCHED[0], FRAME] if arguments.bursts else [])
+    path = arguments.images or images(config, [UNTOUCHED[0], FRAME] if arguments.bursts else [])
     kinds = [kind for kind in plan(load(path), arguments.windows) if kind.frames > 1 or not arguments.bursts]
-    found = evaluate(path, kinds, chosen.cores)
+    found = evaluate(path, kinds, config.cores)
     if arguments.bursts:
         print(bench_drift_page.bursts(found))
         return 0
     minutes = (time.perf_counter() - started) / 60
     figures = [{"kind": dataclasses.asdict(k), "windows": [dataclasses.asdict(w) for w in f]} for k, f in found]
-    contract.write_json(chosen.home / "bench-drift.json", {"minutes": minutes, "kinds": figures})
+    contract.write_json(config.home / "bench-drift.json", {"minutes": minutes, "kinds": figures})
     arguments.page.write_text(bench_drift_page.page(found), encoding="utf-8")
-    print(f"{arguments.page}, in {minutes:.0f} minutes; all figures: {chosen.home / 'bench-drift.json'}")
+    print(f"{arguments.page}, in {minutes:.0f} minutes; all figures: {config.home / 'bench-drift.json'}")
     return 0
 
 
-def pictures(chosen: settings.Settings, changes: Sequence[str]) -> Path:
-    """The file of pictures with these changes, or with all, made anew."""
-    path = chosen.home / "bench-drift" / "pictures.parquet"
+def images(config: settings.Settings, changes: Sequence[str]) -> Path:
+    """The file of images with these changes, or with all, made again."""
+    path = config.home / "bench-drift" / "images.parquet"
     shutil.rmtree(path.parent, ignore_errors=True)
     path.parent.mkdir(parents=True)
     folders = settings.REPOSITORY, settings.REPOSITORY / "plugins", settings.REPOSITORY / "docker" / "vision"
-    command = [str(chosen.vision_python), "-m", "local.bench.drift_images", str(path)]
+    command = [str(config.vision_python), "-m", "local.bench.drift_images", str(path)]
     command += ["--changes", *changes] if changes else []
     subprocess.run(command, env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders))}, check=True)
     return path
@@ -122,17 +124,17 @@ def load(path: Path) -> Material:
         (change, strength): table.filter((pc.field("change") == change) & (pc.field("strength") == strength))
         for change, strength in conditions
     }
-    reference = _pictures(pq.read_table(CHAMPION / "reference.parquet"), classes)
+    reference = _images(pq.read_table(CHAMPION / "reference.parquet"), classes)
     return Material(
         classes,
         np.array(json.loads((CHAMPION / "metrics.json").read_bytes())["confusion"]),
         reference.rows(near_duplicates.distinct(reference.data, reference.data)),
-        {pool: _pictures(rows.filter(rows["held_out"]), classes) for pool, rows in pools.items()},
-        _pictures(pools[UNTOUCHED], classes),
+        {pool: _images(rows.filter(rows["held_out"]), classes) for pool, rows in pools.items()},
+        _images(pools[UNTOUCHED], classes),
     )
 
 
-def _pictures(table: Any, classes: Sequence[str]) -> Pictures:
+def _images(table: Any, classes: Sequence[str]) -> Images:
     indices = {name: index for index, name in enumerate(classes)}
     predicted = np.array([indices[name] for name in table["label"].to_pylist()])
     probabilities, embeddings = (
@@ -142,9 +144,9 @@ def _pictures(table: Any, classes: Sequence[str]) -> Pictures:
     sample = Sample(predicted, probabilities.astype(np.float64), embeddings)
     data = windows.Data(sample, {name: table[name].to_numpy().astype(np.float64) for name in windows.MEASURES})
     if "true_label" not in table.column_names:  # the champion's reference
-        return Pictures(data, np.full(len(predicted), -1))
+        return Images(data, np.full(len(predicted), -1))
     truth = np.array([indices[name] for name in table["true_label"].to_pylist()])
-    return Pictures(data, truth, table["tuned"][0].as_py())
+    return Images(data, truth, table["tuned"][0].as_py())
 
 
 def plan(material: Material, times: float = 1) -> list[Kind]:
@@ -160,7 +162,7 @@ def plan(material: Material, times: float = 1) -> list[Kind]:
     frames = changes.pop(FRAME, [])
     kinds = [
         kind("untouched", "untouched, the champion's reference", 500, evidently=40, small_reference=True),
-        kind("untouched", "untouched, test images split anew", 500, split=True, evidently=0),
+        kind("untouched", "untouched, test images split again", 500, split=True, evidently=0),
     ]
     kinds += [kind("mix", mix, 80, mix=mix, split=True, small_reference=True) for mix in MIXES]
     for change, strengths in changes.items():
@@ -195,7 +197,7 @@ def evaluate(path: Path, kinds: Sequence[Kind], processes: int) -> list[tuple[Ki
     total, started, done = sum(kind.windows for kind in kinds), time.perf_counter(), 0
     results = []
     with multiprocessing.get_context("spawn").Pool(processes, _open, (path,)) as workers:
-        judged = workers.imap(_judge, ((kind, index) for kind in kinds for index in range(kind.windows)), chunksize=2)
+        judged = workers.imap(_detect, ((kind, index) for kind in kinds for index in range(kind.windows)), chunksize=2)
         for kind in kinds:
             results.append((kind, list(itertools.islice(judged, kind.windows))))
             done += kind.windows
@@ -212,11 +214,11 @@ def _open(path: Path) -> None:
     _material = load(path)
 
 
-def _judge(work: tuple[Kind, int]) -> Found:
-    return judge(_material, *work)
+def _detect(work: tuple[Kind, int]) -> Found:
+    return detect(_material, *work)
 
 
-def judge(material: Material, kind: Kind, index: int) -> Found:
+def detect(material: Material, kind: Kind, index: int) -> Found:
     """Draw a window of this kind, and say what is found in it."""
     rng = np.random.default_rng([SEED, index, *kind.name.encode()])
     reference, pool = material.reference, material.pools[kind.pool]
@@ -232,8 +234,8 @@ def judge(material: Material, kind: Kind, index: int) -> Found:
     sample, truth = window.data.sample, window.truth
     alpha = multiplicity.alpha_per_window(BUDGET.false_alarms_a_week, BUDGET.windows_a_week, detectors.TESTS)
     drift = detectors.measure(sample, reference.data.sample, material.confusion, alpha, truth, index)
-    labelled = verdict.judge(drift, material.classes)
-    unlabelled = verdict.judge(dataclasses.replace(drift, realised=None), material.classes)
+    labelled = verdict.decide(drift, material.classes)
+    unlabelled = verdict.decide(dataclasses.replace(drift, realized=None), material.classes)
     estimate = drift.estimated.estimate
     preset = preset_small = None
     if index < kind.evidently:
@@ -242,8 +244,8 @@ def judge(material: Material, kind: Kind, index: int) -> Found:
             few = rng.choice(len(reference.truth), SMALL_REFERENCE, replace=False)
             preset_small = evidently_drift(window, reference.rows(few), material.classes)
     return Found(
-        mix=unlabelled.mix_changed,
-        pictures=unlabelled.pictures_changed,
+        label_shift=unlabelled.label_shift,
+        embedding_drift=unlabelled.embedding_drift,
         fell=unlabelled.accuracy_fell,
         asks=unlabelled.asks,
         fell_by_labels=labelled.accuracy_fell,
@@ -258,8 +260,8 @@ def judge(material: Material, kind: Kind, index: int) -> Found:
     )
 
 
-def _frames(material: Material, rows: Integers, rng: Generator) -> Pictures:
-    """All frames of these pictures, in random order."""
+def _frames(material: Material, rows: Integers, rng: Generator) -> Images:
+    """All frames of these images, in random order."""
     parts = [pool.rows(rows) for (change, _), pool in material.pools.items() if change == FRAME]
     samples = [part.data.sample for part in parts]
     predicted = np.concatenate([one.predicted for one in samples])
@@ -268,7 +270,7 @@ def _frames(material: Material, rows: Integers, rng: Generator) -> Pictures:
     )
     measures = {name: np.concatenate([one.data.measures[name] for one in parts]) for name in windows.MEASURES}
     data = windows.Data(Sample(predicted, probabilities, embeddings), measures)
-    every = Pictures(data, np.concatenate([part.truth for part in parts]))
+    every = Images(data, np.concatenate([part.truth for part in parts]))
     return every.rows(rng.permutation(len(predicted)))
 
 
@@ -286,7 +288,7 @@ def draw(truth: Integers, mix: Floats | None, rows: int, rng: Generator) -> Inte
     )
 
 
-def evidently_drift(window: Pictures, reference: Pictures, classes: Sequence[str]) -> tuple[bool, float]:
+def evidently_drift(window: Images, reference: Images, classes: Sequence[str]) -> tuple[bool, float]:
     """What Evidently's preset of drift says with nothing set: whether the data drifted, and the share of columns."""
     definition = DataDefinition(numerical_columns=list(COLUMNS[:-1]), categorical_columns=[COLUMNS[-1]])
     current, usual = (

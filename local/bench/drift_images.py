@@ -37,7 +37,7 @@ Images = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Change:
-    """A way to turn pictures [n, 32, 32, 3] into files. `tuned`: the statistics of drift were tuned on its windows."""
+    """A way to turn images [n, 32, 32, 3] into files. `tuned`: the statistics of drift were tuned on its windows."""
 
     name: str
     files: Callable[[Images, float], list[bytes]]
@@ -47,13 +47,13 @@ class Change:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file", type=Path, help="Parquet file to write: a row for each picture")
+    parser.add_argument("file", type=Path, help="Parquet file to write: a row for each image")
     parser.add_argument("--changes", nargs="+", choices=[change.name for change in CHANGES], help="all unless given")
     arguments = parser.parse_args()
     target = arguments.file
-    chosen = settings.get()
+    config = settings.get()
     try:
-        pixels, labels = cifar.load("test", chosen.home / "cache" / "cifar10", chosen.cifar_archive)
+        pixels, labels = cifar.load("test", config.home / "cache" / "cifar10", config.cifar_archive)
     except cifar.CifarError as error:
         print(error, file=sys.stderr)
         return 1
@@ -62,33 +62,33 @@ def main() -> int:
     tables = []
     for change in [one for one in CHANGES if one.name in (arguments.changes or [one.name])]:
         started = time.perf_counter()
-        # Of untouched images those of the reference, too: they are split anew.
+        # Of untouched images those of the reference, too: they are split again.
         used = np.ones_like(held_out) if change is UNTOUCHED else held_out
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            table = classified(change, pixels[used], names[used], Maker(Path(folder), chosen))
+            table = classified(change, pixels[used], names[used], Maker(Path(folder), config))
         strengths = table.num_rows // used.sum()
         tables.append(table.append_column("held_out", pa.array(np.tile(held_out[used], strengths))))
-        print(f"{change.name}: {table.num_rows:,} pictures, {time.perf_counter() - started:.0f} s", file=sys.stderr)
+        print(f"{change.name}: {table.num_rows:,} images, {time.perf_counter() - started:.0f} s", file=sys.stderr)
     pq.write_table(pa.concat_tables(tables), target)
     return 0
 
 
 def classified(change: Change, images: Images, labels: NDArray[np.str_], maker: Maker) -> pa.Table:
-    """A row for each picture at each strength: what was done to it, its true class, its statistics and prediction."""
+    """A row for each image at each strength: what was done to it, its true class, its statistics and prediction."""
     landing = maker.store / "landing"
     landing.mkdir()
     files = [one for strength in change.strengths for one in change.files(images, strength)]
     names = [f"{number:06d}" for number in range(len(files))]
     for name, content in zip(names, files, strict=True):
         (landing / name).write_bytes(content)
-    packed = maker.pack_files("pictures", landing, names)
+    packed = maker.pack_files("images", landing, names)
     predictions = pq.read_table(classify(packed / contract.SHARD_FILE, maker) / contract.PREDICTIONS_FILE)
     shard = pq.read_table(packed / contract.SHARD_FILE, columns=["image_id", *STATISTICS])
     entries = pq.read_table(packed / contract.OUTCOMES_FILE, columns=["image_id"])["image_id"]
     row_of = pc.index_in(entries, shard["image_id"])  # files with the same bytes share a row
     table = predictions.take(row_of)
     if table["label"].null_count:
-        raise SystemExit(f"{table['label'].null_count} pictures of {change.name} could not be packed or classified")
+        raise SystemExit(f"{table['label'].null_count} images of {change.name} could not be packed or classified")
     for name in STATISTICS:
         table = table.append_column(name, shard[name].take(row_of))
     about: dict[str, Any] = {
@@ -107,8 +107,8 @@ def classify(shard: Path, maker: Maker) -> Path:
     bundle = maker.store / NAME
     shutil.copytree(settings.REPOSITORY / "models" / NAME, bundle)
     ref = {"path": NAME, "version": contract.sha256_file(bundle / "manifest.json")}
-    request = {"shard_id": "pictures", "shard": maker.ref(shard), "bundle": ref, "batch_size": BATCH_SIZE}
-    return maker.run("classify", "classify", request | {"threads": maker.chosen.cores})
+    request = {"shard_id": "images", "shard": maker.ref(shard), "bundle": ref, "batch_size": BATCH_SIZE}
+    return maker.run("classify", "classify", request | {"threads": maker.config.cores})
 
 
 def as_they_are(images: Images, _: float) -> list[bytes]:
@@ -159,7 +159,7 @@ def small_files(images: Images, side: float) -> list[bytes]:
 
 
 def turned(images: Images, share: float) -> list[bytes]:
-    """This share of the pictures by a quarter."""
+    """This share of the images by a quarter."""
     changed = images.copy()
     chosen = _chosen(images, share)
     changed[chosen] = np.rot90(images[chosen], axes=(1, 2))
@@ -178,7 +178,7 @@ def frame(images: Images, number: float) -> list[bytes]:
 
 
 def jpeg_95(images: Images, share: float) -> list[bytes]:
-    """This share of the pictures as JPEG files of quality 95; `make drop` writes half of its files so."""
+    """This share of the images as JPEG files of quality 95; `make drop` writes half of its files so."""
     chosen = set(_chosen(images, share).tolist())
     return [drop.encode(image, "jpg" if number in chosen else "png") for number, image in enumerate(images)]
 

@@ -13,28 +13,28 @@ BUDGET = settings.Settings()  # false alarms and persistence as they are unless 
 TRUTHS = {  # section -> what is changed there, in the table of confusion
     "untouched": "nothing",
     "mix": "the mix alone",
-    "tuned": "the pictures alone, tuned changes",
-    "untuned": "the pictures alone, other changes",
+    "tuned": "the images alone, tuned changes",
+    "untuned": "the images alone, other changes",
     "both, tuned": "both, tuned changes",
     "both, untuned": "both, other changes",
 }
 HEADINGS = {
     "untouched": "Untouched",
     "mix": "The mix of classes alone",
-    "tuned": "The pictures alone, changes that the statistics were tuned on",
-    "untuned": "The pictures alone, changes that nothing was tuned on",
-    "both, tuned": "Mix and pictures, tuned changes",
-    "both, untuned": "Mix and pictures, other changes",
+    "tuned": "The images alone, changes that the statistics were tuned on",
+    "untuned": "The images alone, changes that nothing was tuned on",
+    "both, tuned": "Mix and images, tuned changes",
+    "both, untuned": "Mix and images, other changes",
     "small": "Small windows",
-    "bursts": "Unchanged pictures, five frames of each",
+    "bursts": "Unchanged images, five frames of each",
 }
 
-Pool = tuple[str, float]  # the change that was made to pictures, and how strong it is
+Pool = tuple[str, float]  # the change that was made to images, and how strong it is
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Windows of one kind. `split`: parted from the reference anew for each, out of all test images. The first
+    """Windows of one kind. `split`: parted from the reference again for each, out of all test images. The first
     `evidently` of them are judged by Evidently, too, and with `small_reference` against fewer rows as well. Each of the
     `rows` comes in so many `frames`; with `scenes`, one of each scene counts, as it does in a real window.
     """
@@ -56,8 +56,8 @@ class Kind:
 class Found:
     """In one window. `evidently`: whether it calls the data drifted, and the share of columns; None where not asked."""
 
-    mix: bool
-    pictures: bool
+    label_shift: bool
+    embedding_drift: bool
     fell: bool
     asks: bool
     fell_by_labels: bool
@@ -72,7 +72,7 @@ class Found:
 
     @property
     def anything(self) -> bool:
-        return self.mix or self.pictures or self.fell
+        return self.label_shift or self.embedding_drift or self.fell
 
     @property
     def silent(self) -> bool:
@@ -137,13 +137,13 @@ def _alarms(untouched: Sequence[Found]) -> dict[str, object]:
 
 
 def _worst(changed: Results) -> dict[str, str]:
-    """Of windows with changed pictures alone."""
+    """Of windows with changed images alone."""
     every = [one for _, found in changed for one in found]
     worst, misjudged = max(changed, key=lambda row: _error(row[1]))
     quiet, unasked = max(changed, key=lambda row: _mean(row[1], "silent"))
-    least, seldom = min(changed, key=lambda row: _mean(row[1], "pictures"))
+    least, seldom = min(changed, key=lambda row: _mean(row[1], "embedding_drift"))
     return {
-        "misread_mix": _share(every, "mix"),
+        "misread_mix": _share(every, "label_shift"),
         "worst": worst.name,
         "worst_estimate": _share(misjudged, "estimate"),
         "worst_true": _share(misjudged, "true"),
@@ -152,15 +152,15 @@ def _worst(changed: Results) -> dict[str, str]:
         "quiet_true": _share(unasked, "true"),
         "quiet_usual": _share(unasked, "usual"),
         "quiet_asks": _share(unasked, "asks"),
-        "harmless": _share([one for one in every if not one.fell_by_labels], "pictures"),
+        "harmless": _share([one for one in every if not one.fell_by_labels], "embedding_drift"),
         "least": least.name,
-        "least_found": _share(seldom, "pictures"),
+        "least_found": _share(seldom, "embedding_drift"),
     }
 
 
 TEMPLATE = """# How well drift is found
 
-Made by `make bench-drift`, of {count:,} windows of real pictures. All figures are of this code; an edit of this
+Made by `make bench-drift`, of {count:,} windows of real images. All figures are of this code; an edit of this
 page is lost at the next run.
 
 ## What to learn from it
@@ -169,35 +169,35 @@ page is lost at the next run.
   interval of {alarm_interval}, {within} the budget of {budget}. {alarms_asking} of them asked for a
   retraining.
 - **Another mix of classes** was found in {mix_mix} of the windows where nothing else had changed. It was called
-  a change of the pictures in {mix_pictures}, and asked for a retraining in {mix_asks}.
-- **Changed pictures** were found in {tuned_pictures} of the windows with changes that the statistics were tuned
-  on, some of them meant to be passed over, and in {untuned_pictures} of those with other changes.
-- **Accuracy without labels** is off by {untouched_off} points on untouched pictures, {tuned_off} on tuned
+  a change of the images in {mix_images}, and asked for a retraining in {mix_asks}.
+- **Changed images** were found in {tuned_images} of the windows with changes that the statistics were tuned
+  on, some of them meant to be passed over, and in {untuned_images} of those with other changes.
+- **Accuracy without labels** is off by {untouched_off} points on untouched images, {tuned_off} on tuned
   changes and {untuned_off} on others; its 95% interval held the truth in {untouched_inside}, {tuned_inside}
-  and {untuned_inside} of the windows. Where pictures changed it is a reason to label some, not a measurement.
+  and {untuned_inside} of the windows. Where images changed it is a reason to label some, not a measurement.
 - **Evidently's default** called {untouched_drifted} untouched windows drifted ({few_drifted} of 50 to 200 images),
-  {mix_drifted} with another mix, {tuned_drifted} with tuned changes of the pictures and {untuned_drifted} with
-  others. It says which columns drifted, but not whether classes or pictures changed, nor what that costs.
+  {mix_drifted} with another mix, {tuned_drifted} with tuned changes of the images and {untuned_drifted} with
+  others. It says which columns drifted, but not whether classes or images changed, nor what that costs.
 
 ## Where the method is weak
 
-- **Changed pictures change what is predicted.** The mix was called changed in {misread_mix} of the windows
-  whose pictures alone had changed. Beside changed pictures, a changed mix is a guess, and the verdict says so.
-- **Nothing bounds the error of the estimated accuracy** where pictures changed. Worst here: {worst}, where it
+- **Changed images change what is predicted.** The mix was called changed in {misread_mix} of the windows
+  whose images alone had changed. Beside changed images, a changed mix is a guess, and the verdict says so.
+- **Nothing bounds the error of the estimated accuracy** where images changed. Worst here: {worst}, where it
   was estimated at {worst_estimate} and was {worst_true}.
-- **Not every fall asks for a retraining without labels.** In {silent} of the windows whose pictures alone had
+- **Not every fall asks for a retraining without labels.** In {silent} of the windows whose images alone had
   changed, labels showed a fall, and without them the window did not ask. Most often so: {quiet}, where {quiet_true} was
   true and {quiet_usual} usual, and {quiet_asks} of the windows asked.
-- **What the model reacts to is found, harmful or not.** Where pictures had changed and labels showed no fall, the
-  pictures were found changed in {harmless} of the windows. Least often found: {least}, in {least_found}.
-- **Not tested here**: pictures of no known class.
+- **What the model reacts to is found, harmful or not.** Where images had changed and labels showed no fall, the
+  images were found changed in {harmless} of the windows. Least often found: {least}, in {least_found}.
+- **Not tested here**: images of no known class.
 
 ## How the windows are made
 
-- The pictures are CIFAR-10's 10,000 test images; the champion was trained on none of them. The reference is the
+- The images are CIFAR-10's 10,000 test images; the champion was trained on none of them. The reference is the
   champion's profile, 5,000 of them. Windows are drawn from the other 5,000, each image at most once in a
-  window. Where only the mix changes, and where a table says so, all 10,000 are parted anew for each window.
-- Pictures are changed first and written as files: PNG, unless the change is one of the file. Then they are
+  window. Where only the mix changes, and where a table says so, all 10,000 are parted again for each window.
+- Images are changed first and written as files: PNG, unless the change is one of the file. Then they are
   packed and classified by the commands that the product runs: predictions, embeddings and image statistics are
   its own.
 - Changes that the statistics were chosen and tuned on. **darker**: brightness times this. **blur**: Gaussian,
@@ -205,7 +205,7 @@ page is lost at the next run.
   this, blue times 1 - this. **jpeg 95**: this share of the files is JPEG of quality 95, which the reference has
   not. Up to half, as in the files of `make drop`, it is meant to pass for too little to matter.
 - Changes that nothing was tuned on. **fog**: this share of light grey. **dead stripe**: this share of the
-  columns black. **small files**: this many pixels a side instead of 32. **turned**: this share of the pictures
+  columns black. **small files**: this many pixels a side instead of 32. **turned**: this share of the images
   by a quarter.
 - **mild mix** and **any mix** are drawn for each window, from Dirichlet distributions with parameters 10 and
   0.5 (here no class has more than 0.9). In **half cats** and **90% dogs** the other classes share the rest.
@@ -221,12 +221,12 @@ page is lost at the next run.
 
 {false_alarms}
 
-In brackets: exact (Clopper-Pearson) 95% intervals. **Anything**: mix, pictures or accuracy was found changed.
+In brackets: exact (Clopper-Pearson) 95% intervals. **Anything**: mix, images or accuracy was found changed.
 **Asks**: the window by itself asks for a retraining. **Retrain**: it does, and with it {need} of the last {of}.
 
 ## Detection
 
-**Mix**, **pictures**, **accuracy**: found changed, or fallen, in so many percent of the windows. **Asks**:
+**Mix**, **images**, **accuracy**: found changed, or fallen, in so many percent of the windows. **Asks**:
 asked for a retraining. **Labels**: accuracy was found to have fallen when all labels were known. **True**,
 **usual**, **estimated**: mean accuracy, what the champion has in such a mix, and what was estimated without
 labels. **Off**: mean absolute error of the estimate, in points. **Inside**: its 95% interval held the true
@@ -241,12 +241,12 @@ Windows of fewer than {minimum} images get no verdict.
 
 {bursts}
 
-**Counted**: the mean number of images that count. **Wrongly** changed: mix, pictures or accuracy was found changed in
-windows of unchanged pictures, with an exact 95% interval. A scene is a picture; its frames are moved by up to a pixel
+**Counted**: the mean number of images that count. **Wrongly** changed: mix, images or accuracy was found changed in
+windows of unchanged images, with an exact 95% interval. A scene is an image; its frames are moved by up to a pixel
 either way, with noise of one level of 255. The rows in which every frame counts show what would come of it: no window
 of the product is judged so.
 
-## Mix or pictures?
+## Mix or images?
 
 What had changed (rows) and what was found (columns), in percent of the windows of 500 images.
 
@@ -268,24 +268,24 @@ compares by tests (p < 0.05), above by distances (0.1 or more).
 
 
 def _false_alarms(rows: Results) -> str:
-    flags = ("anything", "mix", "pictures", "fell", "asks")
+    flags = ("anything", "label_shift", "embedding_drift", "fell", "asks")
     lines = [
         f"| {kind.name} | {len(found)} | {' | '.join(_rate(found, name) for name in flags)} | {_persistent(found)} |"
         for kind, found in rows
     ]
-    header = _header("windows | n | anything | mix | pictures | accuracy | asks | retrain")
+    header = _header("windows | n | anything | mix | images | accuracy | asks | retrain")
     return "\n".join([*header, *lines])
 
 
 def bursts(rows: Results) -> str:
     """The table of windows of near duplicates."""
-    flags = ("anything", "mix", "pictures", "fell")
+    flags = ("anything", "label_shift", "embedding_drift", "fell")
     lines = [
         f"| {kind.name} | {len(found)} | {_mean(found, 'images'):.0f} of {kind.rows * kind.frames:,} |"
         f" {' | '.join(_rate(found, name) for name in flags)} |"
         for kind, found in rows
     ]
-    return "\n".join([*_header("windows | n | counted | wrongly changed | mix | pictures | accuracy"), *lines])
+    return "\n".join([*_header("windows | n | counted | wrongly changed | mix | images | accuracy"), *lines])
 
 
 def _persistent(found: Sequence[Found]) -> int:
@@ -296,8 +296,8 @@ def _persistent(found: Sequence[Found]) -> int:
 
 
 def _detection(rows: Results) -> str:
-    flags = ("mix", "pictures", "fell", "asks", "fell_by_labels")
-    names = "windows | n | mix | pictures | accuracy | asks | labels | true | usual | estimated | off | inside"
+    flags = ("label_shift", "embedding_drift", "fell", "asks", "fell_by_labels")
+    names = "windows | n | mix | images | accuracy | asks | labels | true | usual | estimated | off | inside"
     lines = []
     for kind, found in rows:
         cells = [kind.name, str(len(found)), *(f"{100 * _mean(found, name):.0f}" for name in flags)]
@@ -310,10 +310,10 @@ def _detection(rows: Results) -> str:
 def _confusion(windows: dict[str, list[Found]]) -> str:
     columns: dict[str, Callable[[Found], bool]] = {
         "nothing": lambda one: not one.anything,
-        "mix": lambda one: one.mix and not one.pictures,
-        "pictures": lambda one: one.pictures and not one.mix,
-        "mix and pictures": lambda one: one.mix and one.pictures,
-        "accuracy alone": lambda one: one.fell and not (one.mix or one.pictures),
+        "mix": lambda one: one.label_shift and not one.embedding_drift,
+        "images": lambda one: one.embedding_drift and not one.label_shift,
+        "mix and images": lambda one: one.label_shift and one.embedding_drift,
+        "accuracy alone": lambda one: one.fell and not (one.label_shift or one.embedding_drift),
     }
     lines = [
         f"| {name} | {len(found):,} | "
@@ -404,8 +404,8 @@ def _p(share: float) -> str:
 
 
 SHARES: dict[str, Callable[[Sequence[Found]], str]] = {
-    "mix": lambda found: _share(found, "mix"),
-    "pictures": lambda found: _share(found, "pictures"),
+    "mix": lambda found: _share(found, "label_shift"),
+    "images": lambda found: _share(found, "embedding_drift"),
     "asks": lambda found: _share(found, "asks"),
     "inside": lambda found: _share(found, "inside"),
     "off": _off,

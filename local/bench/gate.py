@@ -70,16 +70,16 @@ def main() -> None:
 
 def predict(path: Path) -> None:
     """What the champion makes of the test images, as they are and with either cast."""
-    chosen = settings.get()
-    os.environ["OMP_NUM_THREADS"] = str(chosen.cores)  # before MXNet is imported
+    config = settings.get()
+    os.environ["OMP_NUM_THREADS"] = str(config.cores)  # before MXNet is imported
     import strandline_contract as contract
     from local.demo import cifar
     from vision import bundles, networks
 
     folder = settings.REPOSITORY / "models/cifar_resnet20_v1"
     ref = contract.BundleRef("models/cifar_resnet20_v1", contract.sha256_file(folder / "manifest.json"))
-    classify = networks.Classifier(bundles.load(settings.REPOSITORY, ref), "cpu", chosen.cores, 64)
-    pixels, truth = cifar.load("test", chosen.home / "cache" / "cifar10", chosen.cifar_archive)
+    classify = networks.Classifier(bundles.load(settings.REPOSITORY, ref), "cpu", config.cores, 64)
+    pixels, truth = cifar.load("test", config.home / "cache" / "cifar10", config.cifar_archive)
     casts = {"none": 0.0, "mild": MILD, "strong": STRONG}
     answers: dict[str, Any] = {
         name: classify((pixels * np.array([1 + cast, 1, 1 - cast])).clip(0, 255).astype(np.uint8))[0]
@@ -117,7 +117,7 @@ def draw(pool: Pool, rows: int, loss: float, rng: np.random.Generator) -> "Label
 
 def simulate(pool: Pool, rules: "Rules", window: int, loss: float, gates: int, holdout: int = HOLDOUT) -> "list[Gate]":
     """Gates of challengers that are worse by `loss`, on the holdout and on the window, and as fast as the champion."""
-    from strandline.promotion.check import Trial
+    from strandline.promotion.check import InfraValidation
     from strandline.promotion.gate import examine
 
     names = [str(index) for index in range(pool.one.shape[1])]
@@ -126,9 +126,9 @@ def simulate(pool: Pool, rules: "Rules", window: int, loss: float, gates: int, h
         rng = np.random.default_rng([seed, window, round(1e4 * (1 + loss))])
         seconds = rng.lognormal(-8, 0.03, (2, 7))
         golden = pool.one[:8]
-        trial = Trial(True, seconds[0], seconds[1], golden, golden)
+        validation = InfraValidation(True, seconds[0], seconds[1], golden, golden)
         sets = draw(pool, holdout, loss, rng), draw(pool, window, loss, rng)
-        found.append(examine(names, *sets, trial, rules, seed))
+        found.append(examine(names, *sets, validation, rules, seed))
     return found
 
 

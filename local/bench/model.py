@@ -2,7 +2,7 @@
 
 Three ways to classify the same images are timed in turn, several rounds each, in one process: `classify`'s own path
 from shard to predictions file; a bare hybridized loop over arrays that lie ready in memory; and, for a few images, a
-worker that builds its model anew for every image.
+worker that builds its model again for every image.
 """
 
 import argparse

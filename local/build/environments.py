@@ -74,7 +74,7 @@ def ensure(name: str, dev: bool = False) -> None:
 
 
 def lock() -> None:
-    """Compile every lock anew from its `.in` file; pins that still fit stay as they are.
+    """Compile every lock again from its `.in` file; pins that still fit stay as they are.
 
     Raises:
         SetupError: a tool or the network is missing, or the requirements contradict each other.
@@ -166,7 +166,7 @@ def main() -> int:
     install = commands.add_parser("install", help="make environments, or bring them in line with their locks")
     install.add_argument("names", nargs="+", choices=sorted(LOCKS))
     install.add_argument("--dev", action="store_true", help="with what tests need")
-    commands.add_parser("lock", help="compile the locks anew")
+    commands.add_parser("lock", help="compile the locks again")
     arguments = parser.parse_args()
     try:
         _check_python()

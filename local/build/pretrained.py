@@ -18,11 +18,11 @@ VISION = settings.REPOSITORY / "docker" / "vision"
 
 
 def main(model: str) -> int:
-    chosen = settings.load()
-    bundle = chosen.home / "bundles" / model
-    if fetch(chosen, model, bundle):
+    config = settings.load()
+    bundle = config.home / "bundles" / model
+    if fetch(config, model, bundle):
         return 1  # it has said why
-    os.environ["STRANDLINE_DATABASE_URL"] = databases.ledger_url(chosen)
+    os.environ["STRANDLINE_DATABASE_URL"] = databases.ledger_url(config)
     settings.get.cache_clear()
     try:
         version = registry.register(bundle, "make pretrained")
@@ -33,13 +33,13 @@ def main(model: str) -> int:
     return 0
 
 
-def fetch(chosen: settings.Settings, model: str, bundle: Path) -> int:
+def fetch(config: settings.Settings, model: str, bundle: Path) -> int:
     """Make the bundle, in the vision environment; its exit code."""
-    user = chosen.home / "user"
+    user = config.home / "user"
     user.mkdir(parents=True, exist_ok=True)
     environment = {name: os.environ[name] for name in ("PATH", *PASSED_ON) if name in os.environ}
     environment |= {"HOME": str(user), "MPLCONFIGDIR": str(user), "PYTHONPATH": str(VISION)}
-    command = [str(chosen.vision_python), "-m", "vision.pretrained", model, "--out", str(bundle)]
+    command = [str(config.vision_python), "-m", "vision.pretrained", model, "--out", str(bundle)]
     return subprocess.run(command, env=environment).returncode
 
 

@@ -28,8 +28,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=48)
     arguments = parser.parse_args()
-    chosen = settings.get()
-    maker = Maker(chosen.home / "champion", chosen)
+    config = settings.get()
+    maker = Maker(config.home / "champion", config)
     bundle = maker.make(arguments.epochs, "make champion")
     target = settings.REPOSITORY / "models" / NAME
     shutil.rmtree(target, ignore_errors=True)
@@ -41,17 +41,17 @@ def main() -> int:
 class Maker:
     """The steps from photographs to a bundle, each an attempt in a folder of its own."""
 
-    def __init__(self, store: Path, chosen: settings.Settings) -> None:
+    def __init__(self, store: Path, config: settings.Settings) -> None:
         self.store = store
-        self.chosen = chosen
+        self.config = config
 
     def make(self, epochs: int, made_by: str) -> Path:
         """The finished bundle's folder."""
         train, test = self.pack("train"), self.pack("test")
-        threads = {"threads": self.chosen.cores}
+        threads = {"threads": self.config.cores}
         network: Request = {"name": NAME, "network": NAME, "classes": cifar.CLASSES, "epochs": epochs}
-        pictures: Request = {"height": cifar.SIDE, "width": cifar.SIDE, "mean": MEAN, "std": STD}
-        bundle = self.bundle(self.run("train", "train", network | pictures | train | threads))
+        images: Request = {"height": cifar.SIDE, "width": cifar.SIDE, "mean": MEAN, "std": STD}
+        bundle = self.bundle(self.run("train", "train", network | images | train | threads))
         evaluated = self.run("evaluate", "evaluate", {"bundle": bundle, "batch_size": 64} | test | threads)
         results = {
             "metrics": self.ref(evaluated / contract.METRICS_FILE),
@@ -78,8 +78,8 @@ class Maker:
         versions = [f"{s.st_size}-{s.st_mtime_ns}" for s in ((landing / one).stat() for one in names)]
         columns = {"entry": range(len(names)), "name": [os.fsencode(one) for one in names], "version": versions}
         _write(manifest, contract.MANIFEST_COLUMNS, columns)
-        request: Request = {"shard_id": name, "manifest": self.ref(manifest), "workers": self.chosen.cores}
-        request |= {"height": cifar.SIDE, "width": cifar.SIDE, "limits": self.chosen.limits.to_dict()}
+        request: Request = {"shard_id": name, "manifest": self.ref(manifest), "workers": self.config.cores}
+        request |= {"height": cifar.SIDE, "width": cifar.SIDE, "limits": self.config.limits.to_dict()}
         return self.run(f"pack-{name}", "pack", request, landing)
 
     def run(self, name: str, command: str, request: Request, landing: Path | None = None) -> Path:
@@ -108,8 +108,8 @@ class Maker:
 
     def _write_images(self, split: str, landing: Path) -> dict[str, str]:
         """Every image of a split as a PNG file; its label by its name."""
-        cache = self.chosen.home / "cache" / "cifar10"
-        pixels, labels = cifar.load(split, cache, self.chosen.cifar_archive)
+        cache = self.config.home / "cache" / "cifar10"
+        pixels, labels = cifar.load(split, cache, self.config.cifar_archive)
         landing.mkdir(parents=True, exist_ok=True)
         names = [f"{number:05d}.png" for number in range(len(pixels))]
         for name, image in zip(names, pixels, strict=True):

@@ -211,9 +211,9 @@ SOURCES = (
 
 def main() -> int:
     """Have the archive at hand, and say where it is."""
-    chosen = settings.get()
+    config = settings.get()
     try:
-        path, _ = locate(chosen.home / "cache" / "cifar10", chosen.cifar_archive)
+        path, _ = locate(config.home / "cache" / "cifar10", config.cifar_archive)
     except CifarError as error:
         print(error, file=sys.stderr)
         return 1

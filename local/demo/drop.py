@@ -1,7 +1,7 @@
 """Drop real images into the landing zone: `python -m local.demo.drop --count 500`. Runs in the vision environment.
 
 The images of an hour are chosen by the hour: the same call drops the same files, a larger count adds to them, and a
-file that is there already is left as it is, its time too. Pictures that models are tested on never land.
+file that is there already is left as it is, its time too. Images that models are tested on never land.
 """
 
 import argparse
@@ -30,16 +30,16 @@ def main() -> int:
     parser.add_argument("--mostly", nargs="+", choices=cifar.CLASSES, default=[], help="classes; of others one in ten")
     parser.add_argument("--broken", action="store_true", help="and twenty broken or hostile files among them")
     arguments = parser.parse_args()
-    chosen = settings.get()
+    config = settings.get()
     hour = arguments.hour or hours.last_complete()
     scene = Scene(arguments.brightness, arguments.blur, tuple(arguments.mostly))
-    cache = chosen.home / "cache" / "cifar10"
+    cache = config.home / "cache" / "cifar10"
     try:
-        written = drop(chosen.landing, hour, arguments.count, cache, chosen.cifar_archive, scene)
+        written = drop(config.landing, hour, arguments.count, cache, config.cifar_archive, scene)
     except cifar.CifarError as error:
         print(f"No images to drop: {error}", file=sys.stderr)
         return 1
-    folder = chosen.landing / hour.strftime(hours.FORMAT)
+    folder = config.landing / hour.strftime(hours.FORMAT)
     print(f"{arguments.count:,} images in {folder}, {written:,} of them new")
     if arguments.broken:
         written = broken_files.write(folder, landing_time(hour))
@@ -126,7 +126,7 @@ def held_out(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def landing_time(hour: datetime.datetime) -> int:
-    """When dropped files say that they were changed: always the same, so that a file dropped anew is a known one.
+    """When dropped files say that they were changed: always the same, so that a file dropped again is a known one.
 
     Returns:
         Seconds since 1970.

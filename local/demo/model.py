@@ -16,7 +16,7 @@ from strandline.hours import HOUR
 from strandline.stats import estimates
 
 RETRAIN, PROMOTE = "retrain_model", "promote_model"
-ASK = "ask"  # the task that waits for a person
+ASK = "request_approval"  # the task that waits for a person
 APPROVER = "op"
 
 
@@ -78,7 +78,7 @@ def promote(stack: Stack, api: Api, before: Runs) -> bool:
         return False
     print(f"\n  Airflow waits for a person. {APPROVER} approves over the REST API.\n", flush=True)
     with contextlib.closing(stack.api(APPROVER)) as approver:
-        approver.wait_question(PROMOTE, run_id, ASK)
+        approver.wait_approval_request(PROMOTE, run_id, ASK)
         approver.answer(PROMOTE, run_id, ASK, "Approve", "The demo: the gate's report was read.")
     if api.wait(PROMOTE, run_id) != "success":
         raise DemoError(failure(stack, api, PROMOTE, run_id))
@@ -112,6 +112,6 @@ def history(stack: Stack) -> list[str]:
     with ledger.connect("ingest", stack.settings.database_url) as connection:
         rows = ledger.fetch(connection, "select_champions")
     return ["  Champions so far:"] + [
-        f"    {row['since']:%H:%M:%S}  {row['version'][:12]}  {row['how']} by {row['promoted_by']}: {row['reason']}"
+        f"    {row['since']:%H:%M:%S}  {row['version'][:12]}  {row['cause']} by {row['promoted_by']}: {row['reason']}"
         for row in rows
     ]

@@ -1,8 +1,8 @@
 """CIFAR-10 as datasets: what every model is tested on, and what the first champion learnt from. Runs in the vision
 environment: `python -m local.demo.training_images`; `make training-sets` calls it.
 
-The holdout is the 5,000 test pictures of the champion's reference profile, which are never dropped. Of the 50,000
-pictures that it was trained on, 1,000 of each class are kept for replay.
+The holdout is the 5,000 test images of the champion's reference profile, which are never dropped. Of the 50,000
+images that it was trained on, 1,000 of each class are kept for replay.
 """
 
 import shutil
@@ -25,13 +25,13 @@ REPLAYED = 1_000  # of each class
 
 
 def main() -> int:
-    chosen = settings.load()
-    maker = Maker(chosen.store / FOLDER, chosen)
+    config = settings.load()
+    maker = Maker(config.store / FOLDER, config)
     maker.store.mkdir(parents=True, exist_ok=True)
-    cache = chosen.home / "cache" / "cifar10"
+    cache = config.home / "cache" / "cifar10"
     try:
         for kind, split in zip(KINDS, ("test", "train"), strict=True):
-            pixels, labels = cifar.load(split, cache, chosen.cifar_archive)
+            pixels, labels = cifar.load(split, cache, config.cifar_archive)
             pack(maker, kind, pixels, labels, drop.held_out(pixels) if kind == "holdout" else first_of_each(labels))
     except cifar.CifarError as error:
         print(error, file=sys.stderr)

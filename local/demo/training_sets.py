@@ -20,16 +20,16 @@ from strandline.models import datasets
 FOLDER = "cifar10"  # of the store, where local.demo.training_images packs
 VISION = settings.REPOSITORY / "docker" / "vision"
 RULES = {
-    "holdout": "the 5,000 test pictures of CIFAR-10 that the first champion's reference profile has; they never land",
-    "original": "1,000 pictures of each class of CIFAR-10's training pictures, from which the first champion learnt",
+    "holdout": "the 5,000 test images of CIFAR-10 that the first champion's reference profile has; they never land",
+    "original": "1,000 images of each class of CIFAR-10's training images, from which the first champion learnt",
 }
 
 
 class PackError(Exception):
-    """The pictures could not be packed; the process has said why."""
+    """The images could not be packed; the process has said why."""
 
 
-def make(chosen: settings.Settings) -> list[str]:
+def make(config: settings.Settings) -> list[str]:
     """Pack and freeze what is not frozen yet; returns a line about each set.
 
     Args:
@@ -37,19 +37,19 @@ def make(chosen: settings.Settings) -> list[str]:
 
     Raises:
         PackError: CIFAR-10 cannot be had, or could not be packed.
-        datasets.DatasetError: a picture of the holdout is learnt from.
+        datasets.DatasetError: an image of the holdout is learnt from.
     """
     kinds: tuple[datasets.Kind, ...] = ("holdout", "original")
-    with ledger.connect("training", chosen.database_url) as connection:
+    with ledger.connect("training", config.database_url) as connection:
         found = [datasets.latest(connection, kind) for kind in kinds]
-        if not all(one and _is_whole(chosen.store, one) for one in found):
-            _pack(chosen)
-            found = [_freeze(connection, chosen, kind) for kind in kinds]
-    _hand_over(chosen.store)
+        if not all(one and _is_whole(config.store, one) for one in found):
+            _pack(config)
+            found = [_freeze(connection, config, kind) for kind in kinds]
+    _hand_over(config.store)
     return [f"{one.kind}: {one.images:,} images, set {one.dataset_id[:12]}" for one in found if one]
 
 
-def of_compose(chosen: settings.Settings, env_file: Path = dotenv.PATH) -> settings.Settings:
+def of_compose(config: settings.Settings, env_file: Path = dotenv.PATH) -> settings.Settings:
     """The settings of what docker compose runs on this host, with its ledger and its store.
 
     Raises:
@@ -64,8 +64,8 @@ def of_compose(chosen: settings.Settings, env_file: Path = dotenv.PATH) -> setti
     passfile = Path(values[dotenv.FOLDER]) / "pgpass-worker"
     url = f"postgresql://127.0.0.1:{port}/strandline?{urlencode({'passfile': passfile}, quote_via=quote)}"
     # What has been fetched already is taken from where it lies.
-    archive = chosen.cifar_archive or next((chosen.home / "cache" / "cifar10").glob("*"), None)
-    return dataclasses.replace(chosen, home=store.parent, database_url=url, cifar_archive=archive)
+    archive = config.cifar_archive or next((config.home / "cache" / "cifar10").glob("*"), None)
+    return dataclasses.replace(config, home=store.parent, database_url=url, cifar_archive=archive)
 
 
 def _is_whole(store: Path, dataset: datasets.Dataset) -> bool:
@@ -77,25 +77,25 @@ def _is_whole(store: Path, dataset: datasets.Dataset) -> bool:
     return True
 
 
-def _pack(chosen: settings.Settings) -> None:
+def _pack(config: settings.Settings) -> None:
     folders = os.pathsep.join([configuration.PYTHONPATH, str(VISION)])
-    environment = os.environ | configuration.variables(chosen) | {"PYTHONPATH": folders}
-    command = [str(chosen.vision_python), "-m", "local.demo.training_images"]
+    environment = os.environ | configuration.variables(config) | {"PYTHONPATH": folders}
+    command = [str(config.vision_python), "-m", "local.demo.training_images"]
     if code := subprocess.run(command, env=environment).returncode:
         raise PackError(f"CIFAR-10 was not packed: local.demo.training_images ended with exit code {code}")
 
 
-def _freeze(connection: ledger.Connection, chosen: settings.Settings, kind: datasets.Kind) -> datasets.Dataset:
-    rows = pq.read_table(chosen.store / FOLDER / f"{kind}.parquet")
+def _freeze(connection: ledger.Connection, config: settings.Settings, kind: datasets.Kind) -> datasets.Dataset:
+    rows = pq.read_table(config.store / FOLDER / f"{kind}.parquet")
     path = f"{FOLDER}/pack-{kind}/{contract.SHARD_FILE}"
-    shard = contract.FileRef(path, contract.sha256_file(chosen.store / path))
+    shard = contract.FileRef(path, contract.sha256_file(config.store / path))
     labelled = list(zip(rows["image_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
     rule = {"images": RULES[kind]}
-    frozen = datasets.freeze(connection, chosen, kind, labelled, [shard], rule, "make training-sets")
-    if not _is_whole(chosen.store, frozen):
+    frozen = datasets.freeze(connection, config, kind, labelled, [shard], rule, "make training-sets")
+    if not _is_whole(config.store, frozen):
         raise datasets.DatasetError(
             f"{kind} set {frozen.dataset_id[:12]} is frozen with other files than are packed now: restore"
-            f" {', '.join(file.path for file in frozen.shards)} in {chosen.store} from a backup"
+            f" {', '.join(file.path for file in frozen.shards)} in {config.store} from a backup"
         )
     return frozen
 
@@ -110,13 +110,13 @@ def _hand_over(store: Path) -> None:
 
 
 def main() -> int:
-    chosen = settings.load()
+    config = settings.load()
     try:
         if sys.argv[1:] == ["compose"]:
-            chosen = of_compose(chosen)
-        elif not chosen.database_url:
-            chosen = dataclasses.replace(chosen, database_url=databases.ledger_url(chosen))
-        print("\n".join(make(chosen)))
+            config = of_compose(config)
+        elif not config.database_url:
+            config = dataclasses.replace(config, database_url=databases.ledger_url(config))
+        print("\n".join(make(config)))
     except (PackError, datasets.DatasetError, ledger.Unreachable) as error:
         print(error, file=sys.stderr)
         return 1

@@ -154,7 +154,7 @@ class Api:
                 raise ApiError(0, f"runs of {dag} have not ended after {timeout:.0f} s: {', '.join(busy)}")
             time.sleep(0.5)
 
-    def wait_question(self, dag: str, run_id: str, task_id: str, timeout: float = 1800) -> Row:
+    def wait_approval_request(self, dag: str, run_id: str, task_id: str, timeout: float = 1800) -> Row:
         """Wait until a task asks people something, and may be answered; the question, as Airflow has it.
 
         The scheduler has to have seen that the task's process ended, or Airflow 3.3.2 fails a task that is answered. It
@@ -168,7 +168,7 @@ class Api:
             state = str(self.run(dag, run_id)["state"])
             tasks = {row["task_id"]: row["state"] for row in self.task_instances(dag, run_id)}
             if tasks.get(task_id) == "awaiting_input":
-                question: Row = self.request("GET", self._question(dag, run_id, task_id))
+                question: Row = self.request("GET", self._approval_request(dag, run_id, task_id))
                 self._wait_heartbeats(2, deadline)
                 return question
             if state in FINISHED or time.monotonic() > deadline:
@@ -182,7 +182,7 @@ class Api:
             ApiError: 403 where this user was not asked, 409 where it was answered already.
         """
         body = {"chosen_options": [option], "params_input": {"reason": reason}}
-        self.request("PATCH", self._question(dag, run_id, task_id), body)
+        self.request("PATCH", self._approval_request(dag, run_id, task_id), body)
 
     def _wait_heartbeats(self, count: int, deadline: float) -> None:
         seen = {self._heartbeat()}
@@ -197,7 +197,7 @@ class Api:
         return str(self.request("GET", "/monitor/health")["scheduler"]["latest_scheduler_heartbeat"])
 
     @staticmethod
-    def _question(dag: str, run_id: str, task_id: str) -> str:
+    def _approval_request(dag: str, run_id: str, task_id: str) -> str:
         return f"/dags/{dag}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
 
     def clear(self, dag: str, run_id: str, only_failed: bool = False, task_ids: list[str] | None = None) -> None:

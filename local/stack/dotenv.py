@@ -53,14 +53,14 @@ def main() -> int:
     return 0
 
 
-def make(path: Path, chosen: settings.Settings, **changes: str) -> dict[str, str]:
+def make(path: Path, config: settings.Settings, **changes: str) -> dict[str, str]:
     """Write what is missing in `.env` and in the folder of secrets, and the vision image built last.
 
     Returns:
         The variables of `.env`, and the passwords, which are not in it.
     """
     before = read(path)
-    values = _fresh(chosen) | before | _built_image() | changes
+    values = _fresh(config) | before | _built_image() | changes
     folder, user = Path(values[FOLDER]), int(values["STRANDLINE_UID"])
     _make_folder(folder, os.getuid())
     folder.chmod(0o700)
@@ -83,17 +83,17 @@ def read(path: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
 
-def _fresh(chosen: settings.Settings) -> dict[str, str]:
+def _fresh(config: settings.Settings) -> dict[str, str]:
     return {
         "STRANDLINE_UID": str(os.getuid() or WORKER),
         "STRANDLINE_ENGINE_SOCKET": os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix(
             "unix://"
         ),
-        "STRANDLINE_CORES": str(chosen.cores),
-        "STRANDLINE_LANDING_ON_HOST": str(chosen.landing),
-        "STRANDLINE_LABELS_ON_HOST": str(chosen.labels),
-        "STRANDLINE_STORE_ON_HOST": str(chosen.home / "compose" / "store"),
-        FOLDER: str(chosen.home / "compose" / "secrets"),
+        "STRANDLINE_CORES": str(config.cores),
+        "STRANDLINE_LANDING_ON_HOST": str(config.landing),
+        "STRANDLINE_LABELS_ON_HOST": str(config.labels),
+        "STRANDLINE_STORE_ON_HOST": str(config.home / "compose" / "store"),
+        FOLDER: str(config.home / "compose" / "secrets"),
     }
 
 

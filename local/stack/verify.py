@@ -11,9 +11,9 @@ from strandline import ledger, settings
 
 
 def main(noted: str | None = None) -> int:
-    chosen = settings.load()
-    if not chosen.database_url:
-        os.environ["STRANDLINE_DATABASE_URL"] = databases.ledger_url(chosen)
+    config = settings.load()
+    if not config.database_url:
+        os.environ["STRANDLINE_DATABASE_URL"] = databases.ledger_url(config)
         settings.get.cache_clear()
     try:
         head = ledger.verify(noted)

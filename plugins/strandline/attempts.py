@@ -140,25 +140,25 @@ def read(store: Path, done: Mapping[str, Any], command: str) -> tuple[Path, cont
 
 
 def of_run(
-    chosen: settings.Settings, run_id: str, done: Mapping[str, Any], command: str
+    config: settings.Settings, run_id: str, done: Mapping[str, Any], command: str
 ) -> tuple[Path, contract.Result]:
     """As `read`, of an attempt of this run.
 
     Raises:
         contract.NoResult: it is none of this run, or files are missing or altered.
     """
-    check_place(chosen, run_id, done["folder"])
-    return read(chosen.store, done, command)
+    check_place(config, run_id, done["folder"])
+    return read(config.store, done, command)
 
 
-def check_place(chosen: settings.Settings, run_id: str, path: str) -> None:
+def check_place(config: settings.Settings, run_id: str, path: str) -> None:
     """Refuse a path (relative to the store) that is not below the folder of this run.
 
     Raises:
         contract.NoResult: it is not.
     """
-    folder = contract.store_path(chosen.store, path)
-    if chosen.run_folder(run_id) not in folder.parents:
+    folder = contract.store_path(config.store, path)
+    if config.run_folder(run_id) not in folder.parents:
         raise contract.NoResult(f"{folder} is no attempt of run {run_id}: clear the task that made it")
 
 

@@ -70,7 +70,7 @@ class LedgerError(Exception):
     LedgerError
     ├── Unreachable     the database does not answer, or refuses us
     ├── MigrationError  the database and the migrations of this checkout do not fit together
-    └── BooksOpen       a run cannot be closed: an invariant does not hold
+    └── InvariantViolation       a run cannot be closed: an invariant does not hold
     """
 
 
@@ -82,7 +82,7 @@ class MigrationError(LedgerError):
     pass
 
 
-class BooksOpen(LedgerError, PermanentError):
+class InvariantViolation(LedgerError, PermanentError):
     pass
 
 
@@ -205,7 +205,7 @@ def close_run(run_id: str) -> dict[str, int]:
         listed, ingested, duplicates, quarantined, rejected, vanished, classified and failed.
 
     Raises:
-        BooksOpen: an invariant does not hold; the run stays open.
+        InvariantViolation: an invariant does not hold; the run stays open.
         LedgerError: there is no such run.
     """
     with connect("ingest") as connection:
@@ -238,12 +238,14 @@ def verify(noted: str | None = None) -> Head:
         noted: a hash that was returned before, and has to be in the log still.
 
     Raises:
-        BooksOpen: an invariant has rows, or the noted hash is gone.
+        InvariantViolation: an invariant has rows, or the noted hash is gone.
     """
     prove()
     with connect("ingest") as connection:
         if noted and not fetch(connection, "select_audit_step", {"hash": noted}):
-            raise BooksOpen(f"step {noted} is not in the audit log: its end was cut off, or another ledger restored")
+            raise InvariantViolation(
+                f"step {noted} is not in the audit log: its end was cut off, or another ledger restored"
+            )
     return audit_head()
 
 
@@ -251,7 +253,7 @@ def prove() -> int:
     """Prove every invariant of the whole ledger; returns how many there are.
 
     Raises:
-        BooksOpen: one has rows; the message names it and them.
+        InvariantViolation: one has rows; the message names it and them.
     """
     with connect("ingest") as connection:
         return _prove(connection, "the ledger is not as it must be")
@@ -260,7 +262,7 @@ def prove() -> int:
 def _prove(connection: Connection, complaint: str, run_id: str | None = None) -> int:
     found = check_invariants(connection, run_id)
     if broken := {name: rows for name, rows in found.items() if rows}:
-        raise BooksOpen(_describe(complaint, broken))
+        raise InvariantViolation(_describe(complaint, broken))
     return len(found)
 
 

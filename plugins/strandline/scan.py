@@ -126,8 +126,8 @@ def scan(root: Path, takes: Callable[[datetime.datetime], bool], now_ns: int) ->
         raise LandingError(
             f"the landing zone cannot be read ({error}): create it, or set STRANDLINE_LANDING"
         ) from error
-    chosen = settings.get()
-    scanner = _Scanner(takes, now_ns, os.fstat(top).st_dev, chosen, chosen.kept_fields)
+    config = settings.get()
+    scanner = _Scanner(takes, now_ns, os.fstat(top).st_dev, config, config.kept_fields)
     levels = [_Level(top, b"", None)]
     try:
         while levels:
@@ -212,11 +212,11 @@ class _Scanner:
             return self._entry(name, status, path_hour(name + b"/"), "rejected", "OTHER_DEVICE")
         if not stat.S_ISREG(status.st_mode):
             return self._entry(name, status, level.hour, "rejected", "SPECIAL")
-        state, reason = self._judge(name, leaf.lower(), status)
+        state, reason = self._state(name, leaf.lower(), status)
         readable = state is not None or os.access(leaf, os.R_OK, dir_fd=level.fd)
         return self._entry(name, status, level.hour, state, reason, "" if readable else "-unreadable")
 
-    def _judge(self, name: bytes, leaf: bytes, status: os.stat_result) -> tuple[str | None, str | None]:
+    def _state(self, name: bytes, leaf: bytes, status: os.stat_result) -> tuple[str | None, str | None]:
         """State and reason of a regular file, `leaf` in lower case; (None, None) for one that may be an image."""
         # Both ways: a clock that was wrong, here or there, must not hold a file back for long.
         if abs(self.now_ns - status.st_mtime_ns) < self.settings.stable_seconds * 10**9:

@@ -138,9 +138,9 @@ class Settings:
         "op,admin", "users of Airflow who may approve and roll back; with FAB, each with its id: op=3,admin=4"
     )
     approval_hours: float = _setting(24.0, "time for an answer; without one in time, nothing is promoted")
-    watch_labels: int = _setting(200, "newly labelled images after a promotion, before the next look at it")
+    watch_labels: int = _setting(200, "newly labelled images after a promotion, before the next check of it")
     watch_looks: int = _setting(
-        10, "looks at a promotion; together they ask wrongly for a roll back as often as one of 2.5 %"
+        10, "checks of a promotion; together they ask wrongly for a roll back as often as one of 2.5 %"
     )
 
     @property

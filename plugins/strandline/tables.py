@@ -133,13 +133,15 @@ def _open(path: Path, columns: Columns, rows: int | None, most: int) -> Iterator
             if end[4:] != b"PAR1" or int.from_bytes(end[:4], "little") > min(FOOTER_BYTES, size - 12):
                 raise TableError(f"{path} cannot be read: it is no Parquet file, or its footer is too large")
             metadata = pq.read_metadata(raw)
-            _judge(path, metadata, columns, rows, most, size)
+            _check_footer(path, metadata, columns, rows, most, size)
             texts = [name for name, kind in columns if kind in ("string", "binary")]
             file = pq.ParquetFile(raw, metadata=metadata, read_dictionary=texts, pre_buffer=False)
         yield file
 
 
-def _judge(path: Path, metadata: pq.FileMetaData, columns: Columns, rows: int | None, most: int, size: int) -> None:
+def _check_footer(
+    path: Path, metadata: pq.FileMetaData, columns: Columns, rows: int | None, most: int, size: int
+) -> None:
     """Refuse a file by its footer."""
     if metadata.num_rows > most or (rows is not None and metadata.num_rows != rows):
         wanted = f"at most {most:,}" if rows is None else f"{rows:,}"

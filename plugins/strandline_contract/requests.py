@@ -69,7 +69,7 @@ class TrainRequest(Message):
     Low-resolution epochs come first: random crops of `low_side` pixels cost about half and teach nearly as much.
     `validation_share` of the images is not learnt from: the weights that are kept are those of the epoch with the least
     loss on it, and `patience` epochs without a better one end the training. No epoch begins that would probably end
-    after `seconds`: the learning rate then falls to zero over the epochs that fit. `blend` is how far the weights go
+    after `seconds`: the learning rate then falls to zero over the epochs that fit. `weight_interpolation` is how far the weights go
     from those of `start` to those that were learnt: 1 is all the way. `resume` names the folder of an earlier attempt
     whose checkpoint is to be continued; `shard_id` is a name for the training.
     """
@@ -100,7 +100,7 @@ class TrainRequest(Message):
     seconds: float | None = None
     validation_share: float = 0.0
     patience: int | None = None
-    blend: float = 1.0
+    weight_interpolation: float = 1.0
     shard_id: str = "train"
     command: Literal["train"] = "train"
 
@@ -183,10 +183,10 @@ class PreflightReport(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrialRequest(Message):
+class InfraValidateRequest(Message):
     """Try a challenger beside the champion: whether it loads and answers, and how fast both are, in turns.
 
-    `shard_id` is a name for the trial.
+    `shard_id` is a name for the infra validation.
     """
 
     shard_id: str
@@ -196,12 +196,12 @@ class TrialRequest(Message):
     batch_size: int
     threads: int
     device: Literal["cpu", "gpu"] = "cpu"
-    command: Literal["trial"] = "trial"
+    command: Literal["infra_validate"] = "infra_validate"
 
 
 @dataclasses.dataclass(frozen=True)
-class TrialReport(Message):
-    """How a trial went. `detail` says what happened where the challenger did not load or answer; seconds are for one
+class InfraValidationReport(Message):
+    """How an infra validation went. `detail` says what happened where the challenger did not load or answer; seconds are for one
     image, a number a round.
     """
 
@@ -214,7 +214,13 @@ class TrialReport(Message):
 
 
 Request = (
-    PackRequest | ClassifyRequest | TrainRequest | EvaluateRequest | PackageRequest | PreflightRequest | TrialRequest
+    PackRequest
+    | ClassifyRequest
+    | TrainRequest
+    | EvaluateRequest
+    | PackageRequest
+    | PreflightRequest
+    | InfraValidateRequest
 )
 REQUESTS: dict[str, type[Any]] = {
     "pack": PackRequest,
@@ -223,7 +229,7 @@ REQUESTS: dict[str, type[Any]] = {
     "evaluate": EvaluateRequest,
     "package": PackageRequest,
     "preflight": PreflightRequest,
-    "trial": TrialRequest,
+    "infra_validate": InfraValidateRequest,
 }
 
 

@@ -118,8 +118,8 @@ CREATE TABLE batches (
     ok integer NOT NULL CHECK (ok >= 0),
     failed integer NOT NULL CHECK (failed >= 0),
     shard_rows integer CHECK (shard_rows >= 0),
-    absent integer NOT NULL DEFAULT 0 CHECK (absent >= 0),  -- contents settled earlier that the shard lacks
-    superseded integer NOT NULL DEFAULT 0 CHECK (superseded >= 0),  -- shard rows whose entry was settled otherwise
+    missing integer NOT NULL DEFAULT 0 CHECK (missing >= 0),  -- contents settled earlier that the shard lacks
+    replaced integer NOT NULL DEFAULT 0 CHECK (replaced >= 0),  -- shard rows whose entry was settled otherwise
     seconds jsonb NOT NULL DEFAULT '{}',
     versions jsonb NOT NULL DEFAULT '{}',
     device text,

@@ -13,7 +13,7 @@ CREATE TABLE drift_reports (
     images integer NOT NULL CHECK (images >= 0),
     compared integer NOT NULL CHECK (compared BETWEEN 0 AND images),
     labelled integer NOT NULL CHECK (labelled BETWEEN 0 AND compared),
-    action text NOT NULL CHECK (action IN ('none', 'watch', 'retrain')),
+    action text NOT NULL CHECK (action IN ('none', 'warn', 'retrain')),
     asks boolean NOT NULL,  -- by itself, the window is a reason to retrain
     sentence text NOT NULL,
     held_back text,  -- why no retraining was requested although it is due

@@ -1,4 +1,4 @@
--- One row a run of replay_window: a past window classified again, and held against what was recorded. What a replay
+-- One row a run of replay_window: a past window classified again, and compared with what was recorded. What a replay
 -- found changes no prediction.
 CREATE TABLE replays (
     run_id text COLLATE "C" PRIMARY KEY,  -- of replay_window
@@ -12,7 +12,7 @@ CREATE TABLE replays (
     different integer NOT NULL CHECK (different >= 0),
     unrecorded integer NOT NULL CHECK (unrecorded >= 0),  -- the version had no prediction to compare with
     unequal integer NOT NULL CHECK (unequal BETWEEN different AND within_tolerance + different),  -- and must not be
-    verdict text NOT NULL CHECK (verdict IN ('equal', 'within tolerance', 'unequal', 'not compared', 'not replayed')),
+    status text NOT NULL CHECK (status IN ('equal', 'within tolerance', 'unequal', 'not compared', 'not replayed')),
     sentence text NOT NULL,
     report jsonb NOT NULL,  -- replay.json
     folder text NOT NULL,  -- relative to the store
@@ -21,8 +21,8 @@ CREATE TABLE replays (
     CONSTRAINT replayed_window_goes_forward CHECK (window_start < window_end),
     CONSTRAINT replay_accounts_for_every_image
         CHECK (images = missing + equal + within_tolerance + different + unrecorded),
-    CONSTRAINT verdict_follows_from_the_counts CHECK (
-        verdict = CASE WHEN unequal > 0 THEN 'unequal'
+    CONSTRAINT status_follows_from_the_counts CHECK (
+        status = CASE WHEN unequal > 0 THEN 'unequal'
                        WHEN missing = images THEN 'not replayed'
                        WHEN within_tolerance > 0 THEN 'within tolerance'
                        WHEN equal > 0 THEN 'equal'

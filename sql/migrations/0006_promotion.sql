@@ -52,31 +52,31 @@ CREATE TABLE approvals (
 );
 
 ALTER TABLE champions
-    ADD COLUMN how text NOT NULL DEFAULT 'installed' CHECK (how IN ('installed', 'promoted', 'rolled back')),
+    ADD COLUMN cause text NOT NULL DEFAULT 'installed' CHECK (cause IN ('installed', 'promoted', 'rolled back')),
     ADD COLUMN gate_id text COLLATE "C" UNIQUE REFERENCES approvals,  -- of a promotion
     ADD COLUMN run_id text COLLATE "C" UNIQUE,  -- of a roll back: of Airflow
     ADD CONSTRAINT change_says_by_what CHECK (
-        (how = 'promoted') = (gate_id IS NOT NULL) AND (how = 'rolled back') = (run_id IS NOT NULL)
+        (cause = 'promoted') = (gate_id IS NOT NULL) AND (cause = 'rolled back') = (run_id IS NOT NULL)
     ),
     ADD CONSTRAINT change_says_who_and_why CHECK (promoted_by ~ '\S' AND reason ~ '\S');
 
--- A look at a promotion: what the new champion and the one before it answer to the images that were labelled since.
-CREATE TABLE watches (
-    run_id text COLLATE "C" PRIMARY KEY,  -- of watch_champion
+-- A check of a promotion: what the new champion and the one before it answer to the images that were labelled since.
+CREATE TABLE champion_checks (
+    run_id text COLLATE "C" PRIMARY KEY,  -- of monitor_champion
     version text COLLATE "C" NOT NULL REFERENCES model_versions,
     predecessor text COLLATE "C" NOT NULL REFERENCES model_versions,
     promoted_at timestamptz NOT NULL,
-    look integer NOT NULL CHECK (look > 0),
+    number integer NOT NULL CHECK (number > 0),
     images integer NOT NULL CHECK (images > 0),
     gained integer NOT NULL CHECK (gained >= 0),  -- only the new champion has them right
     lost integer NOT NULL CHECK (lost >= 0),
     p_worse double precision NOT NULL CHECK (p_worse BETWEEN 0 AND 1),
-    alpha double precision NOT NULL,  -- of this look
+    alpha double precision NOT NULL,  -- of this check
     worse boolean NOT NULL,
     sentence text NOT NULL,
     made_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT worse_is_beyond_chance CHECK (worse = (p_worse <= alpha)),
-    UNIQUE (promoted_at, look)
+    UNIQUE (promoted_at, number)
 );
 
 -- Every step, by whoever and however it was made: the rows come from triggers, and not even their owner changes one.
@@ -115,7 +115,7 @@ $$;
 REVOKE ALL ON FUNCTION audit FROM PUBLIC;
 
 INSERT INTO audit_log (at, who, what, of_table, details)
-SELECT lower(period), promoted_by, how, 'champions', to_jsonb(champions)
+SELECT lower(period), promoted_by, cause, 'champions', to_jsonb(champions)
 FROM champions
 ORDER BY period;
 
@@ -124,10 +124,10 @@ CREATE TRIGGER gates_are_audited AFTER INSERT ON gates
 CREATE TRIGGER approvals_are_audited AFTER INSERT ON approvals
     FOR EACH ROW EXECUTE FUNCTION audit('approver', 'decision');
 CREATE TRIGGER champions_are_audited AFTER INSERT ON champions
-    FOR EACH ROW EXECUTE FUNCTION audit('promoted_by', 'how');
+    FOR EACH ROW EXECUTE FUNCTION audit('promoted_by', 'cause');
 
 -- Record a person's answer to a gate. The same answer again, as of a task that is tried again, changes nothing.
-CREATE FUNCTION decide(gate text, answer text, person text, why text, answered_at timestamptz) RETURNS void
+CREATE FUNCTION record_approval(gate text, answer text, person text, why text, answered_at timestamptz) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
 DECLARE
@@ -170,35 +170,35 @@ BEGIN
     VALUES (gate, asked.requested_by, answer, person, why, answered_at);
 END
 $$;
-REVOKE ALL ON FUNCTION decide FROM PUBLIC;
+REVOKE ALL ON FUNCTION record_approval FROM PUBLIC;
 
--- The compare-and-set: only the expected champion is succeeded. The same instant ends one term and begins the next.
-CREATE FUNCTION succeed(
+-- The compare-and-set: only the expected champion is replaced. The same instant ends one period and begins the next.
+CREATE FUNCTION replace_champion(
     expected text, successor text, by_what text, person text, why text, passed_gate text, by_run text
 ) RETURNS timestamptz
 LANGUAGE plpgsql SET search_path = public, pg_temp
 AS $$
 DECLARE
-    term tstzrange;
+    current tstzrange;
     instant timestamptz;
 BEGIN
-    SELECT period INTO term FROM champions WHERE upper_inf(period) AND version = expected;
+    SELECT period INTO current FROM champions WHERE upper_inf(period) AND version = expected;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the champion is not % (any more), but %', expected,
             coalesce((SELECT version FROM champions WHERE upper_inf(period)), 'nobody');
     END IF;
     instant := clock_timestamp();
-    IF instant <= lower(term) THEN
-        RAISE EXCEPTION 'the champion came into office at %, which is to come: the clock of the database went back',
-            lower(term);
+    IF instant <= lower(current) THEN
+        RAISE EXCEPTION 'the champion is champion since %, which is to come: the clock of the database went back',
+            lower(current);
     END IF;
-    UPDATE champions SET period = tstzrange(lower(term), instant) WHERE period = term;
-    INSERT INTO champions (version, period, promoted_by, reason, how, gate_id, run_id)
+    UPDATE champions SET period = tstzrange(lower(current), instant) WHERE period = current;
+    INSERT INTO champions (version, period, promoted_by, reason, cause, gate_id, run_id)
     VALUES (successor, tstzrange(instant, NULL), person, why, by_what, passed_gate, by_run);
     RETURN instant;
 END
 $$;
-REVOKE ALL ON FUNCTION succeed FROM PUBLIC;
+REVOKE ALL ON FUNCTION replace_champion FROM PUBLIC;
 
 -- Make the challenger of a passed and approved gate the champion, in place of the expected one; since when it is.
 -- A gate promotes once: doing it again changes nothing.
@@ -220,7 +220,7 @@ BEGIN
         RAISE EXCEPTION 'there is no gate %', gate;
     END IF;
     IF asked.champion <> expected THEN
-        RAISE EXCEPTION 'gate % was held against %, not against the expected champion %',
+        RAISE EXCEPTION 'gate % was compared with %, not with the expected champion %',
             gate, asked.champion, expected;
     END IF;
     IF asked.outcome <> 'pass' OR asked.checks <> (
@@ -235,7 +235,7 @@ BEGIN
     IF EXISTS (SELECT FROM champions WHERE upper_inf(period) AND lower(period) > asked.made_at) THEN
         RAISE EXCEPTION 'the champion changed since gate % was held: hold a new one', gate;
     END IF;
-    RETURN succeed(expected, asked.challenger, 'promoted', answer.approver, answer.reason, gate, NULL);
+    RETURN replace_champion(expected, asked.challenger, 'promoted', answer.approver, answer.reason, gate, NULL);
 END
 $$;
 REVOKE ALL ON FUNCTION promote FROM PUBLIC;
@@ -261,7 +261,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM champions WHERE version = to_version) THEN
         RAISE EXCEPTION 'version % was never champion: it has to pass the gate', to_version;
     END IF;
-    RETURN succeed(expected, to_version, 'rolled back', person, why, NULL, run);
+    RETURN replace_champion(expected, to_version, 'rolled back', person, why, NULL, run);
 END
 $$;
 REVOKE ALL ON FUNCTION roll_back FROM PUBLIC;

@@ -102,7 +102,7 @@ ALTER TABLE approvals
 ALTER TABLE labels ALTER COLUMN source SET DEFAULT 'file', ALTER COLUMN labelled_at SET DEFAULT now();
 
 -- As before; beside it: only who may answer now does, and the evidence is kept with it.
-CREATE OR REPLACE FUNCTION decide(gate text, answer text, person text, why text, answered_at timestamptz) RETURNS void
+CREATE OR REPLACE FUNCTION record_approval(gate text, answer text, person text, why text, answered_at timestamptz) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
 DECLARE
@@ -176,7 +176,7 @@ BEGIN
         RAISE EXCEPTION 'there is no gate %', gate;
     END IF;
     IF asked.champion <> expected THEN
-        RAISE EXCEPTION 'gate % was held against %, not against the expected champion %',
+        RAISE EXCEPTION 'gate % was compared with %, not with the expected champion %',
             gate, asked.champion, expected;
     END IF;
     IF asked.outcome <> 'pass' OR gate_follows(gate) IS NOT TRUE THEN
@@ -196,7 +196,7 @@ BEGIN
     IF EXISTS (SELECT FROM champions WHERE upper_inf(period) AND lower(period) > asked.made_at) THEN
         RAISE EXCEPTION 'the champion changed since gate % was held: hold a new one', gate;
     END IF;
-    RETURN succeed(expected, asked.challenger, 'promoted', answer.approver, answer.reason, gate, NULL);
+    RETURN replace_champion(expected, asked.challenger, 'promoted', answer.approver, answer.reason, gate, NULL);
 END
 $$;
 
@@ -226,7 +226,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM champions WHERE version = to_version) THEN
         RAISE EXCEPTION 'version % was never champion: it has to pass the gate', to_version;
     END IF;
-    RETURN succeed(expected, to_version, 'rolled back', person, why, NULL, run);
+    RETURN replace_champion(expected, to_version, 'rolled back', person, why, NULL, run);
 END
 $$;
 

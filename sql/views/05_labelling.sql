@@ -15,7 +15,7 @@ AS $$
     ) AS bounds
 $$;
 
--- Realised accuracy, of all images with a label, by the hour in which they landed. Of a class: of the images that are
+-- Realized accuracy, of all images with a label, by the hour in which they landed. Of a class: of the images that are
 -- of it. Where people labelled those that the model was unsure of (`uncertain`), the share says too little of the rest:
 -- `reporting.audit_accuracy` is the one without such a bias.
 CREATE VIEW reporting.class_accuracy AS

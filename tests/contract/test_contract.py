@@ -59,8 +59,8 @@ def test_preflight_reports_survive_the_border():
 
 
 def test_trial_reports_survive_the_border():
-    golden = GOLDEN["trial_report"]
-    assert json.loads(json.dumps(contract.TrialReport.from_dict(golden).to_dict())) == golden
+    golden = GOLDEN["infra_validation_report"]
+    assert json.loads(json.dumps(contract.InfraValidationReport.from_dict(golden).to_dict())) == golden
 
 
 @pytest.fixture

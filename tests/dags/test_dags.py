@@ -24,13 +24,13 @@ DAG_IDS = {
     "check_host",
     "ingest_images",
     "ingest_labels",
-    "keep_house",
+    "maintain_ledger",
     "promote_model",
     "replay_window",
     "report_drift",
     "retrain_model",
 }
-DAG_IDS |= {"watch_champion"}
+DAG_IDS |= {"monitor_champion"}
 
 
 @pytest.fixture(scope="module")
@@ -124,14 +124,16 @@ def test_promote_model_promotes_only_after_gate_and_answer(dags):
     dag = dags["promote_model"]
     assert dag.get_task("choose").downstream_task_ids == {"plan", "roll_back"}
     assert dag.get_task("roll_back").upstream_task_ids == {"choose"}
-    for before, after in itertools.pairwise(["hold_gate", "check_outcome", "ask", "decide", "promote"]):
+    for before, after in itertools.pairwise(
+        ["evaluate_gate", "check_outcome", "request_approval", "check_approval", "promote"]
+    ):
         assert dag.get_task(after).upstream_task_ids == {before}
         assert dag.get_task(after).trigger_rule == "all_success"
 
 
-@pytest.mark.parametrize("dag_id", ["promote_model", "watch_champion"])
+@pytest.mark.parametrize("dag_id", ["promote_model", "monitor_champion"])
 def test_questions_go_to_approvers_and_have_no_default(dags, dag_id):
-    ask = dags[dag_id].get_task("ask")
+    ask = dags[dag_id].get_task("request_approval")
     assert len(ask.options) == 2
     assert ask.defaults is None
     assert [user["name"] for user in ask.assigned_users] == ["op", "admin"]
@@ -163,9 +165,9 @@ MAPPED = {
 }
 ONE = {
     "check_host": {"check"},
-    "promote_model": {"try"},
+    "promote_model": {"infra_validate"},
     "retrain_model": {"train", "evaluate", "package"},
-    "watch_champion": {"evaluate"},
+    "monitor_champion": {"evaluate"},
 }
 
 
@@ -197,7 +199,7 @@ def test_what_may_change_the_champion_is_queued_for_workers_of_its_own(dags):
     for dag in dags.values():
         governed = {task.task_id for task in dag.tasks if task.queue == GOVERNANCE}
         vision = {task.task_id for task in vision_tasks_of(dag)}
-        everything = dag.dag_id in ("promote_model", "watch_champion")
+        everything = dag.dag_id in ("promote_model", "monitor_champion")
         assert governed == (set(dag.task_ids) - vision if everything else set()), dag.dag_id
 
 

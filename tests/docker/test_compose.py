@@ -53,11 +53,11 @@ class Compose:
         self.home, self.engine, self.env_file = home, engine, home / "env"
         self.ports = {name: str(free_port()) for name in ("API", "POSTGRES", "RABBITMQ")}
         folders = {"HOME": home, "LANDING": home / "landing", "LABELS": home / "labels"}
-        chosen = settings.load({f"STRANDLINE_{name}": str(folder) for name, folder in folders.items()})
+        config = settings.load({f"STRANDLINE_{name}": str(folder) for name, folder in folders.items()})
         (home / "settings.env").write_text(SETTINGS)
         self.values = dotenv.make(
             self.env_file,
-            chosen,
+            config,
             STRANDLINE_SETTINGS_ON_HOST=str(home / "settings.env"),
             STRANDLINE_VISION_IMAGE=vision_image,
             STRANDLINE_API_PORT=self.ports["API"],
@@ -386,9 +386,9 @@ def test_what_containers_trained_and_tested_is_promoted_by_a_person(compose, api
     compose.drop(hour, 1200)
     run_id = api.trigger(DAG, (hour, hour + datetime.timedelta(hours=1)))
     assert api.wait(DAG, run_id, timeout=600) == "success", logs_of_failures(api, run_id)
-    chosen = training_sets.of_compose(settings.load(), compose.env_file)
-    assert chosen.store == compose.store
-    training_sets.make(chosen)
+    config = training_sets.of_compose(settings.load(), compose.env_file)
+    assert config.store == compose.store
+    training_sets.make(config)
     owner = int(compose.values["STRANDLINE_UID"])
     assert {path.stat().st_uid for path in (compose.store / "datasets").iterdir()} == {owner}
     user, op = compose.api("user"), compose.api("op")
@@ -404,9 +404,9 @@ def test_what_containers_trained_and_tested_is_promoted_by_a_person(compose, api
     assert 1000 < model["images"] <= 1500
 
     gate = wait_for(lambda: api.runs("promote_model"), 120)[-1]["dag_run_id"]
-    question = api.wait_question("promote_model", gate, "ask", timeout=600)
+    question = api.wait_approval_request("promote_model", gate, "request_approval", timeout=600)
     assert model["version"][:12] in question["subject"]
-    answer = "promote_model", gate, "ask", "Approve", "the report was read"
+    answer = "promote_model", gate, "request_approval", "Approve", "the report was read"
     with pytest.raises(ApiError) as refused:
         user.answer(*answer)
     assert refused.value.status == 403
@@ -419,7 +419,7 @@ def test_what_containers_trained_and_tested_is_promoted_by_a_person(compose, api
 
 
 def ended(api: Api, run_id: str) -> str | None:
-    """The run's end, once it has one; while the stack mends itself, nobody answers."""
+    """The run's end, once it has one; while the stack fixes itself, nobody answers."""
     try:
         state = api.run(DAG, run_id)["state"]
     except (ApiError, json.JSONDecodeError):
@@ -442,13 +442,13 @@ def busy_worker(compose: Compose, api: Api, run_id: str) -> Container | None:
 def same_rows_as_processes(compose: Compose, run_id: str) -> bool:
     """Each shard classified once more by a plain process on this machine: the ledger's rows are the same."""
     run = settings.load({"STRANDLINE_HOME": str(compose.store.parent)}).run_folder(run_id)
-    chosen = settings.load({"STRANDLINE_HOME": str(compose.home / "control")})
+    config = settings.load({"STRANDLINE_HOME": str(compose.home / "control")})
     expected: dict[str, tuple[str, list[float]]] = {}
     for number, sealed in enumerate(sorted((run / "classify").glob(f"*/*/{contract.RESULT_FILE}"))):
         folder = compose.home / "control" / str(number)
         folder.mkdir(parents=True)
         shutil.copy(sealed.with_name(contract.REQUEST_FILE), folder)
-        environment = vision_environment(chosen, folder) | {"STRANDLINE_STORE": str(compose.store)}
+        environment = vision_environment(config, folder) | {"STRANDLINE_STORE": str(compose.store)}
         command = [settings.load().vision_python, "-m", "vision", "classify"]
         subprocess.run([*command, "--request", folder / contract.REQUEST_FILE], env=environment, check=True)
         for row in pq.read_table(folder / contract.PREDICTIONS_FILE).to_pylist():

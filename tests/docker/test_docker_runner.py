@@ -37,7 +37,7 @@ POLICY = Path(__file__).with_name("policy.json")
 
 
 @pytest.fixture
-def chosen(vision_image, tmp_path, monkeypatch) -> Iterator[settings.Settings]:
+def config(vision_image, tmp_path, monkeypatch) -> Iterator[settings.Settings]:
     tmp_path.chmod(0o755)
     values = {"HOME": tmp_path / "home", "LANDING": tmp_path / "landing", "RUNNER": "docker"}
     values |= {"VISION_IMAGE": vision_image, "DOCKER_URL": ENGINE, "TASK_MEMORY_BYTES": 2**30}
@@ -49,16 +49,16 @@ def chosen(vision_image, tmp_path, monkeypatch) -> Iterator[settings.Settings]:
 
 
 @pytest.fixture
-def client(chosen) -> Iterator[APIClient]:
-    client = docker_runner.connect(chosen)
+def client(config) -> Iterator[APIClient]:
+    client = docker_runner.connect(config)
     yield client
     for left in client.containers(all=True, filters=docker_runner.OURS):
         docker_runner.remove(client, left["Id"])
 
 
 @pytest.fixture
-def request_(chosen) -> dict[str, Any]:
-    return pack_request(chosen, SHARD)
+def request_(config) -> dict[str, Any]:
+    return pack_request(config, SHARD)
 
 
 def operator(request: dict[str, Any], kind: type[HardenedDockerOperator] = HardenedDockerOperator) -> Any:
@@ -69,12 +69,12 @@ def execute(task: Any, try_number: int = 1) -> dict[str, Any]:
     return task.execute({"run_id": RUN, "ti": SimpleNamespace(try_number=try_number)})
 
 
-def start(chosen: settings.Settings, client: APIClient, task: Any) -> str:
+def start(config: settings.Settings, client: APIClient, task: Any) -> str:
     """The task's container, started as the task does it; then nobody waits for it."""
     task._client = client
-    task.image = task._present_image(chosen)
-    folder = task._new_attempt(chosen, RUN, 1)
-    container = task._create(chosen, folder, task._labels(chosen, folder, RUN))
+    task.image = task._present_image(config)
+    folder = task._new_attempt(config, RUN, 1)
+    container = task._create(config, folder, task._labels(config, folder, RUN))
     client.start(container)
     return container
 
@@ -84,12 +84,12 @@ class Probe(HardenedDockerOperator):
 
     script = ""
 
-    def _entrypoint(self, chosen):
-        return [*super()._entrypoint(chosen)[:-2], "-c", self.script]
+    def _entrypoint(self, config):
+        return [*super()._entrypoint(config)[:-2], "-c", self.script]
 
-    def follow(self, lines) -> str:
+    def stream_logs(self, lines) -> str:
         self.printed = list(lines)
-        return super().follow(self.printed)
+        return super().stream_logs(self.printed)
 
 
 def probe(request: dict[str, Any], script: str) -> Any:
@@ -97,25 +97,25 @@ def probe(request: dict[str, Any], script: str) -> Any:
     return operator(request, kind)
 
 
-def test_an_attempt_ends_sealed_and_leaves_no_container(chosen, client, request_):
+def test_an_attempt_ends_sealed_and_leaves_no_container(config, client, request_):
     done = execute(operator(request_))
     assert done["shard_id"] == SHARD
-    assert done["image"] == client.inspect_image(chosen.vision_image)["Id"]
-    assert contract.read_result(chosen.store / done["folder"], "pack").counts["decoded"] == 3
+    assert done["image"] == client.inspect_image(config.vision_image)["Id"]
+    assert contract.read_result(config.store / done["folder"], "pack").counts["decoded"] == 3
     assert client.containers(all=True, filters=docker_runner.OURS) == []
 
 
 def test_an_attempt_through_the_filter_is_the_same_and_a_tag_of_its_image_is_refused(
-    chosen, vision_image, client, request_, monkeypatch
+    config, vision_image, client, request_, monkeypatch
 ):
     """As with compose, on this engine: what it refuses beside that, `test_engine_filter.py` has."""
-    user = "{}:{}".format(*vision.hand_over(chosen.store))
-    allowed = Policy((vision_image,), str(chosen.landing), str(chosen.store), user, 2**30, 1, False, "test")
-    with filtered(allowed, Path(ENGINE.removeprefix("unix://")), chosen.store) as port:
+    user = "{}:{}".format(*vision.container_user(config.store))
+    allowed = Policy((vision_image,), str(config.landing), str(config.store), user, 2**30, 1, False, "test")
+    with filtered(allowed, Path(ENGINE.removeprefix("unix://")), config.store) as port:
         monkeypatch.setenv("STRANDLINE_DOCKER_URL", f"tcp://127.0.0.1:{port}")
         settings.get.cache_clear()
         done = execute(operator(request_))
-        assert contract.read_result(chosen.store / done["folder"], "pack").counts["decoded"] == 3
+        assert contract.read_result(config.store / done["folder"], "pack").counts["decoded"] == 3
         other = client.create_container(
             vision_image, labels={docker_runner.RUN: RUN, docker_runner.DEADLINE: "2999-01-01"}
         )
@@ -127,21 +127,21 @@ def test_an_attempt_through_the_filter_is_the_same_and_a_tag_of_its_image_is_ref
             filtered_client.inspect_image("strandline/vision:latest")
 
 
-def test_a_container_is_bounded_as_the_policy_says(chosen, client, request_):
+def test_a_container_is_bounded_as_the_policy_says(config, client, request_):
     task = operator(request_)
-    found = client.inspect_container(start(chosen, client, task))
-    (folder,) = (chosen.run_folder(RUN) / "pack" / SHARD).iterdir()
+    found = client.inspect_container(start(config, client, task))
+    (folder,) = (config.run_folder(RUN) / "pack" / SHARD).iterdir()
     config, host = found["Config"], found["HostConfig"]
     policy = json.loads(POLICY.read_text())
     if os.getuid():  # a worker that is not root runs its containers as itself
         policy["Config"]["User"] = f"{os.getuid()}:{os.getgid() or os.getuid()}"
     assert {name: config[name] for name in policy["Config"]} == policy["Config"]
     assert {name: host[name] for name in policy["HostConfig"]} == policy["HostConfig"]
-    place = f"/store/{folder.relative_to(chosen.store)}"
+    place = f"/store/{folder.relative_to(config.store)}"
     mounts = {m["Destination"]: (m["Source"], m["RW"]) for m in found["Mounts"]}
     assert mounts == {
-        "/landing": (str(chosen.landing), False),
-        "/store": (str(chosen.store), False),
+        "/landing": (str(config.landing), False),
+        "/store": (str(config.store), False),
         place: (str(folder), True),
     }
     assert not any("docker.sock" in str(mount) for mount in found["Mounts"])
@@ -153,8 +153,8 @@ def test_a_container_is_bounded_as_the_policy_says(chosen, client, request_):
 
 
 @pytest.mark.parametrize(("device", "expected"), [("cpu", None), ("gpu", [["gpu"]])])
-def test_a_gpu_is_asked_for_by_requests_that_want_one(chosen, client, device, expected):
-    config = docker_runner.host_config(client, chosen, {"threads": 1, "device": device}, [])
+def test_a_gpu_is_asked_for_by_requests_that_want_one(config, client, device, expected):
+    config = docker_runner.host_config(client, config, {"threads": 1, "device": device}, [])
     asked = config.get("DeviceRequests")
     assert (asked and asked[0]["Capabilities"]) == expected
 
@@ -246,7 +246,7 @@ print(json.dumps({
 """
 
 
-def test_nothing_gets_out_of_a_container(chosen, client, request_):
+def test_nothing_gets_out_of_a_container(config, client, request_):
     task = probe(request_, ESCAPES)
     with pytest.raises(contract.NoResult):  # it does not do what a vision command does
         execute(task)
@@ -265,7 +265,7 @@ def test_nothing_gets_out_of_a_container(chosen, client, request_):
     assert found["fork"] == "EAGAIN"
 
 
-def test_memory_beyond_the_limit_ends_the_try_and_says_so(chosen, client, request_, monkeypatch):
+def test_memory_beyond_the_limit_ends_the_try_and_says_so(config, client, request_, monkeypatch):
     monkeypatch.setenv("STRANDLINE_TASK_MEMORY_BYTES", str(64 * 2**20))
     settings.get.cache_clear()
     with pytest.raises(AirflowException, match="ran out of memory: STRANDLINE_TASK_MEMORY_BYTES allows 67,108,864"):
@@ -298,12 +298,12 @@ def test_a_container_that_says_done_and_wrote_nothing_did_not_happen(client, req
         execute(probe(request_, 'print(\'{"shard_id": "5", "folder": "elsewhere"}\')'))
 
 
-def test_a_killed_container_fails_the_try_and_the_next_succeeds(chosen, client, request_):
+def test_a_killed_container_fails_the_try_and_the_next_succeeds(config, client, request_):
     task = probe(request_, SLEEP)
     with in_background(lambda: execute(task)) as errors:
         client.kill(wait_for(lambda: running(client))["Id"])
     assert "was killed" in str(errors[0])
-    assert not list(chosen.run_folder(RUN).rglob(contract.RESULT_FILE))
+    assert not list(config.run_folder(RUN).rglob(contract.RESULT_FILE))
     assert execute(operator(request_), try_number=2)["shard_id"] == SHARD
 
 
@@ -316,30 +316,30 @@ def test_on_kill_removes_the_container(client, request_):
     assert len(errors) == 1
 
 
-def test_the_next_attempt_removes_what_a_dead_task_left_running(chosen, client, request_):
+def test_the_next_attempt_removes_what_a_dead_task_left_running(config, client, request_):
     """F05: its worker was killed, so nobody removed the container."""
-    start(chosen, client, probe(request_, SLEEP))
-    neighbour = start(chosen, client, probe(request_ | {"shard_id": "6" * 64}, SLEEP))
+    start(config, client, probe(request_, SLEEP))
+    neighbour = start(config, client, probe(request_ | {"shard_id": "6" * 64}, SLEEP))
     execute(operator(request_), try_number=2)
     left = {found["Id"] for found in client.containers(all=True, filters=docker_runner.OURS)}
     assert left == {neighbour}
 
 
-def test_the_deadline_holds_inside_the_container(chosen, client, request_, monkeypatch):
+def test_the_deadline_holds_inside_the_container(config, client, request_, monkeypatch):
     monkeypatch.setenv("STRANDLINE_TASK_TIMEOUT_MINUTES", "0.02")
     settings.get.cache_clear()
     with pytest.raises(AirflowException, match=r"deadline of 0\.02 minutes"):
         execute(probe(request_, SLEEP))
 
 
-def test_orphans_are_removed_once_their_deadline_is_over(chosen, client, request_):
+def test_orphans_are_removed_once_their_deadline_is_over(config, client, request_):
     old = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=docker_runner.GRACE + 5)
     soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
     made = {}
     for name, deadline in (("orphan", old), ("alive", soon)):
         labels = {docker_runner.RUN: RUN, docker_runner.DEADLINE: deadline.isoformat()}
-        made[name] = client.create_container(chosen.vision_image, name=f"strandline-test-{name}", labels=labels)["Id"]
-    assert vision.clear_up() == ["strandline-test-orphan"]
+        made[name] = client.create_container(config.vision_image, name=f"strandline-test-{name}", labels=labels)["Id"]
+    assert vision.remove_orphans() == ["strandline-test-orphan"]
     left = {found["Id"] for found in client.containers(all=True, filters=docker_runner.OURS)}
     assert left == {made["alive"]}
 

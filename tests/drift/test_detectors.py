@@ -13,7 +13,7 @@ from scipy import stats
 from strandline.drift import detectors
 from strandline.drift.detectors import columns, embedding_drift, label_shift, performance, permutation, power
 from strandline.drift.detectors.sample import Sample
-from strandline.drift.verdict import MINIMUM_ROWS, judge
+from strandline.drift.verdict import MINIMUM_ROWS, decide
 from strandline.stats import calibration, multiplicity
 
 BUNDLE = Path(__file__).parents[2] / "models/cifar_resnet20_v1"
@@ -59,7 +59,7 @@ def window_of(source, shares, rows, seed):
 
 
 def worsened(window):
-    """As bad pictures do: the model is unsure and embeddings shrink."""
+    """As bad images do: the model is unsure and embeddings shrink."""
     return sample(calibration.temper(window.probabilities, 4.0), window.embeddings * 0.8)
 
 
@@ -133,7 +133,7 @@ def test_an_unchanged_mix_seldom_alarms(quick):
     assert np.mean(found) == pytest.approx(0.5, abs=0.08)
 
 
-# The pictures
+# The images
 
 
 def test_the_picture_p_value_is_that_of_all_permutations():
@@ -174,7 +174,7 @@ def test_the_distance_grows_neither_with_the_rows_nor_with_noise(quick, halves, 
     [EVEN, one_class(CAT, 0.5), one_class(CAT, 0.9), np.eye(10)[[CAT, DOG]].sum(0) / 2],
     ids=["even", "half", "most", "two"],
 )
-def test_a_mix_alone_does_not_change_the_pictures(quick, halves, shares):
+def test_a_mix_alone_does_not_change_the_images(quick, halves, shares):
     reference, source = halves
     found = []
     for seed in range(windows := 40):
@@ -185,20 +185,20 @@ def test_a_mix_alone_does_not_change_the_pictures(quick, halves, shares):
     assert sum(p_value <= 0.05 for p_value in found) <= at_most(0.05, windows)
 
 
-def test_without_weights_a_mix_would_pass_for_changed_pictures(quick, halves):
+def test_without_weights_a_mix_would_pass_for_changed_images(quick, halves):
     reference, source = halves
     window = window_of(source, one_class(CAT, 0.9), 250, 0)
     assert embedding_drift.detect(window, reference, np.ones(len(reference))).p_value <= 0.01
 
 
 @pytest.mark.parametrize("shares", [EVEN, one_class(CAT, 0.9)], ids=["even", "most"])
-def test_changed_pictures_are_found_in_any_mix(halves, shares):
+def test_changed_images_are_found_in_any_mix(halves, shares):
     reference, source = halves
     found = detectors.measure(worsened(window_of(source, shares, 200, 1)), reference, CONFUSION, ALPHA)
-    assert found.pictures.p_value <= ALPHA
+    assert found.images.p_value <= ALPHA
 
 
-def test_pictures_of_a_class_that_the_reference_lacks_are_not_compared(quick, halves):
+def test_images_of_a_class_that_the_reference_lacks_are_not_compared(quick, halves):
     reference, source = halves
     lacking = take(reference, reference.predicted != CAT)
     found = embedding_drift.detect(take(source, source.predicted == CAT), lacking, np.ones(len(lacking)))
@@ -208,7 +208,7 @@ def test_pictures_of_a_class_that_the_reference_lacks_are_not_compared(quick, ha
 # Accuracy
 
 
-def test_the_most_changed_pictures_come_first(halves):
+def test_the_most_changed_images_come_first(halves):
     reference, source = halves
     mixed = sample(source.probabilities[:400], source.embeddings[:400].copy())
     mixed.embeddings[:160] *= 0.5
@@ -217,7 +217,7 @@ def test_the_most_changed_pictures_come_first(halves):
     assert np.mean(first < 160) > 0.9  # and 0.4 of the window
 
 
-def test_pictures_of_classes_that_cannot_be_compared_are_not_called_changed(halves):
+def test_images_of_classes_that_cannot_be_compared_are_not_called_changed(halves):
     reference, source = halves
     cats, dogs = (take(side, side.predicted == one) for side, one in ((source, CAT), (reference, DOG)))
     assert len(embedding_drift.most_changed(cats, dogs, 5)) == 0
@@ -338,7 +338,7 @@ def test_a_detectable_mix_is_detected(quick):
     """Also the one that is hardest to see: half of the classes gain what the other half loses."""
     rng, rows, runs = np.random.default_rng(11), 500, 100
     recalls = CONFUSION / CONFUSION.sum(axis=1, keepdims=True)
-    distance = power.detectable(rows, 5000, CONFUSION, 0.01).mix_distance
+    distance = power.detectable(rows, 5000, CONFUSION, 0.01).label_shift_distance
     shares = EVEN + distance / 5 * np.where(np.arange(10) % 2, 1, -1)
     found = [
         label_shift.detect(
@@ -352,7 +352,7 @@ def test_a_detectable_mix_is_detected(quick):
 
 def test_larger_windows_show_smaller_changes():
     sizes = [power.detectable(rows, 5000, CONFUSION, ALPHA) for rows in (50, 100, 500, 5000)]
-    assert sizes == sorted(sizes, key=lambda one: (one.accuracy_fall, one.mix_distance), reverse=True)
+    assert sizes == sorted(sizes, key=lambda one: (one.accuracy_fall, one.label_shift_distance), reverse=True)
     assert power.detectable(MINIMUM_ROWS, 5000, CONFUSION, ALPHA).accuracy_fall == pytest.approx(0.126, abs=0.005)
     assert power.detectable(1, 5000, CONFUSION, ALPHA) == power.Detectable(1.0, 1.0)
 
@@ -388,11 +388,11 @@ def test_windows_of_real_predictions_get_the_right_verdict(halves):
     }
     found = {}
     for name, window in windows.items():
-        verdict = judge(detectors.measure(window, reference, CONFUSION, ALPHA), CLASSES, [True])
-        found[name] = (verdict.action, verdict.pictures_changed)
+        verdict = decide(detectors.measure(window, reference, CONFUSION, ALPHA), CLASSES, [True])
+        found[name] = (verdict.action, verdict.embedding_drift)
     assert found == {
         "untouched": ("none", False),
-        "mix": ("watch", False),
+        "mix": ("warn", False),
         "worse": ("retrain", True),
         "both": ("retrain", True),
     }
@@ -404,22 +404,22 @@ def test_the_same_seed_gives_the_same_drift(halves):
     first, again, other = (detectors.measure(window, reference, CONFUSION, ALPHA, labels, seed) for seed in (1, 1, 2))
     assert first == again
     assert first != other
-    assert first.realised.estimate.value == 1.0
+    assert first.realized.estimate.value == 1.0
 
 
 @pytest.mark.parametrize("shares", [EVEN, one_class(CAT, 1.0)], ids=["even", "one class"])
-def test_of_a_hundred_thousand_rows_a_thousand_pictures_are_compared(halves, shares):
+def test_of_a_hundred_thousand_rows_a_thousand_images_are_compared(halves, shares):
     reference, source = halves
     window = window_of(source, shares, 2500, 5)
     many = take(window, np.random.default_rng(0).integers(len(window), size=100_000))
     found = detectors.measure(many, reference, CONFUSION, ALPHA)
-    assert found.pictures.rows == embedding_drift.COMPARED_ROWS
+    assert found.images.rows == embedding_drift.COMPARED_ROWS
 
 
 def test_one_row_is_measured_and_not_judged(halves):
     reference, source = halves
     found = detectors.measure(take(source, [0]), reference, CONFUSION, ALPHA)
-    assert judge(found, CLASSES).sentence == (
+    assert decide(found, CLASSES).sentence == (
         "Not enough data: the window has 1 image, and at least 100 are needed. In so few, a fall of accuracy by less"
         " than 100 points can pass for chance."
     )
@@ -430,10 +430,10 @@ def test_a_reference_without_anything_like_the_window_gives_an_answer_still(quic
     both = sample(certain, np.random.default_rng(0).normal(size=(400, 3)))
     perfect = np.eye(10, dtype=int) * 1000
     found = detectors.measure(take(both, slice(200)), take(both, slice(200, 400)), perfect, 0.01)
-    assert found.pictures.compared == 0
+    assert found.images.compared == 0
     assert found.mix.p_value <= 0.01
     assert found.mix.shares[CAT].value == pytest.approx(1)
-    assert judge(found, CLASSES, [True]).action == "watch"
+    assert decide(found, CLASSES, [True]).action == "warn"
 
 
 def test_what_cannot_be_compared_is_refused(halves):

@@ -1,5 +1,5 @@
 """Near duplicates: bursts of real predictions. The champion's reference profile holds predictions and measures of real
-pictures: one half is the reference, scenes are drawn from the other. Their frames differ as those of photographs that
+images: one half is the reference, scenes are drawn from the other. Their frames differ as those of photographs that
 are moved by a pixel, with noise: `make bench-drift` measures it on pixels.
 """
 
@@ -89,9 +89,9 @@ def test_unchanged_scenes_alarm_at_their_level_and_would_not_if_each_frame_count
     reference, source = halves
     alarms = {"scenes": 0, "frames": 0}
     for seed in range(20):
-        burst, _ = frames(drawn(source, 120, seed), reference, 5, seed, 0.01)  # more noise is another picture
+        burst, _ = frames(drawn(source, 120, seed), reference, 5, seed, 0.01)  # more noise is another image
         for name, window in (("scenes", burst.rows(distinct(burst, reference))), ("frames", burst)):
             found = detectors.measure(window.sample, reference.sample, CONFUSION, 0.05)
-            alarms[name] += (found.mix.p_value <= 0.05) + (found.pictures.p_value <= 0.05)
+            alarms[name] += (found.mix.p_value <= 0.05) + (found.images.p_value <= 0.05)
     assert alarms["scenes"] <= 7  # of 40 tests; 2 are expected, and more than 7 with a probability of 0.001
     assert alarms["frames"] >= 25

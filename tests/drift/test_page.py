@@ -20,7 +20,7 @@ from strandline.drift.detectors.performance import Performance
 from strandline.drift.detectors.power import Detectable
 from strandline.drift.evidently_report import LABEL, NUMBERS, ColumnDrift, Comparison, compare
 from strandline.drift.page import Example, render
-from strandline.drift.verdict import judge
+from strandline.drift.result import decide
 from strandline.stats.estimates import Estimate
 
 HOSTILE = [
@@ -47,15 +47,15 @@ def png(side=32):
     return file.getvalue()
 
 
-def drift_of(classes=3, *, mix=0.6, pictures=0.5, unsure=0.4, estimate=0.92, labels=None, rows=500):
+def drift_of(classes=3, *, mix=0.6, images=0.5, unsure=0.4, estimate=0.92, labels=None, rows=500):
     shares = [Estimate(0.2, 0.1, 0.3)] * (classes - 1) + [Estimate(0.5, 0.4, 0.6)]
     return detectors.Drift(
         rows=rows,
         alpha=0.002,
-        mix=LabelShift((1 / classes,) * classes, tuple(shares), Estimate(0.17, 0.13, 0.2), mix),
-        pictures=EmbeddingDrift(0.36, pictures, 500, 480, 1000),
+        label_shift=LabelShift((1 / classes,) * classes, tuple(shares), Estimate(0.17, 0.13, 0.2), mix),
+        embedding_drift=EmbeddingDrift(0.36, images, 500, 480, 1000),
         estimated=Performance(Estimate(estimate, estimate - 0.03, estimate + 0.03), 0.92, unsure),
-        realised=labels and Performance(Estimate(0.78, 0.73, 0.82), 0.93, 1e-9, labels),
+        realized=labels and Performance(Estimate(0.78, 0.73, 0.82), 0.93, 1e-9, labels),
         detectable=Detectable(0.18, 0.052),
     )
 
@@ -72,7 +72,7 @@ def report_of(drift=None, classes=CLASSES, columns=(), earlier=(), **changed) ->
         "not_live": None,
         "reopened": False,
         "replaces": None,
-        "verdict": dataclasses.asdict(judge(drift, classes, earlier)),
+        "verdict": dataclasses.asdict(decide(drift, classes, earlier)),
         "held_back": None,
         "problems": [],
         "classes": classes,
@@ -132,20 +132,20 @@ def text_of(html: str, open_page) -> str:
 
 CASES = {
     "none": (drift_of(), (), "Nothing to do", ["within chance"] * 3),
-    "watch": (
+    "warn": (
         drift_of(mix=0.0005),
         (),
         "Something changed: have a look",
         ["changed", "within chance", "within chance"],
     ),
     "first asking": (
-        drift_of(pictures=0.0005, unsure=1e-9, estimate=0.7),
+        drift_of(images=0.0005, unsure=1e-9, estimate=0.7),
         (),
         "Something changed: have a look",
         ["within chance", "changed", "fell"],
     ),
     "retrain": (
-        drift_of(pictures=0.0005, unsure=1e-9, estimate=0.7),
+        drift_of(images=0.0005, unsure=1e-9, estimate=0.7),
         [True],
         "The model should be retrained",
         ["within chance", "changed", "fell"],
@@ -166,9 +166,9 @@ def test_the_first_screen_says_what_to_do(open_page, drift, earlier, title, tags
     report = report_of(drift, earlier=earlier)
     opened = open_page(render(report, [], ""))
     assert opened.page.locator("h1").inner_text() == title
-    assert opened.page.locator(".verdict h1 + p").inner_text() == report["verdict"]["sentence"]
+    assert opened.page.locator(".result h1 + p").inner_text() == report["verdict"]["sentence"]
     assert opened.page.locator(".cards .tag").all_inner_texts() == tags
-    assert "21 November 2026, 08:00 to 09:00 UTC" in opened.page.locator(".verdict").inner_text()
+    assert "21 November 2026, 08:00 to 09:00 UTC" in opened.page.locator(".result").inner_text()
     assert ("A retraining has been requested." in opened.page.locator("main").inner_text()) is (
         title.endswith("trained")
     )
@@ -206,8 +206,8 @@ def test_words_stand_for_p_values_and_the_numbers_are_on_hover(open_page):
         "nearly all windows",
     ]
     assert page.get_by_text("very few windows").get_attribute("title") == "p = 0.004"
-    said = page.locator(".verdict h1 + p").get_attribute("title")
-    assert said.startswith("p-values: mix of classes 0.0005, pictures 0.5, accuracy as estimated 0.4.")
+    said = page.locator(".result h1 + p").get_attribute("title")
+    assert said.startswith("p-values: mix of classes 0.0005, images 0.5, accuracy as estimated 0.4.")
     assert "no unit" not in page.content()
 
 
@@ -243,7 +243,7 @@ def test_accuracy_is_by_labels_where_there_are_enough(open_page, labels, first, 
 
 def test_notes_say_what_is_special_of_a_report(open_page):
     report = report_of(
-        drift_of(pictures=0.0005, unsure=1e-9, estimate=0.7),
+        drift_of(images=0.0005, unsure=1e-9, estimate=0.7),
         earlier=[True],
         live=False,
         not_live="This report raises no alarm: the window was reported before.",
@@ -256,7 +256,7 @@ def test_notes_say_what_is_special_of_a_report(open_page):
         "Retraining waits for labels.",
         "This report raises no alarm: the window was reported before.",
         "Labels came after this window was first reported: its accuracy is judged by them, this once. Its classes and"
-        " pictures were judged then and raise no second alarm.",
+        " images were judged then and raise no second alarm.",
         "Made again: replaces the report of 21 November 2026, 09:07 UTC, number 41.",
         "12 images have no prediction.",
     ]

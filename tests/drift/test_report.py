@@ -88,8 +88,8 @@ def test_a_clean_hour_gets_a_report_and_no_alarm(version):
         "compared": 400,
         "labelled": 400,
     }
-    assert said["drift"]["realised"]["estimate"]["value"] == 1.0
-    different = said["drift"]["rows"]  # a few pictures of the source are nearly the same
+    assert said["drift"]["realized"]["estimate"]["value"] == 1.0
+    different = said["drift"]["rows"]  # a few images of the source are nearly the same
     assert 390 <= different <= 400
     assert sum(said["predicted"]["current"]) == different
     assert sum(said["confidence"]["current"]) == pytest.approx(1)
@@ -103,9 +103,9 @@ def test_a_clean_hour_gets_a_report_and_no_alarm(version):
     assert found["sentence"] in page.read_text()
 
 
-def test_bad_pictures_are_watched_and_then_asked_to_be_retrained_for(version, monkeypatch):
+def test_bad_images_are_watched_and_then_asked_to_be_retrained_for(version, monkeypatch):
     first, second = hours(version, "bb", truth="cat")
-    assert (first["action"], second["action"]) == ("watch", "retrain")
+    assert (first["action"], second["action"]) == ("warn", "retrain")
     assert second["requests_retraining"]
     assert [row["asks"] for row in recorded()] == [True, True]
     assert content(second)["column_p_values"]["brightness"] < 1e-6
@@ -116,7 +116,7 @@ def test_a_changed_mix_asks_a_person(version):
     for number in range(3):
         hour = FIRST + number * HOUR
         found.append(report(ingest(version, hour, rows(200, number, label="dog")), f"report {number}"))
-    assert {one["action"] for one in found} == {"watch"}
+    assert {one["action"] for one in found} == {"warn"}
     assert "A person should say whether this mix is expected" in found[-1]["sentence"]
 
 
@@ -148,7 +148,7 @@ def test_labels_that_come_late_make_a_verdict_and_a_request(version):
     for run_id in runs:
         say(run_id, run_id)
     first, second = follow("labels came")
-    assert (first["action"], first["live"], first["requests_retraining"]) == ("watch", True, False)
+    assert (first["action"], first["live"], first["requests_retraining"]) == ("warn", True, False)
     assert (second["action"], second["live"], second["requests_retraining"]) == ("retrain", True, True)
     assert re.search("Accuracy on 4[12]. labelled images fell from 92% to 40%", second["sentence"])
     assert "2 of the last 5 windows" in second["sentence"]
@@ -164,14 +164,14 @@ def test_labels_of_hours_may_come_in_any_order(version):
     (second,) = follow("second")
     say("first", f"run of {FIRST:%Y-%m-%dT%H}")
     (first,) = follow("first")
-    assert (second["action"], first["action"], first["requests_retraining"]) == ("watch", "retrain", True)
+    assert (second["action"], first["action"], first["requests_retraining"]) == ("warn", "retrain", True)
 
 
 def test_a_window_waits_until_it_has_enough_labels_and_then_asks_once(version, monkeypatch):
     monkeypatch.setenv("STRANDLINE_DRIFT_MIN_LABELS", "150")
     settings.get.cache_clear()
     run_id = ingest(version, FIRST, rows(300, 1, worse))
-    assert report(run_id)["action"] == "watch"
+    assert report(run_id)["action"] == "warn"
     say("few", run_id, rows=140)
     assert follow("few") == []
     say("most", run_id, rows=160)
@@ -213,7 +213,7 @@ def test_a_backfilled_hour_never_alarms(version):
     hours(version, "b", truth="cat")
     run_id = ingest(version, FIRST + HOUR, rows(300, 5, worse), truth="cat", kind="backfill")
     found = report(run_id, "report of the backfill")
-    assert (found["action"], found["live"]) == ("watch", False)
+    assert (found["action"], found["live"]) == ("warn", False)
     assert recorded()[-1]["asks"]
 
 
@@ -226,7 +226,7 @@ def test_a_report_that_a_person_asked_for_first_takes_no_alarm_away(version):
 def test_an_hour_before_one_that_was_reported_never_alarms(version):
     hours(version, "bb", FIRST + HOUR, truth="cat")
     found = report(ingest(version, FIRST, rows(300, 9, worse), truth="cat", kind="manual"), "an old hour")
-    assert (found["action"], found["live"]) == ("watch", False)
+    assert (found["action"], found["live"]) == ("warn", False)
 
 
 def test_a_window_that_has_not_begun_is_not_live_and_silences_no_other(version, database):
@@ -242,7 +242,7 @@ def test_a_report_made_again_says_so_and_never_alarms(version):
     _, live = hours(version, "bb", truth="cat")
     (window,) = schedule.list_windows([], start=f"{FIRST + HOUR:%Y-%m-%dT%H}")
     again = drift.report("by hand", **window)
-    assert (again["action"], again["live"]) == ("watch", False)
+    assert (again["action"], again["live"]) == ("warn", False)
     assert content(again)["replaces"]["report_id"] == live["report_id"]
     assert recorded()[-1]["replaces"] == live["report_id"]
     assert again["page"] != live["page"]
@@ -298,7 +298,7 @@ def test_frames_of_one_scene_count_once(version):
     assert (found["action"], found["live"]) == ("none", True)
     assert "the window has 300 images, 60 of them different from each other" in found["sentence"]
     said = content(found)
-    assert (said["window"]["labelled"], said["drift"]["realised"]["labelled"]) == (300, 60)
+    assert (said["window"]["labelled"], said["drift"]["realized"]["labelled"]) == (300, 60)
     assert said["problems"] == [
         "Of 300 images, 240 are near duplicates of others, as the frames of one scene are: 60 scenes count, each once."
     ]
@@ -320,7 +320,7 @@ def test_an_empty_window_says_so(version):
 
 def test_one_class_only_gets_a_report(version):
     found = report(ingest(version, FIRST, rows(150, label="frog"), truth="frog"))
-    assert found["action"] == "watch"
+    assert found["action"] == "warn"
     assert "frog makes up" in found["sentence"]
 
 

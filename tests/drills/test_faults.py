@@ -38,12 +38,12 @@ def server() -> Iterator[settings.Settings]:
     with tempfile.TemporaryDirectory(prefix="strandline-drills-") as name:
         home = Path(name)
         home.chmod(0o755)
-        chosen = dataclasses.replace(settings.load({}), home=home, postgres_port=free_port())
-        databases.start(chosen)
+        config = dataclasses.replace(settings.load({}), home=home, postgres_port=free_port())
+        databases.start(config)
         try:
-            yield chosen
+            yield config
         finally:
-            databases.stop(chosen)
+            databases.stop(config)
 
 
 @contextlib.contextmanager

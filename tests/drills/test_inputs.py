@@ -176,7 +176,7 @@ def test_all_in_one_drop_end_as_the_catalogue_says(in_one_drop: dict[bytes, dict
 
 
 def notes(row: dict[str, Any]) -> set[str]:
-    """Of the decoder: the others are a validation's warnings, of pictures of one colour and of deep folders."""
+    """Of the decoder: the others are a validation's warnings, of images of one colour and of deep folders."""
     return set((row["notes"] or "").split()) - {"BLANK", "NESTED"}
 
 

@@ -25,7 +25,7 @@ MINUTES_OF_A_TEST = datetime.timedelta(minutes=3)  # from its drop to its last l
 @pytest.fixture(scope="session")
 def strandline(worker_home: Path) -> Iterator[Strandline]:
     ports = {name: free_port() for name in ("api_port", "postgres_port")}
-    chosen = dataclasses.replace(
+    config = dataclasses.replace(
         settings.load(),
         home=worker_home / "home",
         landing=worker_home / "landing",
@@ -36,7 +36,7 @@ def strandline(worker_home: Path) -> Iterator[Strandline]:
         approval_hours=0.025,  # a minute and a half
         **ports,
     )
-    stack = Stack(chosen)
+    stack = Stack(config)
     # A file of long ago that no run has seen: the first scheduled run has to find it.
     Strandline(stack, Api("", "", "")).drop(LATE_HOUR, LATE_IMAGES)
     with stack, contextlib.closing(stack.api()) as api:

@@ -242,12 +242,12 @@ def _loaded(strandline, hour: datetime.datetime) -> dict[str, tuple]:
 
 def _classified_without_a_fault(strandline, run_id: str) -> dict[str, tuple]:
     """The run's shard classified once more, by a process that nobody kills."""
-    chosen = strandline.stack.settings
-    sealed = next((chosen.run_folder(run_id) / "classify").glob(f"*/*/{contract.RESULT_FILE}"))
-    folder = chosen.store / "control" / sealed.parent.name
+    config = strandline.stack.settings
+    sealed = next((config.run_folder(run_id) / "classify").glob(f"*/*/{contract.RESULT_FILE}"))
+    folder = config.store / "control" / sealed.parent.name
     folder.mkdir(parents=True)
     shutil.copy(sealed.with_name(contract.REQUEST_FILE), folder)
-    command = [chosen.vision_python, "-m", "vision", "classify", "--request", folder / contract.REQUEST_FILE]
-    subprocess.run(command, env=vision_environment(chosen, folder), check=True)
+    command = [config.vision_python, "-m", "vision", "classify", "--request", folder / contract.REQUEST_FILE]
+    subprocess.run(command, env=vision_environment(config, folder), check=True)
     rows = pq.read_table(folder / contract.PREDICTIONS_FILE).to_pylist()
     return {row["image_id"]: (row["label"], row["probabilities"]) for row in rows}

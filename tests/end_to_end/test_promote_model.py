@@ -22,7 +22,7 @@ from strandline.promotion import promotion
 from strandline.training import plan as training
 
 pytestmark = pytest.mark.timeout(1500)
-DAG, WATCH = "promote_model", "watch_champion"
+DAG, MONITOR = "promote_model", "monitor_champion"
 IMAGES = 3000  # to learn from
 WORSE = {"epochs": 2, "peak_lr": 0.005}  # with wrong labels
 
@@ -33,35 +33,35 @@ def sets(strandline, hours) -> None:
     hour = next(hours)
     strandline.drop(hour, 1200)  # so many that equal models are seen to be equal
     run_id = strandline.ingest(hour)
-    chosen = strandline.stack.settings
+    config = strandline.stack.settings
     [archive] = (settings.load().home / "cache" / "cifar10").iterdir()
-    training_sets.make(dataclasses.replace(chosen, cifar_archive=archive))
+    training_sets.make(dataclasses.replace(config, cifar_archive=archive))
     rows = strandline.rows(
         "SELECT image_id, image_labels.label, folder FROM predictions JOIN image_labels USING (image_id)"
         " JOIN batches USING (run_id, shard_id) WHERE run_id = %(run_id)s",
         run_id=run_id,
     )
     folders = sorted({row["folder"] for row in rows})
-    requests = [contract.read_request("classify", chosen.store / folder / contract.REQUEST_FILE) for folder in folders]
+    requests = [contract.read_request("classify", config.store / folder / contract.REQUEST_FILE) for folder in folders]
     labelled = [(row["image_id"], row["label"]) for row in rows]
-    with ledger.connect("training", chosen.database_url) as connection:
+    with ledger.connect("training", config.database_url) as connection:
         rule = {"images": "a drop"}
-        datasets.freeze(connection, chosen, "window", labelled, [one.shard for one in requests], rule, "tester")
+        datasets.freeze(connection, config, "window", labelled, [one.shard for one in requests], rule, "tester")
 
 
 @pytest.fixture
-def chosen(strandline, sets, monkeypatch):
+def config(strandline, sets, monkeypatch):
     """The stack's settings, in this process as well."""
-    chosen = strandline.stack.settings
-    monkeypatch.setenv("STRANDLINE_DATABASE_URL", chosen.database_url)
-    monkeypatch.setenv("STRANDLINE_HOME", str(chosen.home))
+    config = strandline.stack.settings
+    monkeypatch.setenv("STRANDLINE_DATABASE_URL", config.database_url)
+    monkeypatch.setenv("STRANDLINE_HOME", str(config.home))
     settings.get.cache_clear()
-    yield chosen
+    yield config
     settings.get.cache_clear()
 
 
 @pytest.fixture
-def make_challenger(chosen, tmp_path):
+def make_challenger(config, tmp_path):
     """A version like the champion: its bundle under another name, with other weights if they are given."""
 
     def make(name: str, weights: bytes | None = None) -> str:
@@ -78,20 +78,20 @@ def make_challenger(chosen, tmp_path):
 
 
 @functools.cache
-def learn(chosen, champion: str, flipped: float, **how) -> str:
+def learn(config, champion: str, flipped: float, **how) -> str:
     """A version that the champion became by learning from its own original images, so many of their labels wrong."""
-    with ledger.connect("training", chosen.database_url) as connection:
+    with ledger.connect("training", config.database_url) as connection:
         original, holdout, window = (datasets.latest(connection, kind) for kind in ("original", "holdout", "window"))
         [model] = ledger.fetch(connection, "select_champion")
-        known, classes = datasets.labels(chosen.store, original), model["classes"]
+        known, classes = datasets.labels(config.store, original), model["classes"]
         wrong = {image: number < flipped * IMAGES for number, image in enumerate(sorted(known)[:IMAGES])}
         rows = [(image, classes[(classes.index(known[image]) + flip) % len(classes)]) for image, flip in wrong.items()]
         rule = {"images": f"{flipped:.0%} of the labels are wrong"}
-        training_set = datasets.freeze(connection, chosen, "training", rows, original.shards, rule, "tester")
+        training_set = datasets.freeze(connection, config, "training", rows, original.shards, rule, "tester")
     sets = {"training_set": training_set, "holdout": holdout, "gate_window": window}
     planned = {"parent": champion, "asked_by": "tester", "reason": "", "report_id": None, "run_id": "a test"}
     planned |= {name: one.dataset_id for name, one in sets.items()}
-    size = json.loads((chosen.store / model["bundle"] / "preprocessing.json").read_bytes())
+    size = json.loads((config.store / model["bundle"] / "preprocessing.json").read_bytes())
     request = contract.TrainRequest(
         name=model["name"],
         network=model["network"],
@@ -100,7 +100,7 @@ def learn(chosen, champion: str, flipped: float, **how) -> str:
         labels=training_set.labels,
         **{name: size[name] for name in ("height", "width")},
         **{name: tuple(size[name]) for name in ("mean", "std")},
-        threads=chosen.cores,
+        threads=config.cores,
         low_share=0.0,
         start=contract.BundleRef(model["bundle"], champion),
         shard_id=training_set.dataset_id,
@@ -146,7 +146,7 @@ def ended(api, run_id: str, expect: str) -> dict[str, str]:
 def asked(api, run_id: str) -> dict:
     """The question of a run; where it comes to none, what failed."""
     try:
-        return api.wait_question(DAG, run_id, "ask", timeout=600)
+        return api.wait_approval_request(DAG, run_id, "request_approval", timeout=600)
     except ApiError:
         ended(api, run_id, "a question")
         raise
@@ -161,12 +161,12 @@ def test_a_challenger_is_approved_promoted_and_rolled_back(strandline, make_chal
     assert challenger[:12] in question["subject"]
     assert "The challenger passes all" in question["body"]
     with pytest.raises(ApiError) as refused:
-        user.answer(DAG, run_id, "ask", "Approve", "mine")
+        user.answer(DAG, run_id, "request_approval", "Approve", "mine")
     assert refused.value.status == 403
     assert champion(strandline) == first
-    op.answer(DAG, run_id, "ask", "Approve", "as good, and newer")
+    op.answer(DAG, run_id, "request_approval", "Approve", "as good, and newer")
     with pytest.raises(ApiError) as late:
-        admin.answer(DAG, run_id, "ask", "Reject", "no")
+        admin.answer(DAG, run_id, "request_approval", "Reject", "no")
     assert late.value.status == 409
     ended(op, run_id, "success")
     assert champion(strandline) == challenger
@@ -205,22 +205,22 @@ def test_nobody_approves_what_they_asked_for(strandline, make_challenger):
     first, challenger = champion(strandline), make_challenger("asked for by op")
     run_id = op.trigger(DAG, conf={"version": challenger})
     asked(op, run_id)
-    op.answer(DAG, run_id, "ask", "Approve", "mine")
+    op.answer(DAG, run_id, "request_approval", "Approve", "mine")
     ended(op, run_id, "failed")
-    assert "somebody else has to approve it" in logs(op, run_id, "ask")
+    assert "somebody else has to approve it" in logs(op, run_id, "request_approval")
     assert champion(strandline) == first
 
     forge_answer(op, run_id, "admin")
     ended(op, run_id, "failed")
-    assert "has no answer to gate" in logs(op, run_id, "decide")
+    assert "has no answer to gate" in logs(op, run_id, "check_approval")
     assert strandline.rows("SELECT FROM approvals WHERE gate_id = %(run_id)s", run_id=run_id) == []
     assert champion(strandline) == first
 
-    op.clear(DAG, run_id, task_ids=["ask"])
+    op.clear(DAG, run_id, task_ids=["request_approval"])
     asked(op, run_id)
-    admin.answer(DAG, run_id, "ask", "Reject", "not now")
+    admin.answer(DAG, run_id, "request_approval", "Reject", "not now")
     found = ended(op, run_id, "success")
-    assert (found["decide"], found["promote"]) == ("success", "skipped")
+    assert (found["check_approval"], found["promote"]) == ("success", "skipped")
     [approval] = strandline.rows("SELECT * FROM approvals WHERE gate_id = %(run_id)s", run_id=run_id)
     assert (approval["decision"], approval["approver"], approval["reason"]) == ("rejected", "admin", "not now")
     assert champion(strandline) == first
@@ -233,7 +233,7 @@ def forge_answer(api, run_id: str, person: str) -> None:
     said |= {"responded_at": "2026-11-21T08:00:00+00:00", "responded_by_user": {"id": person, "name": person}}
     api.request("POST", f"{path}/xcomEntries", {"key": "return_value", "value": said, "map_index": -1})
     api.request("PATCH", path, {"new_state": "success"})
-    api.clear(DAG, run_id, task_ids=["decide"])
+    api.clear(DAG, run_id, task_ids=["check_approval"])
 
 
 def test_an_event_that_a_person_posts_asks_for_nothing_in_anothers_name(strandline, make_challenger):
@@ -243,7 +243,7 @@ def test_an_event_that_a_person_posts_asks_for_nothing_in_anothers_name(strandli
     said = {"asked_by": "report_drift", "version": challenger}
     op.request("POST", "/assets/events", {"asset_id": asset["id"], "extra": said})
     found = ended(op, follow(strandline.stack, op, DAG, before), "success")
-    assert (found["plan"], found["ask"], found["promote"]) == ("skipped", "skipped", "skipped")
+    assert (found["plan"], found["request_approval"], found["promote"]) == ("skipped", "skipped", "skipped")
     assert strandline.rows("SELECT count(*) FROM gates") == gates
 
 
@@ -254,8 +254,12 @@ def test_a_question_that_nobody_answers_promotes_nobody(strandline, make_challen
     run_id = user.trigger(DAG, conf={"version": challenger})
     asked(user, run_id)
     found = ended(user, run_id, "failed")
-    assert (found["ask"], found["decide"], found["promote"]) == ("failed", "upstream_failed", "upstream_failed")
-    op.answer(DAG, run_id, "ask", "Approve", "too late")  # Airflow takes it, and nothing comes of it
+    assert (found["request_approval"], found["check_approval"], found["promote"]) == (
+        "failed",
+        "upstream_failed",
+        "upstream_failed",
+    )
+    op.answer(DAG, run_id, "request_approval", "Approve", "too late")  # Airflow takes it, and nothing comes of it
     assert states(user, run_id) == found
     assert strandline.rows("SELECT FROM approvals WHERE gate_id = %(run_id)s", run_id=run_id) == []
     assert champion(strandline) == first
@@ -266,8 +270,8 @@ def test_a_challenger_that_does_not_load_ends_the_run_at_the_gate(strandline, ma
     first, challenger = champion(strandline), make_challenger("broken", b"no weights")
     run_id = user.trigger(DAG, conf={"version": challenger})
     found = ended(user, run_id, "success")
-    assert (found["check_outcome"], found["ask"], found["promote"]) == ("success", "skipped", "skipped")
-    assert "does not load" in logs(user, run_id, "hold_gate")
+    assert (found["check_outcome"], found["request_approval"], found["promote"]) == ("success", "skipped", "skipped")
+    assert "does not load" in logs(user, run_id, "evaluate_gate")
     assert strandline.rows("SELECT outcome FROM gates WHERE gate_id = %(run_id)s", run_id=run_id) == [
         {"outcome": "fail"}
     ]
@@ -281,14 +285,14 @@ def test_a_challenger_that_does_not_load_ends_the_run_at_the_gate(strandline, ma
         (0.0, WORSE | {"blend": 0.5}, "pass"),  # as good
     ],
 )
-def test_the_gate_tells_what_learnt_from_wrong_labels(strandline, chosen, flipped, how, outcome):
+def test_the_gate_tells_what_learnt_from_wrong_labels(strandline, config, flipped, how, outcome):
     user, op = (strandline.stack.api(name) for name in ("user", "op"))
     first = champion(strandline)
-    challenger = learn(chosen, first, flipped, **how)
+    challenger = learn(config, first, flipped, **how)
     run_id = user.trigger(DAG, conf={"version": challenger})
     if outcome == "pass":
         asked(user, run_id)
-        op.answer(DAG, run_id, "ask", "Reject", "no better")
+        op.answer(DAG, run_id, "request_approval", "Reject", "no better")
     ended(user, run_id, "success")
     [gate] = strandline.rows("SELECT * FROM gates WHERE gate_id = %(run_id)s", run_id=run_id)
     checks = strandline.rows("SELECT * FROM gate_results WHERE gate_id = %(run_id)s", run_id=run_id)
@@ -299,12 +303,12 @@ def test_the_gate_tells_what_learnt_from_wrong_labels(strandline, chosen, flippe
     assert champion(strandline) == first
 
 
-def test_a_champion_that_turns_out_worse_is_rolled_back_when_a_person_says_so(strandline, chosen, hours):
+def test_a_champion_that_turns_out_worse_is_rolled_back_when_a_person_says_so(strandline, config, hours):
     """As if the gate had erred: the watch holds both models against the first images after the promotion."""
     first, op = champion(strandline), strandline.stack.api("op")
-    worse = learn(chosen, first, 0.3, **WORSE)
-    before = len(op.runs(WATCH))
-    promotion.decide(hold("a gate that erred", worse, first), answer())
+    worse = learn(config, first, 0.3, **WORSE)
+    before = len(op.runs(MONITOR))
+    promotion.record_approval(hold("a gate that erred", worse, first), answer())
     promotion.promote("a gate that erred")
     hour = next(hours)
     strandline.drop(hour, 600)
@@ -312,12 +316,12 @@ def test_a_champion_that_turns_out_worse_is_rolled_back_when_a_person_says_so(st
         with Image.open(path) as image:
             ImageOps.mirror(image).save(path)  # an image of its own: other tests want theirs of one version
     strandline.ingest(hour)
-    run_id = follow(strandline.stack, op, WATCH, before)
-    question = op.wait_question(WATCH, run_id, "ask", timeout=300)
+    run_id = follow(strandline.stack, op, MONITOR, before)
+    question = op.wait_approval_request(MONITOR, run_id, "request_approval", timeout=300)
     assert first[:12] in question["subject"]
     assert champion(strandline) == worse
-    op.answer(WATCH, run_id, "ask", "Roll back", "the old one was better")
-    assert op.wait(WATCH, run_id, timeout=120) == "success"
+    op.answer(MONITOR, run_id, "request_approval", "Roll back", "the old one was better")
+    assert op.wait(MONITOR, run_id, timeout=120) == "success"
     assert champion(strandline) == first
-    [look] = strandline.rows("SELECT * FROM watches WHERE version = %(worse)s", worse=worse)
+    [look] = strandline.rows("SELECT * FROM champion_checks WHERE version = %(worse)s", worse=worse)
     assert look["worse"]

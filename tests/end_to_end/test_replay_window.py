@@ -18,14 +18,14 @@ def test_an_hour_is_replayed_bit_for_bit_and_a_changed_record_is_found(strandlin
     before = strandline.facts(hour)
 
     row = replay(strandline, hour)
-    assert (row["verdict"], row["images"], row["equal"]) == ("equal", images, images), row["sentence"]
+    assert (row["status"], row["images"], row["equal"]) == ("equal", images, images), row["sentence"]
     page = strandline.stack.settings.store / row["folder"] / "index.html"
     assert f"All {images} predictions came out as they are recorded, bit for bit." in page.read_text()
     said = json.loads(page.with_name("replay.json").read_text())
     # One after another where a test before this one promoted a version and rolled it back.
     (champion,) = strandline.rows("SELECT version FROM champions WHERE period @> now()")
-    assert {term["version"] for term in said["terms"]} == {champion["version"]}
-    assert said["terms"][-1]["until"] is None
+    assert {period["version"] for period in said["champions"]} == {champion["version"]}
+    assert said["champions"][-1]["until"] is None
     assert [runtime["must_be_equal"] for runtime in said["runtimes"]] == [True]
     assert "processor" in said["runtimes"][0]["recorded"]
     # Photographs that another test's hour had before have been predicted there.
@@ -33,13 +33,13 @@ def test_an_hour_is_replayed_bit_for_bit_and_a_changed_record_is_found(strandlin
 
     with another_probability(strandline, hour) as image:
         row = replay(strandline, hour, expect="failed", red="prove")
-        assert (row["verdict"], row["equal"], row["unequal"]) == ("unequal", images - 1, 1)
+        assert (row["status"], row["equal"], row["unequal"]) == ("unequal", images - 1, 1)
         table = pq.read_table(strandline.stack.settings.store / row["folder"] / "rows.parquet").to_pylist()
         assert [one["image_id"] for one in table if one["status"] != "equal"] == [image]
 
     with a_shard_gone(strandline, run_id) as expected:
         row = replay(strandline, hour)
-        assert (row["verdict"], row["missing"], row["equal"]) == ("equal", expected, images - expected)
+        assert (row["status"], row["missing"], row["equal"]) == ("equal", expected, images - expected)
     assert strandline.facts(hour) == before
 
 

@@ -33,7 +33,7 @@ OTHERS = "f" * 64
 
 
 @pytest.fixture
-def chosen(tmp_path, monkeypatch) -> Iterator[settings.Settings]:
+def config(tmp_path, monkeypatch) -> Iterator[settings.Settings]:
     values = {"HOME": tmp_path / "home", "LANDING": tmp_path / "landing", "RUNNER": "docker", "CORES": 2}
     values |= {"STORE_ON_HOST": "/srv/store", "LANDING_ON_HOST": "/srv/landing", "VISION_IMAGE": IMAGE}
     for name, value in values.items():
@@ -54,12 +54,12 @@ def engine() -> RecordingEngine:
 
 
 @pytest.fixture
-def port(chosen, engine, tmp_path, monkeypatch) -> Iterator[int]:
-    user = "{}:{}".format(*vision.hand_over(tmp_path))
+def port(config, engine, tmp_path, monkeypatch) -> Iterator[int]:
+    user = "{}:{}".format(*vision.container_user(tmp_path))
     allowed = policy.Policy((IMAGE, NAMED), "/srv/landing", "/srv/store", user, 2**33, 2, False, "here")
     with (
         tempfile.TemporaryDirectory() as folder,  # the path of a socket has at most 107 characters
-        filtered(allowed, Path(folder) / "engine", chosen.store, engine) as port,
+        filtered(allowed, Path(folder) / "engine", config.store, engine) as port,
     ):
         monkeypatch.setenv("STRANDLINE_DOCKER_URL", f"tcp://127.0.0.1:{port}")
         settings.get.cache_clear()
@@ -72,21 +72,21 @@ def client(port) -> APIClient:
 
 
 @pytest.fixture
-def body(chosen, client, engine) -> dict[str, Any]:
+def body(config, client, engine) -> dict[str, Any]:
     """What the operator sends, and the filter passes on without its label."""
-    start(chosen, client)
+    start(config, client)
     sent = copy.deepcopy(engine.created[0])
     assert sent["Labels"].pop(policy.MADE_THROUGH) == "here"
     return sent
 
 
-def start(chosen: settings.Settings, client: APIClient) -> str:
+def start(config: settings.Settings, client: APIClient) -> str:
     """A task's container, made as the task does it."""
-    request = pack_request(chosen, SHARD)
+    request = pack_request(config, SHARD)
     task = HardenedDockerOperator(task_id="pack", vision_command="pack", request=request)
     task._client, task.image = client, IMAGE
-    folder = task._new_attempt(chosen, RUN, 1)
-    return task._create(chosen, folder, task._labels(chosen, folder, RUN))
+    folder = task._new_attempt(config, RUN, 1)
+    return task._create(config, folder, task._labels(config, folder, RUN))
 
 
 def ask(port: int, method: str, path: str, body: Any = None) -> tuple[int, str]:
@@ -104,8 +104,8 @@ def create(port: int, body: Any) -> tuple[int, str]:
     return ask(port, "POST", f"/v1.41/containers/create?name={name}", body)
 
 
-def test_a_task_runs_from_its_start_to_its_end_through_the_filter(chosen, engine, port):
-    task = HardenedDockerOperator(task_id="pack", vision_command="pack", request=pack_request(chosen, SHARD))
+def test_a_task_runs_from_its_start_to_its_end_through_the_filter(config, engine, port):
+    task = HardenedDockerOperator(task_id="pack", vision_command="pack", request=pack_request(config, SHARD))
     with pytest.raises(contract.NoResult):  # all went well, but that this engine runs nothing
         task.execute({"run_id": RUN, "ti": SimpleNamespace(try_number=1)})
     [sent] = engine.created
@@ -115,8 +115,8 @@ def test_a_task_runs_from_its_start_to_its_end_through_the_filter(chosen, engine
     assert passed <= {"Host", "Accept", "Accept-Encoding", "User-Agent", "Content-Type", "Content-Length", "Connection"}
 
 
-def test_a_worker_sees_and_removes_only_what_was_made_through_the_filter(chosen, client, engine, port):
-    made = start(chosen, client)
+def test_a_worker_sees_and_removes_only_what_was_made_through_the_filter(config, client, engine, port):
+    made = start(config, client)
     assert [found["Id"] for found in client.containers(all=True)] == [made]
     assert [found["Id"] for found in client.containers(all=True, filters={"id": OTHERS})] == []
     for name in (OTHERS, "strandline-postgres-1"):
@@ -274,11 +274,11 @@ def test_a_body_beyond_what_any_task_sends_is_refused_unread(port, engine, body)
 @pytest.mark.parametrize("where", ["the attempt", "above it"])
 @pytest.mark.parametrize("when", ["when it is made", "when it is started"])
 def test_a_link_in_the_place_of_the_attempts_folder_is_not_mounted(
-    chosen, client, engine, port, body, where, when, tmp_path
+    config, client, engine, port, body, where, when, tmp_path
 ):
     """The engine would follow it, out of the store."""
     [number] = [number for number in engine.containers if number != OTHERS]
-    folder = chosen.store / body["HostConfig"]["Mounts"][2]["Target"].removeprefix("/store/")
+    folder = config.store / body["HostConfig"]["Mounts"][2]["Target"].removeprefix("/store/")
     linked = folder if where == "the attempt" else folder.parent
     linked.rename(aside := tmp_path / "aside")
     linked.symlink_to(aside)
@@ -407,8 +407,8 @@ def test_a_body_in_chunks_is_judged_whole(engine, port, body):
     assert raw(port, head + chunks).startswith(b"HTTP/1.1 403")
 
 
-def test_a_client_that_goes_away_leaves_nothing_waiting_at_the_engine(chosen, client, engine, port):
-    made = start(chosen, client)
+def test_a_client_that_goes_away_leaves_nothing_waiting_at_the_engine(config, client, engine, port):
+    made = start(config, client)
     engine.waiting = 1
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(f"POST /v1.41/containers/{made}/wait HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -416,7 +416,7 @@ def test_a_client_that_goes_away_leaves_nothing_waiting_at_the_engine(chosen, cl
     wait_for(lambda: engine.left == 1)
 
 
-def test_an_engine_that_does_not_answer_is_said(chosen, tmp_path):
+def test_an_engine_that_does_not_answer_is_said(config, tmp_path):
     allowed = policy.Policy((IMAGE,), "/srv/landing", "/srv/store", "1:1", 2**33, 2, False, "here")
     with filtered(allowed, tmp_path / "nobody", tmp_path) as port:
         code, said = ask(port, "GET", "/_ping")

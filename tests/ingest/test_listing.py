@@ -663,7 +663,7 @@ def test_a_backfill_that_repeats_a_run_lists_anew(zone, champion, database):
 
 @pytest.mark.parametrize(("kind", "older"), [("scheduled", True), ("manual", False), ("backfill", False)])
 def test_late_files_are_caught_up_by_scheduled_runs(zone, loaded, database, tmp_path, kind, older):
-    """An older entry is taken up when it has no outcome; that it lacks a prediction is for a backfill to mend."""
+    """An older entry is taken up when it has no outcome; that it lacks a prediction is for a backfill to fix."""
     land(zone, b"2026-11-21T07/late.jpg", b"dt=2026-11-20/hour=23/cat/late.jpg", b"2017.jpg")
     land(zone, b"2026-11-21T09/now.jpg", b"2026-11-21T10/later.jpg")
     run = listing.Run("second", kind, HOUR + listing.HOUR, HOUR + 2 * listing.HOUR, register(tmp_path, "second"))

@@ -142,7 +142,7 @@ def test_another_model_adds_its_predictions_and_keeps_outcomes():
     }
     assert {key for key, run_id in predicted_by().items() if run_id == "run 2"} == {(A.image_id, later.version)}
     assert failures() == sorted([("run 2", B.image_id, "VANISHED"), ("run 2", C.image_id, "CHANGED")])
-    assert rows("SELECT expected, ok, failed, shard_rows, absent, superseded FROM batches WHERE run_id = 'run 2'") == [
+    assert rows("SELECT expected, ok, failed, shard_rows, missing, replaced FROM batches WHERE run_id = 'run 2'") == [
         (3, 1, 2, 3, 2, 2)
     ]
 

@@ -23,7 +23,7 @@ from strandline.operators.process import ProcessOperator
 RUN_ID = "manual__2026-11-21T08:00:00+00:00"
 SHARD = "5" * 64
 LOOK = 0x0F0F0F0F0F0F0F0F
-# Squares of two photographs, each as it is and changed as the frames of a camera differ; and flat pictures.
+# Squares of two photographs, each as it is and changed as the frames of a camera differ; and flat images.
 PICTURES = """
 import sys
 from pathlib import Path
@@ -56,7 +56,7 @@ for number in range(25):
 
 
 @pytest.fixture
-def chosen(tmp_path, monkeypatch) -> Iterator[settings.Settings]:
+def config(tmp_path, monkeypatch) -> Iterator[settings.Settings]:
     monkeypatch.setenv("STRANDLINE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("STRANDLINE_LANDING", str(tmp_path / "landing"))
     settings.get.cache_clear()
@@ -123,7 +123,7 @@ def test_a_few_hashes_have_their_scenes(count):
     ],
     ids=["different", "bursts of five", "the same", "one scene"],
 )
-def test_a_hundred_thousand_pictures_are_linked(hashes, expected):
+def test_a_hundred_thousand_images_are_linked(hashes, expected):
     assert len(np.unique(scenes.linked(hashes))) == expected
 
 
@@ -134,7 +134,7 @@ def table(rows: list[tuple[str, str, float, int | None]]) -> tuple[pa.Table, pa.
     return pa.table(columns), pa.table({"state": states})
 
 
-def test_only_accepted_pictures_that_tell_something_are_compared():
+def test_only_accepted_images_that_tell_something_are_compared():
     rows = [
         ("accepted", "a", 0.2, LOOK),
         ("accepted", "b", 0.2, LOOK ^ 1),
@@ -160,10 +160,10 @@ def photographs() -> list[str]:
     return [str(folder / "china.jpg"), str(folder / "flower.jpg")]
 
 
-def validated(chosen: settings.Settings, names: list[bytes]) -> dict[str, Any]:
+def validated(config: settings.Settings, names: list[bytes]) -> dict[str, Any]:
     """Pack and validate these files as a run does."""
-    folder = chosen.run_folder(RUN_ID)
-    request = pack_request_of(chosen, SHARD, names, folder / "manifests" / f"{SHARD}.parquet")
+    folder = config.run_folder(RUN_ID)
+    request = pack_request_of(config, SHARD, names, folder / "manifests" / f"{SHARD}.parquet")
     operator = ProcessOperator(task_id="pack", vision_command="pack", request=request)
     packed = operator.execute({"run_id": RUN_ID, "ti": SimpleNamespace(try_number=1)})
     run = {"run_id": RUN_ID, "hours": "2026-11-21T08", "listed": len(names), "refused": [], "future": 0}
@@ -172,14 +172,14 @@ def validated(chosen: settings.Settings, names: list[bytes]) -> dict[str, Any]:
     return contract.parse_json((folder / "validation" / "validation.json").read_bytes())["near_duplicates"]
 
 
-def test_of_real_photographs_frames_are_found_and_neither_others_nor_flat_pictures(chosen):
-    folder = chosen.landing / "2026-11-21T08" / "cat"
-    subprocess.run([chosen.vision_python, "-c", PICTURES, folder, *photographs()], check=True)
-    names = sorted(os.fsencode(path.relative_to(chosen.landing)) for path in folder.iterdir())
+def test_of_real_photographs_frames_are_found_and_neither_others_nor_flat_images(config):
+    folder = config.landing / "2026-11-21T08" / "cat"
+    subprocess.run([config.vision_python, "-c", PICTURES, folder, *photographs()], check=True)
+    names = sorted(os.fsencode(path.relative_to(config.landing)) for path in folder.iterdir())
 
-    counted = validated(chosen, names)
+    counted = validated(config, names)
 
-    with (chosen.run_folder(RUN_ID) / "validation" / "near-duplicates.csv").open(newline="") as file:
+    with (config.run_folder(RUN_ID) / "validation" / "near-duplicates.csv").open(newline="") as file:
         scene_of = {row["file"]: row["scene"] for row in csv.DictReader(file)}
     shown = defaultdict(set)
     for name, scene in scene_of.items():

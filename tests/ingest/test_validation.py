@@ -233,7 +233,7 @@ def test_a_warning_leaves_a_note_on_an_accepted_image(home):
         HOUR + b"/a/deeper/folder.png": "NESTED",
         b"2026-13-45T08/cat/1.png": "NESTED",
         HOUR + b"/\xff/not-utf8.png": "UNKNOWN_LABEL",
-        b"cat-pictures/no-hour.png": "UNKNOWN_LABEL",
+        b"cat-images/no-hour.png": "UNKNOWN_LABEL",
         HOUR + b"/kitten/1.png": "UNKNOWN_LABEL",
         HOUR + b"/cats/1.png": "UNKNOWN_LABEL",
         HOUR + b"/3/1.png": "UNKNOWN_LABEL",
@@ -281,7 +281,7 @@ def test_near_duplicates_are_counted_and_named_by_scene(home):
     assert counted["largest"] == [{"name": scene[0].removeprefix("'"), "files": len(scene)} for scene in names]
     assert (answer["accepted"], result()["goes_on"], result()["alerts"]) == (7, True, [])
     page = (run_folder() / "validation" / "index.html").read_text()
-    assert "5 of 6 pictures · 83.3%" in page
+    assert "5 of 6 images · 83.3%" in page
     assert '<a href="near-duplicates.csv">' in page
 
 
@@ -296,11 +296,11 @@ def test_the_same_bytes_are_one_picture_and_no_near_duplicate(home):
     assert (result()["near_duplicates"]["alike"], [len(scene) for scene in near_duplicates()]) == (2, [4])
 
 
-def test_different_pictures_are_no_near_duplicates(home):
+def test_different_images_are_no_near_duplicates(home):
     validate([pack([decoded(dhash=LOOK ^ number * 0x1111111111111111) for number in range(4)])], 4)
     assert near_duplicates() == []
     page = (run_folder() / "validation" / "index.html").read_text()
-    assert "None of 4 pictures looks nearly the same as another one of this run." in page
+    assert "None of 4 images looks nearly the same as another one of this run." in page
 
 
 def test_a_shard_that_was_packed_before_hashes_goes_on(home):
@@ -519,7 +519,7 @@ def test_an_altered_file_is_no_result(home):
 
 
 def spoil(packed: validation.Packed, change: Any) -> None:
-    """Rewrite the outcomes of a shard, and seal the attempt anew."""
+    """Rewrite the outcomes of a shard, and seal the attempt again."""
     attempt = settings.get().store / packed["folder"]
     table = pq.read_table(attempt / contract.OUTCOMES_FILE)
     pq.write_table(change(table), attempt / contract.OUTCOMES_FILE)

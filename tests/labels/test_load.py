@@ -489,7 +489,7 @@ def test_a_path_that_is_no_class_is_no_label(database):
 
 
 def lands(database, run_id, *folders, drop_at=HOUR):
-    """A run over the same picture in these folders; what category_results says of each, and what the truth is."""
+    """A run over the same image in these folders; what category_results says of each, and what the truth is."""
     run = Run(run_id, seeding.register(), [File(f"{run_id} {f}.jpg", content="same", drop_at=drop_at) for f in folders])
     entries = [
         entry._replace(name=f"{drop_at:%Y-%m-%dT%H}/{folder}/1.jpg".encode(), path_label=folder)

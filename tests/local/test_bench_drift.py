@@ -1,4 +1,4 @@
-"""The pieces of `make bench-drift`: changed pictures, windows drawn of them, what is found there, and the page."""
+"""The pieces of `make bench-drift`: changed images, windows drawn of them, what is found there, and the page."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ from local.bench.drift_page import Found, Kind
 from local.stack import configuration
 from strandline import settings
 
-# Distances from the pictures as they are: at the strength where nothing changes, then at each of the change's own.
+# Distances from the images as they are: at the strength where nothing changes, then at each of the change's own.
 DISTANCES = """
 import io, json
 import numpy as np
@@ -69,7 +69,7 @@ def test_a_window_has_the_mix_asked_for_and_no_row_twice(seed, name):
     assert np.abs(shares - wanted).max() < 6 * np.sqrt(0.25 / 500)
 
 
-def test_a_mix_that_there_are_too_few_pictures_for_is_an_error():
+def test_a_mix_that_there_are_too_few_images_for_is_an_error():
     truth = np.repeat(np.arange(10), 20)
     with pytest.raises(ValueError, match="larger sample"):
         bench_drift.draw(truth, np.eye(10)[3], 50, np.random.default_rng(0))
@@ -77,7 +77,7 @@ def test_a_mix_that_there_are_too_few_pictures_for_is_an_error():
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory) -> bench_drift.Material:
-    """Real predictions: half of the champion's reference profile stands for the reference, half for new pictures."""
+    """Real predictions: half of the champion's reference profile stands for the reference, half for new images."""
     table = pq.read_table(bench_drift.CHAMPION / "reference.parquet")
     held_out = np.arange(table.num_rows) % 2 == 0
     tables = []
@@ -88,7 +88,7 @@ def material(tmp_path_factory) -> bench_drift.Material:
             table = table.drop_columns(name) if name in table.column_names else table
             table = table.append_column(name, pa.array([value] * table.num_rows))
         tables.append(table.append_column("true_label", table["label"]).append_column("held_out", pa.array(held_out)))
-    path = tmp_path_factory.mktemp("bench-drift") / "pictures.parquet"
+    path = tmp_path_factory.mktemp("bench-drift") / "images.parquet"
     pq.write_table(pa.concat_tables(tables), path)
     loaded = bench_drift.load(path)
     return dataclasses.replace(loaded, reference=loaded.everything.rows(np.flatnonzero(~held_out)))
@@ -97,8 +97,8 @@ def material(tmp_path_factory) -> bench_drift.Material:
 def test_every_kind_of_window_is_judged_and_has_its_row(material):
     kinds = [dataclasses.replace(kind, rows=100, evidently=0) for kind in bench_drift.plan(material, 0)]
     kinds[0] = dataclasses.replace(kinds[0], evidently=1)
-    results = [(kind, [bench_drift.judge(material, kind, 0)]) for kind in kinds]
-    assert results[1][1] == [bench_drift.judge(material, kinds[1], 0)]
+    results = [(kind, [bench_drift.detect(material, kind, 0)]) for kind in kinds]
+    assert results[1][1] == [bench_drift.detect(material, kinds[1], 0)]
     (untouched,) = results[0][1]
     assert not untouched.anything
     assert untouched.evidently_small is not None
@@ -116,24 +116,24 @@ def test_every_kind_of_window_is_judged_and_has_its_row(material):
 
 def test_the_page_counts_what_was_found():
     nothing = Found(False, False, False, False, False, 0.92, 0.92, 0.91, 0.88, 0.94, (False, 0.0), (True, 0.5))
-    mix = dataclasses.replace(nothing, mix=True)
-    pictures = Found(True, True, True, True, True, 0.5, 0.92, 0.7, 0.6, 0.8, (True, 0.7))
+    mix = dataclasses.replace(nothing, label_shift=True)
+    images = Found(True, True, True, True, True, 0.5, 0.92, 0.7, 0.6, 0.8, (True, 0.7))
     missed = dataclasses.replace(nothing, fell_by_labels=True, true=0.86)
     results = [
-        (Kind("untouched", "as they are", 10), [nothing] * 8 + [pictures] * 2),
+        (Kind("untouched", "as they are", 10), [nothing] * 8 + [images] * 2),
         (Kind("mix", "half cats", 4), [mix] * 3 + [nothing]),
-        (Kind("tuned", "darker 0.5", 4), [pictures] * 4),
-        (Kind("untuned", "fog 0.4", 3), [pictures, nothing, missed]),
+        (Kind("tuned", "darker 0.5", 4), [images] * 4),
+        (Kind("untuned", "fog 0.4", 3), [images, nothing, missed]),
     ]
     text = bench_drift_page.page(results)
     lines, words = text.splitlines(), " ".join(text.split())
-    assert "Made by `make bench-drift`, of 21 windows of real pictures." in text
+    assert "Made by `make bench-drift`, of 21 windows of real images." in text
     assert "found in 2 of 10 untouched windows: 20%, with a 95% interval of 2.5% to 56%, more than the" in words
     assert sum(line.startswith("| as they are | 10 | 2 (2.5%–56%) |") and line.endswith("| 1 |") for line in lines) == 1
     assert "| darker 0.5 | 4 | 100 | 100 | 100 | 100 | 100 | 50.0 | 92.0 | 70.0 | 20.0 | 0 | 4 of 4 | 70 |" in lines
     assert "| the mix alone | 4 | 25.0 | 75.0 | 0.0 | 0.0 | 0.0 |" in lines
-    assert "| the pictures alone, other changes | 3 | 8.7 | +8.0 | 20.0 | 33% |" in lines
-    assert "In 14% of the windows whose pictures alone had changed, labels showed a fall" in words
+    assert "| the images alone, other changes | 3 | 8.7 | +8.0 | 20.0 | 33% |" in lines
+    assert "In 14% of the windows whose images alone had changed, labels showed a fall" in words
     assert "Most often so: fog 0.4, where 76% was true and 92% usual, and 33% of the windows asked." in words
     assert "| nothing | 0 of 8 | 0 | 8 of 8 | 50 |" in lines
     assert "{" not in text

@@ -62,8 +62,8 @@ def test_the_broker_knows_hashes_and_lets_no_worker_give_tasks_to_governance(mad
 
 def test_made_again_nothing_changes_and_secrets_of_an_earlier_file_move(made, tmp_path):
     before = {name: path.read_text() for name, path in files(made).items()}
-    chosen = settings.load({"STRANDLINE_HOME": str(tmp_path)})
-    assert dotenv.make(tmp_path / "env", chosen) == made
+    config = settings.load({"STRANDLINE_HOME": str(tmp_path)})
+    assert dotenv.make(tmp_path / "env", config) == made
     assert {name: path.read_text() for name, path in files(made).items()} == before
     old = tmp_path / "old"
     old.mkdir()

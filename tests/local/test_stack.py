@@ -59,7 +59,7 @@ from pathlib import Path
 
 from airflow.sdk import dag, task
 
-from strandline.operators.approval import question
+from strandline.operators.approval import request_approval
 
 HEARD = Path(os.environ["STRANDLINE_HOME"]) / "heard.json"
 
@@ -73,7 +73,7 @@ def ask_somebody():
     def tell():
         return json.loads(HEARD.read_text())
 
-    question("ask", lambda run_id: ("Shall it?", "In " + run_id), ["Yes", "No"], hear) >> tell()
+    request_approval("ask", lambda run_id: ("Shall it?", "In " + run_id), ["Yes", "No"], hear) >> tell()
 
 
 ask_somebody()
@@ -94,7 +94,7 @@ def home() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def chosen(home) -> settings.Settings:
+def config(home) -> settings.Settings:
     ports = {name: processes.free_port() for name in ("api_port", "postgres_port")}
     return dataclasses.replace(settings.load({}), home=home, landing=home / "landing", labels=home / "labels", **ports)
 
@@ -109,10 +109,10 @@ def dags(home) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stack(chosen, dags) -> Iterator[Stack]:
+def stack(config, dags) -> Iterator[Stack]:
     os.environ["SECRET_OF_THE_CALLER"] = "must not be handed on"
     try:
-        with Stack(chosen, dags) as running:
+        with Stack(config, dags) as running:
             yield running
     finally:
         del os.environ["SECRET_OF_THE_CALLER"]
@@ -136,7 +136,7 @@ def test_all_parts_run_and_are_healthy(stack):
 def test_who_answered_is_heard_from_airflow_itself_and_not_from_an_xcom(stack):
     op, admin = stack.api("op"), stack.api("admin")
     run_id = op.trigger(ASKS)
-    question = admin.wait_question(ASKS, run_id, "ask", timeout=300)
+    question = admin.wait_approval_request(ASKS, run_id, "ask", timeout=300)
     assert (question["subject"], question["body"]) == ("Shall it?", f"In {run_id}")
     path = f"/dags/{ASKS}/dagRuns/{run_id}/taskInstances/ask/xcomEntries"
     said = {"chosen_options": ["Yes"], "responded_by_user": {"id": "admin", "name": "admin"}}

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 
 @pytest.fixture
-def chosen(monkeypatch) -> settings.Settings:
+def config(monkeypatch) -> settings.Settings:
     """Small sets in the place of CIFAR-10's, packed by nothing: what is tested is where they go."""
     monkeypatch.setattr(training_sets, "_pack", lambda chosen: pack(chosen.store, b"pixels"))
     return settings.get()
@@ -51,27 +51,27 @@ def missing(store: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("lost", [training_sets.FOLDER, datasets.FOLDER, ""])
-def test_a_second_run_packs_what_the_store_has_lost(chosen, lost):
-    first = training_sets.make(chosen)
-    shutil.rmtree(chosen.store / lost)
-    assert missing(chosen.store) != []
-    assert training_sets.make(chosen) == first
-    assert missing(chosen.store) == []
+def test_a_second_run_packs_what_the_store_has_lost(config, lost):
+    first = training_sets.make(config)
+    shutil.rmtree(config.store / lost)
+    assert missing(config.store) != []
+    assert training_sets.make(config) == first
+    assert missing(config.store) == []
 
 
-def test_sets_that_were_made_for_another_store_get_their_files(chosen, tmp_path):
-    training_sets.make(dataclasses.replace(chosen, home=tmp_path / "elsewhere"))
-    assert len(missing(chosen.store)) == 4
-    training_sets.make(chosen)
-    assert missing(chosen.store) == []
+def test_sets_that_were_made_for_another_store_get_their_files(config, tmp_path):
+    training_sets.make(dataclasses.replace(config, home=tmp_path / "elsewhere"))
+    assert len(missing(config.store)) == 4
+    training_sets.make(config)
+    assert missing(config.store) == []
 
 
-def test_other_files_than_are_frozen_are_not_passed_off_as_them(chosen, monkeypatch):
-    training_sets.make(chosen)
-    shutil.rmtree(chosen.store)
+def test_other_files_than_are_frozen_are_not_passed_off_as_them(config, monkeypatch):
+    training_sets.make(config)
+    shutil.rmtree(config.store)
     monkeypatch.setattr(training_sets, "_pack", lambda chosen: pack(chosen.store, b"others"))
     with pytest.raises(datasets.DatasetError, match="restore cifar10/pack-holdout"):
-        training_sets.make(chosen)
+        training_sets.make(config)
 
 
 def test_for_compose_ledger_and_store_are_those_of_its_env_file(tmp_path):

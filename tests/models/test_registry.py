@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import gate_evaluations as trying
+import gate_evaluations
 import pytest
 
 import strandline_contract as contract
@@ -23,7 +23,7 @@ HOSTILE = ["../CHAMPION/weights.params", "/etc/hostname", "a/b", "..", ".", "", 
 @pytest.fixture
 def champion() -> Path:
     """The registered champion's folder."""
-    version = trying.make_version("champion")
+    version = gate_evaluations.make_version("champion")
     registry.install_first(version, "tester")
     return settings.get().store / "models" / version
 

@@ -38,7 +38,7 @@ LABEL_VALUE = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")
 
 
 @pytest.fixture
-def chosen(tmp_path, monkeypatch) -> Iterator[settings.Settings]:
+def config(tmp_path, monkeypatch) -> Iterator[settings.Settings]:
     values = {"HOME": tmp_path / "home", "LANDING": tmp_path / "landing", "RUNNER": "kubernetes"}
     values |= {"VISION_IMAGE": IMAGE, "DATABASE_URL": "postgresql://secret@nowhere/ledger"}
     for name, value in values.items():
@@ -49,33 +49,33 @@ def chosen(tmp_path, monkeypatch) -> Iterator[settings.Settings]:
 
 
 @pytest.fixture
-def request_(chosen) -> dict[str, Any]:
-    return pack_request(chosen, SHARD_ID)
+def request_(config) -> dict[str, Any]:
+    return pack_request(config, SHARD_ID)
 
 
 @pytest.fixture
-def cluster(chosen, tmp_path, monkeypatch) -> Iterator[Cluster]:
+def cluster(config, tmp_path, monkeypatch) -> Iterator[Cluster]:
     """Its node runs the vision command that the pod names, on this host's paths; its role is the worker's."""
     (role,) = (each for each in manifests("role.yaml") if each["kind"] == "Role")
     (tmp_path / "cluster").mkdir()
     for proxy in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.delenv(proxy, raising=False)
-    with running(tmp_path / "cluster", lambda pod: vision(chosen, pod), role["rules"]) as cluster:
+    with running(tmp_path / "cluster", lambda pod: vision(config, pod), role["rules"]) as cluster:
         connection = {"conn_type": "kubernetes", "extra": {"kube_config_path": str(cluster.kubeconfig)}}
         monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", json.dumps(connection))
         yield cluster
 
 
-def vision(chosen: settings.Settings, pod: dict[str, Any]) -> list[str]:
+def vision(config: settings.Settings, pod: dict[str, Any]) -> list[str]:
     """What the pod's container would run, where the mounts are the host's own folders."""
     container = pod["spec"]["containers"][0]
-    mounts = {"/store": str(chosen.store), "/landing": str(chosen.landing), "/tmp": str(chosen.home)}
+    mounts = {"/store": str(config.store), "/landing": str(config.landing), "/tmp": str(config.home)}
     for variable in container["env"]:
         if variable["name"] in ("STRANDLINE_STORE", "STRANDLINE_LANDING", "HOME", "MPLCONFIGDIR"):
             variable["value"] = mounts[variable["value"]]
     container["env"].append({"name": "PYTHONPATH", "value": str(settings.REPOSITORY / "docker" / "vision")})
-    arguments = [re.sub("^/store", str(chosen.store), argument) for argument in container["args"]]
-    return [str(chosen.vision_python), "-m", "vision", *arguments]
+    arguments = [re.sub("^/store", str(config.store), argument) for argument in container["args"]]
+    return [str(config.vision_python), "-m", "vision", *arguments]
 
 
 def manifests(name: str) -> list[dict[str, Any]]:
@@ -94,10 +94,10 @@ def execute(task: HardenedPodOperator, try_number: int = 1) -> dict[str, Any]:
     return task.execute({"run_id": RUN_ID, "ti": SimpleNamespace(try_number=try_number)})
 
 
-def spec_of(task: HardenedPodOperator, chosen: settings.Settings) -> dict[str, Any]:
+def spec_of(task: HardenedPodOperator, config: settings.Settings) -> dict[str, Any]:
     """The pod as it goes over the wire."""
-    folder = task._new_attempt(chosen, RUN_ID, 1)
-    return ApiClient().sanitize_for_serialization(task.build_pod(chosen, folder, RUN_ID))
+    folder = task._new_attempt(config, RUN_ID, 1)
+    return ApiClient().sanitize_for_serialization(task.build_pod(config, folder, RUN_ID))
 
 
 @pytest.fixture
@@ -108,8 +108,8 @@ def values() -> dict[str, Any]:
 
 
 @pytest.fixture
-def pod(chosen, request_) -> dict[str, Any]:
-    return spec_of(operator(request_), chosen)
+def pod(config, request_) -> dict[str, Any]:
+    return spec_of(operator(request_), config)
 
 
 class TestSpec:
@@ -140,15 +140,15 @@ class TestSpec:
         assert spec["enableServiceLinks"] is False
         assert spec["restartPolicy"] == "Never"
 
-    def test_its_limits_are_what_it_is_given(self, pod, chosen):
+    def test_its_limits_are_what_it_is_given(self, pod, config):
         (container,) = pod["spec"]["containers"]
         assert container["resources"]["limits"] == container["resources"]["requests"]
         assert container["resources"]["limits"] == {
             "cpu": "1",
-            "memory": str(chosen.task_memory_bytes),
+            "memory": str(config.task_memory_bytes),
             "ephemeral-storage": str(128 * 2**20),
         }
-        assert pod["spec"]["activeDeadlineSeconds"] == chosen.task_timeout_minutes * 60
+        assert pod["spec"]["activeDeadlineSeconds"] == config.task_timeout_minutes * 60
 
     def test_it_can_write_its_attempt_alone(self, pod):
         (container,) = pod["spec"]["containers"]
@@ -183,16 +183,16 @@ class TestSpec:
         assert annotations["strandline.run"] == RUN_ID
         assert annotations["strandline.shard"] == SHARD_ID
 
-    def test_labels_of_different_shards_differ(self, chosen, request_):
-        pods = [spec_of(operator(request_ | {"shard_id": "5" * 63 + last}), chosen) for last in "56"]
+    def test_labels_of_different_shards_differ(self, config, request_):
+        pods = [spec_of(operator(request_ | {"shard_id": "5" * 63 + last}), config) for last in "56"]
         assert len({pod["metadata"]["labels"]["strandline.shard"] for pod in pods}) == 2
 
-    def test_a_gpu_is_asked_for_where_the_request_names_one(self, chosen):
+    def test_a_gpu_is_asked_for_where_the_request_names_one(self, config):
         ref = {"path": "shard.parquet", "sha256": "0" * 64}
         request = {"shard_id": SHARD_ID, "shard": ref, "bundle": {"path": "models/1", "version": "1"}}
         request |= {"batch_size": 64, "threads": 3, "device": "gpu"}
         task = HardenedPodOperator(task_id="classify", vision_command="classify", request=request)
-        spec = spec_of(task, chosen)["spec"]
+        spec = spec_of(task, config)["spec"]
         (container,) = spec["containers"]
         assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
         assert container["resources"]["limits"]["cpu"] == "3"
@@ -215,10 +215,10 @@ class TestSpec:
 
 
 class TestRun:
-    def test_a_pod_ends_with_a_sealed_attempt_and_is_deleted(self, chosen, cluster, request_):
+    def test_a_pod_ends_with_a_sealed_attempt_and_is_deleted(self, config, cluster, request_):
         done = execute(operator(request_))
-        assert contract.read_result(chosen.store / done["folder"], "pack").counts["decoded"] == 3
-        sealed = contract.sha256_file(chosen.store / done["folder"] / contract.RESULT_FILE)
+        assert contract.read_result(config.store / done["folder"], "pack").counts["decoded"] == 3
+        sealed = contract.sha256_file(config.store / done["folder"] / contract.RESULT_FILE)
         assert done == {"shard_id": SHARD_ID, "folder": done["folder"], "sealed": sealed, "image": f"sha256:{'a' * 64}"}
         assert len(cluster.created) == 1
         assert cluster.pods == {}
@@ -278,23 +278,23 @@ class TestRun:
         assert ("list", "events") in cluster.calls
         assert cluster.pods == {}
 
-    def test_a_stale_twin_is_deleted_before_the_start_and_nothing_else(self, chosen, cluster, request_):
+    def test_a_stale_twin_is_deleted_before_the_start_and_nothing_else(self, config, cluster, request_):
         real, cluster.runs = cluster.runs, script("import time; time.sleep(600)")
-        twin, other = (spec_of(operator(request_ | {"shard_id": shard}), chosen) for shard in (SHARD_ID, "6" * 64))
-        cluster.create(twin)
+        stale, other = (spec_of(operator(request_ | {"shard_id": shard}), config) for shard in (SHARD_ID, "6" * 64))
+        cluster.create(stale)
         cluster.create(other)
         cluster.runs = real
         execute(operator(request_), try_number=2)
         assert list(cluster.pods) == [other["metadata"]["name"]]
 
-    def test_orphans_are_cleared_up_once_no_task_can_be_theirs(self, chosen, cluster, request_):
+    def test_orphans_are_cleared_up_once_no_task_can_be_theirs(self, config, cluster, request_):
         cluster.runs = script("pass")
-        young, old = (spec_of(operator(request_), chosen) for _ in range(2))
+        young, old = (spec_of(operator(request_), config) for _ in range(2))
         cluster.create(young)
         cluster.create(old)
-        made = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=chosen.task_timeout_minutes + 2)
+        made = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=config.task_timeout_minutes + 2)
         cluster.pods[old["metadata"]["name"]].manifest["metadata"]["creationTimestamp"] = made.isoformat()
-        assert HardenedPodOperator.clear_up(chosen) == [old["metadata"]["name"]]
+        assert HardenedPodOperator.remove_orphans(config) == [old["metadata"]["name"]]
         assert list(cluster.pods) == [young["metadata"]["name"]]
 
     def test_a_flood_of_lines_does_not_become_the_tasks_log(self, cluster, request_, monkeypatch, capsys):
@@ -339,23 +339,23 @@ class TestDags:
             imported[name] = done.stdout.split()[-1]
         assert imported == {"process": "False", "kubernetes": "True"}
 
-    def test_what_a_mapped_task_returns_is_pushed_and_no_sidecar_is(self, chosen, request_, pod):
+    def test_what_a_mapped_task_returns_is_pushed_and_no_sidecar_is(self, config, request_, pod):
         with DAG("pods") as dag:
             vision_tasks("pack", "pack").expand(request=[request_])
         json.dumps(DagSerialization.to_dict(dag))
         task = dag.get_task("pack").unmap({"request": request_})
         assert isinstance(task, HardenedPodOperator)
         assert task.do_xcom_push
-        assert task.execution_timeout == datetime.timedelta(minutes=chosen.task_timeout_minutes)
+        assert task.execution_timeout == datetime.timedelta(minutes=config.task_timeout_minutes)
         assert [container["name"] for container in pod["spec"]["containers"]] == ["vision"]
 
 
 class TestManifests:
     @pytest.mark.parametrize("name", ["claims.yaml", "network-policy.yaml", "role.yaml"])
-    def test_they_are_what_the_api_knows(self, name, chosen):
+    def test_they_are_what_the_api_knows(self, name, config):
         for manifest in manifests(name):
             load(manifest, f"V1{manifest['kind']}")
-            assert manifest["metadata"]["namespace"] == chosen.kubernetes_namespace
+            assert manifest["metadata"]["namespace"] == config.kubernetes_namespace
 
     def test_the_network_policy_closes_the_pods_of_the_runner(self, pod):
         (policy,) = manifests("network-policy.yaml")
@@ -375,10 +375,10 @@ class TestManifests:
         plain = {each["name"]: each["value"] for each in values["env"] if each["name"].startswith("STRANDLINE_")}
         known = {f"STRANDLINE_{field.name.upper()}" for field in dataclasses.fields(settings.Settings)}
         assert set(plain) <= known
-        chosen = settings.load(plain)
-        assert chosen.runner == "kubernetes"
+        config = settings.load(plain)
+        assert config.runner == "kubernetes"
         mounts = {mount["name"]: mount["mountPath"] for mount in values["volumeMounts"]}
-        assert (str(chosen.store), str(chosen.landing)) == (mounts["store"], mounts["landing"])
+        assert (str(config.store), str(config.landing)) == (mounts["store"], mounts["landing"])
 
     def test_the_values_set_options_that_airflow_has(self, values):
         from airflow.configuration import conf

@@ -23,7 +23,7 @@ SHARD = "5" * 64
 
 
 @pytest.fixture
-def chosen(tmp_path, monkeypatch) -> settings.Settings:
+def config(tmp_path, monkeypatch) -> settings.Settings:
     monkeypatch.setenv("STRANDLINE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("STRANDLINE_LANDING", str(tmp_path / "landing"))
     monkeypatch.setenv("STRANDLINE_DATABASE_URL", "postgresql://secret@nowhere/ledger")
@@ -33,8 +33,8 @@ def chosen(tmp_path, monkeypatch) -> settings.Settings:
 
 
 @pytest.fixture
-def request_(chosen) -> dict:
-    return pack_request(chosen, SHARD)
+def request_(config) -> dict:
+    return pack_request(config, SHARD)
 
 
 def execute(request: dict, try_number: int = 1, operator: ProcessOperator | None = None) -> dict:
@@ -42,13 +42,13 @@ def execute(request: dict, try_number: int = 1, operator: ProcessOperator | None
     return operator.execute({"run_id": RUN, "ti": SimpleNamespace(try_number=try_number)})
 
 
-def test_an_attempt_ends_sealed_in_a_folder_of_its_own(chosen, request_):
+def test_an_attempt_ends_sealed_in_a_folder_of_its_own(config, request_):
     first, second = execute(request_), execute(request_, try_number=2)
     assert first["shard_id"] == SHARD
     assert first["folder"] != second["folder"]
     for done in (first, second):
-        assert Path(done["folder"]).is_relative_to(chosen.run_folder(RUN).relative_to(chosen.store))
-        result = contract.read_result(chosen.store / done["folder"], "pack")
+        assert Path(done["folder"]).is_relative_to(config.run_folder(RUN).relative_to(config.store))
+        result = contract.read_result(config.store / done["folder"], "pack")
         assert result.counts["decoded"] == 3
 
 
@@ -65,14 +65,14 @@ def test_what_another_try_cannot_mend_is_not_tried_again(request_, change, says)
         execute(request_ | change)
 
 
-def test_a_killed_process_fails_the_try_and_leaves_no_result(chosen, request_):
+def test_a_killed_process_fails_the_try_and_leaves_no_result(config, request_):
     operator = ProcessOperator(task_id="pack", vision_command="pack", request=request_)
     killer = threading.Thread(target=_kill_when_started, args=(operator,))
     killer.start()
     with pytest.raises(AirflowException, match="SIGKILL"):
         execute(request_, operator=operator)
     killer.join()
-    assert not list(chosen.run_folder(RUN).rglob(contract.RESULT_FILE))
+    assert not list(config.run_folder(RUN).rglob(contract.RESULT_FILE))
     assert execute(request_, try_number=2)["shard_id"] == SHARD
 
 
@@ -84,7 +84,7 @@ def _kill_when_started(operator: ProcessOperator) -> None:
     operator.on_kill()
 
 
-def test_a_vision_process_sees_no_credentials(chosen, request_, monkeypatch):
+def test_a_vision_process_sees_no_credentials(config, request_, monkeypatch):
     """Read off a real process: its environment while it runs."""
     seen: list[bytes] = []
     operator = ProcessOperator(task_id="pack", vision_command="pack", request=request_)
@@ -137,7 +137,7 @@ def test_a_request_is_never_rendered(monkeypatch, name):
     settings.get.cache_clear()
 
 
-def test_what_makes_a_request_is_called_when_the_task_runs(chosen, request_):
+def test_what_makes_a_request_is_called_when_the_task_runs(config, request_):
     """With what other tasks returned."""
 
     def plan(manifest: dict, same: dict) -> dict:
@@ -146,11 +146,11 @@ def test_what_makes_a_request_is_called_when_the_task_runs(chosen, request_):
 
     operator = rendered(lambda given: vision_task("vision", "pack", plan, given, given), request_["manifest"])
     done = execute({}, operator=operator)
-    asked = contract.read_request("pack", chosen.store / done["folder"] / contract.REQUEST_FILE)
+    asked = contract.read_request("pack", config.store / done["folder"] / contract.REQUEST_FILE)
     assert asked == contract.parse_request("pack", request_)
 
 
-def test_where_nothing_is_to_be_done_the_task_is_skipped(chosen):
+def test_where_nothing_is_to_be_done_the_task_is_skipped(config):
     def plan() -> dict:
         raise AirflowSkipException("nothing is asked for")
 
@@ -158,7 +158,7 @@ def test_where_nothing_is_to_be_done_the_task_is_skipped(chosen):
         operator = vision_task("vision", "pack", plan)
     with pytest.raises(AirflowSkipException):
         execute({}, operator=operator)
-    assert not chosen.run_folder(RUN).exists()
+    assert not config.run_folder(RUN).exists()
 
 
 def test_an_unknown_runner_is_named(monkeypatch):

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 
-import gate_evaluations as trying
+import gate_evaluations
 import pytest
 from conftest import Database
 from ledger_rows import CLASSES
@@ -14,7 +14,7 @@ from strandline import ledger, settings
 from strandline.models import registry, versions
 from strandline.models.versions import VersionError
 from strandline.promotion import evaluation, promotion
-from strandline.promotion.evaluation import TrialError
+from strandline.promotion.evaluation import EvaluationError
 
 HOLDOUT, WINDOW = 3000, 1500
 
@@ -35,24 +35,26 @@ class Scene:
     ) -> dict:
         """Hold a gate on a challenger that has these shares wrong."""
         pinned = self.pinned(run_id)
-        tried = trying.tried(evaluation.trial_request(pinned), loaded, run_id=run_id, **slow)
+        validated = gate_evaluations.validated(evaluation.infra_validate_request(pinned), loaded, run_id=run_id, **slow)
         shares = {"holdout-champion": 0.1, "window-champion": 0.1}
         shares |= {"holdout-challenger": holdout, "window-challenger": window}
         evaluated = []
-        for request in evaluation.evaluations(pinned, tried):
+        for request in evaluation.evaluations(pinned, validated):
             truth = self.truth[request["shard_id"].split("-")[0]]
-            answers = trying.wrong(truth, shares[request["shard_id"]])
-            evaluated.append(trying.evaluated(request, answers, run_id))
-        return evaluation.hold(pinned, tried, evaluated)
+            answers = gate_evaluations.wrong(truth, shares[request["shard_id"]])
+            evaluated.append(gate_evaluations.evaluated(request, answers, run_id))
+        return evaluation.evaluate_gate(pinned, validated, evaluated)
 
 
 @pytest.fixture
 def scene(database: Database) -> Scene:
-    truth = {kind: trying.freeze(kind, count)[1] for kind, count in (("holdout", HOLDOUT), ("window", WINDOW))}
-    champion = trying.make_version("champion")
+    truth = {
+        kind: gate_evaluations.freeze(kind, count)[1] for kind, count in (("holdout", HOLDOUT), ("window", WINDOW))
+    }
+    champion = gate_evaluations.make_version("champion")
     registry.install_first(champion, "tester")
-    reference = dict(list(trying.wrong(truth["holdout"], 0.1).items())[:100])
-    return Scene(champion, trying.make_version("challenger", reference), truth)
+    reference = dict(list(gate_evaluations.wrong(truth["holdout"], 0.1).items())[:100])
+    return Scene(champion, gate_evaluations.make_version("challenger", reference), truth)
 
 
 def rows(statement: str) -> list[tuple]:
@@ -74,7 +76,7 @@ def test_a_better_challenger_passes_is_approved_and_promoted(scene):
     assert rows("SELECT answer_by - made_at BETWEEN interval '24 h' AND interval '26 h' FROM gates") == [(True,)]
     user = {"id": "op", "name": "op"}
     answer = {"chosen_options": ["Approve"], "params_input": {"reason": "good"}, "responded_by_user": user}
-    assert promotion.decide("run 1", answer | {"responded_at": "2026-11-21T08:00:00+00:00"})
+    assert promotion.record_approval("run 1", answer | {"responded_at": "2026-11-21T08:00:00+00:00"})
     assert promotion.promote("run 1")["version"] == scene.challenger
 
 
@@ -124,8 +126,8 @@ def test_an_equal_challenger_is_no_reason_to_change(scene, monkeypatch):
 
 def test_golden_images_tell_a_challenger_that_is_not_what_was_measured(scene):
     """F39: the weights answer otherwise than the bundle says."""
-    other = dict(list(trying.wrong(scene.truth["holdout"], 0.02, start=40).items())[:100])
-    scene.challenger = trying.make_version("other", other)
+    other = dict(list(gate_evaluations.wrong(scene.truth["holdout"], 0.02, start=40).items())[:100])
+    scene.challenger = gate_evaluations.make_version("other", other)
     assert scene.hold()["outcome"] == "fail"
     assert outcomes()["golden images"] == "fail"
 
@@ -134,31 +136,31 @@ def test_swapped_classes_are_told(scene):
     """F39: the order of classes was changed after the bundle was measured."""
     swapped = [CLASSES[1], CLASSES[0], *CLASSES[2:]]
     reference = dict(list(scene.truth["holdout"].items())[:100])
-    scene.challenger = trying.make_version("swapped", reference, classes=swapped)
+    scene.challenger = gate_evaluations.make_version("swapped", reference, classes=swapped)
     held = scene.hold()
     assert held["outcome"] == "fail"
     assert "its classes are in another order" in held["body"]
 
 
 def test_classes_in_another_order_are_compared_by_name(scene):
-    scene.challenger = trying.make_version("turned", classes=list(reversed(CLASSES)))
+    scene.challenger = gate_evaluations.make_version("turned", classes=list(reversed(CLASSES)))
     pinned = scene.pinned()
-    tried = trying.tried(evaluation.trial_request(pinned))
+    validated = gate_evaluations.validated(evaluation.infra_validate_request(pinned))
     evaluated = []
-    for request in evaluation.evaluations(pinned, tried):
+    for request in evaluation.evaluations(pinned, validated):
         truth = scene.truth[request["shard_id"].split("-")[0]]
         turned = {image: len(CLASSES) - 1 - label for image, label in truth.items()}
-        evaluated.append(trying.evaluated(request, turned if "challenger" in request["shard_id"] else truth))
-    held = evaluation.hold(pinned, tried, evaluated)
+        evaluated.append(gate_evaluations.evaluated(request, turned if "challenger" in request["shard_id"] else truth))
+    held = evaluation.evaluate_gate(pinned, validated, evaluated)
     assert "It alone has 0 right, the champion alone 0" in held["body"]
 
 
 def test_without_a_window_evidence_is_missing(database):
-    truth = {"holdout": trying.freeze("holdout", HOLDOUT)[1]}
-    champion = trying.make_version("champion")
+    truth = {"holdout": gate_evaluations.freeze("holdout", HOLDOUT)[1]}
+    champion = gate_evaluations.make_version("champion")
     registry.install_first(champion, "tester")
-    reference = dict(list(trying.wrong(truth["holdout"], 0.1).items())[:10])
-    scene = Scene(champion, trying.make_version("challenger", reference), truth)
+    reference = dict(list(gate_evaluations.wrong(truth["holdout"], 0.1).items())[:10])
+    scene = Scene(champion, gate_evaluations.make_version("challenger", reference), truth)
     assert scene.hold()["outcome"] == "not enough evidence"
     assert rows("SELECT window_set FROM gates") == [(None,)]
 
@@ -183,7 +185,7 @@ def test_a_run_holds_one_gate(scene):
 )
 def test_a_plan_is_refused(scene, challenger, expected, says):
     asked, champion = getattr(scene, challenger or "", challenger), getattr(scene, expected or "", expected)
-    with pytest.raises((TrialError, VersionError), match=says):
+    with pytest.raises((EvaluationError, VersionError), match=says):
         evaluation.plan("run 1", "user", asked, champion)
 
 
@@ -193,29 +195,29 @@ def test_twelve_digits_of_a_version_will_do(scene):
 
 
 def test_other_classes_cannot_be_compared(scene):
-    with pytest.raises(TrialError, match="other classes"):
-        evaluation.plan("run 1", "user", trying.make_version("lizards", classes=["cat", "dog", "lizard"]))
+    with pytest.raises(EvaluationError, match="other classes"):
+        evaluation.plan("run 1", "user", gate_evaluations.make_version("lizards", classes=["cat", "dog", "lizard"]))
 
 
 def test_without_a_champion_there_is_nothing_to_compare_with(database):
     with pytest.raises(versions.NoChampion, match="no champion"):
-        evaluation.plan("run 1", "user", trying.make_version("challenger"))
+        evaluation.plan("run 1", "user", gate_evaluations.make_version("challenger"))
 
 
 def test_an_evaluation_of_something_else_is_refused(scene):
     pinned = scene.pinned()
-    tried = trying.tried(evaluation.trial_request(pinned))
-    requests = evaluation.evaluations(pinned, tried)
-    done = [trying.evaluated(request, scene.truth[request["shard_id"].split("-")[0]]) for request in requests]
-    with pytest.raises(TrialError, match="is not what was asked for"):
-        evaluation.hold(pinned, tried, done[:-1])
+    validated = gate_evaluations.validated(evaluation.infra_validate_request(pinned))
+    requests = evaluation.evaluations(pinned, validated)
+    done = [gate_evaluations.evaluated(request, scene.truth[request["shard_id"].split("-")[0]]) for request in requests]
+    with pytest.raises(EvaluationError, match="is not what was asked for"):
+        evaluation.evaluate_gate(pinned, validated, done[:-1])
     stranger = requests[0] | {"bundle": {"path": "models/x", "version": "x"}}
-    with pytest.raises(TrialError, match="is not about"):
-        evaluation.hold(pinned, tried, [trying.evaluated(stranger, scene.truth["holdout"])])
+    with pytest.raises(EvaluationError, match="is not about"):
+        evaluation.evaluate_gate(pinned, validated, [gate_evaluations.evaluated(stranger, scene.truth["holdout"])])
     folder = settings.get().store / done[0]["folder"]
     (folder / contract.PREDICTIONS_FILE).write_bytes(b"")
     with pytest.raises(contract.NoResult):
-        evaluation.hold(pinned, tried, done)
+        evaluation.evaluate_gate(pinned, validated, done)
     assert rows("SELECT * FROM gates") == []
 
 
@@ -223,12 +225,16 @@ def test_attempts_of_another_run_do_not_count(scene):
     """An XCom says where the files are: it cannot say that those of another gate are of this one."""
     pinned = scene.pinned()
     with pytest.raises(contract.NoResult, match="is no attempt of run run 1"):
-        evaluation.evaluations(pinned, trying.tried(evaluation.trial_request(pinned), run_id="run 2"))
+        evaluation.evaluations(
+            pinned, gate_evaluations.validated(evaluation.infra_validate_request(pinned), run_id="run 2")
+        )
 
 
 def test_a_trial_of_other_versions_is_refused(scene):
     pinned = scene.pinned()
-    faster = trying.make_version("faster")
-    request = evaluation.trial_request(pinned) | {"challenger": {"path": f"models/{faster}", "version": faster}}
-    with pytest.raises(TrialError, match="tried other versions"):
-        evaluation.evaluations(pinned, trying.tried(request))
+    faster = gate_evaluations.make_version("faster")
+    request = evaluation.infra_validate_request(pinned) | {
+        "challenger": {"path": f"models/{faster}", "version": faster}
+    }
+    with pytest.raises(EvaluationError, match="validated other versions"):
+        evaluation.evaluations(pinned, gate_evaluations.validated(request))

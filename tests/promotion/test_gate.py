@@ -16,7 +16,7 @@ from scipy import stats
 from local.bench import gate as bench_gate
 from strandline.promotion import bounds
 from strandline.promotion import checks as gate_checks
-from strandline.promotion.check import Trial
+from strandline.promotion.check import InfraValidation
 from strandline.promotion.comparison import Answers, LabelledSet, compare
 from strandline.promotion.gate import examine
 from strandline.promotion.rules import Rules
@@ -46,23 +46,23 @@ def labelled(both=900, lost=0, gained=0, none=100, *, confidence=0.9, truth=None
     return LabelledSet(images, truth, answers(champion), answers(challenger, confidence), slices or {})
 
 
-def trial(ratio=1.0, **changes):
+def infra_validation(ratio=1.0, **changes):
     seconds = np.array([1.0, 1.02, 0.98, 1.01, 0.99, 1.02, 0.99])
     golden = np.full((4, 3), 1 / 3)
-    return dataclasses.replace(Trial(True, seconds, ratio * seconds[::-1], golden, golden), **changes)
+    return dataclasses.replace(InfraValidation(True, seconds, ratio * seconds[::-1], golden, golden), **changes)
 
 
 EQUAL = labelled(8900, 200, 200, 700)
 BETTER = labelled(850, 10, 60, 80)
 
 
-def checks(holdout=EQUAL, window=BETTER, tried=None, rules=SUPERIOR):
-    found = examine(CLASSES, holdout, window, tried or trial(), rules)
+def checks(holdout=EQUAL, window=BETTER, validated=None, rules=SUPERIOR):
+    found = examine(CLASSES, holdout, window, validated or infra_validation(), rules)
     return {check.name: check for check in found.checks}
 
 
 def test_a_good_challenger_passes():
-    found = examine(CLASSES, EQUAL, BETTER, trial())
+    found = examine(CLASSES, EQUAL, BETTER, infra_validation())
     assert (found.outcome, found.sentence) == ("pass", "The challenger passes all 10 checks.")
     assert {check.outcome for check in found.checks} == {"pass"}
     assert (found.holdout.rows, found.window.rows) == (10_000, 1_000)
@@ -80,11 +80,11 @@ def test_every_file_of_a_check_is_in_the_table_once():
 @pytest.mark.parametrize(
     ("name", "changes", "outcome"),
     [
-        ("loads", {"tried": trial(loaded=False, detail="out of memory")}, "fail"),
-        ("golden images", {"tried": trial(golden_found=np.full((4, 3), 1 / 3 + 2e-3))}, "fail"),
-        ("golden images", {"tried": trial(golden_found=np.full((4, 3), 1 / 3 + 5e-4))}, "pass"),
-        ("golden images", {"tried": trial(golden_found=np.full((4, 3), np.nan))}, "fail"),
-        ("golden images", {"tried": trial(golden_expected=np.zeros((0, 3)))}, "not enough evidence"),
+        ("loads", {"validated": infra_validation(loaded=False, detail="out of memory")}, "fail"),
+        ("golden images", {"validated": infra_validation(golden_found=np.full((4, 3), 1 / 3 + 2e-3))}, "fail"),
+        ("golden images", {"validated": infra_validation(golden_found=np.full((4, 3), 1 / 3 + 5e-4))}, "pass"),
+        ("golden images", {"validated": infra_validation(golden_found=np.full((4, 3), np.nan))}, "fail"),
+        ("golden images", {"validated": infra_validation(golden_expected=np.zeros((0, 3)))}, "not enough evidence"),
         ("accuracy floor", {"holdout": labelled(700, 0, 0, 300)}, "fail"),
         ("accuracy floor", {"holdout": labelled(810, 0, 0, 190)}, "not enough evidence"),
         ("holdout", {"holdout": labelled(8900, 500, 200, 400)}, "fail"),
@@ -107,12 +107,12 @@ def test_every_file_of_a_check_is_in_the_table_once():
         ("calibration", {"holdout": labelled(9100, 0, 0, 900, confidence=0.935)}, "not enough evidence"),
         ("calibration", {"holdout": labelled(9100, 0, 0, 900, confidence=0.92)}, "pass"),
         ("slices", {"window": labelled(850, 10, 60, 80, slices={"hour=8": np.arange(1000) < 99})}, "pass"),
-        ("latency", {"tried": trial(1.5)}, "fail"),
-        ("latency", {"tried": trial(1.24)}, "not enough evidence"),
-        ("latency", {"tried": trial(0.5)}, "pass"),
+        ("latency", {"validated": infra_validation(1.5)}, "fail"),
+        ("latency", {"validated": infra_validation(1.24)}, "not enough evidence"),
+        ("latency", {"validated": infra_validation(0.5)}, "pass"),
         (
             "latency",
-            {"tried": trial(champion_seconds=np.ones(5), challenger_seconds=np.ones(5))},
+            {"validated": infra_validation(champion_seconds=np.ones(5), challenger_seconds=np.ones(5))},
             "not enough evidence",
         ),
     ],
@@ -125,14 +125,14 @@ def test_outcomes(name, changes, outcome):
 
 
 def test_the_worst_outcome_is_the_gate_s():
-    lacking, failing = labelled(430, 15, 20, 35), trial(1.5)
-    assert examine(CLASSES, EQUAL, lacking, trial()).outcome == "not enough evidence"
+    lacking, failing = labelled(430, 15, 20, 35), infra_validation(1.5)
+    assert examine(CLASSES, EQUAL, lacking, infra_validation()).outcome == "not enough evidence"
     found = examine(CLASSES, EQUAL, lacking, failing)
     assert (found.outcome, found.sentence) == ("fail", "The challenger fails 1 of 10 checks: latency.")
 
 
 def test_missing_evidence_says_how_many_labels_it_takes():
-    found = examine(CLASSES, EQUAL, labelled(430, 15, 15, 40), trial(), NON_INFERIOR)
+    found = examine(CLASSES, EQUAL, labelled(430, 15, 15, 40), infra_validation(), NON_INFERIOR)
     check = {check.name: check for check in found.checks}["window"]
     assert check.needed == 553
     assert check.sentence == (
@@ -154,7 +154,8 @@ def test_sentences_need_no_statistics(lost, gained, says):
     found = checks(window=labelled(2000, lost, gained, 60))
     assert f"chance would make a difference like that {says}." in found["window"].sentence
     assert (
-        " 0.001 is allowed" in checks(tried=trial(golden_found=np.full((4, 3), 1 / 3 + 5e-4)))["golden images"].sentence
+        " 0.001 is allowed"
+        in checks(validated=infra_validation(golden_found=np.full((4, 3), 1 / 3 + 5e-4)))["golden images"].sentence
     )
     assert not any(re.search(r"\bp [<=]|\de[-+]\d", check.sentence) for check in found.values())
 
@@ -212,7 +213,7 @@ def test_a_bad_slice_fails_and_a_small_one_is_not_judged():
 
 def test_a_challenger_that_does_not_load_fails_without_answers():
     nothing = np.zeros(0)
-    found = examine(CLASSES, None, None, Trial(False, nothing, nothing, nothing, nothing, "no such network"))
+    found = examine(CLASSES, None, None, InfraValidation(False, nothing, nothing, nothing, nothing, "no such network"))
     assert (found.outcome, found.holdout, found.window) == ("fail", None, None)
     assert "no such network" in found.checks[0].sentence
     assert {check.outcome for check in found.checks[1:]} == {"not enough evidence", "pass"}
@@ -242,7 +243,7 @@ def test_both_models_side_by_side():
 @given(st.lists(st.integers(0, 40), min_size=4, max_size=4), st.integers(0, 3))
 def test_any_counts_are_examined(counts, seed):
     part = labelled(*counts)
-    found = examine(CLASSES, part, part, trial(), seed=seed)
+    found = examine(CLASSES, part, part, infra_validation(), seed=seed)
     assert found.outcome != "pass" or counts[2] > counts[1]  # so few images show nothing less
     for check in found.checks:
         if check.found is not None:
@@ -279,7 +280,7 @@ def test_rules_out_of_range_are_refused(changes):
 def test_names_must_be_those_of_the_classes():
     for names in (("cat", "dog"), ("cat", "dog", "cat")):
         with pytest.raises(ValueError, match="class"):
-            examine(names, EQUAL, None, trial())
+            examine(names, EQUAL, None, infra_validation())
 
 
 # How often it errs: the whole gate as `make bench-gate` draws it, in less time

@@ -1,6 +1,6 @@
 """What is asked after a promotion: on a real Postgres, with loaded runs and real files of an evaluation."""
 
-import gate_evaluations as trying
+import gate_evaluations
 import pytest
 from conftest import Database
 from gates import answer, hold
@@ -20,14 +20,14 @@ def promoted(database: Database, monkeypatch: pytest.MonkeyPatch) -> dict[str, s
     """`old` and `new`: the new one was promoted; before that, the old one classified a drop."""
     monkeypatch.setenv("STRANDLINE_WATCH_LABELS", str(IMAGES))
     settings.get.cache_clear()
-    versions = {name: trying.make_version(name) for name in ("old", "new")}
+    versions = {name: gate_evaluations.make_version(name) for name in ("old", "new")}
     registry.install_first(versions["old"], "tester")
     classify("before", versions["old"])
-    assert monitoring.plan("watch 0") is None
+    assert monitoring.plan("monitor 0") is None
     hold("gate 1", versions["new"], versions["old"])
-    promotion.decide("gate 1", answer())
+    promotion.record_approval("gate 1", answer())
     promotion.promote("gate 1")
-    assert monitoring.plan("watch 0") is None
+    assert monitoring.plan("monitor 0") is None
     return versions
 
 
@@ -46,7 +46,7 @@ def look(run_id: str, right: bool | None) -> dict:
     said = {row[0]: CLASSES.index(row[1]) for row in rows("SELECT image_id, label FROM predictions")}
     labels = read_labels(parsed.labels)
     answers = {image: said[image] if right is None else 0 if right else 1 for image in labels}
-    return monitoring.judge(run_id, trying.evaluated(request, answers, run_id))
+    return monitoring.compare(run_id, gate_evaluations.evaluated(request, answers, run_id))
 
 
 def read_labels(ref: contract.FileRef) -> list[str]:
@@ -64,21 +64,21 @@ def rows(statement: str) -> list[tuple]:
 
 def test_a_champion_that_is_worse_is_asked_about_once(promoted):
     classify("after", promoted["new"])
-    found = look("watch 1", right=True)
+    found = look("monitor 1", right=True)
     assert found["worse"]
     assert (found["version"], found["predecessor"]) == (promoted["new"], promoted["old"])
-    assert rows("SELECT look, images, gained, worse FROM watches") == [(1, IMAGES, 0, True)]
+    assert rows("SELECT number, images, gained, worse FROM champion_checks") == [(1, IMAGES, 0, True)]
     classify("later", promoted["new"])
-    assert monitoring.plan("watch 2") is None
+    assert monitoring.plan("monitor 2") is None
 
 
 def test_a_champion_that_is_as_good_is_looked_at_again_with_more_labels(promoted):
     classify("after", promoted["new"])
-    assert not look("watch 1", right=None)["worse"]
-    assert monitoring.plan("watch 2") is None
+    assert not look("monitor 1", right=None)["worse"]
+    assert monitoring.plan("monitor 2") is None
     classify("later", promoted["new"])
-    assert not look("watch 2", right=None)["worse"]
-    assert rows("SELECT look, images, gained, lost, p_worse FROM watches ORDER BY look") == [
+    assert not look("monitor 2", right=None)["worse"]
+    assert rows("SELECT number, images, gained, lost, p_worse FROM champion_checks ORDER BY number") == [
         (1, IMAGES, 0, 0, 1.0),
         (2, 2 * IMAGES, 0, 0, 1.0),
     ]
@@ -86,42 +86,42 @@ def test_a_champion_that_is_as_good_is_looked_at_again_with_more_labels(promoted
 
 def test_a_champion_that_is_better_is_not_asked_about(promoted):
     classify("after", promoted["new"])
-    assert not look("watch 1", right=False)["worse"]
+    assert not look("monitor 1", right=False)["worse"]
 
 
 def test_looks_are_counted(promoted, monkeypatch):
     monkeypatch.setenv("STRANDLINE_WATCH_LOOKS", "1")
     settings.get.cache_clear()
     classify("after", promoted["new"])
-    assert rows("SELECT alpha FROM watches") == []
-    look("watch 1", right=None)
-    assert rows("SELECT alpha FROM watches") == [(monitoring.ALPHA,)]
+    assert rows("SELECT alpha FROM champion_checks") == []
+    look("monitor 1", right=None)
+    assert rows("SELECT alpha FROM champion_checks") == [(monitoring.ALPHA,)]
     classify("later", promoted["new"])
-    assert monitoring.plan("watch 2") is None
+    assert monitoring.plan("monitor 2") is None
 
 
 def test_judging_again_answers_the_same(promoted):
     classify("after", promoted["new"])
-    request = monitoring.plan("watch 1")
+    request = monitoring.plan("monitor 1")
     answers = dict.fromkeys(read_labels(contract.FileRef(**request["labels"])), 0)
-    attempt = trying.evaluated(request, answers, "watch 1")
-    assert monitoring.judge("watch 1", attempt) == monitoring.judge("watch 1", attempt)
-    assert rows("SELECT count(*) FROM watches") == [(1,)]
+    attempt = gate_evaluations.evaluated(request, answers, "monitor 1")
+    assert monitoring.compare("monitor 1", attempt) == monitoring.compare("monitor 1", attempt)
+    assert rows("SELECT count(*) FROM champion_checks") == [(1,)]
 
 
 def test_two_runs_take_one_look(promoted):
     classify("after", promoted["new"])
-    request = monitoring.plan("watch 1")
-    monitoring.plan("watch 2")
+    request = monitoring.plan("monitor 1")
+    monitoring.plan("monitor 2")
     answers = dict.fromkeys(read_labels(contract.FileRef(**request["labels"])), 0)
-    assert monitoring.judge("watch 1", trying.evaluated(request, answers, "watch 1"))["worse"]
-    assert not monitoring.judge("watch 2", trying.evaluated(request, answers, "watch 2"))["worse"]
-    assert rows("SELECT run_id FROM watches") == [("watch 1",)]
+    assert monitoring.compare("monitor 1", gate_evaluations.evaluated(request, answers, "monitor 1"))["worse"]
+    assert not monitoring.compare("monitor 2", gate_evaluations.evaluated(request, answers, "monitor 2"))["worse"]
+    assert rows("SELECT run_id FROM champion_checks") == [("monitor 1",)]
 
 
 def test_backfills_and_what_people_were_asked_as_uncertain_are_left_out(promoted, database):
     classify("history", promoted["new"], kind="backfill")
-    assert monitoring.plan("watch 1") is None
+    assert monitoring.plan("monitor 1") is None
     classify("after", promoted["new"])
     with ledger.connect("owner", database.address) as connection:
         connection.execute("INSERT INTO audit_samples VALUES ('after', 'seed', 60, 0, 1)")
@@ -129,19 +129,19 @@ def test_backfills_and_what_people_were_asked_as_uncertain_are_left_out(promoted
             "INSERT INTO audit_images SELECT 'after', min(image_id), 'uncertain', 0.1 FROM predictions"
             " WHERE run_id = 'after'"
         )
-    assert monitoring.plan("watch 1") is None
+    assert monitoring.plan("monitor 1") is None
 
 
 def test_an_evaluation_by_another_version_is_refused(promoted):
     classify("after", promoted["new"])
-    request = monitoring.plan("watch 1")
+    request = monitoring.plan("monitor 1")
     images = read_labels(contract.FileRef(**request["labels"]))
     other = request | {"bundle": {"path": "models/x", "version": promoted["new"]}}
-    with pytest.raises(contract.NoResult, match="another look"):
-        monitoring.judge("watch 1", trying.evaluated(other, dict.fromkeys(images, 0), "watch 1"))
+    with pytest.raises(contract.NoResult, match="another check"):
+        monitoring.compare("monitor 1", gate_evaluations.evaluated(other, dict.fromkeys(images, 0), "monitor 1"))
 
 
 def test_after_a_roll_back_there_is_nothing_to_watch(promoted):
     classify("after", promoted["new"])
     promotion.roll_back("run 1", "op", "worse")
-    assert monitoring.plan("watch 1") is None
+    assert monitoring.plan("monitor 1") is None

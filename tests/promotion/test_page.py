@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 
 from strandline.models import thumbnails
 from strandline.promotion import page as gate_page
-from strandline.promotion.check import Trial
+from strandline.promotion.check import InfraValidation
 from strandline.promotion.comparison import Answers, LabelledSet
 from strandline.promotion.gate import examine
 from strandline.promotion.rules import Rules
@@ -42,7 +42,7 @@ def labelled(rows, lost, classes, slices=()):
 
 def report(classes=("bird", "cat", "dog"), lost=0, window=2000, ratio=1.0, slices=(), loaded=True):
     seconds, golden = np.array([1.0, 1.01, 0.99, 1.02, 0.98, 1.01]), np.full((2, 3), 1 / 3)
-    trial = Trial(loaded, seconds, ratio * seconds[::-1], golden, golden, "<b>no memory</b>")
+    validation = InfraValidation(loaded, seconds, ratio * seconds[::-1], golden, golden, "<b>no memory</b>")
     sets = (
         (labelled(6000, lost, len(classes)), labelled(window, 0, len(classes), slices) if window else None)
         if loaded
@@ -54,7 +54,7 @@ def report(classes=("bird", "cat", "dog"), lost=0, window=2000, ratio=1.0, slice
         "requested_by": "<i>ada</i>",
         "made_at": "21 November 2026, 08:00 UTC",
         "rules": dataclasses.asdict(RULES),
-        **dataclasses.asdict(examine(classes, *sets, trial, RULES)),
+        **dataclasses.asdict(examine(classes, *sets, validation, RULES)),
     }
     return json.loads(json.dumps(found, allow_nan=False))  # as it comes back from gate.json
 
@@ -96,7 +96,7 @@ def opened(browser, tmp_path):
 )
 def test_the_verdict_is_what_is_seen_first(opened, changes, title, colour):
     page = opened(report(**changes))
-    verdict = page.locator(".verdict")
+    verdict = page.locator(".result")
     assert verdict.locator("h1").inner_text() == title
     assert colour in verdict.get_attribute("class").split()
     assert verdict.bounding_box()["y"] < 100
@@ -134,8 +134,8 @@ def test_plots_show_both_sets(opened):
 def test_images_that_are_lost_are_shown_by_name_and_picture(opened):
     found = report(lost=30)
     ids = [one["image"] for one in found["holdout"]["lost"]]
-    picture = thumbnails.thumbnail(bytes(range(192)) * 16, (32, 32))
-    page = opened(found, images={ids[0]: gate_page.Image(HOSTILE[0], picture), ids[1]: gate_page.Image(None, picture)})
+    image = thumbnails.thumbnail(bytes(range(192)) * 16, (32, 32))
+    page = opened(found, images={ids[0]: gate_page.Image(HOSTILE[0], image), ids[1]: gate_page.Image(None, image)})
     named, unnamed, unseen = page.locator("ul.files li").all()[:3]
     assert HOSTILE[0] in named.inner_text()
     assert [item.locator("img").count() for item in (named, unnamed, unseen)] == [1, 1, 0]

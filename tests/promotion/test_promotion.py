@@ -16,7 +16,7 @@ from strandline.ingest import load as predictions
 from strandline.models import registry
 from strandline.models.versions import champion as current_champion
 from strandline.promotion import promotion
-from strandline.promotion.promotion import PromotionError, decide, promote, roll_back
+from strandline.promotion.promotion import PromotionError, promote, record_approval, roll_back
 
 WEIGHTS = {
     "one bit flipped": lambda content: bytes([content[0] ^ 1]) + content[1:],
@@ -56,7 +56,7 @@ def champion() -> str:
 
 def approved(gate_id: str, challenger: str, champion: str) -> str:
     hold(gate_id, challenger, champion)
-    decide(gate_id, answer())
+    record_approval(gate_id, answer())
     return gate_id
 
 
@@ -100,7 +100,7 @@ def test_a_passed_and_approved_challenger_becomes_champion(versions):
     done = promote(approved("gate 1", second, first))
     assert (done["version"], done["replaces"]) == (second, first)
     assert champion() == second
-    assert rows("SELECT version, how, promoted_by, reason, gate_id FROM champions ORDER BY period") == [
+    assert rows("SELECT version, cause, promoted_by, reason, gate_id FROM champions ORDER BY period") == [
         (first, "installed", "tester", "first champion", None),
         (second, "promoted", APPROVER, "looks good", "gate 1"),
     ]
@@ -111,9 +111,9 @@ def test_history_has_neither_gap_nor_overlap(versions):
     promote(approved("gate 1", second, first))
     promote(approved("gate 2", third, second))
     roll_back("run 3", APPROVER, "worse", first)
-    terms = rows("SELECT lower(period), upper(period) FROM champions ORDER BY period")
-    assert [end for _, end in terms] == [*(start for start, _ in terms[1:]), None]
-    assert len(terms) == 4
+    periods = rows("SELECT lower(period), upper(period) FROM champions ORDER BY period")
+    assert [end for _, end in periods] == [*(start for start, _ in periods[1:]), None]
+    assert len(periods) == 4
 
 
 def test_without_the_registry_nothing_is_promoted(versions, away):
@@ -146,7 +146,7 @@ def test_an_old_gate_does_not_promote_again_after_a_roll_back(versions):
 def test_without_a_passed_gate_nothing_can_be_approved(versions, outcome):
     hold("gate 1", versions[1], versions[0], outcome)
     with pytest.raises(PromotionError, match="was not passed"):
-        decide("gate 1", answer())
+        record_approval("gate 1", answer())
     with pytest.raises(PromotionError, match="was not passed"):
         promote("gate 1")
     assert champion() == versions[0]
@@ -156,7 +156,7 @@ def test_without_an_approval_nothing_is_promoted(versions):
     hold("gate 1", versions[1], versions[0])
     with pytest.raises(PromotionError, match="is not approved"):
         promote("gate 1")
-    assert decide("gate 1", answer(option="Reject", reason="too slow\nfor us")) is False
+    assert record_approval("gate 1", answer(option="Reject", reason="too slow\nfor us")) is False
     with pytest.raises(PromotionError, match="is not approved"):
         promote("gate 1")
     assert rows("SELECT decision, approver, reason FROM approvals") == [("rejected", APPROVER, "too slow for us")]
@@ -175,7 +175,7 @@ def test_a_gate_holds_for_its_own_challenger_and_champion_only(versions):
     assert champion() == second
     with (
         ledger.connect("promotion") as connection,
-        pytest.raises(psycopg.errors.RaiseException, match="was held against"),
+        pytest.raises(psycopg.errors.RaiseException, match="was compared with"),
     ):
         ledger.fetch(connection, "promote", {"gate_id": "gate 2", "expected": second})
 
@@ -192,7 +192,7 @@ def test_a_gate_of_an_earlier_term_is_refused(versions):
 
 def test_a_check_that_was_left_out_is_noticed(versions):
     hold("gate 1", versions[1], versions[0])
-    decide("gate 1", answer())
+    record_approval("gate 1", answer())
     with psycopg.connect(settings.get().database_url, user=ledger.OWNER) as owner:
         owner.execute("DELETE FROM gate_results WHERE check_name = 'window'")
     with pytest.raises(PromotionError, match="was not passed"):
@@ -225,7 +225,7 @@ def test_a_clock_that_went_back_is_refused(versions, database):
     with psycopg.connect(database.owner) as owner:
         owner.execute("UPDATE champions SET period = tstzrange(now() + interval '1 hour', NULL)")
     hold("gate 1", versions[1], versions[0])
-    decide("gate 1", answer())
+    record_approval("gate 1", answer())
     with psycopg.connect(database.owner) as owner:
         held_at = owner.execute("SELECT made_at FROM gates").fetchone()
         owner.execute("UPDATE gates SET made_at = now() + interval '2 hours'")
@@ -287,16 +287,16 @@ def test_a_run_keeps_its_version_while_the_champion_changes(versions, change):
 def test_nobody_approves_their_own_request(versions):
     hold("gate 1", versions[1], versions[0])
     with pytest.raises(PromotionError, match="somebody else has to approve"):
-        decide("gate 1", answer(REQUESTER))
+        record_approval("gate 1", answer(REQUESTER))
     assert rows("SELECT * FROM approvals") == []
-    assert not decide("gate 1", answer(REQUESTER, "Reject", "changed my mind"))
+    assert not record_approval("gate 1", answer(REQUESTER, "Reject", "changed my mind"))
 
 
 def test_the_trainer_does_not_approve(versions):
     trained = make_version("by op", by=APPROVER)
     hold("gate 1", trained, versions[0])
     with pytest.raises(PromotionError, match="somebody else has to approve"):
-        decide("gate 1", answer(APPROVER))
+        record_approval("gate 1", answer(APPROVER))
 
 
 def test_who_asked_for_the_training_does_not_approve(versions):
@@ -307,7 +307,7 @@ def test_who_asked_for_the_training_does_not_approve(versions):
         ledger.copy_rows(connection, "model_lineage", list(row), [list(row.values())])
     hold("gate 1", versions[1], versions[0])
     with pytest.raises(PromotionError, match="somebody else has to approve"):
-        decide("gate 1", answer(APPROVER))
+        record_approval("gate 1", answer(APPROVER))
 
 
 def test_not_even_the_owner_records_a_self_approval(versions, database):
@@ -325,20 +325,20 @@ def test_only_those_who_were_asked_answer(versions):
     hold("gate 1", versions[1], versions[0])
     for option in ("Approve", "Reject"):
         with pytest.raises(PromotionError, match="is none of STRANDLINE_APPROVERS"):
-            decide("gate 1", answer("stranger", option))
+            record_approval("gate 1", answer("stranger", option))
 
 
 def test_an_answer_after_the_time_is_refused(versions):
     past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1)
     hold("gate 1", versions[1], versions[0], answer_by=past)
     with pytest.raises(PromotionError, match="was due by"):
-        decide("gate 1", answer())
+        record_approval("gate 1", answer())
 
 
 def test_nobody_is_no_answer(versions):
     hold("gate 1", versions[1], versions[0])
     with pytest.raises(PromotionError, match="nobody answered"):
-        decide("gate 1", answer(None))
+        record_approval("gate 1", answer(None))
 
 
 @pytest.mark.parametrize("reason", [None, "", " \n ", 7, ["x"], "x" * 2001, "\x1b[2J"])
@@ -346,7 +346,7 @@ def test_nobody_is_no_answer(versions):
 def test_an_answer_without_a_fit_reason_is_not_recorded(versions, option, reason):
     hold("gate 1", versions[1], versions[0])
     with pytest.raises(PromotionError, match="reason"):
-        decide("gate 1", answer(option=option, reason=reason))
+        record_approval("gate 1", answer(option=option, reason=reason))
     assert rows("SELECT * FROM approvals") == []
 
 
@@ -354,22 +354,23 @@ def test_an_answer_without_a_fit_reason_is_not_recorded(versions, option, reason
 def test_an_answer_that_is_neither_is_not_recorded(versions, options):
     hold("gate 1", versions[1], versions[0])
     with pytest.raises(PromotionError, match="is none that was asked for"):
-        decide("gate 1", answer() | {"chosen_options": options})
+        record_approval("gate 1", answer() | {"chosen_options": options})
 
 
 def test_the_first_answer_counts(versions):
     hold("gate 1", versions[1], versions[0])
-    decide("gate 1", answer(reason="good"))
-    decide("gate 1", answer(reason="a task that is tried again"))
+    record_approval("gate 1", answer(reason="good"))
+    record_approval("gate 1", answer(reason="a task that is tried again"))
     with pytest.raises(PromotionError, match="was approved by op already"):
-        decide("gate 1", answer("admin", "Reject"))
+        record_approval("gate 1", answer("admin", "Reject"))
     assert rows("SELECT approver, decision, reason FROM approvals") == [(APPROVER, "approved", "good")]
 
 
 def test_of_two_answers_at_once_one_counts(versions):
     hold("gate 1", versions[1], versions[0])
     ended = both_at_once(
-        lambda: decide("gate 1", answer("op")), lambda: decide("gate 1", answer("admin", "Reject", "no"))
+        lambda: record_approval("gate 1", answer("op")),
+        lambda: record_approval("gate 1", answer("admin", "Reject", "no")),
     )
     assert sorted(type(one).__name__ for one in ended) == ["PromotionError", "bool"]
     assert rows("SELECT count(*) FROM approvals") == [(1,)]
@@ -383,7 +384,7 @@ def test_a_roll_back_is_one_step(versions):
     promote(approved("gate 1", second, first))
     done = roll_back("run 2", "op", "accuracy fell")
     assert (done["version"], done["replaces"]) == (first, second)
-    assert rows("SELECT version, how, promoted_by, reason, run_id FROM champions WHERE upper_inf(period)") == [
+    assert rows("SELECT version, cause, promoted_by, reason, run_id FROM champions WHERE upper_inf(period)") == [
         (first, "rolled back", "op", "accuracy fell", "run 2")
     ]
     assert roll_back("run 2", "op", "accuracy fell") == done
@@ -472,7 +473,7 @@ def test_the_app_moves_no_champion_by_hand(versions, database, statement):
         app.execute(statement)
 
 
-@pytest.mark.parametrize("function", ["decide", "promote", "roll_back", "install_first_champion"])
+@pytest.mark.parametrize("function", ["record_approval", "promote", "roll_back", "install_first_champion"])
 def test_the_analyst_promotes_nobody(versions, database, function):
     with psycopg.connect(database.superuser) as superuser:
         arguments = superuser.execute("SELECT pronargs FROM pg_proc WHERE proname = %s", [function]).fetchone()[0]
@@ -493,7 +494,7 @@ def test_every_step_is_in_the_audit_log(versions):
     first, second, third = versions
     promote(approved("gate 1", second, first))
     hold("gate 2", third, second)
-    decide("gate 2", answer("admin", "Reject", "too slow"))
+    record_approval("gate 2", answer("admin", "Reject", "too slow"))
     roll_back("run 3", "op", "worse")
     assert rows("SELECT who, what, of_table, role FROM audit_log ORDER BY audit_id") == [
         (who, what, table, "strandline_gate" if table == "gates" else "strandline_promotion")

@@ -118,7 +118,7 @@ def test_the_same_version_and_runtime_give_the_same_bits(run):
     assert {request["bundle"]["version"] for request in requests} == {run.version}
     found = replays.compare("replay 1", answer(requests))
     replays.prove(found)
-    assert (found["verdict"], counts(found)) == ("equal", {"images": 30, "equal": 30})
+    assert (found["status"], counts(found)) == ("equal", {"images": 30, "equal": 30})
     assert {row["status"] for row in rows(found).values()} == {"equal"}
     said = report(found)
     assert said["largest_difference"] == 0
@@ -162,7 +162,7 @@ def test_one_bit_is_enough_to_be_unequal(run):
         return row | {"probabilities": nudged}
 
     found = replay(change=nudge)
-    assert (found["verdict"], counts(found)) == (
+    assert (found["status"], counts(found)) == (
         "unequal",
         {"images": 30, "equal": 29, "within_tolerance": 1, "unequal": 1},
     )
@@ -185,7 +185,7 @@ def test_one_bit_is_enough_to_be_unequal(run):
 def test_another_runtime_may_move_within_the_tolerance(run, kwargs, says):
     found = replay(change=moved(1e-4), **kwargs)
     replays.prove(found)
-    assert (found["verdict"], counts(found)) == ("within tolerance", {"images": 30, "within_tolerance": 30})
+    assert (found["status"], counts(found)) == ("within tolerance", {"images": 30, "within_tolerance": 30})
     assert "30 of 30 predictions moved, by 1.0e-04 at the most" in found["sentence"]
     assert report(found)["runtimes"][0]["changes"] == [says]
     assert says in Path(found["page"]).read_text()
@@ -195,12 +195,12 @@ def test_on_a_gpu_the_same_runtime_may_move_within_the_tolerance(run, database):
     with psycopg.connect(database.owner) as connection:
         connection.execute("UPDATE batches SET device = 'gpu'")
     found = replay(change=moved(1e-4), device="gpu")
-    assert (found["verdict"], report(found)["runtimes"][0]["changes"]) == ("within tolerance", [])
+    assert (found["status"], report(found)["runtimes"][0]["changes"]) == ("within tolerance", [])
 
 
 def test_no_runtime_may_move_further(run):
     found = replay(change=moved(0.3), versions=OTHER_RUNTIME)
-    assert (found["verdict"], counts(found)) == ("unequal", {"images": 30, "different": 30, "unequal": 30})
+    assert (found["status"], counts(found)) == ("unequal", {"images": 30, "different": 30, "unequal": 30})
     with pytest.raises(replays.ReplayUnequal):
         replays.prove(found)
     changed = [row for row in rows(found).values() if row["label"] != row["recorded_label"]]
@@ -270,7 +270,7 @@ def test_where_nothing_can_be_replayed_it_is_red(run):
         lose_shard(run, f"shard {number}")
     assert replays.plan("replay 1", START) == []
     found = replays.compare("replay 1", [])
-    assert (found["verdict"], counts(found)) == ("not replayed", {"images": 30, "missing": 30})
+    assert (found["status"], counts(found)) == ("not replayed", {"images": 30, "missing": 30})
     with pytest.raises(replays.ReplayError, match="None of the 30 images could be replayed"):
         replays.prove(found)
 
@@ -326,7 +326,7 @@ def test_another_version_is_held_against_the_one_that_predicted(run):
     other = register("second")
     found = replay(model_version=other, change=moved(0.5))
     replays.prove(found)
-    assert (found["verdict"], counts(found)) == ("not compared", {"images": 30, "unrecorded": 30})
+    assert (found["status"], counts(found)) == ("not compared", {"images": 30, "unrecorded": 30})
     agreement = report(found)["agreement"]
     replayed = rows(found).values()
     assert agreement["images"] == sum(pair["images"] for pair in agreement["pairs"]) == 30
@@ -339,7 +339,7 @@ def test_another_version_is_compared_with_its_own_predictions(run):
     other = register("second")
     ingest(Run("backfill", other, [File(f"{number}.jpg", shard="backfilled") for number in range(12)]), shift=0.001)
     found = replay(model_version=other, change=moved(0.001))
-    assert (found["verdict"], counts(found)) == ("equal", {"images": 30, "equal": 12, "unrecorded": 18})
+    assert (found["status"], counts(found)) == ("equal", {"images": 30, "equal": 12, "unrecorded": 18})
     said = report(found)
     assert {(one["run_id"], one["images"]) for one in said["runs"]} == {("the run", 30), ("backfill", 12)}
     assert said["agreement"]["images"] == 30
@@ -361,13 +361,13 @@ def test_the_report_says_when_a_version_was_replaced(run, database):
         connection.execute("UPDATE champions SET period = tstzrange(lower(period), now())")
         connection.execute(
             "INSERT INTO champions (version, period, promoted_by, reason)"
-            " VALUES (%s, tstzrange(now(), NULL), 'ann', 'better on <b>dark</b> pictures')",
+            " VALUES (%s, tstzrange(now(), NULL), 'ann', 'better on <b>dark</b> images')",
             [second],
         )
     found = replay()
-    (term,) = report(found)["terms"]
-    assert (term["version"], term["replaced_by"], term["replaced_by_name"]) == (run.version, second, "second")
-    assert term["until"] > term["since"]
+    (period,) = report(found)["champions"]
+    assert (period["version"], period["replaced_by"], period["replaced_by_name"]) == (run.version, second, "second")
+    assert period["until"] > period["since"]
     assert "never champion" in Path(replay("other", model_version=register("third"))["page"]).read_text()
 
 
@@ -405,9 +405,9 @@ def test_a_replay_is_a_fact(run, database: Database):
     with psycopg.connect(database.duty("ingest")) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute("UPDATE replays SET unequal = 0")
     with psycopg.connect(database.analyst) as connection:
-        (shown,) = connection.execute("SELECT verdict, replayed, missing FROM reporting.replays").fetchall()
+        (shown,) = connection.execute("SELECT status, replayed, missing FROM reporting.replays").fetchall()
     assert shown == ("equal", 30, 0)
-    for change in ("equal = 29", "verdict = 'not compared'", "unequal = 1, verdict = 'unequal'"):
+    for change in ("equal = 29", "status = 'not compared'", "unequal = 1, status = 'unequal'"):
         with psycopg.connect(database.owner) as connection, pytest.raises(psycopg.errors.CheckViolation):
             connection.execute(f"UPDATE replays SET {change}")
 

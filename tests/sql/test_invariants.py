@@ -83,7 +83,7 @@ MUTATIONS = {
     "08_runs_have_one_model": [
         "UPDATE predictions SET model_version = repeat('0', 64) WHERE run_id = 'first' AND label = 'cat'",
         "UPDATE prediction_failures SET model_version = repeat('0', 64) WHERE run_id = 'first'",
-        """UPDATE batches SET model_version = (SELECT version FROM champions WHERE how = 'installed')
+        """UPDATE batches SET model_version = (SELECT version FROM champions WHERE cause = 'installed')
            WHERE run_id = 'later'""",
     ],
     "09_probabilities_are_sane": [
@@ -116,8 +116,8 @@ MUTATIONS = {
     ],
     "13_shards_match_their_images": [
         "UPDATE batches SET shard_rows = shard_rows + 1 WHERE run_id = 'first'",
-        "UPDATE batches SET superseded = 0 WHERE run_id = 'later'",
-        "UPDATE batches SET absent = 0 WHERE run_id = 'later'",
+        "UPDATE batches SET replaced = 0 WHERE run_id = 'later'",
+        "UPDATE batches SET missing = 0 WHERE run_id = 'later'",
         "UPDATE outcomes SET decoded = false WHERE state = 'quarantined'",
     ],
     "14_there_is_one_champion": [
@@ -135,9 +135,9 @@ MUTATIONS = {
         "UPDATE champions SET period = tstzrange(lower(period), now() + interval '1 h')",
     ],
     "20_champions_are_approved": [
-        "UPDATE champions SET how = 'installed' WHERE how = 'promoted'",
-        "UPDATE champions SET reason = ' ' WHERE how = 'rolled back'",
-        "UPDATE champions SET version = repeat('0', 64) WHERE how <> 'installed'",
+        "UPDATE champions SET cause = 'installed' WHERE cause = 'promoted'",
+        "UPDATE champions SET reason = ' ' WHERE cause = 'rolled back'",
+        "UPDATE champions SET version = repeat('0', 64) WHERE cause <> 'installed'",
         "UPDATE gates SET champion = challenger",
         "UPDATE gates SET outcome = 'not enough evidence'",
         "UPDATE gates SET requested_by = upper('op')",
@@ -161,10 +161,10 @@ MUTATIONS = {
         "DELETE FROM audit_log WHERE what = 'approved'",
         "DELETE FROM audit_log WHERE what = 'rolled back'",
         "DELETE FROM gates",
-        "DELETE FROM champions WHERE how = 'promoted'",
+        "DELETE FROM champions WHERE cause = 'promoted'",
         """INSERT INTO audit_log (who, what, of_table, details, hash)
            SELECT who, what, of_table, details, hash FROM audit_log""",
-        "UPDATE champions SET version = repeat('0', 64) WHERE how = 'promoted'",
+        "UPDATE champions SET version = repeat('0', 64) WHERE cause = 'promoted'",
     ],
     "23_the_audit_log_is_chained": [
         "DELETE FROM audit_log WHERE what = 'approved'",
@@ -229,7 +229,7 @@ def books(postgres_port: int, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def change_champions(first: str, second: str) -> None:
     """There, through the gate, and back."""
     promoting.hold("gate", second, first)
-    promotion.decide("gate", promoting.answer())
+    promotion.record_approval("gate", promoting.answer())
     back = {"run_id": "back", "to_version": first, "expected": second, "by": "op", "reason": "worse"}
     with ledger.connect("promotion") as connection:
         ledger.fetch(connection, "promote", {"gate_id": "gate", "expected": first})

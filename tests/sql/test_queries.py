@@ -146,7 +146,7 @@ def test_a_query_that_does_not_fit_the_schema_is_found(database, checkout):
         "ingest/insert_predictions": ("image_id", "picture_id", 'column "picture_id" .* does not exist'),
         "labels/count_judged_labels": ("FROM", "FORM", "syntax error"),
         "ingest/create_staged_batches": ("text", "texts", 'type "texts" does not exist'),
-        "ingest/analyze_settled_images": ("settled_images", "settled", 'relation "settled" does not exist'),
+        "ingest/analyze_resolved_images": ("resolved_images", "resolved", 'relation "resolved" does not exist'),
         "promotion/promote": ("%(expected)s", "%(expected)s, 1", r"function promote.* does not exist"),
     }
     for name, (old, new, _) in faults.items():

@@ -86,7 +86,7 @@ def promoted(database: Database) -> None:
     """A champion that came through the gate, and went."""
     first, second = seeding.register("first"), seeding.register("second")
     promoting.hold("gate", second, first)
-    promotion.decide("gate", promoting.answer())
+    promotion.record_approval("gate", promoting.answer())
     back = {"run_id": "back", "to_version": first, "expected": second, "by": "op", "reason": "worse"}
     with ledger.connect("promotion") as connection:
         ledger.fetch(connection, "promote", {"gate_id": "gate", "expected": first})

@@ -1,5 +1,5 @@
 """Windows of real predictions in a real ledger and store. The champion's reference profile holds predictions of real
-pictures: one half of it is the reference of a registered bundle, windows are drawn from the other.
+images: one half of it is the reference of a registered bundle, windows are drawn from the other.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ BUNDLE = settings.REPOSITORY / "models" / "cifar_resnet20_v1"
 CLASSES = json.loads((BUNDLE / "classes.json").read_bytes())
 HOUR = datetime.timedelta(hours=1)
 FIRST = datetime.datetime(2026, 11, 20, 0, tzinfo=datetime.UTC)
-SIDE = 32  # of the pictures, pixels
+SIDE = 32  # of the images, pixels
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -60,7 +60,7 @@ def register(folder: Path, **changes: Any) -> str:
 
 
 def worse(row: dict[str, Any]) -> dict[str, Any]:
-    """As bad pictures do: the model is unsure, embeddings shrink, and the picture is dark."""
+    """As bad images do: the model is unsure, embeddings shrink, and the image is dark."""
     raised = np.array(row["probabilities"]) ** 0.25
     probabilities = (raised / raised.sum()).astype(np.float32)
     changed = {"probabilities": probabilities.tolist(), "confidence": float(probabilities.max())}

@@ -1,4 +1,4 @@
-"""Two model versions, sets to compare them on, and attempts at trying and evaluating them, as the vision commands
+"""Two model versions, sets to compare them on, and attempts at validating and evaluating them, as the vision commands
 leave them.
 """
 
@@ -61,16 +61,18 @@ def freeze(kind: datasets.Kind, count: int) -> tuple[datasets.Dataset, dict[str,
         return datasets.freeze(connection, settings.get(), kind, labels, shards, {"images": "made"}, "tester"), truth
 
 
-def tried(
+def validated(
     request: Mapping[str, Any], loaded: bool = True, slower: float = 1.0, run_id: str = "run 1"
 ) -> dict[str, str]:
-    """An attempt at trying both."""
+    """An attempt at validating both."""
     seconds = [0.001 + 0.00001 * (number % 3) for number in range(request["rounds"])] if loaded else []
     report = {"loaded": loaded, "detail": "" if loaded else "it fell over", "device": "cpu", "versions": {}}
     report |= {"champion_seconds": seconds, "challenger_seconds": [slower * one for one in seconds]}
-    folder = _attempt(run_id, "trial", request)
-    contract.write_json(folder / contract.TRIAL_FILE, contract.TrialReport.from_dict(report).to_dict())
-    return _seal(folder, "trial", contract.TRIAL_FILE)
+    folder = _attempt(run_id, "infra_validate", request)
+    contract.write_json(
+        folder / contract.INFRA_VALIDATION_FILE, contract.InfraValidationReport.from_dict(report).to_dict()
+    )
+    return _seal(folder, "infra_validate", contract.INFRA_VALIDATION_FILE)
 
 
 def evaluated(request: Mapping[str, Any], answers: Mapping[str, int], run_id: str = "run 1") -> dict[str, str]:

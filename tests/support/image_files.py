@@ -27,23 +27,23 @@ def png(seed: int, side: int = 32) -> bytes:
     )
 
 
-def pack_request(chosen: settings.Settings, shard_id: str, count: int = 3) -> dict[str, Any]:
+def pack_request(config: settings.Settings, shard_id: str, count: int = 3) -> dict[str, Any]:
     """The request to pack images that this puts into the landing zone."""
     names = [b"2026-11-21T08/cat/%d.png" % number for number in range(count)]
     for number, name in enumerate(names):
-        path = chosen.landing / os.fsdecode(name)
+        path = config.landing / os.fsdecode(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png(number))
-    return pack_request_of(chosen, shard_id, names, chosen.store / "manifest.parquet")
+    return pack_request_of(config, shard_id, names, config.store / "manifest.parquet")
 
 
-def pack_request_of(chosen: settings.Settings, shard_id: str, names: Sequence[bytes], manifest: Path) -> dict[str, Any]:
+def pack_request_of(config: settings.Settings, shard_id: str, names: Sequence[bytes], manifest: Path) -> dict[str, Any]:
     """The request to pack these files of the landing zone, with the manifest that this writes."""
-    stats = [(chosen.landing / os.fsdecode(name)).stat() for name in names]
+    stats = [(config.landing / os.fsdecode(name)).stat() for name in names]
     columns = {"entry": pa.array(range(len(names)), pa.int32()), "name": names}
     columns["version"] = [f"{s.st_size}-{s.st_mtime_ns}" for s in stats]
     manifest.parent.mkdir(parents=True)
     pq.write_table(pa.table(columns), manifest)
-    ref = {"path": str(manifest.relative_to(chosen.store)), "sha256": contract.sha256_file(manifest)}
+    ref = {"path": str(manifest.relative_to(config.store)), "sha256": contract.sha256_file(manifest)}
     sizes = {"height": 32, "width": 32, "workers": 1}
     return {"shard_id": shard_id, "manifest": ref, "limits": contract.Limits().to_dict()} | sizes

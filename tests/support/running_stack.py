@@ -25,10 +25,10 @@ LATE_IMAGES = 7
 
 def drop(landing: Path, hour: datetime.datetime, count: int) -> None:
     """Real images, as `make drop` drops them."""
-    chosen = settings.load()  # its home is where the archive is cached
-    environment = os.environ | {"STRANDLINE_HOME": str(chosen.home), "STRANDLINE_LANDING": str(landing)}
+    config = settings.load()  # its home is where the archive is cached
+    environment = os.environ | {"STRANDLINE_HOME": str(config.home), "STRANDLINE_LANDING": str(landing)}
     environment["PYTHONPATH"] = os.pathsep.join(map(str, (settings.REPOSITORY, settings.REPOSITORY / "plugins")))
-    command = [chosen.vision_python, "-m", "local.demo.drop"]
+    command = [config.vision_python, "-m", "local.demo.drop"]
     command += ["--count", str(count), "--hour", hour.strftime("%Y-%m-%dT%H")]
     subprocess.run(command, env=environment, check=True)
 

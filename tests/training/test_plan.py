@@ -26,10 +26,10 @@ from strandline.models import datasets, registry, versions
 from strandline.operators.process import ProcessOperator
 from strandline.training import plan as training
 from strandline.training import tasks
-from strandline.training.plan import Asked, TrainingError, balance
+from strandline.training.plan import RetrainingRequest, TrainingError, balance
 
 pytestmark = [pytest.mark.usefixtures("database", "small"), pytest.mark.timeout(600)]
-ASKED = Asked("manual__1", "mia", "it is dark")
+ASKED = RetrainingRequest("manual__1", "mia", "it is dark")
 HOLDOUT, ORIGINAL = 40, 400
 
 
@@ -51,7 +51,7 @@ def champion(small, tmp_path) -> str:
 
 @pytest.fixture
 def sets(champion) -> dict[str, datasets.Dataset]:
-    """A holdout and an original set, of pictures that never landed."""
+    """A holdout and an original set, of images that never landed."""
     with ledger.connect("training") as connection:
         return {
             kind: freeze(connection, kind, [f"{kind} {number}" for number in range(count)])
@@ -66,7 +66,7 @@ def freeze(connection: ledger.Connection, kind: Any, names: list[str]) -> datase
 
 
 def write_shard(path: Path, image_ids: list[str]) -> contract.FileRef:
-    """With all columns of the contract, and noise for pictures."""
+    """With all columns of the contract, and noise for images."""
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = [hashlib.shake_128(one.encode()).digest(SIDE * SIDE * 3) for one in image_ids]
     columns: dict[str, list[Any]] = {"image_id": image_ids, "pixels": noise, "format": ["PNG"] * len(image_ids)}
@@ -159,7 +159,7 @@ def test_another_seed_replays_others(champion, sets):
 
 
 def test_what_is_tested_on_is_never_learnt_from(champion, sets):
-    """Neither pictures of the holdout that landed nevertheless, nor those of an earlier window."""
+    """Neither images of the holdout that landed nevertheless, nor those of an earlier window."""
     land(champion, [100, 100, 100])
     shown, tested = sorted(landed(0))[:20], sorted(landed(1))[:20]
     held_out = [*sorted(landed(0))[20:30], *sorted(landed(2))[:10]]
@@ -256,9 +256,9 @@ def test_who_asks_is_the_person_who_triggered_as_airflow_has_recorded():
     params = {"reason": "because", "epochs": 2, "minutes": None, "seed": 1}
     run = SimpleNamespace(triggering_user_name="mia", run_type="manual")
     context = {"run_id": "r", "params": params, "dag_run": run}
-    assert Asked.from_context(context) == Asked("r", "mia", "because", epochs=2, seed=1)
+    assert RetrainingRequest.from_context(context) == RetrainingRequest("r", "mia", "because", epochs=2, seed=1)
     with pytest.raises(TrainingError, match="with a reason"):
-        Asked.from_context(context | {"params": params | {"reason": None}})
+        RetrainingRequest.from_context(context | {"params": params | {"reason": None}})
 
 
 def test_an_event_only_wakes_and_the_request_is_the_ledgers(champion):
@@ -267,12 +267,12 @@ def test_an_event_only_wakes_and_the_request_is_the_ledgers(champion):
     woken = SimpleNamespace(triggering_user_name=None, run_type="asset_triggered")
     event = SimpleNamespace(extra={"sentence": "trust me", "report_id": 1})
     context = {"run_id": "r", "params": params, "dag_run": woken, "triggering_asset_events": {"retraining": [event]}}
-    assert Asked.from_context(context) is None
+    assert RetrainingRequest.from_context(context) is None
     report(champion, 0, asks=False)
     report(champion, 1, asks=True, held_back="it waits for labels")
-    assert Asked.from_context(context) is None
+    assert RetrainingRequest.from_context(context) is None
     asking = report(champion, 2, asks=True)
-    found = Asked.from_context(context)
+    found = RetrainingRequest.from_context(context)
     assert (found.by, found.reason, found.report_id) == ("report_drift", "hour 2", asking)
 
 

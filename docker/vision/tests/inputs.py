@@ -324,7 +324,7 @@ def png_chunks(*kinds: bytes) -> bytes:
 
 
 def tiff_strip_of_4_gb() -> bytes:
-    """A strip of 1 kB that says it has 4 billion rows, of a picture with as many pixels as are allowed."""
+    """A strip of 1 kB that says it has 4 billion rows, of an image with as many pixels as are allowed."""
     tags = {256: ("I", [16_000]), 257: ("I", [4_000]), 258: ("H", [8] * 3), 259: ("H", [tiffs.DEFLATE])}
     tags |= {262: ("H", [tiffs.RGB]), 277: ("H", [3]), 278: ("I", [2**32 - 1])}
     return tiffs.framed(tags, [zlib.compress(bytes(10**6), 9)])

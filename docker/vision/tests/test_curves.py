@@ -1,4 +1,4 @@
-"""Learning curves as a picture: axes with round numbers, in the colours of the reader's scheme."""
+"""Learning curves as a drawing: axes with round numbers, in the colours of the reader's scheme."""
 
 from xml.etree import ElementTree
 

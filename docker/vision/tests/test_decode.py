@@ -142,7 +142,7 @@ def turned(tmp_path_factory) -> dict[bytes, np.ndarray]:
 
 @pytest.mark.parametrize("value", CORNERS)
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])
-def test_pictures_are_upright(turned: dict[bytes, np.ndarray], value: int, format: str):
+def test_images_are_upright(turned: dict[bytes, np.ndarray], value: int, format: str):
     picture = turned[f"{format}-{value}".encode()]
     for channel, (bottom, right) in enumerate(CORNERS[value]):
         corner = picture[-1 if bottom else 0, -1 if right else 0]

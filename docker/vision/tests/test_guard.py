@@ -53,7 +53,7 @@ def classify(monkeypatch, bundle, tmp_path):
     return run
 
 
-def pictures(count: int, poisoned: list[int]) -> np.ndarray:
+def made_images(count: int, poisoned: list[int]) -> np.ndarray:
     images = np.random.default_rng(count).integers(1, 256, (count, 32, 32, 3), np.uint8)
     images[:, 0, 0] = 1
     images[poisoned, 0, 0] = MARK
@@ -77,7 +77,7 @@ def budget(count: int) -> int:
     ],
 )
 def test_a_poison_image_costs_one_outcome(classify, kind, code, count, place):
-    failures, probabilities, asked = classify(kind, pictures(count, [place]))
+    failures, probabilities, asked = classify(kind, made_images(count, [place]))
     assert [number for number, failure in enumerate(failures) if failure] == [place]
     assert failures[place] == code
     np.testing.assert_allclose(np.delete(probabilities, place, axis=0).sum(axis=1), 1, atol=1e-5)
@@ -89,7 +89,7 @@ def test_an_image_that_hangs_the_network_costs_one_outcome(classify, monkeypatch
     monkeypatch.setattr(guard, "STALL_SECONDS", 2)
     monkeypatch.setattr(guard, "LEAST_CPU_SECONDS", 0.5)
     monkeypatch.setattr(guard, "SLOWEST", 2)
-    failures, _, asked = classify(kind, pictures(8, [5]))
+    failures, _, asked = classify(kind, made_images(8, [5]))
     assert failures == [HUNG if number == 5 else "" for number in range(8)]
     assert asked <= budget(8)
 
@@ -97,7 +97,7 @@ def test_an_image_that_hangs_the_network_costs_one_outcome(classify, monkeypatch
 def test_the_real_network_answers_all_but_the_poison_image(classify, monkeypatch):
     """As the light one of the other tests, but for MXNet."""
     monkeypatch.setenv("POISON_NETWORK", "")
-    images = pictures(4, [2])
+    images = made_images(4, [2])
     failures, probabilities, asked = classify("SIGSEGV", images)
     assert failures == ["", "", CRASHED, ""]
     clean, expected, _ = classify("SIGSEGV", np.delete(images, 2, axis=0))
@@ -108,16 +108,16 @@ def test_the_real_network_answers_all_but_the_poison_image(classify, monkeypatch
 
 def test_so_many_poison_images_are_so_many_failures_and_the_rest_is_as_without_them(classify):
     poisoned = [3, 4, 35]
-    failures, probabilities, _ = classify("SIGSEGV", pictures(40, poisoned))
+    failures, probabilities, _ = classify("SIGSEGV", made_images(40, poisoned))
     assert [number for number, failure in enumerate(failures) if failure] == poisoned
-    clean, expected, _ = classify("SIGSEGV", np.delete(pictures(40, poisoned), poisoned, axis=0))
+    clean, expected, _ = classify("SIGSEGV", np.delete(made_images(40, poisoned), poisoned, axis=0))
     assert not any(clean)
     np.testing.assert_allclose(np.delete(probabilities, poisoned, axis=0), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_network_that_crashes_by_chance_fails_no_image(classify, seed):
-    failures, probabilities, _ = classify("chance", pictures(300 + seed, []))
+    failures, probabilities, _ = classify("chance", made_images(300 + seed, []))
     assert not any(failures)
     assert np.isfinite(probabilities).all()
 
@@ -125,12 +125,12 @@ def test_a_network_that_crashes_by_chance_fails_no_image(classify, seed):
 def test_a_network_that_crashes_on_everything_is_not_the_images_fault(classify, monkeypatch):
     monkeypatch.setattr(guard, "FATAL_IMAGES", 2)
     with pytest.raises(RuntimeError, match="no fault of images"):
-        classify("SIGSEGV", pictures(4, [0, 1, 2, 3]))
+        classify("SIGSEGV", made_images(4, [0, 1, 2, 3]))
 
 
 def test_a_network_that_somebody_kills_fails_no_image(classify):
     with pytest.raises(InterruptedError, match="SIGKILL"):
-        classify("SIGKILL", pictures(4, [1]))
+        classify("SIGKILL", made_images(4, [1]))
 
 
 def test_a_killed_command_leaves_no_network_behind(monkeypatch, tmp_path):
@@ -143,7 +143,7 @@ ref = contract.BundleRef(BUNDLE.name, contract.sha256_file(BUNDLE / "manifest.js
 guarded = Guard()
 guarded.start(bundles.load(BUNDLE.parent, ref), "cpu", 1, BATCH)
 print(guarded._process.pid, flush=True)
-guarded(pictures(2, [1]))
+guarded(made_images(2, [1]))
 """
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

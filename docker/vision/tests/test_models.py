@@ -17,7 +17,7 @@ import pytest
 
 import strandline_contract as contract
 from vision import metrics, preflight, shards
-from vision.course import Course
+from vision.history import TrainingHistory
 
 PROJECT = Path(__file__).resolve().parents[1]
 CLASSES = ("stripes", "disc")
@@ -25,7 +25,7 @@ NETWORK = "cifar_resnet20_v1"
 REF = {"path": "a", "sha256": "0"}
 
 
-def picture(label: str, seed: int) -> np.ndarray:
+def image(label: str, seed: int) -> np.ndarray:
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:32, 0:32]
     shape = (rows // 4 % 2) if label == "stripes" else ((rows - 16) ** 2 + (columns - 16) ** 2 < 90)
@@ -37,7 +37,7 @@ def picture(label: str, seed: int) -> np.ndarray:
 def write_data(folder: Path, count: int, first: int = 0) -> dict:
     """A shard and its labels; image ids are the hashes of the pixels."""
     labels = [CLASSES[i % 2] for i in range(count)]
-    images = [picture(label, first + i) for i, label in enumerate(labels)]
+    images = [image(label, first + i) for i, label in enumerate(labels)]
     ids = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
     folder.mkdir(parents=True)
     numbers = {name: [0.5] * count for name in contract.IMAGE_STATISTICS}
@@ -116,7 +116,7 @@ def data(store) -> dict:
 
 @pytest.fixture(scope="module")
 def fresh(store) -> dict:
-    """Pictures that no training saw; an odd number, so that the last batch is partial."""
+    """Images that no training saw; an odd number, so that the last batch is partial."""
     return write_data(store / "test-data", 75, first=10_000)
 
 
@@ -140,7 +140,7 @@ def classify_request(bundle: dict, data: dict, **changes) -> dict:
     return {"shard_id": "s", "shard": data["shard"], "bundle": bundle, "batch_size": 16, "threads": 1} | changes
 
 
-def test_training_learns_and_its_result_holds_on_new_pictures(evaluated):
+def test_training_learns_and_its_result_holds_on_new_images(evaluated):
     metrics = json.loads((evaluated / "metrics.json").read_bytes())
     assert metrics["images"] == 75
     assert metrics["accuracy"] > 0.9
@@ -356,10 +356,10 @@ def test_a_gpu_that_answers_wrongly_is_told_from_one_that_rounds(wrong):
         preflight.largest_difference(np.array([[wrong, 0.5], [0.1, 0.9]], np.float32), reference)
 
 
-def test_the_pictures_of_a_check_are_always_the_same():
-    images = preflight.pictures(3, 30, 32)
+def test_the_images_of_a_check_are_always_the_same():
+    images = preflight.made_images(3, 30, 32)
     assert (images.shape, images.dtype) == ((3, 30, 32, 3), np.uint8)
-    np.testing.assert_array_equal(images, preflight.pictures(3, 30, 32))
+    np.testing.assert_array_equal(images, preflight.made_images(3, 30, 32))
     assert len(np.unique(images.reshape(3, -1), axis=0)) == 3
 
 
@@ -385,7 +385,7 @@ def test_package_seals_the_trained_weights_with_what_was_measured(store, bundle,
 
 @pytest.fixture(scope="module")
 def tuning(bundle, fresh) -> dict:
-    """A request to train further, on pictures that the bundle has not seen."""
+    """A request to train further, on images that the bundle has not seen."""
     return train_request(fresh, epochs=3, peak_lr=0.02, low_share=0.0, start=bundle, validation_share=0.2, seed=3)
 
 
@@ -395,9 +395,9 @@ def tuned(store, tuning) -> Path:
 
 
 def test_training_from_a_bundle_starts_where_it_left_off(store, tuning, tuned, bundle):
-    anew, _ = run(store, "anew", "train", tuning | {"start": None})
-    rows, rows_anew = (json.loads((folder / "curves.json").read_bytes()) for folder in (tuned, anew))
-    assert rows[0]["loss"] < rows_anew[0]["loss"] / 2
+    scratch, _ = run(store, "scratch", "train", tuning | {"start": None})
+    rows, rows_scratch = (json.loads((folder / "curves.json").read_bytes()) for folder in (tuned, scratch))
+    assert rows[0]["loss"] < rows_scratch[0]["loss"] / 2
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     names = {"epoch", "loss", "accuracy", "lr", "validation_loss", "validation_accuracy", "seconds"}
     assert all(row.keys() == names for row in rows)
@@ -440,12 +440,12 @@ def test_a_killed_tuning_goes_on_from_its_checkpoint(store, tuning, tuned):
 
 
 def test_blended_weights_are_between_the_first_and_the_learnt_ones(store, tuning, tuned, trained):
-    folder, _ = run(store, "blended", "train", tuning | {"blend": 0.25})
+    folder, _ = run(store, "interpolated", "train", tuning | {"weight_interpolation": 0.25})
     script = """
 import sys, mxnet as mx
-first, last, blended = (mx.nd.load(path) for path in sys.argv[1:])
+first, last, interpolated = (mx.nd.load(path) for path in sys.argv[1:])
 assert max(float((last[k] - first[k]).abs().max().asscalar()) for k in first) > 1e-3
-print(max(float((0.75 * first[k] + 0.25 * last[k] - blended[k]).abs().max().asscalar()) for k in first))
+print(max(float((0.75 * first[k] + 0.25 * last[k] - interpolated[k]).abs().max().asscalar()) for k in first))
 """
     weights = [str(one / "weights.params") for one in (trained, tuned / "bundle", folder / "bundle")]
     printed = subprocess.run([sys.executable, "-c", script, *weights], check=True, capture_output=True, text=True)
@@ -462,8 +462,8 @@ def test_a_training_that_has_no_time_ends_after_an_epoch(store, tuning):
     [
         ({"classes": ["disc", "stripes"]}, "to start from"),
         ({"network": "cifar_resnet56_v1"}, "to start from"),
-        ({"blend": 0.0}, "blend must be"),
-        ({"blend": 0.5, "start": None}, "blend must be"),
+        ({"weight_interpolation": 0.0}, "weight_interpolation must be"),
+        ({"weight_interpolation": 0.5, "start": None}, "weight_interpolation must be"),
         ({"validation_share": 0.001}, "is none"),
         ({"validation_share": 1.0}, "nothing to learn from"),
         ({"validation_share": 0.0, "patience": 2}, "is none"),
@@ -475,8 +475,8 @@ def test_a_tuning_that_cannot_be_is_refused(store, tuning, changes, says):
     assert says in errors
 
 
-def course(epochs: int, *losses: float, seconds: float = 10.0, budget: float | None = None) -> Course:
-    made = Course(epochs)
+def history(epochs: int, *losses: float, seconds: float = 10.0, budget: float | None = None) -> TrainingHistory:
+    made = TrainingHistory(epochs)
     for loss in losses:
         made.add({"validation_loss": loss, "seconds": seconds}, budget)
     return made
@@ -484,10 +484,10 @@ def course(epochs: int, *losses: float, seconds: float = 10.0, budget: float | N
 
 def test_patience_counts_from_the_best_epoch():
     request = contract.parse_request("train", train_request({"shard": REF, "labels": REF}, epochs=9, patience=2))
-    assert not course(9, 0.5, 0.4, 0.6).over(request)
-    assert course(9, 0.5, 0.4, 0.6, 0.5).over(request)
-    assert course(9, 0.5, 0.4, 0.6, 0.5).best == 2
-    assert course(2, 0.5, 0.4).over(request)
+    assert not history(9, 0.5, 0.4, 0.6).over(request)
+    assert history(9, 0.5, 0.4, 0.6, 0.5).over(request)
+    assert history(9, 0.5, 0.4, 0.6, 0.5).best == 2
+    assert history(2, 0.5, 0.4).over(request)
 
 
 @pytest.mark.parametrize(
@@ -495,11 +495,11 @@ def test_patience_counts_from_the_best_epoch():
     [(None, 1, 9), (95, 1, 9), (89.9, 1, 8), (20, 1, 2), (19, 1, 1), (5, 1, 1), (20, 2, 2)],
 )
 def test_epochs_for_which_there_is_no_time_are_left_out(budget, done, epochs):
-    assert course(9, *[0.5] * done, budget=budget).epochs == epochs
+    assert history(9, *[0.5] * done, budget=budget).epochs == epochs
 
 
 def test_a_slow_epoch_counts_for_those_to_come():
-    made = course(9, 0.5, seconds=10, budget=100)
+    made = history(9, 0.5, seconds=10, budget=100)
     made.add({"validation_loss": 0.4, "seconds": 30}, 100)
     assert made.epochs == 4
 

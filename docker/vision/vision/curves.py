@@ -1,4 +1,4 @@
-"""Learning curves as a picture: one SVG, with no script and nothing from elsewhere."""
+"""Learning curves as a drawing: one SVG, with no script and nothing from elsewhere."""
 
 import math
 from collections.abc import Sequence

@@ -34,21 +34,21 @@ def run(request: contract.PackRequest, paths: Paths) -> contract.Result:
     verified = time.perf_counter()
     with (
         Sandbox(paths.landing, request) as sandbox,
-        _Books(paths.out) as books,
+        _OutputWriter(paths.out) as writer,
     ):
         entries = (entry for entry, _, _ in _rows(manifest))
         for answer in sandbox.answers((name, version) for _, name, version in _rows(manifest)):
             pixels = iter(answer.pixels)
             for outcome in answer.outcomes:
-                books.add(next(entries), outcome, next(pixels) if outcome["reason"] is None else None)
-        books.flush()
-    if books.counts["entries"] != manifest.num_rows:
-        raise RuntimeError(f"{manifest.num_rows} entries are listed, {books.counts['entries']} have an outcome")
+                writer.add(next(entries), outcome, next(pixels) if outcome["reason"] is None else None)
+        writer.flush()
+    if writer.counts["entries"] != manifest.num_rows:
+        raise RuntimeError(f"{manifest.num_rows} entries are listed, {writer.counts['entries']} have an outcome")
     return contract.write_result(
         paths.out,
         "pack",
         [contract.SHARD_FILE, contract.OUTCOMES_FILE],
-        counts=books.counts,
+        counts=writer.counts,
         seconds=paths.startup | {"verify": verified - started, "decode": time.perf_counter() - verified},
         versions=_versions(),
     )
@@ -60,7 +60,7 @@ def _rows(manifest: pa.Table) -> Iterator[tuple[int, bytes, str]]:
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
-class _Books:
+class _OutputWriter:
     """The two outputs, written in groups of rows as they come, so that memory stays flat."""
 
     def __init__(self, out: Path) -> None:
@@ -79,7 +79,7 @@ class _Books:
         self._seen: set[bytes] = set()
         self._statuses: Counter[str] = Counter()
 
-    def __enter__(self) -> "_Books":
+    def __enter__(self) -> "_OutputWriter":
         return self
 
     def __exit__(self, *error: Any) -> None:

@@ -108,6 +108,6 @@ Input: {training["height"]} x {training["width"]} RGB. All settings and library 
 
 ## Use and limits
 
-For pictures like those it was trained on. It has no class for "none of these": a picture of something else gets one of
+For images like those it was trained on. It has no class for "none of these": an image of something else gets one of
 its classes all the same, often with high confidence.
 """

@@ -112,13 +112,13 @@ def statistics(images: np.ndarray, luma: np.ndarray) -> np.ndarray:
 
 
 def dhash(luma: np.ndarray) -> np.ndarray:
-    """int64 [n] of luma [n, height, width]: the difference hash, 64 bits of what a picture looks like. Of 8 rows of 9
+    """int64 [n] of luma [n, height, width]: the difference hash, 64 bits of what an image looks like. Of 8 rows of 9
     grey levels, each bit says whether one is lighter than the one to its left (Krawetz, "Kind of Like That",
     hackerfactor.com, 2013).
 
-    By Lanczos' filter, whose levels noise hurts less: of CIFAR-10 with noise of 8 levels 86 % of the pictures differ in
+    By Lanczos' filter, whose levels noise hurts less: of CIFAR-10 with noise of 8 levels 86 % of the images differ in
     at most 4 bits from what they were, and 73 % where a level is the mean of a box, which takes more
-    different pictures for one.
+    different images for one.
     """
     _, height, width = luma.shape
     # einsum, because BLAS ends a process that is out of memory. Clipped and rounded, what is flat has equal levels.

@@ -38,7 +38,7 @@ def run(request: contract.PreflightRequest, paths: Paths) -> contract.Result:
     verified = time.perf_counter()
     classifier = Classifier(bundle, request.device, request.threads, request.batch_size)
     ready = time.perf_counter()
-    images = pictures(BATCHES * request.batch_size, bundle.height, bundle.width)
+    images = made_images(BATCHES * request.batch_size, bundle.height, bundle.width)
     probabilities, _ = classifier(images)
     if not np.isfinite(probabilities).all():
         raise RuntimeError(f"on the {request.device}, {bundle.network} gives probabilities that are no numbers")
@@ -87,11 +87,11 @@ def cards() -> list[str]:
     lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
     if done.returncode or not lines:
         said = " ".join((done.stdout + done.stderr).split()) or "nothing"
-        raise RuntimeError(f"nvidia-smi ended with {done.returncode} and said: {said}; mend the host's driver")
+        raise RuntimeError(f"nvidia-smi ended with {done.returncode} and said: {said}; fix the host's driver")
     return lines
 
 
-def pictures(count: int, height: int, width: int) -> np.ndarray:
+def made_images(count: int, height: int, width: int) -> np.ndarray:
     """uint8 [n, h, w, 3]: the same coloured tiles every time."""
     tiles = np.random.default_rng(0).integers(0, 256, (count, 4, 4, 3), np.uint8)
     return tiles.repeat(-(-height // 4), axis=1).repeat(-(-width // 4), axis=2)[:, :height, :width]

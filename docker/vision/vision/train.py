@@ -22,7 +22,7 @@ from mxnet import autograd, gluon
 
 import strandline_contract as contract
 from vision import bundles, curves, networks, shards
-from vision.course import Course
+from vision.history import TrainingHistory
 from vision.paths import Paths
 
 VALIDATION = 2**31  # the random stream of the split; those of epochs are numbered from 0
@@ -43,19 +43,19 @@ def run(request: contract.TrainRequest, paths: Paths) -> contract.Result:
     trainer = _Trainer.start(request, parent, dataset := data_set_hash(ids, names))
     checkpoint = paths.out / contract.CHECKPOINT_FILE
     trainer.restore(_checkpoint(request, paths), paths.out)
-    course = trainer.course
+    history = trainer.history
     progress = Progress(len(learnt))
-    while not course.over(request):
+    while not history.over(request):
         began = time.perf_counter()
         row = trainer.epoch(images[learnt], labels[learnt], progress)
         row |= trainer.examine(images[checked], labels[checked]) if len(checked) else {}
-        course.add(row | {"seconds": time.perf_counter() - began}, request.seconds)
-        if course.best == course.done:
+        history.add(row | {"seconds": time.perf_counter() - began}, request.seconds)
+        if history.best == history.done:
             trainer.keep()
         trainer.save(checkpoint)
         # Each epoch starts as a resumed one does, so both compute the same: MXNet changes the layout of used weights.
         trainer.restore(checkpoint, paths.out)
-        progress.epoch_done(course)
+        progress.epoch_done(history)
     trainer.finish()
     folder = paths.out / contract.BUNDLE_FOLDER
     version = bundles.write_trained(
@@ -63,17 +63,17 @@ def run(request: contract.TrainRequest, paths: Paths) -> contract.Result:
         trainer.net,
         request,
         data_set={"images": len(learnt), "validation_images": len(checked), "data_set": dataset},
-        done={"epochs_done": course.done, "best_epoch": course.best},
+        done={"epochs_done": history.done, "best_epoch": history.best},
     )
-    contract.write_json(paths.out / contract.CURVES_FILE, course.rows)
-    (paths.out / contract.CURVES_PLOT).write_text(curves.plot(course.rows, course.best), encoding="utf-8")
+    contract.write_json(paths.out / contract.CURVES_FILE, history.rows)
+    (paths.out / contract.CURVES_PLOT).write_text(curves.plot(history.rows, history.best), encoding="utf-8")
     files = [f"{contract.BUNDLE_FOLDER}/{file.name}" for file in sorted(folder.iterdir())]
     result = contract.write_result(
         paths.out,
         "train",
         [*files, contract.CURVES_FILE, contract.CURVES_PLOT],
-        counts={"images": len(learnt), "validation_images": len(checked), "epochs": course.done, "best": course.best},
-        seconds={"load": loaded - started, "train": course.seconds},
+        counts={"images": len(learnt), "validation_images": len(checked), "epochs": history.done, "best": history.best},
+        seconds={"load": loaded - started, "train": history.seconds},
         versions=bundles.runtime_versions() | {"bundle": version},
         device=request.device,
     )
@@ -139,13 +139,13 @@ class Progress:
             done = self._seen % self._images / self._images
             print(f"\repoch {epoch + 1}/{epochs} {done:4.0%} {rate:.0f} images/s", end="", file=sys.stderr)
 
-    def epoch_done(self, course: Course) -> None:
+    def epoch_done(self, history: TrainingHistory) -> None:
         elapsed = time.perf_counter() - self._started
         end = "\r" if sys.stderr.isatty() else ""
-        row = course.rows[-1]
+        row = history.rows[-1]
         validation = f", validation {row['validation_accuracy']:.2%}" if "validation_loss" in row else ""
         print(
-            f"{end}epoch {course.done}/{course.epochs}: loss {row['loss']:.4f}, training accuracy {row['accuracy']:.2%}"
+            f"{end}epoch {history.done}/{history.epochs}: loss {row['loss']:.4f}, training accuracy {row['accuracy']:.2%}"
             f"{validation}, {self._seen / elapsed:.0f} images/s, {elapsed / 60:.1f} min",
             file=sys.stderr,
             flush=True,
@@ -159,7 +159,7 @@ class _Trainer:
     net: gluon.HybridBlock
     optimizer: gluon.Trainer
     context: mx.Context
-    course: Course
+    history: TrainingHistory
     origin: list[np.ndarray]  # weights that it starts from
     best: list[np.ndarray] = field(default_factory=list)  # weights, where a validation decides which are kept
 
@@ -179,7 +179,9 @@ class _Trainer:
         settings = {"learning_rate": 0.0, "momentum": request.momentum, "wd": request.weight_decay}
         optimizer = gluon.Trainer(net.collect_params(), "nag", settings)
         origin = [parameter.data().asnumpy() for parameter in net.collect_params().values()]
-        return cls(request, _identity(request, dataset), net, optimizer, context, Course(request.epochs), origin)
+        return cls(
+            request, _identity(request, dataset), net, optimizer, context, TrainingHistory(request.epochs), origin
+        )
 
     @property
     def parameters(self) -> list[gluon.Parameter]:
@@ -187,7 +189,7 @@ class _Trainer:
 
     def epoch(self, images: np.ndarray, labels: np.ndarray, progress: Progress) -> dict[str, float]:
         """Mean loss and accuracy over the augmented images of one epoch; a last partial batch is left out."""
-        request, epoch, epochs = self.request, self.course.done, self.course.epochs
+        request, epoch, epochs = self.request, self.history.done, self.history.epochs
         random = np.random.default_rng((request.seed, epoch))
         order = random.permutation(len(images))
         size = min(request.batch_size, len(images))
@@ -239,21 +241,21 @@ class _Trainer:
     def finish(self) -> None:
         """Take the best weights, or as much of them as the request says."""
         learnt = self.best or [parameter.data().asnumpy() for parameter in self.parameters]
-        share = np.float32(self.request.blend)
+        share = np.float32(self.request.weight_interpolation)
         for parameter, first, last in zip(self.parameters, self.origin, learnt, strict=True):
             parameter.set_data(mx.nd.array(first * (1 - share) + last * share if share < 1 else last, ctx=self.context))
 
     def save(self, path: Path) -> None:
-        """Parameters, momentum, the best parameters and the course: all that the next epoch depends on."""
+        """Parameters, momentum, the best parameters and the history: all that the next epoch depends on."""
         arrays = {f"parameter:{i}": parameter.data().asnumpy() for i, parameter in enumerate(self.parameters)}
         arrays |= {f"best:{i}": array for i, array in enumerate(self.best)}
         with tempfile.NamedTemporaryFile(dir=path.parent) as states:
             self.optimizer.save_states(states.name)
             momentum = np.fromfile(states.name, np.uint8)
-        course = json.dumps({"epochs": self.course.epochs, "rows": self.course.rows})
+        history = json.dumps({"epochs": self.history.epochs, "rows": self.history.rows})
         partial = path.with_name(path.name + ".partial")
         with partial.open("wb") as file:
-            np.savez(file, course=course, request=self.identity, momentum=momentum, **arrays)
+            np.savez(file, history=history, request=self.identity, momentum=momentum, **arrays)
             file.flush()
             os.fsync(file.fileno())
         partial.rename(path)
@@ -271,14 +273,16 @@ class _Trainer:
             with tempfile.NamedTemporaryFile(dir=scratch) as states:
                 saved["momentum"].tofile(states.name)
                 self.optimizer.load_states(states.name)
-            course = json.loads(str(saved["course"]))
-            self.course.epochs, self.course.rows = course["epochs"], course["rows"]
+            history = json.loads(str(saved["history"]))
+            self.history.epochs, self.history.rows = history["epochs"], history["rows"]
 
 
 def _parent(request: contract.TrainRequest, store: Path) -> bundles.Bundle | None:
     """The bundle whose weights the training starts from, if it is to start from any."""
-    if not 0 < request.blend <= 1 or (request.blend < 1 and request.start is None):
-        raise contract.BadRequest("blend must be above 0 and at most 1, and 1 where there is no bundle to start from")
+    if not 0 < request.weight_interpolation <= 1 or (request.weight_interpolation < 1 and request.start is None):
+        raise contract.BadRequest(
+            "weight_interpolation must be above 0 and at most 1, and 1 where there is no bundle to start from"
+        )
     if request.start is None:
         return None
     parent = bundles.load(store, request.start)

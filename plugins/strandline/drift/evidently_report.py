@@ -1,5 +1,5 @@
 """Evidently's comparison of a window with the reference, column by column: for orientation, and for a look at each
-distribution. The verdict comes from `shift`, not from here.
+distribution. The verdict comes from `detectors`, not from here.
 """
 
 import json

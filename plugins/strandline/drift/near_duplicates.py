@@ -15,8 +15,8 @@ from strandline.drift.windows import Data
 
 LOOKS = ("brightness", "contrast", "saturation")  # what a shift of the frame and noise hardly change
 # Chosen on CIFAR-10: of 120 scenes x 5 frames, moved by a pixel and with noise, some 122 are left, of 5,000 different
-# photographs 4,874. What is left of a burst counts twice, which alarms; different pictures that are taken for one cost
-# power. Embeddings alone would not do: the worse the pictures, the less a model tells them apart.
+# photographs 4,874. What is left of a burst counts twice, which alarms; different images that are taken for one cost
+# power. Embeddings alone would not do: the worse the images, the less a model tells them apart.
 LOOK = 0.3  # standard deviations of the reference that two frames differ by in each look, at the most
 EMBEDDING = 0.3  # the same, in median distances of the reference's embeddings
 WIDEST = 2  # a scene holds what is so many times that from its first row, at the most

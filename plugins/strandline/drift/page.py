@@ -13,15 +13,15 @@ from typing import Any
 from strandline.drift import evidently_page
 from strandline.drift import plots as drift_plots
 from strandline.drift.plots import interval
-from strandline.drift.verdict import SMALLEST_PICTURES
+from strandline.drift.verdict import SMALLEST_EMBEDDING_DRIFT
 from strandline.html.document import document, text
 
 STYLE = (
     drift_plots.STYLE
     + """
 main { overflow-wrap: anywhere; }
-.verdict.unknown { border-color: var(--soft); }
-.verdict h1 + p { font-size: 1.0625rem; }
+.result.unknown { border-color: var(--soft); }
+.result h1 + p { font-size: 1.0625rem; }
 .notes { margin: .75rem 0 0; font-size: .9375rem; }
 .plots figure:first-child { grid-row: span 2; }
 .card h2 { margin: 0; font-size: 1rem; }
@@ -71,7 +71,7 @@ METHODS = {"wasserstein": "Wasserstein distance", "jensenshannon": "Jensen-Shann
 
 @dataclass(frozen=True)
 class Example:
-    """An image of the window; `png` is a small picture that we encoded."""
+    """An image of the window; `png` is a small image that we encoded."""
 
     name: str
     label: str
@@ -99,7 +99,7 @@ def _verdict(report: Mapping[str, Any], hours: str) -> str:
     verdict, window, model = report["verdict"], report["window"], report["model"]
     colour, title = {
         "none": ("good", "Nothing to do"),
-        "watch": ("odd", "Something changed: have a look"),
+        "warn": ("odd", "Something changed: have a look"),
         "retrain": ("bad", "The model should be retrained"),
     }[verdict["action"]]
     if not verdict["enough"]:
@@ -112,7 +112,7 @@ def _verdict(report: Mapping[str, Any], hours: str) -> str:
         "Made": _moment(report["made_at"]),
     }
     items = "".join(f"<div><dt>{name}</dt> <dd>{value}</dd></div>" for name, value in facts.items())
-    return f"""<section class="verdict {colour}">
+    return f"""<section class="result {colour}">
 <p class="soft">Drift report: the images of {hours}, against the model's reference</p>
 <h1>{title}</h1>
 <p{_p_values(report["drift"])}>{text(verdict["sentence"], 2000)}</p>
@@ -125,9 +125,13 @@ def _p_values(drift: Mapping[str, Any] | None) -> str:
     """The numbers behind the sentence, for those who point at it."""
     if not drift:
         return ""
-    named = {"mix of classes": drift["mix"], "pictures": drift["pictures"], "accuracy as estimated": drift["estimated"]}
-    if drift["realised"]:
-        named["accuracy by labels"] = drift["realised"]
+    named = {
+        "mix of classes": drift["label_shift"],
+        "images": drift["embedding_drift"],
+        "accuracy as estimated": drift["estimated"],
+    }
+    if drift["realized"]:
+        named["accuracy by labels"] = drift["realized"]
     said = ", ".join(f"{name} {one['p_value']:.2g}" for name, one in named.items())
     return f' title="p-values: {said}. Beyond chance is {drift["alpha"]:.2g} or less."'
 
@@ -141,7 +145,7 @@ def _notes(report: Mapping[str, Any]) -> str:
     if report["reopened"]:
         notes.append(
             "Labels came after this window was first reported: its accuracy is judged by them, this once. Its classes"
-            " and pictures were judged then and raise no second alarm."
+            " and images were judged then and raise no second alarm."
         )
     if earlier := report["replaces"]:
         notes.append(
@@ -152,26 +156,26 @@ def _notes(report: Mapping[str, Any]) -> str:
 
 
 def _cards(drift: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
-    mix, pictures, detectable = drift["mix"], drift["pictures"], drift["detectable"]
+    mix, images, detectable = drift["label_shift"], drift["embedding_drift"], drift["detectable"]
     could = "What this window could have shown:"
     cards = [
         _card(
             "Mix of classes",
-            _tag(verdict["mix_changed"], mix["p_value"], drift, verdict, "changed"),
+            _tag(verdict["label_shift"], mix["p_value"], drift, verdict, "changed"),
             f"{mix['distance']['value']:.0%}",
             f"of the images are in other classes than usual (95% interval {interval(mix['distance'])})",
             _chance(mix["p_value"], drift["alpha"]),
-            f"{could} {detectable['mix_distance']:.0%} of the images or more in other classes.",
+            f"{could} {detectable['label_shift_distance']:.0%} of the images or more in other classes.",
         ),
         _card(
-            "The pictures",
-            _tag(verdict["pictures_changed"], pictures["p_value"], drift, verdict, "changed"),
-            f"{pictures['distance']:.2f}",
+            "The images",
+            _tag(verdict["embedding_drift"], images["p_value"], drift, verdict, "changed"),
+            f"{images['distance']:.2f}",
             "on a scale from 0 (the same) to about 1 (nothing in common) is how far they are from the reference's"
-            f" within the same class. From {SMALLEST_PICTURES} on it is worth a word.",
-            _chance(pictures["p_value"], drift["alpha"]),
-            f"{could} that depends on what changed. {pictures['compared']:,} of {pictures['rows']:,} images drawn had"
-            f" their like among {pictures['reference_rows']:,} of the reference.",
+            f" within the same class. From {SMALLEST_EMBEDDING_DRIFT} on it is worth a word.",
+            _chance(images["p_value"], drift["alpha"]),
+            f"{could} that depends on what changed. {images['compared']:,} of {images['rows']:,} images drawn had"
+            f" their like among {images['reference_rows']:,} of the reference.",
         ),
         _accuracy(drift, verdict, f"{could} a fall by {_points(detectable['accuracy_fall'])} or more, without labels."),
     ]
@@ -180,9 +184,9 @@ def _cards(drift: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
 
 def _accuracy(drift: Mapping[str, Any], verdict: Mapping[str, Any], could: str) -> str:
     """By labels where there are enough of them, else as estimated; the other in a sentence."""
-    estimated, realised = drift["estimated"], drift["realised"]
+    estimated, realized = drift["estimated"], drift["realized"]
     labelled = verdict["by_labels"]
-    accuracy, other = (realised, estimated) if labelled else (estimated, realised)
+    accuracy, other = (realized, estimated) if labelled else (estimated, realized)
     says = f"of {accuracy['labelled']:,} labelled images" if labelled else "of the images, as estimated,"
     words = (
         f"{accuracy['expected']:.0%} is usual for such a mix of classes. {_chance(accuracy['p_value'], drift['alpha'])}"
@@ -232,7 +236,7 @@ def _plots(report: Mapping[str, Any]) -> str:
     if not report["drift"]:
         return ""
     plots = [
-        drift_plots.shares(report["drift"]["mix"], report["predicted"]["current"], report["classes"]),
+        drift_plots.shares(report["drift"]["label_shift"], report["predicted"]["current"], report["classes"]),
         drift_plots.histogram(report["confidence"]) if report["confidence"] else "",
         drift_plots.reliability(report["calibration"]) if report["calibration"] else "",
     ]

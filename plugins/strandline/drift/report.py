@@ -25,7 +25,7 @@ from strandline.stats import calibration, estimates, multiplicity
 
 log = logging.getLogger(__name__)
 
-EXAMPLES = 12  # pictures that are shown
+EXAMPLES = 12  # thumbnails that are shown
 HISTOGRAM_BINS = 20  # of confidence, from 0 to 1
 RELIABILITY_BINS = 10  # fewer than for a calibration error: each is drawn with its interval
 PAGE = "index.html"
@@ -33,7 +33,7 @@ PAGE = "index.html"
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A window held against the reference; where that could not be, `drift` is None and `instead` may say why.
+    """A window compared with the reference; where that could not be, `drift` is None and `instead` may say why.
 
     `counts` are of images: landed and predicted (`images`), `compared`, and `labelled` among these. `content` is what
     comes of it into report.json.
@@ -66,7 +66,7 @@ def report(run_id: str, start: str, end: str, model_version: str | None, alarms:
         WindowError: the window is not of full hours, there is no such model, files are gone, or the settings allow no
             alarm.
     """
-    chosen = settings.get()
+    config = settings.get()
     with ledger.connect("ingest") as connection:
         model = versions.find_or_champion(connection, model_version)
         parse = datetime.datetime.fromisoformat
@@ -74,11 +74,11 @@ def report(run_id: str, start: str, end: str, model_version: str | None, alarms:
         key = {"run_id": run_id, "window_start": window.start, "window_end": window.end}
         key["model_version"] = model["version"]
         if not ledger.fetch(connection, "select_drift_report", key):
-            comparison = _compare(connection, chosen, model, window)
+            comparison = _compare(connection, config, model, window)
             ledger.execute(connection, "lock_ledger")  # one after the other: each sees the verdicts before it
-            _record(connection, chosen, key, model, comparison, alarms)
+            _record(connection, config, key, model, comparison, alarms)
         (row,) = ledger.fetch(connection, "select_drift_report", key)
-    page = chosen.store / row["folder"] / PAGE
+    page = config.store / row["folder"] / PAGE
     log.info("%s: %s. %s The report: %s", window.name, row["action"], row["sentence"], page)
     return {
         "report_id": row["report_id"],
@@ -91,7 +91,7 @@ def report(run_id: str, start: str, end: str, model_version: str | None, alarms:
 
 
 def _compare(
-    connection: ledger.Connection, chosen: settings.Settings, model: Mapping[str, Any], window: Window
+    connection: ledger.Connection, config: settings.Settings, model: Mapping[str, Any], window: Window
 ) -> Comparison:
     classes: list[str] = model["classes"]
     rows = windows.read_rows(connection, window)
@@ -102,7 +102,7 @@ def _compare(
     problems = _problems(images, rows, classes)
     content: dict[str, Any] = {"problems": problems, "predicted": {"reference": [], "current": []}, "columns": []}
     content |= {"confidence": None, "calibration": None, "column_p_values": {}}
-    reference = windows.read_reference(chosen, model)
+    reference = windows.read_reference(config, model)
     if reference is None or not (model["metrics"] or {}).get("confusion"):
         instead = (
             f"Nothing to compare with: model {model['name']} was registered without a reference profile or without"
@@ -112,7 +112,7 @@ def _compare(
     if not rows:
         return Comparison(counts, content)
 
-    everything = windows.read_window(connection, chosen, rows, classes)
+    everything = windows.read_window(connection, config, rows, classes)
     kept = near_duplicates.distinct(everything, reference, truth >= 0)
     if duplicates := len(rows) - len(kept):
         problems.append(
@@ -122,7 +122,7 @@ def _compare(
     current, truth = everything.rows(kept), truth[kept]
     reference = reference.rows(near_duplicates.distinct(reference, reference))
     try:
-        alpha = multiplicity.alpha_per_window(chosen.false_alarms_a_week, chosen.windows_a_week, detectors.TESTS)
+        alpha = multiplicity.alpha_per_window(config.false_alarms_a_week, config.windows_a_week, detectors.TESTS)
         confusion = np.array(model["metrics"]["confusion"])
         drift = detectors.measure(current.sample, reference.sample, confusion, alpha, truth)
         drift = dataclasses.replace(drift, duplicates=duplicates)
@@ -133,17 +133,17 @@ def _compare(
     content |= {
         "predicted": {side: sample.counts().tolist() for side, sample in samples.items()},
         "confidence": _histograms({side: sample.probabilities.max(axis=1) for side, sample in samples.items()}),
-        "calibration": _calibration(current, truth) if drift.realised else None,
+        "calibration": _calibration(current, truth) if drift.realized else None,
         "columns": [dataclasses.asdict(column) for column in evidently.columns],
         "column_p_values": columns.p_values(current.columns, reference.columns),
     }
     shown = current.rows(np.arange(min(len(kept), embedding_drift.COMPARED_ROWS)))
     most = embedding_drift.most_changed(shown.sample, reference.sample, EXAMPLES)
     changed = [rows[number] for number in kept[most].tolist()]
-    pictures = windows.thumbnails(chosen, model, changed, windows.folders(connection, chosen, changed))
+    thumbnails = windows.thumbnails(config, model, changed, windows.folders(connection, config, changed))
     examples = [
-        drift_page.Example(row["name"], row["label"], row["confidence"], picture)
-        for row, picture in zip(changed, pictures, strict=True)
+        drift_page.Example(row["name"], row["label"], row["confidence"], png)
+        for row, png in zip(changed, thumbnails, strict=True)
     ]
     return Comparison(counts, content, drift, None, examples, evidently.html, evidently.snapshot)
 
@@ -186,7 +186,7 @@ def _calibration(current: Data, truth: NDArray[np.integer[Any]]) -> list[dict[st
 
 def _record(
     connection: ledger.Connection,
-    chosen: settings.Settings,
+    config: settings.Settings,
     key: Mapping[str, Any],
     model: Mapping[str, Any],
     comparison: Comparison,
@@ -194,16 +194,16 @@ def _record(
 ) -> None:
     """Judge, in the light of the windows around it, and write the report and its row."""
     (standing,) = ledger.fetch(connection, "select_window_standing", key)
-    not_live = _why_not_live(chosen, standing, comparison, alarms)
+    not_live = _why_not_live(config, standing, comparison, alarms)
     live, reopened = not_live is None, not_live is None and standing["reported"] is not None
-    query = {**key, "windows": chosen.persistence_of - 1}
+    query = {**key, "windows": config.persistence_of - 1}
     around = ledger.fetch(connection, "select_neighbouring_windows", query) if live else []
-    judged = _judge(chosen, model, comparison, around, standing["reported"] if reopened else None)
+    judged = _decide(config, model, comparison, around, standing["reported"] if reopened else None)
     if judged.action == "retrain" and not live:
-        judged = dataclasses.replace(judged, action="watch")
+        judged = dataclasses.replace(judged, action="warn")
     asking = [(row["window_start"], row["window_end"]) for row in around if row["asks"]]
     starts, ends = zip(*asking, (key["window_start"], key["window_end"]), strict=True)
-    held_back = _held_back(connection, chosen, min(starts), max(ends)) if judged.action == "retrain" else None
+    held_back = _held_back(connection, config, min(starts), max(ends)) if judged.action == "retrain" else None
     replaces = {"report_id": standing["replaces"], "made_at": _text(standing["replaced_at"])}
     window = {"start": _text(key["window_start"]), "end": _text(key["window_end"]), **comparison.counts}
     content = {
@@ -220,10 +220,10 @@ def _record(
         "drift": comparison.drift and dataclasses.asdict(comparison.drift),
         **comparison.content,
     }
-    folder = _folder(chosen, key)
+    folder = _folder(config, key)
     page = drift_page.render(content, comparison.examples, comparison.evidently_html)
-    evidently_page.write_shared(comparison.evidently_html, chosen.store)
-    digest = _write(chosen.store / folder, content, comparison.evidently, page)
+    evidently_page.write_shared(comparison.evidently_html, config.store)
+    digest = _write(config.store / folder, content, comparison.evidently, page)
     row = {**key, **comparison.counts, "live": live, "replaces": standing["replaces"], "held_back": held_back}
     row |= {"action": judged.action, "asks": judged.asks, "sentence": judged.sentence}
     row |= {"report": Jsonb(content), "folder": folder, "html_sha256": digest}
@@ -231,14 +231,14 @@ def _record(
 
 
 def _why_not_live(
-    chosen: settings.Settings, standing: Mapping[str, Any], comparison: Comparison, alarms: bool
+    config: settings.Settings, standing: Mapping[str, Any], comparison: Comparison, alarms: bool
 ) -> str | None:
     """Why a window may raise no alarm, for people; None where it may.
 
     One that was reported live before may once more, if it had too few labels then and has enough now: its accuracy was
     not judged by labels yet.
     """
-    realised = comparison.drift and comparison.drift.realised
+    realized = comparison.drift and comparison.drift.realized
     if not comparison.counts["images"]:
         return "There are no images to judge, so this report raises no alarm. One of images that come late may."
     if not alarms:
@@ -249,13 +249,13 @@ def _why_not_live(
         return "This report raises no alarm: it is of a model that is not in use."
     if standing["reported"] is None:
         return "This report raises no alarm: a later window was reported before." if standing["overtaken"] else None
-    if standing["labelled"] < chosen.drift_min_labels <= (realised.labelled if realised else 0):
+    if standing["labelled"] < config.drift_min_labels <= (realized.labelled if realized else 0):
         return None
     return "This report raises no alarm: the window was reported before."
 
 
-def _judge(
-    chosen: settings.Settings,
+def _decide(
+    config: settings.Settings,
     model: Mapping[str, Any],
     comparison: Comparison,
     around: Sequence[Mapping[str, Any]],
@@ -263,34 +263,34 @@ def _judge(
 ) -> verdict.Verdict:
     if comparison.instead:
         return verdict.Verdict("none", comparison.instead, enough=False)
-    return verdict.judge(
+    return verdict.decide(
         comparison.drift,
         model["classes"],
         [row["asks"] for row in around if row["earlier"]],
         [row["asks"] for row in around if not row["earlier"]],
         reported,
-        need=chosen.persistence_need,
-        of=chosen.persistence_of,
-        minimum_labels=chosen.drift_min_labels,
+        need=config.persistence_need,
+        of=config.persistence_of,
+        minimum_labels=config.drift_min_labels,
     )
 
 
 def _held_back(
-    connection: ledger.Connection, chosen: settings.Settings, start: datetime.datetime, end: datetime.datetime
+    connection: ledger.Connection, config: settings.Settings, start: datetime.datetime, end: datetime.datetime
 ) -> str | None:
     """Why no retraining is requested although it is due; None where it is. [start, end) are the windows that ask."""
     (labels,) = ledger.fetch(connection, "count_labelled_images", {"start": start, "end": end})
     (requests,) = ledger.fetch(connection, "select_retraining_requests")
-    if labels["labelled"] < chosen.retrain_min_labels:
+    if labels["labelled"] < config.retrain_min_labels:
         return (
             f"Retraining waits for labels: the windows that ask for it have {labels['labelled']:,} labelled images, and"
-            f" {chosen.retrain_min_labels:,} are needed."
+            f" {config.retrain_min_labels:,} are needed."
         )
-    cooldown = datetime.timedelta(hours=chosen.retrain_cooldown_hours)
+    cooldown = datetime.timedelta(hours=config.retrain_cooldown_hours)
     if requests["latest"] and requests["now"] < requests["latest"] + cooldown:
         until = f"{requests['latest'] + cooldown:%Y-%m-%d %H:%M} UTC"
         return f"Retraining was requested a short while ago: there will be no other request before {until}."
-    if requests["of_the_week"] >= chosen.retrain_weekly_budget:
+    if requests["of_the_week"] >= config.retrain_weekly_budget:
         return (
             f"Retraining was requested {requests['of_the_week']} times in 7 days, as often as the budget allows: a"
             " person may trigger retrain_model."
@@ -302,7 +302,7 @@ def _text(moment: datetime.datetime | None) -> str | None:
     return moment.astimezone(datetime.UTC).isoformat() if moment else None
 
 
-def _folder(chosen: settings.Settings, key: Mapping[str, Any]) -> str:
+def _folder(config: settings.Settings, key: Mapping[str, Any]) -> str:
     """Of a report, relative to the store: readable, and one's own for each run of `report_drift`."""
     window = Window(key["window_start"], key["window_end"]).name
     run = hashlib.sha256(key["run_id"].encode()).hexdigest()[:8]

@@ -37,8 +37,8 @@ def list_windows(
         first = hours.parse(start) if start else hours.last_complete()
         last = hours.parse(end) if end else first + HOUR
         return [_asked(first, last, model_version, alarms=False)]
-    chosen = settings.get()
-    query = {"labels": chosen.drift_min_labels, "days": chosen.drift_label_days, "rows": COMPARED}
+    config = settings.get()
+    query = {"labels": config.drift_min_labels, "days": config.drift_label_days, "rows": COMPARED}
     with ledger.connect("ingest") as connection:
         rows = ledger.fetch(connection, "select_run_windows", {"run_ids": list(run_ids)})
         labelled = ledger.fetch(connection, "select_labelled_windows", query)

@@ -10,8 +10,8 @@ from strandline.drift.detectors.performance import Performance
 from strandline.stats.estimates import Estimate
 
 MINIMUM_ROWS = 100  # with fewer, and one false alarm a week, more than a fifth of falls by 12 points are missed
-SMALLEST_MIX = 0.05  # distance of mixes that is worth a word: a large window shows any difference
-SMALLEST_PICTURES = 0.08  # distance of pictures that is worth a word; half of them as JPEG of quality 95 make 0.06
+SMALLEST_LABEL_SHIFT = 0.05  # distance of mixes that is worth a word: a large window shows any difference
+SMALLEST_EMBEDDING_DRIFT = 0.08  # distance of images that is worth a word; half of them as JPEG of quality 95 make 0.06
 SMALLEST_FALL = 0.03  # of accuracy, that is worth a retraining
 
 
@@ -21,17 +21,17 @@ class Verdict:
     accuracy was judged.
     """
 
-    action: Literal["none", "watch", "retrain"]
+    action: Literal["none", "warn", "retrain"]
     sentence: str
     asks: bool = False
     enough: bool = True
-    mix_changed: bool = False
-    pictures_changed: bool = False
+    label_shift: bool = False
+    embedding_drift: bool = False
     accuracy_fell: bool = False
     by_labels: bool = False
 
 
-def judge(
+def decide(
     drift: Drift | None,
     classes: Sequence[str],
     earlier: Sequence[bool] = (),
@@ -42,44 +42,44 @@ def judge(
     of: int = 5,
     minimum_rows: int = MINIMUM_ROWS,
     minimum_labels: int = MINIMUM_ROWS,
-    smallest_mix: float = SMALLEST_MIX,
-    smallest_pictures: float = SMALLEST_PICTURES,
+    smallest_label_shift: float = SMALLEST_LABEL_SHIFT,
+    smallest_embedding_drift: float = SMALLEST_EMBEDDING_DRIFT,
     smallest_fall: float = SMALLEST_FALL,
 ) -> Verdict:
     """The verdict on a window; None stands for an empty one.
 
     A window asks for retraining where accuracy fell below what its mix of classes explains: as enough labels show, or
-    as the model is unsure of pictures that changed. A changed mix alone never does. The action is `retrain` where the
-    asking is `persistent`, and `watch` where anything was found.
+    as the model is unsure of images that changed. A changed mix alone never does. The action is `retrain` where the
+    asking is `persistent`, and `warn` where anything was found.
 
     Args:
         classes: the names of the classes, for the sentence. As they are: escape it where it is shown.
         earlier, later: `asks` of the windows before it and, where its labels came late, after it; in order of time.
         reported: the window's verdict when it was judged without enough labels, as a mapping; None where it never was.
-            Its mix and its pictures are not tested again: only what was found in them then can be found now.
+            Its mix and its images are not tested again: only what was found in them then can be found now.
     """
     if drift is None or drift.rows < minimum_rows:
         return Verdict("none", _not_enough(drift, minimum_rows), enough=False)
-    labelled = drift.realised is not None and drift.realised.labelled >= minimum_labels
-    accuracy = drift.realised if drift.realised is not None and labelled else drift.estimated
-    mix = drift.mix.p_value <= drift.alpha and drift.mix.distance.value >= smallest_mix
-    pictures = drift.pictures.p_value <= drift.alpha and drift.pictures.distance >= smallest_pictures
+    labelled = drift.realized is not None and drift.realized.labelled >= minimum_labels
+    accuracy = drift.realized if drift.realized is not None and labelled else drift.estimated
+    mix = drift.label_shift.p_value <= drift.alpha and drift.label_shift.distance.value >= smallest_label_shift
+    images = drift.embedding_drift.p_value <= drift.alpha and drift.embedding_drift.distance >= smallest_embedding_drift
     if reported is not None:
-        mix, pictures = mix and reported["mix_changed"], pictures and reported["pictures_changed"]
+        mix, images = mix and reported["label_shift"], images and reported["embedding_drift"]
     fell = accuracy.p_value <= drift.alpha and accuracy.fall >= smallest_fall
-    asks = fell and (labelled or pictures)
+    asks = fell and (labelled or images)
     # As of this window, and of each that was reported after it: its labels may come in any order.
     histories = [[*earlier, asks, *later[:number]] for number in range(of)]
     history = next((one for one in histories if persistent(one, need, of)), histories[0])
-    if not (mix or pictures or fell):
+    if not (mix or images or fell):
         return Verdict("none", _nothing_found(drift), by_labels=labelled)
     sentences = [
-        _pictures_sentence(mix) if pictures else _mix_sentence(drift, classes) if mix else "",
+        _embedding_drift_sentence(mix) if images else _label_shift_sentence(drift, classes) if mix else "",
         _accuracy_sentence(accuracy, fell),
         _persistence_sentence(history, need, of) if asks else "",
     ]
-    action: Literal["watch", "retrain"] = "retrain" if asks and persistent(history, need, of) else "watch"
-    return Verdict(action, " ".join(filter(None, sentences)), asks, True, mix, pictures, fell, labelled)
+    action: Literal["warn", "retrain"] = "retrain" if asks and persistent(history, need, of) else "warn"
+    return Verdict(action, " ".join(filter(None, sentences)), asks, True, mix, images, fell, labelled)
 
 
 def _not_enough(drift: Drift | None, minimum_rows: int) -> str:
@@ -101,21 +101,21 @@ def _images(drift: Drift) -> str:
 def _nothing_found(drift: Drift) -> str:
     return (
         f"No change found in {_images(drift)}. A fall of accuracy by {_points(drift.detectable.accuracy_fall)}, or"
-        f" {drift.detectable.mix_distance:.0%} of the images in other classes, would most likely have shown."
+        f" {drift.detectable.label_shift_distance:.0%} of the images in other classes, would most likely have shown."
     )
 
 
-def _pictures_sentence(mix: bool) -> str:
+def _embedding_drift_sentence(mix: bool) -> str:
     also = " So does the mix of predicted classes, perhaps because of that." if mix else ""
-    return f"The pictures look different from the reference even within the same class, more than by chance.{also}"
+    return f"The images look different from the reference even within the same class, more than by chance.{also}"
 
 
-def _mix_sentence(drift: Drift, classes: Sequence[str]) -> str:
-    shares, reference = drift.mix.shares, drift.mix.reference
+def _label_shift_sentence(drift: Drift, classes: Sequence[str]) -> str:
+    shares, reference = drift.label_shift.shares, drift.label_shift.reference
     most = max(range(len(classes)), key=lambda one: abs(shares[one].value - reference[one]))
-    within = "Within a class the pictures look as before."
-    if 2 * drift.pictures.compared < drift.pictures.rows:
-        within = "Most pictures could not be compared, for want of their like in the reference."
+    within = "Within a class the images look as before."
+    if 2 * drift.embedding_drift.compared < drift.embedding_drift.rows:
+        within = "Most images could not be compared, for want of their like in the reference."
     return (
         f"The mix of classes changed more than by chance: {classes[most]} makes up"
         f" {_interval(shares[most])} of the images instead of {reference[most]:.0%}. {within} A person should say"

@@ -68,13 +68,13 @@ class Data:
         return pd.DataFrame({**self.columns, "label": [classes[one] for one in self.sample.predicted]})
 
 
-def read_reference(chosen: settings.Settings, model: Mapping[str, Any]) -> Data | None:
+def read_reference(config: settings.Settings, model: Mapping[str, Any]) -> Data | None:
     """The reference profile of a model version (its row in the ledger); None where its bundle has none.
 
     Raises:
         WindowError: the bundle is gone, or not what its manifest says.
     """
-    bundle = contract.store_path(chosen.store, model["bundle"])
+    bundle = contract.store_path(config.store, model["bundle"])
     try:
         if REFERENCE_FILE not in verify(bundle, model["version"]).files:
             return None
@@ -100,7 +100,7 @@ def read_rows(connection: ledger.Connection, window: Window) -> list[dict[str, A
 
 
 def read_window(
-    connection: ledger.Connection, chosen: settings.Settings, rows: Sequence[Mapping[str, Any]], classes: Sequence[str]
+    connection: ledger.Connection, config: settings.Settings, rows: Sequence[Mapping[str, Any]], classes: Sequence[str]
 ) -> Data:
     """The data of rows of `read_rows`.
 
@@ -111,7 +111,7 @@ def read_window(
     return _data(
         [numbers[row["label"]] for row in rows],
         [row["probabilities"] for row in rows],
-        _embeddings(rows, folders(connection, chosen, rows)),
+        _embeddings(rows, folders(connection, config, rows)),
         {name: np.array([row[name] for row in rows], float) for name in MEASURES},
     )
 
@@ -127,7 +127,7 @@ def _data(
 
 
 def folders(
-    connection: ledger.Connection, chosen: settings.Settings, rows: Sequence[Mapping[str, Any]]
+    connection: ledger.Connection, config: settings.Settings, rows: Sequence[Mapping[str, Any]]
 ) -> dict[tuple[str, str], Path]:
     """The attempt that made the predictions of each run and shard among the rows, checked by hash.
 
@@ -143,14 +143,14 @@ def folders(
                 f"run {row['run_id']} was loaded before the folders of batches were kept: its embeddings are not found"
             )
     try:
-        return {(row["run_id"], row["shard_id"]): _folder(chosen, row) for row in found}
+        return {(row["run_id"], row["shard_id"]): _folder(config, row) for row in found}
     except contract.NoResult as error:
         raise WindowError(f"predictions of the window cannot be read: {error}") from error
 
 
-def _folder(chosen: settings.Settings, batch: Mapping[str, Any]) -> Path:
-    attempts.recorded_request(chosen.store, batch)
-    return attempts.read(chosen.store, {**batch, "sealed": batch["result_sha256"]}, "classify")[0]
+def _folder(config: settings.Settings, batch: Mapping[str, Any]) -> Path:
+    attempts.recorded_request(config.store, batch)
+    return attempts.read(config.store, {**batch, "sealed": batch["result_sha256"]}, "classify")[0]
 
 
 def _embeddings(
@@ -164,28 +164,28 @@ def _embeddings(
 
 
 def thumbnails(
-    chosen: settings.Settings,
+    config: settings.Settings,
     model: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
     batches: Mapping[tuple[str, str], Path],
 ) -> list[bytes]:
-    """Each row's image as a PNG, made anew of the pixels that the model saw.
+    """Each row's image as a PNG, made again of the pixels that the model saw.
 
     Raises:
         WindowError: the shards of the predictions are gone from the store.
     """
     try:
-        size = image_size(chosen.store, contract.BundleRef(model["bundle"], model["version"]))
+        size = image_size(config.store, contract.BundleRef(model["bundle"], model["version"]))
     except BundleError as error:
-        raise WindowError(f"the pictures of the window cannot be shown: {error}") from error
+        raise WindowError(f"the images of the window cannot be shown: {error}") from error
     pixels: dict[str, bytes] = {}
     for batch, ids in _by_batch(rows).items():
         request = contract.read_request("classify", batches[batch] / contract.REQUEST_FILE)
         assert isinstance(request, contract.ClassifyRequest)
         try:
-            shard = contract.verified(chosen.store, request.shard)
+            shard = contract.verified(config.store, request.shard)
         except contract.BadInput as error:
-            raise WindowError(f"the pictures of the window cannot be shown: {error}") from error
+            raise WindowError(f"the images of the window cannot be shown: {error}") from error
         pixels |= _column(shard, "pixels", ids)
     return [thumbnail(pixels[row["image_id"]], size) for row in rows]
 

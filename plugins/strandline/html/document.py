@@ -32,12 +32,12 @@ p { margin: .5rem 0; max-width: 46rem; }
 code, .name { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .875em; }
 code, .name, .why { overflow-wrap: anywhere; }
 .soft { color: var(--soft); }
-.verdict { padding: 1.25rem 1.5rem; border-radius: .75rem; border-left: .375rem solid; background: var(--card); }
-.verdict.good { border-color: var(--good); }
-.verdict.bad { border-color: var(--bad); }
-.verdict.odd { border-color: var(--odd); }
-.verdict .soft { font-size: .875rem; margin: 0 0 .25rem; }
-.verdict p { max-width: 58rem; }
+.result { padding: 1.25rem 1.5rem; border-radius: .75rem; border-left: .375rem solid; background: var(--card); }
+.result.good { border-color: var(--good); }
+.result.bad { border-color: var(--bad); }
+.result.odd { border-color: var(--odd); }
+.result .soft { font-size: .875rem; margin: 0 0 .25rem; }
+.result p { max-width: 58rem; }
 .facts { display: flex; flex-wrap: wrap; gap: .125rem 1.5rem; margin: .75rem 0 0; font-size: .875rem; }
 .facts dt { display: inline; color: var(--soft); }
 .facts dd { display: inline; margin: 0; overflow-wrap: anywhere; }
@@ -87,7 +87,7 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .875rem; }
 @media (max-width: 40rem) {
   main { padding: 1rem .75rem 3rem; }
   h1 { font-size: 1.375rem; }
-  .verdict, .card { padding: 1rem; }
+  .result, .card { padding: 1rem; }
   .counts { grid-template-columns: repeat(2, 1fr); gap: .5rem; }
   .counts div:first-child { grid-column: 1 / -1; }
   thead { display: none; }

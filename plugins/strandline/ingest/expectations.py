@@ -23,7 +23,7 @@ AMONG = "ExpectColumnValuesToBeInSet"
 NOT_AMONG = "ExpectColumnValuesToNotBeInSet"
 BETWEEN = "ExpectColumnValuesToBeBetween"
 
-BLANK_CONTRAST = 1e-3  # a picture of one colour has 0, and what JPEG makes of it hardly more
+BLANK_CONTRAST = 1e-3  # an image of one colour has 0, and what JPEG makes of it hardly more
 
 
 class ValidationError(Exception):

@@ -158,30 +158,30 @@ def list_entries(run: Run) -> dict[str, Any]:
         ListingError: there is no such model, or its bundle is gone; the message says what to do.
         LandingError: the landing zone cannot be read.
     """
-    chosen = settings.get()
+    config = settings.get()
     log.info("this run takes %s (UTC), and is %s", hours.says(run.start, run.end), run.kind)
     with ledger.connect("ingest") as connection:
         if not ledger.fetch(connection, "select_run", {"run_id": run.run_id}):
             model = versions.find_or_champion(connection, run.model_version)
-            listing = _list_anew(connection, run, model, chosen)
+            listing = _list_anew(connection, run, model, config)
             if run.dry_run:
-                return _answer(run, model, listing, chosen)
+                return _answer(run, model, listing, config)
         # Also after a listing of our own: another attempt at the same run may have been first.
-        model, listing = _frozen(connection, run.run_id, chosen)
-    return _answer(run, model, listing, chosen)
+        model, listing = _frozen(connection, run.run_id, config)
+    return _answer(run, model, listing, config)
 
 
-def _list_anew(connection: ledger.Connection, run: Run, model: Mapping[str, Any], chosen: settings.Settings) -> Listing:
+def _list_anew(connection: ledger.Connection, run: Run, model: Mapping[str, Any], config: settings.Settings) -> Listing:
     """Scan, plan, write the manifests and record the listing."""
-    height, width = _image_size(model, chosen)
-    entries, counts = _take_up(connection, run, model["version"], chosen.landing)
+    height, width = _image_size(model, config)
+    entries, counts = _take_up(connection, run, model["version"], config.landing)
     images = [entry for entry in entries if not entry.state]
-    size = run.shard_size or chosen.shard_size or _measured_size(connection, model["version"])
-    planned = plan(images, size, chosen.max_shards, chosen.at_once)
-    packing = {"height": height, "width": width, "limits": chosen.limits.to_dict()}
+    size = run.shard_size or config.shard_size or _measured_size(connection, model["version"])
+    planned = plan(images, size, config.max_shards, config.at_once)
+    packing = {"height": height, "width": width, "limits": config.limits.to_dict()}
     shards = {shard_id(shard, packing): shard for shard in planned}
     for id_, shard in shards.items():
-        write_manifest(_manifest(chosen, run.run_id, id_), [(entry.name, entry.version) for entry in shard])
+        write_manifest(_manifest(config, run.run_id, id_), [(entry.name, entry.version) for entry in shard])
     if not run.dry_run:
         row = {"run_id": run.run_id, "kind": run.kind, "model_version": model["version"], "listed": len(entries)}
         row |= {"interval_start": run.start, "interval_end": run.end, **counts}
@@ -256,12 +256,12 @@ def _listed(
         yield ledger.ListedEntry(*facts, id_, ordinal, e.state, e.reason, DETAILS[e.reason] if e.reason else None)
 
 
-def _frozen(connection: ledger.Connection, run_id: str, chosen: settings.Settings) -> tuple[dict[str, Any], Listing]:
+def _frozen(connection: ledger.Connection, run_id: str, config: settings.Settings) -> tuple[dict[str, Any], Listing]:
     """The model of a recorded run, and its listing; manifests that are gone are written again."""
     (row,) = ledger.fetch(connection, "select_run", {"run_id": run_id})
     shards = ledger.fetch(connection, "select_run_shards", {"run_id": run_id})
     for shard in shards:
-        path = _manifest(chosen, run_id, shard["shard_id"])
+        path = _manifest(config, run_id, shard["shard_id"])
         if not path.is_file():
             rows = ledger.fetch(connection, "select_shard_entries", {"run_id": run_id, "shard_id": shard["shard_id"]})
             write_manifest(path, [(row["name"], row["version"]) for row in rows])
@@ -270,15 +270,15 @@ def _frozen(connection: ledger.Connection, run_id: str, chosen: settings.Setting
     return versions.find_or_champion(connection, row["model_version"]), Listing(counts, refused, row["future"])
 
 
-def _answer(run: Run, model: Mapping[str, Any], listing: Listing, chosen: settings.Settings) -> dict[str, Any]:
+def _answer(run: Run, model: Mapping[str, Any], listing: Listing, config: settings.Settings) -> dict[str, Any]:
     shards = listing.shards
-    workers = chosen.cores // max(1, min(len(shards), chosen.cores))  # the shards of a run are packed at once
-    height, width = _image_size(model, chosen)
+    workers = config.cores // max(1, min(len(shards), config.cores))  # the shards of a run are packed at once
+    height, width = _image_size(model, config)
     requests = []
     for id_ in shards:
-        path = _manifest(chosen, run.run_id, id_)
-        manifest = contract.FileRef(str(path.relative_to(chosen.store)), contract.sha256_file(path))
-        request = contract.PackRequest(id_, manifest, height, width, chosen.limits, workers)
+        path = _manifest(config, run.run_id, id_)
+        manifest = contract.FileRef(str(path.relative_to(config.store)), contract.sha256_file(path))
+        request = contract.PackRequest(id_, manifest, height, width, config.limits, workers)
         requests.append(request.to_dict())
     answer = {
         "run_id": run.run_id,
@@ -290,22 +290,22 @@ def _answer(run: Run, model: Mapping[str, Any], listing: Listing, chosen: settin
         "refused": listing.refused,
         "future": listing.future,
         "dry_run": run.dry_run,
-        "quarantine_limit": _quarantine_limit(run, chosen),
+        "quarantine_limit": _quarantine_limit(run, config),
     }
     return {"run": answer, "pack": requests}
 
 
-def _quarantine_limit(run: Run, chosen: settings.Settings) -> float:
+def _quarantine_limit(run: Run, config: settings.Settings) -> float:
     """Who releases files has judged their source."""
     if run.quarantine_limit is not None:
         return run.quarantine_limit
-    return 1.0 if run.release else chosen.quarantine_limit
+    return 1.0 if run.release else config.quarantine_limit
 
 
-def _image_size(model: Mapping[str, Any], chosen: settings.Settings) -> tuple[int, int]:
+def _image_size(model: Mapping[str, Any], config: settings.Settings) -> tuple[int, int]:
     """Height and width, in pixels, of the images that a model wants."""
     try:
-        wanted = bundles.preprocessing(contract.store_path(chosen.store, model["bundle"]), model["version"])
+        wanted = bundles.preprocessing(contract.store_path(config.store, model["bundle"]), model["version"])
     except bundles.BundleError as error:
         raise ListingError(
             f"the bundle of model version {model['version']} is gone ({error}): register it again"
@@ -313,8 +313,8 @@ def _image_size(model: Mapping[str, Any], chosen: settings.Settings) -> tuple[in
     return wanted["height"], wanted["width"]
 
 
-def _manifest(chosen: settings.Settings, run_id: str, id_: str) -> Path:
-    return chosen.run_folder(run_id) / "manifests" / f"{id_}.parquet"
+def _manifest(config: settings.Settings, run_id: str, id_: str) -> Path:
+    return config.run_folder(run_id) / "manifests" / f"{id_}.parquet"
 
 
 def _measured_size(connection: ledger.Connection, version: str) -> int:

@@ -104,7 +104,7 @@ def load(run_id: str, classified: Iterable[Mapping[str, Any]]) -> dict[str, int]
         LoadError: rows are missing, foreign, repeated or not sane, or contradict what is recorded.
         contract.NoResult: an attempt's files are missing or altered.
     """
-    chosen = settings.get()
+    config = settings.get()
     with ledger.connect("ingest") as connection:
         run = {"run_id": run_id} | _model(connection, run_id)
         shards = ledger.fetch(connection, "select_shards_entries", {"run_id": run_id})
@@ -112,10 +112,10 @@ def load(run_id: str, classified: Iterable[Mapping[str, Any]]) -> dict[str, int]
         # Those of other runs' shards are refused further down, by the ledger.
         most = {shard_id: len(entries) for shard_id, entries in listed.items()}
         attempts = [
-            Attempt.read(chosen.store, one, run["model_version"], most.get(one["shard_id"], tables.MOST_ROWS))
+            Attempt.read(config.store, one, run["model_version"], most.get(one["shard_id"], tables.MOST_ROWS))
             for one in classified
         ]
-        _stage_outcomes(connection, listed, chosen.run_folder(run_id) / "validation" / contract.OUTCOMES_FILE)
+        _stage_outcomes(connection, listed, config.run_folder(run_id) / "validation" / contract.OUTCOMES_FILE)
         _stage_predictions(connection, attempts, run["classes"])
         ledger.execute(connection, "lock_ledger")
         return {"shards": len(attempts)} | _merge(connection, run)
@@ -128,16 +128,16 @@ def plan(run: Mapping[str, Any], shards: Sequence[Mapping[str, Any]]) -> list[di
         run: `bundle` (its folder, relative to the store) and `model_version`.
         shards: `shard_id`, `folder` (of the attempt that packed it, relative to the store) and `sha256` of each.
     """
-    chosen = settings.get()
-    at_once = max(1, min(len(shards), chosen.cores))
+    config = settings.get()
+    at_once = max(1, min(len(shards), config.cores))
     return [
         contract.ClassifyRequest(
             shard_id=shard["shard_id"],
             shard=contract.FileRef(f"{shard['folder']}/{contract.SHARD_FILE}", shard["sha256"]),
             bundle=contract.BundleRef(run["bundle"], run["model_version"]),
-            batch_size=chosen.classify_batch_size,
-            threads=chosen.cores // at_once,
-            device=cast(Literal["cpu", "gpu"], chosen.device),
+            batch_size=config.classify_batch_size,
+            threads=config.cores // at_once,
+            device=cast(Literal["cpu", "gpu"], config.device),
         ).to_dict()
         for shard in shards
     ]
@@ -232,11 +232,11 @@ def _merge(connection: ledger.Connection, run: Mapping[str, Any]) -> dict[str, i
     }
     _check(connection, "find_disagreements", run, f"run {run_id} and the ledger disagree about what a model says")
 
-    verdicts = {row["verdict"]: row["images"] for row in ledger.fetch(connection, "count_settled_images")}
+    statuses = {row["status"]: row["images"] for row in ledger.fetch(connection, "count_settled_images")}
     states = {row["state"]: row["entries"] for row in ledger.fetch(connection, "count_run_outcomes", run)}
-    if "open" in states or any(verdicts.get(verdict, 0) != count for verdict, count in loaded.items()):
-        raise LoadError(f"run {run_id} was not loaded whole: {states}, {verdicts}, loaded {loaded}")
-    return states | loaded | {"known": verdicts.get("known", 0) + verdicts.get("failed before", 0)}
+    if "open" in states or any(statuses.get(status, 0) != count for status, count in loaded.items()):
+        raise LoadError(f"run {run_id} was not loaded whole: {states}, {statuses}, loaded {loaded}")
+    return states | loaded | {"known": statuses.get("known", 0) + statuses.get("failed before", 0)}
 
 
 def _check(connection: ledger.Connection, query: str, run: Mapping[str, Any], says: str) -> None:

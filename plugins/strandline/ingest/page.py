@@ -20,9 +20,9 @@ def render(result: Mapping[str, Any]) -> str:
     )
     advice = f"<p>{escape(result['advice'])}</p>" if result["advice"] else ""
     failing = [one for one in result["expectations"] if one["examples"]]
-    body = f"""<section class="verdict {colour}">
+    body = f"""<section class="result {colour}">
 <p class="soft">Validation of {hours} (UTC), run <code><bdi>{run_id}</bdi></code></p>
-<h1>{escape(result["verdict"])}</h1>
+<h1>{escape(result["outcome"])}</h1>
 {advice}
 </section>
 <dl class="counts">{counts}</dl>
@@ -80,7 +80,7 @@ def _share(part: int, whole: int) -> str:
 
 
 def _reasons(title: str, reasons: Mapping[str, int]) -> str:
-    """Bars: attributes of a picture, because the policy of the page refuses styles on elements."""
+    """Bars: attributes of an image, because the policy of the page refuses styles on elements."""
     if not reasons:
         return ""
     most = max(reasons.values())
@@ -94,11 +94,11 @@ def _reasons(title: str, reasons: Mapping[str, int]) -> str:
 
 
 def _near_duplicates(found: Mapping[str, Any]) -> str:
-    """What `scenes` found among the pictures; nothing where there were none to compare."""
+    """What `scenes` found among the images; nothing where there were none to compare."""
     if found["compared"] < 2:
         return ""
     if not found["alike"]:
-        none = f"None of {found['compared']:,} pictures looks nearly the same as another one of this run."
+        none = f"None of {found['compared']:,} images looks nearly the same as another one of this run."
         return f'<h2>Near duplicates</h2>\n<div class="card"><p>{none}</p></div>'
     largest = "".join(
         f'<li><bdi class="name">{escape(one["name"])}</bdi>'
@@ -108,11 +108,11 @@ def _near_duplicates(found: Mapping[str, Any]) -> str:
     more = found["scenes"] - len(found["largest"])
     return f"""<h2>Near duplicates</h2>
 <div class="card">
-<p class="big">{found["alike"]:,} of {found["compared"]:,} pictures · {_share(found["alike"], found["compared"])}</p>
+<p class="big">{found["alike"]:,} of {found["compared"]:,} images · {_share(found["alike"], found["compared"])}</p>
 <p>look nearly the same as another one of this run, and show {_scenes(found["scenes"])} between them.</p>
 <p>So do the frames of a burst, or of a camera that stands still. Nothing is wrong with them and all go on, but they
-tell less than as many different pictures: drift reports count such a scene once. Files with the same bytes are one
-picture here, and pictures with hardly any texture are not compared.</p>
+tell less than as many different images: drift reports count such a scene once. Files with the same bytes are one
+image here, and images with hardly any texture are not compared.</p>
 <ul class="files">{largest}</ul>
 <p class="soft">{f"And {_scenes(more)} more: " if more else ""}<a href="near-duplicates.csv">near-duplicates.csv</a> has
 all files, by scene.</p>

@@ -1,12 +1,12 @@
-"""Which pictures of a run look nearly the same as others of it: unchanged frames of a camera, a picture saved again.
+"""Which images of a run look nearly the same as others of it: unchanged frames of a camera, an image saved again.
 
-Two pictures are near duplicates when at most NEAR bits of their difference hashes differ; a scene is all that hang
+Two images are near duplicates when at most NEAR bits of their difference hashes differ; a scene is all that hang
 together by such pairs. Measured on the 60,000 photographs of CIFAR-10 (32 x 32): of 1.8e9 pairs 373 are found. The 164
 whose pixels differ most were looked at: 19 show different things, as two skies with something dark in the middle. That
 is one pair in 9e7; of 100,000 photographs, one is taken in error of 900. All others are CIFAR-10's own near duplicates.
 Of the first 10,000, each beside a changed copy of itself, that copy is found: with noise of 4 grey levels 95 %, of 8
 levels 86 %; as JPEG of quality 90 99 %, of 75 97 %; 20 levels lighter 98 %, darker 99 %. What is moved by a pixel of 32
-is another picture here (5 %).
+is another image here (5 %).
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ AT_ONCE = 8
 
 @dataclasses.dataclass(frozen=True)
 class Scenes:
-    """How many pictures (distinct contents) were compared; and the row numbers of the files of each scene that more
+    """How many images (distinct contents) were compared; and the row numbers of the files of each scene that more
     than one of them shows, in the order of the rows.
     """
 
@@ -42,7 +42,7 @@ class Scenes:
 
 
 def find(entries: Any, outcomes: Any) -> Scenes:
-    """The scenes among the accepted pictures.
+    """The scenes among the accepted images.
 
     Args:
         entries, outcomes: tables with a row an entry, in the same order: `image_id`, `contrast` and `dhash`, which is
@@ -55,14 +55,14 @@ def find(entries: Any, outcomes: Any) -> Scenes:
     ones = np.bitwise_count(hashes)
     tells = (ones >= TELLING) & (ones <= 64 - TELLING) & (chosen["contrast"].to_numpy() >= CONTRAST)
     rows, hashes = rows[tells], hashes[tells]
-    pictures = chosen["image_id"].filter(tells).combine_chunks().dictionary_encode().indices.to_numpy()
-    _, first = np.unique(pictures, return_index=True)
+    images = chosen["image_id"].filter(tells).combine_chunks().dictionary_encode().indices.to_numpy()
+    _, first = np.unique(images, return_index=True)
     scenes = linked(hashes[first])
     alike = np.bincount(scenes, minlength=1)[scenes] > 1
     by_scene: dict[int, list[int]] = {}
-    for row, picture in zip(rows.tolist(), pictures.tolist(), strict=True):
-        if alike[picture]:
-            by_scene.setdefault(int(scenes[picture]), []).append(row)
+    for row, image in zip(rows.tolist(), images.tolist(), strict=True):
+        if alike[image]:
+            by_scene.setdefault(int(scenes[image]), []).append(row)
     return Scenes(len(first), int(alike.sum()), list(by_scene.values()))
 
 

@@ -32,7 +32,7 @@ class Source:
         return f"{shown} ({self.quarantined:,} of {self.entries:,} files are broken, {share:.1%})"
 
 
-def judge(entries: Any, outcomes: Any, limit: float, least: int) -> list[Source]:
+def examine(entries: Any, outcomes: Any, limit: float, least: int) -> list[Source]:
     """The sources of a run's entries, in the order of their names.
 
     Args:

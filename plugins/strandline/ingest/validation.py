@@ -94,19 +94,19 @@ def validate(run: Run, packed: Sequence[Packed]) -> dict[str, Any]:
         ValidationError: a file of ours is not what the contract says, or an expectation could not be evaluated.
         contract.NoResult: an attempt's files are missing or altered.
     """
-    chosen = settings.get()
-    folder = chosen.run_folder(run["run_id"])
-    shards = [_read_shard(chosen.store, folder / "manifests", item, run["classes"]) for item in packed]
+    config = settings.get()
+    folder = config.run_folder(run["run_id"])
+    shards = [_read_shard(config.store, folder / "manifests", item, run["classes"]) for item in packed]
     entries = _concatenate([entries for _, entries in shards])
 
-    on_rows = expectations.evaluate(_row_frame(entries), expectations.of_rows(chosen.limits, run["classes"]))
+    on_rows = expectations.evaluate(_row_frame(entries), expectations.of_rows(config.limits, run["classes"]))
     outcomes = _outcomes(entries, on_rows)
-    found = sources.judge(entries, outcomes, run["quarantine_limit"], chosen.quarantine_min_entries)
+    found = sources.examine(entries, outcomes, run["quarantine_limit"], config.quarantine_min_entries)
     (on_sources,) = expectations.evaluate(sources.frame(found), expectations.of_sources(run["quarantine_limit"]))
     aside = [found[row] for row in on_sources.rows]
     outcomes = sources.set_aside(entries, outcomes, aside, run["quarantine_limit"])
     # A share of few says little.
-    vanished = chosen.vanished_limit if run["listed"] >= chosen.quarantine_min_entries else 1.0
+    vanished = config.vanished_limit if run["listed"] >= config.quarantine_min_entries else 1.0
     on_run = expectations.evaluate(_run_frame(entries, outcomes), expectations.of_run(run["listed"], vanished))
 
     alike = scenes.find(entries, outcomes)
@@ -115,11 +115,11 @@ def validate(run: Run, packed: Sequence[Packed]) -> dict[str, Any]:
     lists = {"files.csv": _files(entries, outcomes), "near-duplicates.csv": _scenes(entries, alike)}
     digest = _write(folder / "validation", outcomes, result, lists)
     page = folder / "validation" / "index.html"
-    log.info("%s %s. The page: %s", result["verdict"], _sums(result["counts"]), page)
+    log.info("%s %s. The page: %s", result["outcome"], _sums(result["counts"]), page)
     if not run["dry_run"]:
         _record(result, digest)
     if not result["goes_on"]:
-        raise ValidationStopped(f"run {run['run_id']}: {result['verdict']} {result['advice']} Details: {page}")
+        raise ValidationStopped(f"run {run['run_id']}: {result['outcome']} {result['advice']} Details: {page}")
     alive = set(outcomes.filter(_equal(outcomes["state"], "accepted"))["shard_id"].unique().to_pylist())
     return {
         "run_id": run["run_id"],
@@ -277,7 +277,7 @@ def _result(
         "run_id": run["run_id"],
         "goes_on": not failed,
         "hours": run["hours"],
-        "verdict": _verdict(counts, failed, aside),
+        "outcome": _outcome(counts, failed, aside),
         "advice": _advice(packed_codes, failed, aside),
         "alerts": _alerts(findings, aside, packed_codes),
         "counts": counts,
@@ -355,7 +355,7 @@ def _files(entries: Any, outcomes: Any) -> str:
 
 
 def _scenes(entries: Any, alike: scenes.Scenes) -> str:
-    """Each file that shows nearly the same as another picture, by scene."""
+    """Each file that shows nearly the same as another image, by scene."""
     names = entries["name"]
     rows = ((number, _shown(names[row].as_py())) for number, scene in enumerate(alike.rows, 1) for row in scene)
     return _csv(("scene", "file"), rows)
@@ -385,7 +385,7 @@ def _near_duplicates(entries: Any, alike: scenes.Scenes) -> dict[str, Any]:
     }
 
 
-def _verdict(counts: Mapping[str, int], failed: Sequence[Finding], aside: Sequence[sources.Source]) -> str:
+def _outcome(counts: Mapping[str, int], failed: Sequence[Finding], aside: Sequence[sources.Source]) -> str:
     if failed:
         found = "; ".join(f"expected {one.expectation.says}, but {one.text}" for one in failed)
         return f"The run is stopped: {found}."

@@ -96,7 +96,7 @@ def is_labeller(name: str) -> bool:
 
 
 def default_labeller(name: bytes) -> str:
-    """Who a row is by that does not say: its file, by name. So a file that is dropped again mends its own labels."""
+    """Who a row is by that does not say: its file, by name. So a file that is dropped again fixes its own labels."""
     labeller = f"file:{display_name(name)}"
     return labeller if len(labeller) <= MAX_LABELLER else f"file:{hashlib.sha256(name).hexdigest()}"
 

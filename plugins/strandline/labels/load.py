@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 FILES_NAMED = 20  # of those that are no use
 REJECTIONS_KEPT = 100_000  # rows of a file; all are counted
-ROWS = {"accepted": "accepted", "known": "repeated", "rejected": "rejected", "waiting": "waiting"}  # verdicts on rows
+ROWS = {"accepted": "accepted", "known": "repeated", "rejected": "rejected", "waiting": "waiting"}  # statuses on rows
 SAMPLED_DAYS = 2  # how long after its end a run is still sampled
 
 
@@ -61,7 +61,7 @@ def load(run_id: str, at_once: bool = False) -> dict[str, int]:
         waiting = ledger.fetch(connection, "select_waiting_label_files", {"patience": patience})
     for file in waiting:
         counts = _take_up(file, run_id)
-        totals.update({ROWS[verdict]: rows for verdict, rows in counts.items() if verdict != "waiting"})
+        totals.update({ROWS[status]: rows for status, rows in counts.items() if status != "waiting"})
     for entry in _new_files(totals):
         try:
             row = _take(entry, run_id, patience > 0)
@@ -69,7 +69,7 @@ def load(run_id: str, at_once: bool = False) -> dict[str, int]:
             log.info("label file %s is left for the next run: %s", entry.display_name, deferred)
             totals["deferred"] += 1
             continue
-        totals.update({row["state"]: 1} | {total: row[verdict] for verdict, total in ROWS.items()})
+        totals.update({row["state"]: 1} | {total: row[status] for status, total in ROWS.items()})
     return dict(totals)
 
 
@@ -136,14 +136,14 @@ def choose_audit(run_ids: Sequence[str] | None = None, seed: str | None = None) 
     Returns:
         `runs` that were looked at, and how many images are `asked` for now.
     """
-    chosen = settings.get()
+    config = settings.get()
     asked = 0
     with ledger.connect("labels") as connection:
         if run_ids is None:
             rows = ledger.fetch(connection, "select_unsampled_runs", {"days": SAMPLED_DAYS})
             run_ids = [row["run_id"] for row in rows]
         for run_id in run_ids:
-            counts = {"random": chosen.audit_random, "uncertain": chosen.audit_uncertain}
+            counts = {"random": config.audit_random, "uncertain": config.audit_uncertain}
             sample = {"run_id": run_id, "seed": seed or secrets.token_hex(16), **counts}
             asked += ledger.execute(connection, "insert_audit_sample", sample)
     return {"runs": len(run_ids), "asked": asked}
@@ -169,7 +169,7 @@ def _unrecorded(connection: ledger.Connection, entries: Sequence[Entry]) -> list
 
 
 def _take_up(file: dict[str, Any], run_id: str) -> dict[str, int]:
-    """Judge the rows of a loaded file that wait again; how many have which verdict.
+    """Judge the rows of a loaded file that wait again; how many have which status.
 
     Args:
         file: of `select_waiting_label_files`; if it is `late`, none waits any longer.
@@ -178,7 +178,7 @@ def _take_up(file: dict[str, Any], run_id: str) -> dict[str, int]:
         ledger.execute(connection, "lock_labels")
         _create_staging(connection)
         ledger.execute(connection, "stage_label_waits", file)
-        counts, reasons = _judge(connection, wait=not file["late"])
+        counts, reasons = _decide(connection, wait=not file["late"])
         if reasons:
             log.warning("label file %s has rows that waited and are rejected: %s", file["display_name"], reasons)
         ledger.execute(connection, "insert_labels", file)
@@ -211,7 +211,7 @@ def _load(entry: Entry, run_id: str, wait: bool) -> dict[str, Any]:
         ledger.execute(connection, "lock_labels")
         if same := ledger.fetch(connection, "select_same_label_file", {"name": entry.name, "sha256": sha256}):
             return _record(connection, entry, run_id, "known", sha256=sha256, same_as=same[0]["file_id"])
-        counts, reasons = _judge(connection, wait)
+        counts, reasons = _decide(connection, wait)
         if counts["waiting"]:
             log.info("label file %s: %d rows wait for their images", entry.display_name, counts["waiting"])
         if reasons:
@@ -289,15 +289,15 @@ def _create_staging(connection: ledger.Connection) -> None:
         ledger.execute(connection, query)
 
 
-def _judge(connection: ledger.Connection, wait: bool) -> tuple[dict[str, int], dict[str, int]]:
-    """Staged rows by verdict, and of the rejected ones by reason; `wait`: for images that are not ingested."""
+def _decide(connection: ledger.Connection, wait: bool) -> tuple[dict[str, int], dict[str, int]]:
+    """Staged rows by status, and of the rejected ones by reason; `wait`: for images that are not ingested."""
     ledger.execute(connection, "analyze_staged_labels")
     ledger.execute(connection, "insert_staged_paths")
     ledger.execute(connection, "insert_staged_places")
     ledger.execute(connection, "insert_judged_labels", {"wait": wait})
     counted = ledger.fetch(connection, "count_judged_labels")
-    verdicts = {verdict: sum(row["rows"] for row in counted if row["verdict"] == verdict) for verdict in ROWS}
-    return verdicts, {row["reason"]: row["rows"] for row in counted if row["reason"]}
+    statuses = {status: sum(row["rows"] for row in counted if row["status"] == status) for status in ROWS}
+    return statuses, {row["reason"]: row["rows"] for row in counted if row["reason"]}
 
 
 def _record(connection: ledger.Connection, entry: Entry, run_id: str, state: str, **facts: Any) -> dict[str, Any]:

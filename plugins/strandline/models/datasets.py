@@ -43,7 +43,7 @@ class Dataset:
 
 def freeze(
     connection: ledger.Connection,
-    chosen: settings.Settings,
+    config: settings.Settings,
     kind: Kind,
     rows: Iterable[tuple[str, str]],
     shards: Sequence[contract.FileRef],
@@ -66,7 +66,7 @@ def freeze(
         raise DatasetError(f"a {kind} set of no image cannot be frozen")
     if len({image for image, _ in ordered}) < len(ordered):
         raise DatasetError(f"a {kind} set has an image twice: give each image one label")
-    labels = _write(chosen.store, ordered)
+    labels = _write(config.store, ordered)
     row = {"dataset_id": labels.sha256, "kind": kind, "images": len(ordered), "labels": labels.path, "made_by": by}
     row |= {"shards": Jsonb([ref.to_dict() for ref in sorted(shards, key=str)]), "rule": Jsonb(rule)}
     if ledger.execute(connection, "insert_dataset", row):

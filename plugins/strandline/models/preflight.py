@@ -18,15 +18,15 @@ def plan() -> dict[str, Any]:
     Raises:
         NoChampion: none is installed.
     """
-    chosen = settings.get()
+    config = settings.get()
     with ledger.connect("ingest") as connection:
         champion = versions.champion(connection)
     return contract.PreflightRequest(
-        shard_id=chosen.device,
+        shard_id=config.device,
         bundle=contract.BundleRef(champion["bundle"], champion["version"]),
-        batch_size=chosen.classify_batch_size,
-        threads=chosen.cores,
-        device=cast(Literal["cpu", "gpu"], chosen.device),
+        batch_size=config.classify_batch_size,
+        threads=config.cores,
+        device=cast(Literal["cpu", "gpu"], config.device),
     ).to_dict()
 
 

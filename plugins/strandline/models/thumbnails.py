@@ -1,4 +1,4 @@
-"""Small pictures of images, for pages: made of the pixels that a model saw, never of the files that landed."""
+"""Thumbnails of images, for pages: made of the pixels that a model saw, never of the files that landed."""
 
 import io
 from collections.abc import Collection, Iterable

@@ -13,7 +13,7 @@ Ask = Callable[[str], tuple[str, str]]  # by the run's id, a line and a body in 
 Take = Callable[[str, dict[str, Any]], object]  # by the run's id, and what a person answered
 
 
-class Question(HITLOperator):
+class ApprovalOperator(HITLOperator):
     """Ask, and take the answer where Airflow hands it on: whoever may change an XCom changes neither."""
 
     def __init__(self, *, ask: Ask, take: Take, **kwargs: Any) -> None:
@@ -30,22 +30,22 @@ class Question(HITLOperator):
         return answer
 
 
-def question(task_id: str, ask: Ask, options: list[str], take: Take) -> Question:
+def request_approval(task_id: str, ask: Ask, options: list[str], take: Take) -> ApprovalOperator:
     """A task that asks the approvers of the settings, and hands on what one of them answered.
 
     There is no default answer: without one in time the task fails, and is not tried again by itself.
     """
-    chosen = settings.get()
-    approvers: list[Any] = [{"id": number, "name": name} for name, number in chosen.approver_ids.items()]
+    config = settings.get()
+    approvers: list[Any] = [{"id": number, "name": name} for name, number in config.approver_ids.items()]
     # Airflow runs no task whose form could not be sent as it is: a missing reason is left for `read_answer` to refuse.
     reason = params.reason("Needed: why you answer so. It stays in the record.")
-    return Question(
+    return ApprovalOperator(
         task_id=task_id,
         ask=ask,
         take=take,
         options=options,
         params={"reason": reason},
         assigned_users=approvers,
-        response_timeout=datetime.timedelta(hours=chosen.approval_hours),
+        response_timeout=datetime.timedelta(hours=config.approval_hours),
         retries=0,
     )

@@ -33,7 +33,7 @@ from strandline.operators.vision import (
     SHARD,
     STORE,
     VisionOperator,
-    hand_over,
+    container_user,
     image_by_digest,
     mounts_environment,
 )
@@ -55,17 +55,17 @@ class HardenedDockerOperator(VisionOperator):
         self._client: APIClient | None = None
         self._container: str | None = None
 
-    def run(self, chosen: settings.Settings, folder: Path, run_id: str) -> None:
-        self._client = connect(chosen)
+    def run(self, config: settings.Settings, folder: Path, run_id: str) -> None:
+        self._client = connect(config)
         if orphans := remove_orphans(self._client):
             self.log.warning("removed containers that outlived their tasks: %s", ", ".join(orphans))
-        self.image = self._present_image(chosen)
-        labels = self._labels(chosen, folder, run_id)
-        self._remove_twins(labels)
-        self._container = self._create(chosen, folder, labels)
+        self.image = self._present_image(config)
+        labels = self._labels(config, folder, run_id)
+        self._remove_stale_attempts(labels)
+        self._container = self._create(config, folder, labels)
         try:
             self._client.start(self._container)
-            last = self.follow(self._lines())
+            last = self.stream_logs(self._lines())
             state = self._ended()
             # A log that is followed may lose its end.
             last = self._client.logs(self._container, tail=1).decode("utf-8", "backslashreplace").strip() or last
@@ -73,10 +73,10 @@ class HardenedDockerOperator(VisionOperator):
             self.on_kill()
         code, how = state["ExitCode"], f"ended with exit code {state['ExitCode']}"
         if state["OOMKilled"]:
-            how = f"ran out of memory: STRANDLINE_TASK_MEMORY_BYTES allows {chosen.task_memory_bytes:,} bytes"
+            how = f"ran out of memory: STRANDLINE_TASK_MEMORY_BYTES allows {config.task_memory_bytes:,} bytes"
         elif code == 137:
-            how = f"was killed, by a person, the engine or its deadline of {chosen.task_timeout_minutes:g} minutes"
-        self.judge(code, how, last)
+            how = f"was killed, by a person, the engine or its deadline of {config.task_timeout_minutes:g} minutes"
+        self.check_exit_code(code, how, last)
 
     def on_kill(self) -> None:
         if self._client and self._container:
@@ -84,13 +84,13 @@ class HardenedDockerOperator(VisionOperator):
             self._container = None
 
     @classmethod
-    def clear_up(cls, chosen: settings.Settings) -> list[str]:
-        return remove_orphans(connect(chosen))
+    def remove_orphans(cls, config: settings.Settings) -> list[str]:
+        return remove_orphans(connect(config))
 
-    def _present_image(self, chosen: settings.Settings) -> str:
+    def _present_image(self, config: settings.Settings) -> str:
         """The digest of the image, once the engine has it."""
         assert self._client
-        image = image_by_digest(chosen)
+        image = image_by_digest(config)
         try:
             return str(self._client.inspect_image(image)["Id"])
         except docker.errors.ImageNotFound as error:
@@ -103,8 +103,8 @@ class HardenedDockerOperator(VisionOperator):
         self._client.pull(image)
         return str(self._client.inspect_image(image)["Id"])
 
-    def _labels(self, chosen: settings.Settings, folder: Path, run_id: str) -> dict[str, str]:
-        deadline = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=chosen.task_timeout_minutes)
+    def _labels(self, config: settings.Settings, folder: Path, run_id: str) -> dict[str, str]:
+        deadline = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=config.task_timeout_minutes)
         return {
             RUN: run_id,
             SHARD: str(self.request["shard_id"]),
@@ -113,32 +113,32 @@ class HardenedDockerOperator(VisionOperator):
             DEADLINE: deadline.isoformat(timespec="seconds"),
         }
 
-    def _remove_twins(self, labels: dict[str, str]) -> None:
+    def _remove_stale_attempts(self, labels: dict[str, str]) -> None:
         """Containers of earlier attempts at the same: their task is dead, and nobody will read what they write."""
         assert self._client
         same = [f"{name}={labels[name]}" for name in (RUN, SHARD, COMMAND)]
-        for twin in self._client.containers(all=True, filters={"label": same}):
-            self.log.warning("removing container %s, left by attempt %s", twin["Id"][:12], twin["Labels"][ATTEMPT])
-            remove(self._client, twin["Id"])
+        for stale in self._client.containers(all=True, filters={"label": same}):
+            self.log.warning("removing container %s, left by attempt %s", stale["Id"][:12], stale["Labels"][ATTEMPT])
+            remove(self._client, stale["Id"])
 
-    def _create(self, chosen: settings.Settings, folder: Path, labels: dict[str, str]) -> str:
+    def _create(self, config: settings.Settings, folder: Path, labels: dict[str, str]) -> str:
         assert self._client
-        place = STORE / folder.relative_to(chosen.store)
+        place = STORE / folder.relative_to(config.store)
         created = self._client.create_container(
             image=self.image,
             name=f"strandline-{self.vision_command}-{labels[SHARD][:12]}-{folder.name}",
-            entrypoint=self._entrypoint(chosen),
+            entrypoint=self._entrypoint(config),
             command=[self.vision_command, "--request", str(place / contract.REQUEST_FILE)],
             environment=mounts_environment(LANDING, STORE, home=SCRATCH),
-            user="{}:{}".format(*hand_over(folder)),
+            user="{}:{}".format(*container_user(folder)),
             labels=labels,
-            host_config=host_config(self._client, chosen, self.request, _mounts(chosen, folder, place)),
+            host_config=host_config(self._client, config, self.request, _mounts(config, folder, place)),
         )
         return str(created["Id"])
 
-    def _entrypoint(self, chosen: settings.Settings) -> list[str]:
+    def _entrypoint(self, config: settings.Settings) -> list[str]:
         """The image's own, under a deadline that holds without us, too: a container ends though its worker died."""
-        return ["timeout", "--signal=KILL", str(chosen.task_timeout_minutes * 60), "python", "-m", "vision"]
+        return ["timeout", "--signal=KILL", str(config.task_timeout_minutes * 60), "python", "-m", "vision"]
 
     def _lines(self) -> Iterator[str]:
         assert self._client
@@ -154,7 +154,7 @@ class HardenedDockerOperator(VisionOperator):
         """The container's state, once it is over."""
         assert self._client
         while True:
-            # The engine's answer may get lost, and then never comes: it is asked anew.
+            # The engine's answer may get lost, and then never comes: it is asked again.
             with contextlib.suppress(requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
                 self._client.wait(self._container, timeout=ENGINE_PATIENCE)
             try:
@@ -165,12 +165,12 @@ class HardenedDockerOperator(VisionOperator):
                 return state
 
 
-def connect(chosen: settings.Settings) -> APIClient:
+def connect(config: settings.Settings) -> APIClient:
     """The Docker Engine of the settings."""
-    tls = chosen.docker_tls
+    tls = config.docker_tls
     return DockerHook(
         docker_conn_id=None,
-        base_url=chosen.docker_url,
+        base_url=config.docker_url,
         version="auto",
         tls=DockerHook.construct_tls_config(str(tls / "ca.pem"), str(tls / "cert.pem"), str(tls / "key.pem"))
         if tls
@@ -180,32 +180,32 @@ def connect(chosen: settings.Settings) -> APIClient:
 
 
 def host_config(
-    client: APIClient, chosen: settings.Settings, request: dict[str, Any], mounts: list[docker.types.Mount]
+    client: APIClient, config: settings.Settings, request: dict[str, Any], mounts: list[docker.types.Mount]
 ) -> dict[str, Any]:
     """All that bounds a container; `tests/docker/policy.json` holds it, too."""
     cores = request.get("threads") or request.get("workers") or 1
     gpus = [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])] if request.get("device") == "gpu" else None
-    config: dict[str, Any] = client.create_host_config(
+    host: dict[str, Any] = client.create_host_config(
         mounts=mounts,
         network_mode="none",
         cap_drop=["ALL"],
         security_opt=["no-new-privileges:true"],
         read_only=True,
         tmpfs={str(SCRATCH): f"rw,noexec,nosuid,nodev,size={SCRATCH_BYTES}"},
-        mem_limit=chosen.task_memory_bytes,
-        memswap_limit=chosen.task_memory_bytes,
+        mem_limit=config.task_memory_bytes,
+        memswap_limit=config.task_memory_bytes,
         nano_cpus=min(cores, os.cpu_count() or 1) * 10**9,
         pids_limit=PIDS,
         ulimits=[
             docker.types.Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
             docker.types.Ulimit(name="core", soft=0, hard=0),
-            docker.types.Ulimit(name="fsize", soft=chosen.attempt_bytes, hard=chosen.attempt_bytes),
+            docker.types.Ulimit(name="fsize", soft=config.attempt_bytes, hard=config.attempt_bytes),
         ],
         init=True,
         device_requests=gpus,
         log_config=docker.types.LogConfig(type="json-file", config={"max-size": "10m", "max-file": "2"}),
     )
-    return config
+    return host
 
 
 def remove(client: APIClient, container: str) -> None:
@@ -241,12 +241,12 @@ def _wait_until_gone(client: APIClient, container: str) -> None:
         time.sleep(0.1)
 
 
-def _mounts(chosen: settings.Settings, folder: Path, place: Path) -> list[docker.types.Mount]:
+def _mounts(config: settings.Settings, folder: Path, place: Path) -> list[docker.types.Mount]:
     """The landing zone and the store, read-only, and the attempt's folder: as the engine's host knows them."""
-    store = chosen.store_on_host or chosen.store
-    landing = chosen.landing_on_host or chosen.landing
+    store = config.store_on_host or config.store
+    landing = config.landing_on_host or config.landing
     return [
         docker.types.Mount(str(LANDING), str(landing), type="bind", read_only=True),
         docker.types.Mount(str(STORE), str(store), type="bind", read_only=True),
-        docker.types.Mount(str(place), str(store / folder.relative_to(chosen.store)), type="bind"),
+        docker.types.Mount(str(place), str(store / folder.relative_to(config.store)), type="bind"),
     ]

@@ -33,7 +33,7 @@ from strandline.operators.vision import (
     STORE,
     USER,
     VisionOperator,
-    hand_over,
+    container_user,
     image_by_digest,
     mounts_environment,
 )
@@ -75,12 +75,12 @@ class HardenedPodOperator(VisionOperator, KubernetesPodOperator):
     def pod_manager(self) -> PodManager:
         return _BoundedLogs(self.client)
 
-    def run(self, chosen: settings.Settings, folder: Path, run_id: str) -> None:
-        pod = self.build_pod(chosen, folder, run_id)
-        self.image = chosen.vision_image.partition("@")[2]
+    def run(self, config: settings.Settings, folder: Path, run_id: str) -> None:
+        pod = self.build_pod(config, folder, run_id)
+        self.image = config.vision_image.partition("@")[2]
         self.pod = pod  # what `on_kill` deletes
         try:
-            self._remove_twins(pod)
+            self._remove_stale_attempts(pod)
             self.pod_manager.create_pod(pod)
             self.await_pod_start(pod)
             self.await_pod_completion(pod)
@@ -91,46 +91,46 @@ class HardenedPodOperator(VisionOperator, KubernetesPodOperator):
             raise AirflowException(f"the cluster refuses ({error.status} {error.reason}): {error.body}") from error
         finally:
             self.process_pod_deletion(pod, reraise=False)
-        self._judge_pod(ended.status, chosen)
+        self._check_pod(ended.status, config)
 
     @classmethod
-    def clear_up(cls, chosen: settings.Settings) -> list[str]:
+    def remove_orphans(cls, config: settings.Settings) -> list[str]:
         """Delete each pod that is older than a task may get: it has ended, or waits for a node that never came."""
         client = KubernetesHook().core_v1_client
-        late = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=chosen.task_timeout_minutes)
+        late = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=config.task_timeout_minutes)
         orphans = [
             found
-            for found in _find(client, chosen.kubernetes_namespace, OURS)
+            for found in _find(client, config.kubernetes_namespace, OURS)
             if found.metadata.creation_timestamp < late - ORPHAN_GRACE
         ]
         for orphan in orphans:
             PodManager(client).delete_pod(orphan)
         return [orphan.metadata.name for orphan in orphans]
 
-    def build_pod(self, chosen: settings.Settings, folder: Path, run_id: str) -> k8s.V1Pod:
+    def build_pod(self, config: settings.Settings, folder: Path, run_id: str) -> k8s.V1Pod:
         """All that a pod of ours is."""
-        place = folder.relative_to(chosen.store)
+        place = folder.relative_to(config.store)
         names = {RUN: run_id, SHARD: str(self.request["shard_id"]), COMMAND: self.vision_command, ATTEMPT: folder.name}
-        user, _ = hand_over(folder)
+        user, _ = container_user(folder)
         gpu = self.request.get("device") == "gpu"
         return k8s.V1Pod(
             api_version="v1",
             kind="Pod",
             metadata=k8s.V1ObjectMeta(
                 name=f"strandline-{self.vision_command}-{folder.name}",
-                namespace=chosen.kubernetes_namespace,
+                namespace=config.kubernetes_namespace,
                 labels=OURS | {name: make_safe_label_value(value) for name, value in names.items()},
                 annotations=names,
             ),
             spec=k8s.V1PodSpec(
-                containers=[self._container(chosen, place)],
+                containers=[self._container(config, place)],
                 volumes=[
-                    _claim("landing", chosen.landing_claim, read_only=True),
-                    _claim("store", chosen.store_claim, read_only=False),
+                    _claim("landing", config.landing_claim, read_only=True),
+                    _claim("store", config.store_claim, read_only=False),
                     _memory("scratch", SCRATCH_BYTES),
                 ],
                 restart_policy="Never",
-                active_deadline_seconds=max(1, round(chosen.task_timeout_minutes * 60)),
+                active_deadline_seconds=max(1, round(config.task_timeout_minutes * 60)),
                 termination_grace_period_seconds=GRACE,
                 automount_service_account_token=False,
                 enable_service_links=False,
@@ -146,14 +146,14 @@ class HardenedPodOperator(VisionOperator, KubernetesPodOperator):
             ),
         )
 
-    def _container(self, chosen: settings.Settings, place: Path) -> k8s.V1Container:
+    def _container(self, config: settings.Settings, place: Path) -> k8s.V1Container:
         own = STORE / place
-        resources = _resources(chosen, self.request)
+        resources = _resources(config, self.request)
         environment = mounts_environment(LANDING, STORE, home=SCRATCH)
-        environment[contract.FILE_BYTES] = str(chosen.attempt_bytes)  # a pod has no such limit: the command sets it
+        environment[contract.FILE_BYTES] = str(config.attempt_bytes)  # a pod has no such limit: the command sets it
         return k8s.V1Container(
             name=CONTAINER,
-            image=_pullable(chosen),
+            image=_pullable(config),
             image_pull_policy="IfNotPresent",
             args=[self.vision_command, "--request", str(own / contract.REQUEST_FILE)],
             env=[k8s.V1EnvVar(name=name, value=value) for name, value in environment.items()],
@@ -175,21 +175,21 @@ class HardenedPodOperator(VisionOperator, KubernetesPodOperator):
             termination_message_policy="FallbackToLogsOnError",
         )
 
-    def _remove_twins(self, pod: k8s.V1Pod) -> None:
+    def _remove_stale_attempts(self, pod: k8s.V1Pod) -> None:
         """Pods of earlier attempts at the same: their task is dead, and nobody will read what they write."""
         same = {name: pod.metadata.labels[name] for name in (RUN, SHARD, COMMAND)}
-        for twin in _find(self.client, pod.metadata.namespace, OURS | same):
-            self.log.warning("deleting pod %s, left by attempt %s", twin.metadata.name, twin.metadata.labels[ATTEMPT])
-            self.pod_manager.delete_pod(twin)
+        for stale in _find(self.client, pod.metadata.namespace, OURS | same):
+            self.log.warning("deleting pod %s, left by attempt %s", stale.metadata.name, stale.metadata.labels[ATTEMPT])
+            self.pod_manager.delete_pod(stale)
 
-    def _judge_pod(self, status: k8s.V1PodStatus, chosen: settings.Settings) -> None:
+    def _check_pod(self, status: k8s.V1PodStatus, config: settings.Settings) -> None:
         ends = [each.state.terminated for each in status.container_statuses or [] if each.name == CONTAINER]
         end = next((each for each in ends if each), None)
         code = end.exit_code if end else contract.EXIT_TEMPORARY
         if status.reason == "DeadlineExceeded":
-            how = f"was stopped at its deadline of {chosen.task_timeout_minutes:g} minutes"
+            how = f"was stopped at its deadline of {config.task_timeout_minutes:g} minutes"
         elif end and end.reason == "OOMKilled":
-            how = f"ran out of memory: STRANDLINE_TASK_MEMORY_BYTES allows {chosen.task_memory_bytes:,} bytes"
+            how = f"ran out of memory: STRANDLINE_TASK_MEMORY_BYTES allows {config.task_memory_bytes:,} bytes"
         elif status.reason or not end:
             how = f"was stopped by the cluster: {status.reason or 'no reason given'}. {status.message or ''}".rstrip()
         elif code == 137:
@@ -197,7 +197,7 @@ class HardenedPodOperator(VisionOperator, KubernetesPodOperator):
         else:
             how = f"ended with exit code {code}"
         lines = (end.message or "").splitlines() if end else []
-        self.judge(code, how, lines[-1] if lines else "")
+        self.check_exit_code(code, how, lines[-1] if lines else "")
 
 
 class _BoundedLogs(PodManager):
@@ -223,8 +223,8 @@ def _find(client: CoreV1Api, namespace: str, labels: dict[str, str]) -> list[k8s
     return found
 
 
-def _pullable(chosen: settings.Settings) -> str:
-    image = image_by_digest(chosen)
+def _pullable(config: settings.Settings) -> str:
+    image = image_by_digest(config)
     if "@" not in image:
         raise PermanentError(
             f"STRANDLINE_VISION_IMAGE is {image}, which names no registry: push the image to one that the cluster "
@@ -233,11 +233,11 @@ def _pullable(chosen: settings.Settings) -> str:
     return image
 
 
-def _resources(chosen: settings.Settings, request: dict[str, Any]) -> dict[str, str]:
+def _resources(config: settings.Settings, request: dict[str, Any]) -> dict[str, str]:
     """What a pod is given, and not more."""
     resources = {
         "cpu": str(request.get("threads") or request.get("workers") or 1),
-        "memory": str(chosen.task_memory_bytes),
+        "memory": str(config.task_memory_bytes),
         "ephemeral-storage": str(DISK_BYTES),
     }
     return resources | {GPU: "1"} if request.get("device") == "gpu" else resources

@@ -24,10 +24,10 @@ class ProcessOperator(VisionOperator):
         super().__init__(**kwargs)
         self._process: subprocess.Popen[str] | None = None
 
-    def run(self, chosen: settings.Settings, folder: Path, run_id: str) -> None:
+    def run(self, config: settings.Settings, folder: Path, run_id: str) -> None:
         self._process = subprocess.Popen(
-            [chosen.vision_python, "-m", "vision", self.vision_command, "--request", folder / contract.REQUEST_FILE],
-            env=vision_environment(chosen, folder),
+            [config.vision_python, "-m", "vision", self.vision_command, "--request", folder / contract.REQUEST_FILE],
+            env=vision_environment(config, folder),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -35,24 +35,26 @@ class ProcessOperator(VisionOperator):
             text=True,
             errors="backslashreplace",
             start_new_session=True,
-            preexec_fn=lambda: _limit(chosen.task_memory_bytes, chosen.attempt_bytes),
+            preexec_fn=lambda: _limit(config.task_memory_bytes, config.attempt_bytes),
         )
         try:
             assert self._process.stdout is not None
-            last = self.follow(self._process.stdout)
+            last = self.stream_logs(self._process.stdout)
             code = self._process.wait()
         finally:
             self.on_kill()
-        self.judge(code, f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}", last)
+        self.check_exit_code(
+            code, f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}", last
+        )
 
     def on_kill(self) -> None:
         if self._process and self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
-def vision_environment(chosen: settings.Settings, folder: Path) -> dict[str, str]:
+def vision_environment(config: settings.Settings, folder: Path) -> dict[str, str]:
     paths = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(VISION_PROJECT)}
-    return mounts_environment(chosen.landing, chosen.store, home=folder) | paths
+    return mounts_environment(config.landing, config.store, home=folder) | paths
 
 
 def _limit(memory_bytes: int, file_bytes: int) -> None:

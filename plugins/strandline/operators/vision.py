@@ -73,39 +73,39 @@ def _as_given(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _arguments(task_id: str, command: str) -> dict[str, Any]:
-    chosen = settings.get()
+    config = settings.get()
     return {
         "task_id": task_id,
         "vision_command": command,
         "pool": "classifier",
-        "queue": "gpu" if chosen.device == "gpu" and command != "pack" else "default",
-        "execution_timeout": datetime.timedelta(minutes=chosen.task_timeout_minutes),
+        "queue": "gpu" if config.device == "gpu" and command != "pack" else "default",
+        "execution_timeout": datetime.timedelta(minutes=config.task_timeout_minutes),
     }
 
 
-def runner(chosen: settings.Settings) -> "type[VisionOperator]":
+def runner(config: settings.Settings) -> "type[VisionOperator]":
     """
     Raises:
         SettingsError: STRANDLINE_RUNNER names no runner.
     """
-    if chosen.runner not in RUNNERS:
-        raise settings.SettingsError(f"STRANDLINE_RUNNER={chosen.runner}: the runners are {', '.join(RUNNERS)}")
-    module, name = RUNNERS[chosen.runner]
+    if config.runner not in RUNNERS:
+        raise settings.SettingsError(f"STRANDLINE_RUNNER={config.runner}: the runners are {', '.join(RUNNERS)}")
+    module, name = RUNNERS[config.runner]
     operator: type[VisionOperator] = getattr(importlib.import_module(module), name)
     return operator
 
 
-def clear_up() -> list[str]:
+def remove_orphans() -> list[str]:
     """Remove what dead tasks have left running on this host; returns the names of what was removed."""
-    chosen = settings.get()
-    return runner(chosen).clear_up(chosen)
+    config = settings.get()
+    return runner(config).remove_orphans(config)
 
 
 class VisionOperator(BaseOperator):
     """Run a vision command on a request, as one attempt with a folder of its own.
 
     Args:
-        vision_command: pack, classify, train, evaluate, package, preflight or trial.
+        vision_command: pack, classify, train, evaluate, package, preflight or infra_validate.
         request: the command's request as a JSON object, with a `shard_id`; or what makes it when the task runs.
         given: outputs of other tasks, which that is called with.
 
@@ -129,16 +129,16 @@ class VisionOperator(BaseOperator):
         self.request = {} if callable(request) else request
 
     def execute(self, context: Any) -> dict[str, str | None]:
-        chosen = settings.get()
+        config = settings.get()
         if self.plan:
             self.request = self.plan(*self.given)
-        folder = self._new_attempt(chosen, context["run_id"], context["ti"].try_number)
+        folder = self._new_attempt(config, context["run_id"], context["ti"].try_number)
         self.log.info("%s of shard %s in %s", self.vision_command, self.request["shard_id"], folder)
         request = contract.sha256_file(folder / contract.REQUEST_FILE)
-        most = chosen.attempt_bytes
+        most = config.attempt_bytes
         try:
-            with attempts.watched(folder, most, chosen.attempt_files, self.on_kill):
-                self.run(chosen, folder, context["run_id"])
+            with attempts.watched(folder, most, config.attempt_files, self.on_kill):
+                self.run(config, folder, context["run_id"])
             result, sealed = attempts.seal(folder, self.vision_command, request, most)
         except BaseException:
             try:
@@ -149,12 +149,12 @@ class VisionOperator(BaseOperator):
         self.log.info("counts %s, seconds %s", result.counts, result.seconds)
         return {
             "shard_id": self.request["shard_id"],
-            "folder": str(folder.relative_to(chosen.store)),
+            "folder": str(folder.relative_to(config.store)),
             "sealed": sealed,
             "image": self.image,
         }
 
-    def run(self, chosen: settings.Settings, folder: Path, run_id: str) -> None:
+    def run(self, config: settings.Settings, folder: Path, run_id: str) -> None:
         """Run the command on the folder's request until it ends.
 
         Raises:
@@ -164,24 +164,24 @@ class VisionOperator(BaseOperator):
         raise NotImplementedError
 
     @classmethod
-    def clear_up(cls, chosen: settings.Settings) -> list[str]:
+    def remove_orphans(cls, config: settings.Settings) -> list[str]:
         """Remove what dead tasks have left running; the names of it. Nothing outlives a task that is a process."""
         return []
 
-    def _new_attempt(self, chosen: settings.Settings, run_id: str, try_number: int) -> Path:
+    def _new_attempt(self, config: settings.Settings, run_id: str, try_number: int) -> Path:
         try:
             request = contract.parse_request(self.vision_command, self.request)
-            shard = chosen.run_folder(run_id) / self.vision_command / contract.plain_name(request.shard_id)
+            shard = config.run_folder(run_id) / self.vision_command / contract.plain_name(request.shard_id)
         except contract.BadRequest as error:
             raise PermanentError(str(error)) from error
         if isinstance(request, contract.TrainRequest):
-            request = dataclasses.replace(request, resume=request.resume or _last_checkpoint(shard, chosen.store))
+            request = dataclasses.replace(request, resume=request.resume or _last_checkpoint(shard, config.store))
         folder = shard / f"{try_number:02d}-{uuid.uuid4().hex[:8]}"
         folder.mkdir(parents=True)
         contract.write_json(folder / contract.REQUEST_FILE, request.to_dict())
         return folder
 
-    def follow(self, lines: Iterable[str]) -> str:
+    def stream_logs(self, lines: Iterable[str]) -> str:
         """Log what a process prints, as far as a person would read; returns its last line."""
         last, count = "", 0
         for line in lines:
@@ -194,7 +194,7 @@ class VisionOperator(BaseOperator):
             self.log.warning("%d more lines were printed, and are not shown", count - LOGGED_LINES)
         return last
 
-    def judge(self, code: int, how: str, last: str) -> None:
+    def check_exit_code(self, code: int, how: str, last: str) -> None:
         """Fail the try for every exit code but 0, and the task where another try cannot help."""
         if code in contract.DO_NOT_RETRY:
             raise PermanentError(f"{last}; trying again cannot help (exit code {code})")
@@ -209,13 +209,13 @@ def _last_checkpoint(shard: Path, store: Path) -> str | None:
     return str(found[-1].parent.relative_to(store)) if found else None
 
 
-def image_by_digest(chosen: settings.Settings) -> str:
+def image_by_digest(config: settings.Settings) -> str:
     """The vision image of the settings.
 
     Raises:
         PermanentError: it is not named by digest.
     """
-    image = chosen.vision_image
+    image = config.vision_image
     if not DIGEST.search(image):
         raise PermanentError(
             f"STRANDLINE_VISION_IMAGE is {image or 'not set'}: it must name an image by digest, as name@sha256:... "
@@ -224,7 +224,7 @@ def image_by_digest(chosen: settings.Settings) -> str:
     return image
 
 
-def hand_over(folder: Path) -> tuple[int, int]:
+def container_user(folder: Path) -> tuple[int, int]:
     """The user and the group that a container runs as, neither root's; the attempt's folder is theirs.
 
     A worker of the Airflow image is in root's group. On a host, that group may own the engine's socket.

@@ -19,7 +19,7 @@ Unit = Literal["share", "points", "gap", "ratio", "probability"]
 
 
 @dataclass(frozen=True)
-class Trial:
+class InfraValidation:
     """How the challenger fared in the real runner.
 
     Args:
@@ -51,7 +51,7 @@ class Evidence:
     classes: Sequence[str]
     holdout: LabelledSet | None
     window: LabelledSet | None
-    trial: Trial
+    validation: InfraValidation
     rules: Rules
     seed: int = 0
 

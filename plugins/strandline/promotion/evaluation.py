@@ -1,4 +1,4 @@
-"""Trials: a challenger and the champion answer the same images, and a gate is held on what they answer.
+"""Evaluation: a challenger and the champion answer the same images, and a gate is held on what they answer.
 
 `plan` pins who is compared on what, in the ledger; the steps after it are called with that. `hold` examines, writes the
 report, and records the gate: once for a run, whatever is cleared, so that trying again is no way to better luck.
@@ -25,7 +25,7 @@ from strandline.models.bundles import REFERENCE_FILE
 from strandline.models.datasets import Dataset
 from strandline.promotion import gate
 from strandline.promotion import page as gate_page
-from strandline.promotion.check import Check, SetName, Trial
+from strandline.promotion.check import Check, InfraValidation, SetName
 from strandline.promotion.comparison import Answers, LabelledSet
 from strandline.promotion.rules import Rules
 
@@ -39,7 +39,7 @@ SIDES = ("champion", "challenger")
 REPORT, PAGE = "gate.json", "index.html"
 
 
-class TrialError(PermanentError):
+class EvaluationError(PermanentError):
     """No gate can be held, and another try cannot help; the message says why."""
 
 
@@ -94,7 +94,7 @@ def plan(run_id: str, asked_by: str, challenger: str | None, expected: str | Non
         As `pinned`.
 
     Raises:
-        TrialError: there is no such challenger, it is the champion, the champion is not who was expected, or they know
+        EvaluationError: there is no such challenger, it is the champion, the champion is not who was expected, or they know
             other classes.
     """
     with ledger.connect("gate") as connection:
@@ -113,63 +113,65 @@ def pinned(run_id: str) -> dict[str, Any]:
         `requested_by`.
 
     Raises:
-        TrialError: it was not planned.
+        EvaluationError: it was not planned.
     """
     with ledger.connect("gate") as connection:
         found = ledger.fetch(connection, "select_gate_plan", {"gate_id": run_id})
     if not found:
-        raise TrialError(f"the ledger has no plan of run {run_id}: clear the task that plans")
+        raise EvaluationError(f"the ledger has no plan of run {run_id}: clear the task that plans")
     return found[0]
 
 
 def _pin(connection: ledger.Connection, challenger: str | None, expected: str | None) -> dict[str, Any]:
     if not challenger:
-        raise TrialError("no challenger was named: trigger this DAG again with its version")
+        raise EvaluationError("no challenger was named: trigger this DAG again with its version")
     champion, asked = _model(versions.champion(connection)), _read_model(connection, challenger)
     expected = versions.find(connection, expected)["version"] if expected else None
     if expected and expected != champion.version:
-        raise TrialError(f"the champion is {champion.version}, not {expected}: look at what changed, and ask again")
+        raise EvaluationError(
+            f"the champion is {champion.version}, not {expected}: look at what changed, and ask again"
+        )
     if champion.version == asked.version:
-        raise TrialError(f"version {challenger} is the champion already")
+        raise EvaluationError(f"version {challenger} is the champion already")
     if sorted(champion.classes) != sorted(asked.classes):
-        raise TrialError("the challenger knows other classes than the champion: their answers cannot be compared")
+        raise EvaluationError("the challenger knows other classes than the champion: their answers cannot be compared")
     sets = {kind: datasets.latest(connection, kind) for kind in ("holdout", "window")}
     ids = {kind: part.dataset_id if part else None for kind, part in sets.items()}
     return {"champion": champion.version, "challenger": asked.version, **ids}
 
 
-def trial_request(pinned: Mapping[str, Any]) -> dict[str, Any]:
+def infra_validate_request(pinned: Mapping[str, Any]) -> dict[str, Any]:
     """The request to try both models in the real runner."""
-    chosen, case = settings.get(), _case(pinned)
-    return contract.TrialRequest(
+    config, case = settings.get(), _case(pinned)
+    return contract.InfraValidateRequest(
         shard_id=case.challenger.version,
         champion=case.champion.ref,
         challenger=case.challenger.ref,
         rounds=ROUNDS,
-        batch_size=chosen.classify_batch_size,
-        threads=chosen.cores,
-        device=_device(chosen),
+        batch_size=config.classify_batch_size,
+        threads=config.cores,
+        device=_device(config),
     ).to_dict()
 
 
-def evaluations(pinned: Mapping[str, Any], tried: Mapping[str, Any]) -> list[dict[str, Any]]:
+def evaluations(pinned: Mapping[str, Any], validated: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The requests to answer each set with each model; none where the challenger did not load.
 
     Args:
-        tried: `folder` of the trial, relative to the store.
+        validated: `folder` of the validation, relative to the store.
     """
-    chosen, case = settings.get(), _case(pinned)
-    if not _read_trial(chosen, case, pinned["gate_id"], tried).loaded:
+    config, case = settings.get(), _case(pinned)
+    if not _read_infra_validation(config, case, pinned["gate_id"], validated).loaded:
         return []
-    at_once = max(1, min(len(SIDES) * len(case.sets), chosen.at_once))
+    at_once = max(1, min(len(SIDES) * len(case.sets), config.at_once))
     return [
         contract.EvaluateRequest(
             bundle=model.ref,
             shards=part.shards,
             labels=part.labels,
-            batch_size=chosen.classify_batch_size,
-            threads=max(1, chosen.cores // at_once),
-            device=_device(chosen),
+            batch_size=config.classify_batch_size,
+            threads=max(1, config.cores // at_once),
+            device=_device(config),
             shard_id=f"{name}-{side}",
         ).to_dict()
         for name, part in case.sets.items()
@@ -177,29 +179,31 @@ def evaluations(pinned: Mapping[str, Any], tried: Mapping[str, Any]) -> list[dic
     ]
 
 
-def hold(pinned: Mapping[str, Any], tried: Mapping[str, Any], evaluated: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def evaluate_gate(
+    pinned: Mapping[str, Any], validated: Mapping[str, Any], evaluated: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
     """Examine, write the report, record the gate. A run holds one gate: asked again, it answers with that.
 
     Args:
         pinned: as `pinned` says.
-        tried, evaluated: `folder` of each attempt, relative to the store.
+        validated, evaluated: `folder` of each attempt, relative to the store.
 
     Returns:
         As `held`.
 
     Raises:
-        TrialError: what was evaluated is not what was asked for.
+        EvaluationError: what was evaluated is not what was asked for.
         contract.NoResult: files of an attempt are missing or altered.
     """
     run_id: str = pinned["gate_id"]
-    chosen, case = settings.get(), _case(pinned)
+    config, case = settings.get(), _case(pinned)
     with ledger.connect("gate") as connection:
         if not ledger.fetch(connection, "select_gate", {"gate_id": run_id}):
-            _record(connection, chosen, run_id, case, tried, evaluated, pinned["requested_by"])
-    return held(run_id)
+            _record(connection, config, run_id, case, validated, evaluated, pinned["requested_by"])
+    return gate_result(run_id)
 
 
-def held(run_id: str) -> dict[str, Any]:
+def gate_result(run_id: str) -> dict[str, Any]:
     """The gate of a run of promote_model, as the ledger has it.
 
     Returns:
@@ -207,16 +211,16 @@ def held(run_id: str) -> dict[str, Any]:
         reads first, in Markdown.
 
     Raises:
-        TrialError: none was held.
+        EvaluationError: none was held.
     """
-    chosen = settings.get()
+    config = settings.get()
     with ledger.connect("gate") as connection:
         found = ledger.fetch(connection, "select_gate", {"gate_id": run_id})
         if not found:
-            raise TrialError(f"the ledger has no gate of run {run_id}: clear the task that holds it")
+            raise EvaluationError(f"the ledger has no gate of run {run_id}: clear the task that holds it")
         (row,) = found
         checks = ledger.fetch(connection, "select_gate_results", {"gate_id": run_id})
-    page = chosen.store / row["folder"] / PAGE
+    page = config.store / row["folder"] / PAGE
     log.info("the gate's outcome: %s. %s The report: %s", row["outcome"], row["sentence"], page)
     listed = "\n".join(f"- **{check['check_name']}** ({check['outcome']}): {check['sentence']}" for check in checks)
     body = f"{row['sentence']}\n\n{listed}\n\nRequested by {row['requested_by']}. The report: `{page}`"
@@ -224,31 +228,31 @@ def held(run_id: str) -> dict[str, Any]:
     return told | {"page": str(page), "body": body}
 
 
-def question(run_id: str) -> tuple[str, str]:
+def approval_request(run_id: str) -> tuple[str, str]:
     """What an approver is asked about a gate: a line, and a body in Markdown."""
-    gate_held = held(run_id)
+    gate_held = gate_result(run_id)
     return f"Shall {gate_held['challenger'][:12]} be champion?", gate_held["body"]
 
 
 def _record(
     connection: ledger.Connection,
-    chosen: settings.Settings,
+    config: settings.Settings,
     run_id: str,
     case: Case,
-    tried: Mapping[str, Any],
+    validated: Mapping[str, Any],
     evaluated: Iterable[Mapping[str, Any]],
     requested_by: str,
 ) -> None:
-    now, rules = datetime.datetime.now(datetime.UTC), _rules(chosen)
-    answers = _read_answers(chosen, case, run_id, evaluated)
-    sets = {name: _labelled_set(connection, chosen, case, part, answers) for name, part in case.sets.items()}
-    trial = _trial(chosen, case, _read_trial(chosen, case, run_id, tried), answers)
-    held = gate.examine(case.champion.classes, sets.get("holdout"), sets.get("window"), trial, rules)
+    now, rules = datetime.datetime.now(datetime.UTC), _rules(config)
+    answers = _read_answers(config, case, run_id, evaluated)
+    sets = {name: _labelled_set(connection, config, case, part, answers) for name, part in case.sets.items()}
+    validation = _infra_validation(config, case, _read_infra_validation(config, case, run_id, validated), answers)
+    held = gate.examine(case.champion.classes, sets.get("holdout"), sets.get("window"), validation, rules)
     report = dataclasses.asdict(held) | {"champion": case.champion.version, "challenger": case.challenger.version}
     report |= {"rules": dataclasses.asdict(rules), "requested_by": requested_by, "made_at": f"{now:%Y-%m-%d %H:%M} UTC"}
-    folder = f"gates/{chosen.run_folder(run_id).name}"
-    page = gate_page.render(report, _shown(connection, chosen, case, held))
-    _write(chosen.store / folder, {REPORT: json.dumps(report, indent=1, default=_jsonable), PAGE: page})
+    folder = f"gates/{config.run_folder(run_id).name}"
+    page = gate_page.render(report, _shown(connection, config, case, held))
+    _write(config.store / folder, {REPORT: json.dumps(report, indent=1, default=_jsonable), PAGE: page})
     row: dict[str, Any] = {
         "gate_id": run_id,
         "challenger": case.challenger.version,
@@ -262,8 +266,8 @@ def _record(
         "folder": folder,
         "html_sha256": hashlib.sha256(page.encode()).hexdigest(),
         "requested_by": requested_by,
-        "approvers": list(chosen.approver_ids),
-        "answer_by": now + datetime.timedelta(hours=chosen.approval_hours) + GRACE,
+        "approvers": list(config.approver_ids),
+        "answer_by": now + datetime.timedelta(hours=config.approval_hours) + GRACE,
     }
     if ledger.execute(connection, "insert_gate", row):
         results = [_result(run_id, check) for check in held.checks]
@@ -271,18 +275,18 @@ def _record(
 
 
 def _shown(
-    connection: ledger.Connection, chosen: settings.Settings, case: Case, held: gate.Gate
+    connection: ledger.Connection, config: settings.Settings, case: Case, held: gate.Gate
 ) -> dict[str, gate_page.Image]:
-    """By id, what a person sees of each image that only the champion has right: its file's name, and a picture."""
+    """By id, what a person sees of each image that only the champion has right: its file's name, and a png."""
     compared = {name: getattr(held, name) for name in case.sets}
     lost = {name: [one.image for one in part.lost] for name, part in compared.items() if part}
     ids = [image for images in lost.values() for image in images]
     names = {row["image_id"]: row["name"] for row in ledger.fetch(connection, "select_image_names", {"image_ids": ids})}
-    size = thumbnails.image_size(chosen.store, case.champion.ref) if ids else (0, 0)
+    size = thumbnails.image_size(config.store, case.champion.ref) if ids else (0, 0)
     return {
-        image: gate_page.Image(names.get(image), picture)
+        image: gate_page.Image(names.get(image), png)
         for name, images in lost.items()
-        for image, picture in thumbnails.of_shards(chosen.store, case.sets[name].shards, size, images).items()
+        for image, png in thumbnails.of_shards(config.store, case.sets[name].shards, size, images).items()
     }
 
 
@@ -319,22 +323,22 @@ class _Found(NamedTuple):
 Found = Mapping[tuple[str, str], _Found]  # by dataset and side
 
 
-def _read_answers(chosen: settings.Settings, case: Case, run_id: str, evaluated: Iterable[Mapping[str, Any]]) -> Found:
+def _read_answers(config: settings.Settings, case: Case, run_id: str, evaluated: Iterable[Mapping[str, Any]]) -> Found:
     """All that was asked for, or nothing.
 
     Raises:
-        TrialError: some is missing, or something else was evaluated.
+        EvaluationError: some is missing, or something else was evaluated.
     """
     sides = {model.version: side for side, model in case.models.items()}
     most = max((part.images for part in case.sets.values()), default=0)
     found: dict[tuple[str, str], _Found] = {}
     for attempt in evaluated:
-        folder, _ = attempts.of_run(chosen, run_id, attempt, "evaluate")
+        folder, _ = attempts.of_run(config, run_id, attempt, "evaluate")
         request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
         assert isinstance(request, contract.EvaluateRequest)
         side = sides.get(request.bundle.version)
         if side is None:
-            raise TrialError(f"{folder} evaluated version {request.bundle.version}, which this gate is not about")
+            raise EvaluationError(f"{folder} evaluated version {request.bundle.version}, which this gate is not about")
         columns = tables.among(contract.PREDICTION_COLUMNS, "image_id", "probabilities")
         table = tables.read(folder / contract.PREDICTIONS_FILE, columns, most=most)
         classes = case.models[side].classes
@@ -343,34 +347,34 @@ def _read_answers(chosen: settings.Settings, case: Case, run_id: str, evaluated:
         found[request.labels.sha256, side] = _Found(table["image_id"].to_pylist(), probabilities[:, order])
     asked = {(part.dataset_id, side) for part in case.sets.values() for side in SIDES}
     if found and found.keys() != asked:
-        raise TrialError("what was evaluated is not what was asked for: clear the task that plans the evaluations")
+        raise EvaluationError("what was evaluated is not what was asked for: clear the task that plans the evaluations")
     return found
 
 
 def _labelled_set(
-    connection: ledger.Connection, chosen: settings.Settings, case: Case, part: Dataset, answers: Found
+    connection: ledger.Connection, config: settings.Settings, case: Case, part: Dataset, answers: Found
 ) -> LabelledSet | None:
     if not answers:
         return None
-    labels = datasets.labels(chosen.store, part)
+    labels = datasets.labels(config.store, part)
     images, classes = list(labels), case.champion.classes
     if unknown := sorted(set(labels.values()) - set(classes)):
-        raise TrialError(
+        raise EvaluationError(
             f"{part.kind} set {part.dataset_id[:12]} has classes that the models lack: {', '.join(unknown)}"
         )
     sides = {side: answers[part.dataset_id, side].rows(images) for side in SIDES}
     champion, challenger = (Answers(sides[side].argmax(axis=1), sides[side]) for side in SIDES)
     truth = np.array([classes.index(label) for label in labels.values()], np.int64)
-    return LabelledSet(images, truth, champion, challenger, _slices(connection, chosen, part, labels))
+    return LabelledSet(images, truth, champion, challenger, _slices(connection, config, part, labels))
 
 
 def _slices(
-    connection: ledger.Connection, chosen: settings.Settings, part: Dataset, labels: Mapping[str, str]
+    connection: ledger.Connection, config: settings.Settings, part: Dataset, labels: Mapping[str, str]
 ) -> dict[str, NDArray[np.bool_]]:
     """By brightness; of images that landed, by the hour and by who labelled them; of the window, by class, since
     checks of their own look at the classes of the holdout only.
     """
-    brightness = _brightness(chosen, part, labels)
+    brightness = _brightness(config, part, labels)
     dark, bright = np.quantile(brightness, (1 / 3, 2 / 3))
     masks = {
         "darkest third": brightness <= dark,
@@ -391,18 +395,20 @@ def _slices(
     return masks
 
 
-def _brightness(chosen: settings.Settings, part: Dataset, images: Iterable[str]) -> NDArray[np.floating[Any]]:
+def _brightness(config: settings.Settings, part: Dataset, images: Iterable[str]) -> NDArray[np.floating[Any]]:
     found: dict[str, float] = {}
     for shard in part.shards:
         columns = tables.among(contract.SHARD_COLUMNS, "image_id", "brightness")
-        table = tables.read(contract.store_path(chosen.store, shard.path), columns, images=list(images))
+        table = tables.read(contract.store_path(config.store, shard.path), columns, images=list(images))
         found |= zip(table["image_id"].to_pylist(), table["brightness"].to_pylist(), strict=True)
     return np.array([found[image] for image in images], np.float64)
 
 
-def _trial(chosen: settings.Settings, case: Case, report: contract.TrialReport, answers: Found) -> Trial:
-    expected, found, detail = _golden(chosen, case, answers)
-    return Trial(
+def _infra_validation(
+    config: settings.Settings, case: Case, report: contract.InfraValidationReport, answers: Found
+) -> InfraValidation:
+    expected, found, detail = _golden(config, case, answers)
+    return InfraValidation(
         loaded=report.loaded and not detail,
         champion_seconds=np.array(report.champion_seconds, np.float64),
         challenger_seconds=np.array(report.challenger_seconds, np.float64),
@@ -413,13 +419,13 @@ def _trial(chosen: settings.Settings, case: Case, report: contract.TrialReport, 
 
 
 def _golden(
-    chosen: settings.Settings, case: Case, answers: Found
+    config: settings.Settings, case: Case, answers: Found
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]], str]:
     """Probabilities that the challenger's bundle says it gives for images of the holdout, those that it gave, and what
     is wrong with the bundle. Golden images are those of its reference profile: it was measured on the holdout.
     """
     none = np.empty((0, len(case.champion.classes)))
-    path = contract.store_path(chosen.store, case.challenger.bundle) / REFERENCE_FILE
+    path = contract.store_path(config.store, case.challenger.bundle) / REFERENCE_FILE
     if not case.holdout or not answers or not path.is_file():
         return none, none, ""
     given = answers[case.holdout.dataset_id, "challenger"]
@@ -437,21 +443,23 @@ def _golden(
     return probabilities[:, order], given.rows(table["image_id"].to_pylist()), ""
 
 
-def _read_trial(chosen: settings.Settings, case: Case, run_id: str, tried: Mapping[str, Any]) -> contract.TrialReport:
+def _read_infra_validation(
+    config: settings.Settings, case: Case, run_id: str, validated: Mapping[str, Any]
+) -> contract.InfraValidationReport:
     """
     Raises:
-        TrialError: others than these two were tried.
+        EvaluationError: others than these two were validated.
     """
-    folder, _ = attempts.of_run(chosen, run_id, tried, "trial")
-    request = contract.read_request("trial", folder / contract.REQUEST_FILE)
-    assert isinstance(request, contract.TrialRequest)
+    folder, _ = attempts.of_run(config, run_id, validated, "infra_validate")
+    request = contract.read_request("infra_validate", folder / contract.REQUEST_FILE)
+    assert isinstance(request, contract.InfraValidateRequest)
     if (request.champion, request.challenger) != (case.champion.ref, case.challenger.ref):
-        raise TrialError(f"{folder} tried other versions than this gate is about: clear the task that plans")
+        raise EvaluationError(f"{folder} validated other versions than this gate is about: clear the task that plans")
     try:
-        return contract.TrialReport.from_json(contract.read_file(folder / contract.TRIAL_FILE))
+        return contract.InfraValidationReport.from_json(contract.read_file(folder / contract.INFRA_VALIDATION_FILE))
     except (OSError, contract.BadRequest) as error:
         raise contract.NoResult(
-            f"{folder / contract.TRIAL_FILE} cannot be read ({error}): run the trial again"
+            f"{folder / contract.INFRA_VALIDATION_FILE} cannot be read ({error}): run the infra validation again"
         ) from error
 
 
@@ -472,19 +480,19 @@ def _model(row: Mapping[str, Any]) -> Model:
     return Model(row["version"], row["bundle"], tuple(row["classes"]))
 
 
-def _rules(chosen: settings.Settings) -> Rules:
+def _rules(config: settings.Settings) -> Rules:
     return Rules(
-        floor=chosen.gate_floor,
-        holdout_margin=chosen.gate_holdout_margin,
-        window_rule=cast(Literal["superior", "non-inferior"], chosen.gate_window_rule),
-        window_margin=chosen.gate_window_margin,
-        class_floor=chosen.gate_class_floor,
-        latency_ratio=chosen.gate_latency_ratio,
+        floor=config.gate_floor,
+        holdout_margin=config.gate_holdout_margin,
+        window_rule=cast(Literal["superior", "non-inferior"], config.gate_window_rule),
+        window_margin=config.gate_window_margin,
+        class_floor=config.gate_class_floor,
+        latency_ratio=config.gate_latency_ratio,
     )
 
 
-def _device(chosen: settings.Settings) -> Literal["cpu", "gpu"]:
-    return cast(Literal["cpu", "gpu"], chosen.device)
+def _device(config: settings.Settings) -> Literal["cpu", "gpu"]:
+    return cast(Literal["cpu", "gpu"], config.device)
 
 
 def _jsonable(value: Any) -> Any:

@@ -8,7 +8,7 @@ shown, and passes where none is. What this means for mistakes stands in docs/gat
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from strandline.promotion.check import Check, Evidence, Outcome, Trial
+from strandline.promotion.check import Check, Evidence, InfraValidation, Outcome
 from strandline.promotion.checks import CHECKS
 from strandline.promotion.comparison import Comparison, LabelledSet, compare
 from strandline.promotion.rules import DEFAULTS, Rules
@@ -30,7 +30,7 @@ def examine(
     classes: Sequence[str],
     holdout: LabelledSet | None,
     window: LabelledSet | None,
-    trial: Trial,
+    validation: InfraValidation,
     rules: Rules = DEFAULTS,
     seed: int = 0,
 ) -> Gate:
@@ -42,14 +42,14 @@ def examine(
         window: the newest labelled ones; None where there are none.
 
     Raises:
-        ValueError: a set is of other classes, or what was measured in the trial does not fit.
+        ValueError: a set is of other classes, or what was measured in the infra validation does not fit.
     """
     if any(part is not None and part.champion.probabilities.shape[1] != len(classes) for part in (holdout, window)):
         raise ValueError("a set has another number of classes than there are names")
     if len(set(classes)) != len(classes):
         raise ValueError("two classes have the same name")
     holdout, window = (part if part is not None and len(part) else None for part in (holdout, window))
-    evidence = Evidence(classes, holdout, window, trial, rules, seed)
+    evidence = Evidence(classes, holdout, window, validation, rules, seed)
     checks = tuple(check(evidence) for check in CHECKS)
     outcome, sentence = _overall(checks)
     return Gate(

@@ -1,9 +1,9 @@
-"""Watches: after a promotion, whether the new champion is worse than the one before it, on the same images.
+"""Monitoring: after a promotion, whether the new champion is worse than the one before it, on the same images.
 
 The images that were labelled since the promotion are classified by the old champion as well, so that nothing else than
-the model differs: had its accuracy of last week been compared, a darker day would count against the new one. Each look
+the model differs: had its accuracy of last week been compared, a darker day would count against the new one. Each check
 takes all images since the promotion, and McNemar's exact test one-sided at ALPHA / STRANDLINE_WATCH_LOOKS (Bonferroni):
-over all looks together, a champion that is as good is called worse with a probability of at most ALPHA.
+over all checks together, a champion that is as good is called worse with a probability of at most ALPHA.
 """
 
 import datetime
@@ -24,51 +24,51 @@ from strandline.stats.paired import Pairs
 log = logging.getLogger(__name__)
 
 ALPHA = 0.025
-ROWS = 20_000  # images of a look, at the most
-PLAN, LABELS = "watch.json", "labels.parquet"
+ROWS = 20_000  # images of a check, at the most
+PLAN, LABELS = "plan.json", "labels.parquet"
 
 
 def plan(run_id: str) -> dict[str, Any] | None:
     """The request to have the old champion classify what was labelled since the promotion. None where the champion did
-    not come by a promotion, too little was labelled since the last look, all looks were taken, or one found it worse.
+    not come by a promotion, too little was labelled since the last check, all checks were taken, or one found it worse.
 
     Args:
-        run_id: of watch_champion.
+        run_id: of monitor_champion.
     """
-    chosen = settings.get()
+    config = settings.get()
     with ledger.connect("gate") as connection:
-        terms = ledger.fetch(connection, "select_watched_term")
-        if not terms or terms[0]["worse"] or terms[0]["looks"] >= chosen.watch_looks:
+        periods = ledger.fetch(connection, "select_monitored_period")
+        if not periods or periods[0]["worse"] or periods[0]["checks"] >= config.watch_looks:
             return None
-        (term,) = terms
-        rows = ledger.fetch(connection, "select_watched_images", {**term, "rows": ROWS})
-        shards = tuple(attempts.recorded_shards(connection, chosen.store, (row["folder"] for row in rows)))
-    if len(rows) < term["images"] + chosen.watch_labels:
-        log.info("%d images were labelled since the promotion: too few for another look", len(rows))
+        (period,) = periods
+        rows = ledger.fetch(connection, "select_monitored_images", {**period, "rows": ROWS})
+        shards = tuple(attempts.recorded_shards(connection, config.store, (row["folder"] for row in rows)))
+    if len(rows) < period["images"] + config.watch_labels:
+        log.info("%d images were labelled since the promotion: too few for another check", len(rows))
         return None
-    folder = _folder(chosen, run_id)
+    folder = _folder(config, run_id)
     labels = _write_labels(folder / LABELS, {row["image_id"]: row["truth"] for row in rows})
     planned = {
-        "version": term["version"],
-        "predecessor": term["predecessor"],
-        "promoted_at": term["promoted_at"].isoformat(),
-        "look": term["looks"] + 1,
+        "version": period["version"],
+        "predecessor": period["predecessor"],
+        "promoted_at": period["promoted_at"].isoformat(),
+        "number": period["checks"] + 1,
         "right": {row["image_id"]: row["predicted"] == row["truth"] for row in rows},
     }
     contract.write_json(folder / PLAN, planned)
     return contract.EvaluateRequest(
-        bundle=contract.BundleRef(term["bundle"], term["predecessor"]),
+        bundle=contract.BundleRef(period["bundle"], period["predecessor"]),
         shards=shards,
-        labels=contract.FileRef(str((folder / LABELS).relative_to(chosen.store)), labels),
-        batch_size=chosen.classify_batch_size,
-        threads=chosen.cores,
-        device=cast(Literal["cpu", "gpu"], chosen.device),
-        shard_id=term["predecessor"],
+        labels=contract.FileRef(str((folder / LABELS).relative_to(config.store)), labels),
+        batch_size=config.classify_batch_size,
+        threads=config.cores,
+        device=cast(Literal["cpu", "gpu"], config.device),
+        shard_id=period["predecessor"],
     ).to_dict()
 
 
-def judge(run_id: str, evaluated: Mapping[str, Any]) -> dict[str, Any]:
-    """Compare, and record the look. A run looks once: asked again, it answers with what it found.
+def compare(run_id: str, evaluated: Mapping[str, Any]) -> dict[str, Any]:
+    """Compare, and record the check. A run checks once: asked again, it answers with what it found.
 
     Args:
         evaluated: `folder` of the attempt, relative to the store.
@@ -79,39 +79,39 @@ def judge(run_id: str, evaluated: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         contract.NoResult: files of the attempt are missing or altered.
     """
-    chosen = settings.get()
-    planned = json.loads((_folder(chosen, run_id) / PLAN).read_bytes())
-    names = ("run_id", "version", "predecessor", "promoted_at", "look")
+    config = settings.get()
+    planned = json.loads((_folder(config, run_id) / PLAN).read_bytes())
+    names = ("run_id", "version", "predecessor", "promoted_at", "number")
     row = {name: (planned | {"run_id": run_id})[name] for name in names}
     row["promoted_at"] = datetime.datetime.fromisoformat(row["promoted_at"])
-    row |= _compare(_pairs(chosen, run_id, planned, evaluated), ALPHA / chosen.watch_looks)
+    row |= _compare(_pairs(config, run_id, planned, evaluated), ALPHA / config.watch_looks)
     with ledger.connect("gate") as connection:
-        ledger.execute(connection, "insert_watch", row)
-        recorded = ledger.fetch(connection, "select_watch", row)
+        ledger.execute(connection, "insert_champion_check", row)
+        recorded = ledger.fetch(connection, "select_champion_check", row)
     if not recorded:
-        log.info("another run took look %d at the same time", row["look"])
+        log.info("another run made check %d at the same time", row["number"])
         return {name: row[name] for name in ("sentence", "version", "predecessor")} | {"worse": False}
-    log.info("look %d: %s", recorded[0]["look"], recorded[0]["sentence"])
+    log.info("check %d: %s", recorded[0]["number"], recorded[0]["sentence"])
     return {name: recorded[0][name] for name in ("worse", "sentence", "version", "predecessor")}
 
 
 def worse(run_id: str) -> bool:
-    """Whether the look of a run found the champion worse, as the ledger has it."""
+    """Whether the check of a run found the champion worse, as the ledger has it."""
     with ledger.connect("gate") as connection:
-        return any(row["worse"] for row in ledger.fetch(connection, "select_watch", {"run_id": run_id}))
+        return any(row["worse"] for row in ledger.fetch(connection, "select_champion_check", {"run_id": run_id}))
 
 
-def found(run_id: str) -> dict[str, Any]:
-    """The look of a run, as the ledger has it: `sentence`, `version` and `predecessor` among others."""
+def check_of(run_id: str) -> dict[str, Any]:
+    """The check of a run, as the ledger has it: `sentence`, `version` and `predecessor` among others."""
     with ledger.connect("gate") as connection:
-        (row,) = ledger.fetch(connection, "select_watch", {"run_id": run_id})
+        (row,) = ledger.fetch(connection, "select_champion_check", {"run_id": run_id})
     return row
 
 
-def question(run_id: str) -> tuple[str, str]:
+def approval_request(run_id: str) -> tuple[str, str]:
     """What an approver is asked about a worse champion: a line, and a body in Markdown."""
-    look = found(run_id)
-    return f"Roll back to {look['predecessor'][:12]}?", str(look["sentence"])
+    row = check_of(run_id)
+    return f"Roll back to {row['predecessor'][:12]}?", str(row["sentence"])
 
 
 def _compare(pairs: Pairs, alpha: float) -> dict[str, Any]:
@@ -126,23 +126,23 @@ def _compare(pairs: Pairs, alpha: float) -> dict[str, Any]:
     return counts | {"p_worse": p_worse, "alpha": alpha, "worse": worse, "sentence": sentence}
 
 
-def _pairs(chosen: settings.Settings, run_id: str, planned: Mapping[str, Any], evaluated: Mapping[str, Any]) -> Pairs:
-    folder, _ = attempts.of_run(chosen, run_id, evaluated, "evaluate")
+def _pairs(config: settings.Settings, run_id: str, planned: Mapping[str, Any], evaluated: Mapping[str, Any]) -> Pairs:
+    folder, _ = attempts.of_run(config, run_id, evaluated, "evaluate")
     request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
     assert isinstance(request, contract.EvaluateRequest)
-    labels = tables.read(contract.verified(chosen.store, request.labels), contract.LABEL_COLUMNS)
+    labels = tables.read(contract.verified(config.store, request.labels), contract.LABEL_COLUMNS)
     truth = dict(zip(labels["image_id"].to_pylist(), labels["label"].to_pylist(), strict=True))
     columns = tables.among(contract.PREDICTION_COLUMNS, "image_id", "label")
     answers = tables.read(folder / contract.PREDICTIONS_FILE, columns, most=len(labels))
     images = answers["image_id"].to_pylist()
     if set(images) != set(planned["right"]) or request.bundle.version != planned["predecessor"]:
-        raise contract.NoResult(f"{folder} answers another look: clear the task that plans, and all after it")
+        raise contract.NoResult(f"{folder} answers another check: clear the task that plans, and all after it")
     before = [truth[image] == label for image, label in zip(images, answers["label"].to_pylist(), strict=True)]
     return Pairs.of(np.array(before), np.array([planned["right"][image] for image in images]))
 
 
-def _folder(chosen: settings.Settings, run_id: str) -> Path:
-    folder = chosen.run_folder(run_id) / "watch"
+def _folder(config: settings.Settings, run_id: str) -> Path:
+    folder = config.run_folder(run_id) / "monitoring"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

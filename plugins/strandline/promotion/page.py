@@ -32,7 +32,7 @@ ul.files .name, ul.files code { display: block; color: var(--soft); }
 }
 """
 )
-VERDICTS = {
+OUTCOMES = {
     "pass": ("good", "The challenger passes: it may be approved"),
     "fail": ("bad", "The challenger fails: it cannot be promoted"),
     "not enough evidence": ("odd", "Not enough evidence: it cannot be promoted yet"),
@@ -46,7 +46,7 @@ class Image(NamedTuple):
     """What a person sees of an image: the name of the file that it came of, if it landed here, and a PNG."""
 
     name: str | None
-    picture: bytes
+    png: bytes
 
 
 def render(report: Report, images: Mapping[str, Image]) -> str:
@@ -56,7 +56,7 @@ def render(report: Report, images: Mapping[str, Image]) -> str:
         report: a `gate.Gate` as a dictionary, with `champion`, `challenger`, `rules`, `requested_by` and `made_at`.
         images: by id, those that only the champion has right, as far as they can be shown.
     """
-    colour, title = VERDICTS[report["outcome"]]
+    colour, title = OUTCOMES[report["outcome"]]
     facts = {
         "Challenger": _version(report["challenger"]),
         "Champion": _version(report["champion"]),
@@ -64,7 +64,7 @@ def render(report: Report, images: Mapping[str, Image]) -> str:
         "Made": text(report["made_at"]),
     }
     items = "".join(f"<div><dt>{name}</dt> <dd>{value}</dd></div>" for name, value in facts.items())
-    body = f"""<section class="verdict {colour}">
+    body = f"""<section class="result {colour}">
 <p class="soft">The gate: a challenger against the champion, on the same images</p>
 <h1>{title}</h1>
 <p>{text(report["sentence"], 2000)}</p>
@@ -178,10 +178,10 @@ def _lost(lost: Sequence[Report], images: Mapping[str, Image]) -> str:
 
 
 def _image(one: Report, shown: Image | None) -> str:
-    picture = f'<img src="data:image/png;base64,{b64encode(shown.picture).decode()}" alt="">' if shown else ""
+    png = f'<img src="data:image/png;base64,{b64encode(shown.png).decode()}" alt="">' if shown else ""
     name = f'<bdi class="name">{text(shown.name, 100)}</bdi>' if shown and shown.name else _version(one["image"])
     return (
-        f'<li title="image {text(one["image"])}">{picture}<span><bdi>{text(one["truth"], 40)}</bdi>, taken for'
+        f'<li title="image {text(one["image"])}">{png}<span><bdi>{text(one["truth"], 40)}</bdi>, taken for'
         f" <bdi>{text(one['predicted'], 40)}</bdi> ({one['confidence']:.0%} sure){name}</span></li>"
     )
 

@@ -59,7 +59,7 @@ def read_answer(answer: Mapping[str, Any], options: Container[str]) -> Answer:
     return Answer(chosen[0], person, reason((answer.get("params_input") or {}).get("reason")), parsed)
 
 
-def decide(gate_id: str, answer: Mapping[str, Any]) -> bool:
+def record_approval(gate_id: str, answer: Mapping[str, Any]) -> bool:
     """Record what a person answered to a gate; says whether they approved. The same again changes nothing.
 
     Called where Airflow itself hands on the answer, so that it takes no way on which others could change it.
@@ -113,10 +113,10 @@ def reason(given: object) -> str:
         PromotionError: it is no text, empty, or too long.
     """
     if not isinstance(given, str) or not (line := " ".join(given.split())):
-        raise PromotionError("no reason was given: clear the task that asks, or trigger anew, and give one")
+        raise PromotionError("no reason was given: clear the task that asks, or trigger again, and give one")
     if len(line) > settings.REASON_LENGTH or not line.isprintable():
         raise PromotionError(
-            f"the reason has more than {settings.REASON_LENGTH:,} or unprintable characters: clear, and answer anew"
+            f"the reason has more than {settings.REASON_LENGTH:,} or unprintable characters: clear, and answer again"
         )
     return line
 

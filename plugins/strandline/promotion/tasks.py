@@ -1,4 +1,4 @@
-"""The tasks of `promote_model` and `watch_champion`.
+"""The tasks of `promote_model` and `monitor_champion`.
 
 Each imports what it works with when it runs, so that a DAG file parses fast."""
 
@@ -21,49 +21,49 @@ def plan(
     asked = evaluation.waiting() if woken else {"challenger": challenger, "asked_by": asked_by}
     if asked is None:
         return None
-    return evaluation.trial_request(evaluation.plan(run_id, **asked, expected=expected))
+    return evaluation.infra_validate_request(evaluation.plan(run_id, **asked, expected=expected))
 
 
-def plan_evaluations(run_id: str, tried: Mapping[str, Any]) -> list[dict[str, Any]]:
+def plan_evaluations(run_id: str, validated: Mapping[str, Any]) -> list[dict[str, Any]]:
     """As `evaluation.evaluations`, of what the run pinned."""
     from strandline.promotion import evaluation
 
-    return evaluation.evaluations(evaluation.pinned(run_id), tried)
+    return evaluation.evaluations(evaluation.pinned(run_id), validated)
 
 
-def hold_gate(run_id: str, tried: Mapping[str, Any], evaluated: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """As `evaluation.hold`, of what the run pinned."""
+def evaluate_gate(run_id: str, validated: Mapping[str, Any], evaluated: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """As `evaluation.evaluate_gate`, of what the run pinned."""
     from strandline.promotion import evaluation
 
-    return evaluation.hold(evaluation.pinned(run_id), tried, evaluated)
+    return evaluation.evaluate_gate(evaluation.pinned(run_id), validated, evaluated)
 
 
 def passed(run_id: str) -> bool:
     """Whether the run's gate passed, as the ledger has it."""
     from strandline.promotion import evaluation
 
-    return bool(evaluation.held(run_id)["outcome"] == "pass")
+    return bool(evaluation.gate_result(run_id)["outcome"] == "pass")
 
 
-def ask_about_gate(run_id: str) -> tuple[str, str]:
-    """As `evaluation.question`."""
+def gate_approval_request(run_id: str) -> tuple[str, str]:
+    """As `evaluation.approval_request`."""
     from strandline.promotion import evaluation
 
-    return evaluation.question(run_id)
+    return evaluation.approval_request(run_id)
 
 
-def plan_watch(run_id: str) -> dict[str, Any] | None:
+def plan_monitoring(run_id: str) -> dict[str, Any] | None:
     """As `monitoring.plan`."""
     from strandline.promotion import monitoring
 
     return monitoring.plan(run_id)
 
 
-def judge_champion(run_id: str, evaluated: Mapping[str, Any]) -> dict[str, Any]:
-    """As `monitoring.judge`."""
+def compare_champions(run_id: str, evaluated: Mapping[str, Any]) -> dict[str, Any]:
+    """As `monitoring.compare`."""
     from strandline.promotion import monitoring
 
-    return monitoring.judge(run_id, evaluated)
+    return monitoring.compare(run_id, evaluated)
 
 
 def is_worse(run_id: str) -> bool:
@@ -73,11 +73,11 @@ def is_worse(run_id: str) -> bool:
     return monitoring.worse(run_id)
 
 
-def ask_about_champion(run_id: str) -> tuple[str, str]:
-    """As `monitoring.question`."""
+def roll_back_request(run_id: str) -> tuple[str, str]:
+    """As `monitoring.approval_request`."""
     from strandline.promotion import monitoring
 
-    return monitoring.question(run_id)
+    return monitoring.approval_request(run_id)
 
 
 def take_answer(run_id: str, answer: Mapping[str, Any]) -> None:
@@ -86,5 +86,5 @@ def take_answer(run_id: str, answer: Mapping[str, Any]) -> None:
 
     said = promotion.read_answer(answer, (ROLL_BACK, KEEP))
     if said.option == ROLL_BACK:
-        look = monitoring.found(run_id)
-        promotion.roll_back(run_id, said.person, said.reason, look["predecessor"], expected=look["version"])
+        row = monitoring.check_of(run_id)
+        promotion.roll_back(run_id, said.person, said.reason, row["predecessor"], expected=row["version"])

@@ -8,7 +8,7 @@ from typing import Any
 from strandline.html.document import document, text
 
 STYLE = """
-.verdict h1 + p { font-size: 1.0625rem; }
+.result h1 + p { font-size: 1.0625rem; }
 .wide { overflow-x: auto; border-radius: .75rem; background: var(--card); }
 .wide td, .wide tbody th { font-size: .9375rem; }
 .wide td .name { display: block; min-width: 12rem; max-width: 24rem; }
@@ -22,7 +22,7 @@ STYLE = """
   .wide tbody th, .wide tbody td { border-top: 1px solid var(--line); }
 }
 """
-VERDICTS = {
+STATUSES = {
     "equal": ("good", "Equal"),
     "within tolerance": ("odd", "Within tolerance"),
     "unequal": ("bad", "Not equal"),
@@ -50,13 +50,13 @@ UNEQUAL = (
 def render(report: Mapping[str, Any]) -> str:
     """The page, as HTML, of what replay.json says."""
     hours = _hours(report["window"])
-    body = f"""{_verdict(report, hours)}
+    body = f"""{_status(report, hours)}
 {_counts(report["counts"])}
 {_missing(report["missing"])}
 {_rows(report)}
 {_agreement(report["agreement"])}
 {_runs(report["runs"])}
-{_terms(report["terms"])}
+{_periods(report["champions"])}
 {_runtimes(report["runtimes"])}
 <footer><p>Every image of the window has its row in <code>rows.parquet</code>, and <code>replay.json</code> says the
 same as this page; both lie beside it. <b>Equal</b>: the same label, and every probability bit for bit. <b>Within
@@ -65,13 +65,13 @@ prediction. Replayed at {_moment(report["replayed_at"])} by run <code>{text(repo
     return document(f"Replay of {hours}", STYLE, body)
 
 
-def _verdict(report: Mapping[str, Any], hours: str) -> str:
-    colour, title = VERDICTS[report["verdict"]]
-    names = {term["version"]: term["name"] for term in report["terms"]}
+def _status(report: Mapping[str, Any], hours: str) -> str:
+    colour, title = STATUSES[report["status"]]
+    names = {period["version"]: period["name"] for period in report["champions"]}
     version = report["model_version"]
     model = f"with {_model(version, names)}" if version else "each with the version that had classified it"
-    advice = f"<p>{UNEQUAL}</p>" if report["verdict"] == "unequal" else ""
-    return f"""<section class="verdict {colour}">
+    advice = f"<p>{UNEQUAL}</p>" if report["status"] == "unequal" else ""
+    return f"""<section class="result {colour}">
 <p class="soft">Replay: the images of {hours}, {model}</p>
 <h1>{title}</h1>
 <p>{text(report["sentence"])}</p>
@@ -175,17 +175,21 @@ def _runs(runs: Sequence[Mapping[str, Any]]) -> str:
     return f"<h2>Which run predicted, and with which version</h2>\n{table}{_more(len(runs) - SHOWN_RUNS)}"
 
 
-def _terms(terms: Iterable[Mapping[str, Any]]) -> str:
+def _periods(periods: Iterable[Mapping[str, Any]]) -> str:
     body = []
-    for term in terms:
-        model = _model(term["version"], {term["version"]: term["name"]})
-        if term["since"] is None:
+    for period in periods:
+        model = _model(period["version"], {period["version"]: period["name"]})
+        if period["since"] is None:
             body.append([model, "never champion", "", "", ""])
             continue
-        by = _model(term["replaced_by"], {term["replaced_by"]: term["replaced_by_name"]}) if term["replaced_by"] else ""
-        until = _moment(term["until"]) if term["until"] else "in office"
-        why = f"<bdi>{text(term['promoted_by'])}</bdi>: <bdi>{text(term['reason'])}</bdi>"
-        body.append([model, _moment(term["since"]), until, by, why])
+        by = (
+            _model(period["replaced_by"], {period["replaced_by"]: period["replaced_by_name"]})
+            if period["replaced_by"]
+            else ""
+        )
+        until = _moment(period["until"]) if period["until"] else "now"
+        why = f"<bdi>{text(period['promoted_by'])}</bdi>: <bdi>{text(period['reason'])}</bdi>"
+        body.append([model, _moment(period["since"]), until, by, why])
     table = _table(["Model version", "Champion since", "Replaced at", "Replaced by", "Promoted by, and why"], body)
     return f"<h2>When these versions were champion</h2>\n{table}"
 

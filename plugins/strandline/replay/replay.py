@@ -33,7 +33,7 @@ SHOWN_DETAILS = 5
 COUNTS = ("images", "missing", "equal", "within_tolerance", "different", "unrecorded", "unequal")
 PLAN, WINDOW, ROWS, REPORT, PAGE = "plan.json", "window.parquet", "rows.parquet", "replay.json", "index.html"
 
-PUT_BACK = "Put it back from a backup of the store, and trigger the replay anew."
+PUT_BACK = "Put it back from a backup of the store, and trigger the replay again."
 # Why an image cannot be replayed, and what to do.
 MISSING = {
     "NO_RESULT": ("the ledger has no result of it", "Its run was not loaded whole: clear that run's task load."),
@@ -84,9 +84,9 @@ def plan(run_id: str, start: str, end: str | None = None, model_version: str | N
         ReplayError: nothing landed in the window, there is no such version, or it has too many shards.
         windows.WindowError: the window does not go forward.
     """
-    chosen = settings.get()
+    config = settings.get()
     window = _window(start, end, model_version)
-    folder = _folder(chosen, run_id)
+    folder = _folder(config, run_id)
     with ledger.connect("ingest") as connection:
         if ledger.fetch(connection, "select_replay", {"run_id": run_id}):
             return []
@@ -98,7 +98,7 @@ def plan(run_id: str, start: str, end: str | None = None, model_version: str | N
         keys = rows.freeze(recorded, folder / WINDOW)
         if not keys:
             raise ReplayError(f"no image landed in {window.name}: `reporting.runs` has the hours that have some")
-        sources, requests = _sources(connection, chosen, keys, model_version)
+        sources, requests = _sources(connection, config, keys, model_version)
     if len(requests) > MAPPED:
         raise ReplayError(f"{window.name} has {len(requests)} shards, and one run replays {MAPPED}: take fewer hours")
     asked = {"start": window.start.isoformat(), "end": window.end.isoformat(), "model_version": model_version}
@@ -117,13 +117,13 @@ def _window(start: str, end: str | None, model_version: str | None) -> Window:
     return Window(first, last, model_version)
 
 
-def _folder(chosen: settings.Settings, run_id: str) -> Path:
-    return chosen.store / "replays" / chosen.run_folder(run_id).name
+def _folder(config: settings.Settings, run_id: str) -> Path:
+    return config.store / "replays" / config.run_folder(run_id).name
 
 
 def _sources(
     connection: ledger.Connection,
-    chosen: settings.Settings,
+    config: settings.Settings,
     keys: Sequence[tuple[str | None, str | None]],
     model_version: str | None,
 ) -> tuple[list[Source], list[dict[str, Any]]]:
@@ -141,7 +141,7 @@ def _sources(
         batch = batches.get(cast(tuple[str, str], key))
         version = model_version or (batch["model_version"] if batch else None)
         try:
-            request = _request(chosen, batch, models.get(version or ""))
+            request = _request(config, batch, models.get(version or ""))
         except _Missing as missing:
             sources.append(Source(*key, version, None, missing.reason, str(missing)))
             continue
@@ -161,7 +161,7 @@ def _model(connection: ledger.Connection, version: str) -> Mapping[str, Any]:
 
 
 def _request(
-    chosen: settings.Settings, batch: Mapping[str, Any] | None, model: Mapping[str, Any] | None
+    config: settings.Settings, batch: Mapping[str, Any] | None, model: Mapping[str, Any] | None
 ) -> contract.ClassifyRequest:
     """What was asked then, for today's device: which hosts there are is a setting.
 
@@ -173,19 +173,19 @@ def _request(
     if not batch["folder"] or not batch["shard_sha256"]:
         raise _Missing("FOLDER_UNKNOWN", f"run {batch['run_id']}")
     try:
-        recorded = attempts.recorded_request(chosen.store, batch)
+        recorded = attempts.recorded_request(config.store, batch)
     except contract.NoResult as error:
         raise _Missing("REQUEST_GONE", str(error)) from error
-    _verify(chosen, recorded.shard, "SHARD_GONE")
-    _verify(chosen, contract.FileRef(f"{model['bundle']}/manifest.json", model["version"]), "MODEL_GONE")
+    _verify(config, recorded.shard, "SHARD_GONE")
+    _verify(config, contract.FileRef(f"{model['bundle']}/manifest.json", model["version"]), "MODEL_GONE")
     bundle = contract.BundleRef(model["bundle"], model["version"])
-    device = cast(Literal["cpu", "gpu"], chosen.device)
+    device = cast(Literal["cpu", "gpu"], config.device)
     return dataclasses.replace(recorded, bundle=bundle, device=device)
 
 
-def _verify(chosen: settings.Settings, file: contract.FileRef, otherwise: str) -> None:
+def _verify(config: settings.Settings, file: contract.FileRef, otherwise: str) -> None:
     try:
-        contract.verified(chosen.store, file)
+        contract.verified(config.store, file)
     except contract.ContractError as error:
         raise _Missing(otherwise, str(error)) from error
 
@@ -203,20 +203,20 @@ def compare(run_id: str, classified: Sequence[Mapping[str, Any]]) -> dict[str, A
         classified: `folder` (relative to the store) of the attempt at each request, in their order.
 
     Returns:
-        verdict, sentence, page (the path of the HTML), and COUNTS.
+        status, sentence, page (the path of the HTML), and COUNTS.
 
     Raises:
         ReplayError: the attempts are not those that were planned, or not fit to be compared.
         contract.NoResult: an attempt's files are missing or altered.
     """
-    chosen = settings.get()
+    config = settings.get()
     with ledger.connect("ingest") as connection:
         if not ledger.fetch(connection, "select_replay", {"run_id": run_id}):
-            _compare(connection, chosen, run_id, classified)
+            _compare(connection, config, run_id, classified)
         (row,) = ledger.fetch(connection, "select_replay", {"run_id": run_id})
-    page = chosen.store / row["folder"] / PAGE
+    page = config.store / row["folder"] / PAGE
     log.info("%s The report: %s", row["sentence"], page)
-    return {name: row[name] for name in ("verdict", "sentence", *COUNTS)} | {"page": str(page)}
+    return {name: row[name] for name in ("status", "sentence", *COUNTS)} | {"page": str(page)}
 
 
 def prove(compared: Mapping[str, Any]) -> None:
@@ -228,19 +228,19 @@ def prove(compared: Mapping[str, Any]) -> None:
         ReplayUnequal: predictions that must have come out equal did not.
         ReplayError: not one image could be replayed.
     """
-    if compared["verdict"] == "unequal":
+    if compared["status"] == "unequal":
         raise ReplayUnequal(f"{compared['sentence']} Which ones: {compared['page']}")
-    if compared["verdict"] == "not replayed":
+    if compared["status"] == "not replayed":
         raise ReplayError(f"{compared['sentence']} Why, and what to do: {compared['page']}")
 
 
 def _compare(
-    connection: ledger.Connection, chosen: settings.Settings, run_id: str, classified: Sequence[Mapping[str, Any]]
+    connection: ledger.Connection, config: settings.Settings, run_id: str, classified: Sequence[Mapping[str, Any]]
 ) -> None:
-    folder = _folder(chosen, run_id)
+    folder = _folder(config, run_id)
     planned = json.loads((folder / PLAN).read_bytes())
     sources = [Source.from_dict(source) for source in planned["sources"]]
-    answered = _attempts(chosen.store, planned["requests"], classified)
+    answered = _attempts(config.store, planned["requests"], classified)
     versions = {source.model_version for source in sources if source.model_version}
     classes = {version: len(_model(connection, version)["classes"]) for version in versions}
     try:
@@ -252,8 +252,8 @@ def _compare(
     contract.write_whole(folder / REPORT, json.dumps(report, indent=1, ensure_ascii=False).encode())
     contract.write_whole(folder / PAGE, page.encode())
     row = {"run_id": run_id, "window_start": planned["start"], "window_end": planned["end"], **report["counts"]}
-    row |= {name: report[name] for name in ("model_version", "verdict", "sentence")}
-    row |= {"report": Jsonb(report), "folder": str(folder.relative_to(chosen.store))}
+    row |= {name: report[name] for name in ("model_version", "status", "sentence")}
+    row |= {"report": Jsonb(report), "folder": str(folder.relative_to(config.store))}
     ledger.execute(connection, "insert_replay", row | {"html_sha256": hashlib.sha256(page.encode()).hexdigest()})
 
 
@@ -280,22 +280,22 @@ def _report(
     """What replay.json says."""
     statuses = {name.replace(" ", "_"): tally.statuses[name] for name in rows.STATUSES}
     counts = {"images": tally.statuses.total(), **statuses, "unequal": tally.unequal}
-    verdict, sentence = _judge(counts, tally.largest)
+    status, sentence = _status(counts, tally.largest)
     runs = ledger.fetch(connection, "select_replay_runs", {"run_ids": list(tally.runs)})
     versions = {run["model_version"] for run in runs} | {source.model_version for source in sources} - {None}
-    terms = ledger.fetch(connection, "select_terms_of_office", {"versions": sorted(versions)})
+    periods = ledger.fetch(connection, "select_champion_periods", {"versions": sorted(versions)})
     return {
         "run_id": run_id,
         "window": {"start": planned["start"], "end": planned["end"]},
         "model_version": planned["model_version"],
         "replayed_at": datetime.datetime.now(datetime.UTC).isoformat(),
-        "verdict": verdict,
+        "status": status,
         "sentence": sentence,
         "counts": counts,
         "tolerance": rows.TOLERANCE,
         "largest_difference": tally.largest,
         "runs": [_plain(run) | {"images": tally.runs[run["run_id"]]} for run in runs],
-        "terms": [_plain(term) for term in terms],
+        "champions": [_plain(period) for period in periods],
         "runtimes": [_runtimes(*key, statuses) for key, statuses in tally.runtimes.items()],
         "missing": _missing(sources, tally),
         "agreement": _agreement(tally.pairs),
@@ -308,26 +308,26 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value.isoformat() if isinstance(value, datetime.datetime) else value for name, value in row.items()}
 
 
-def _judge(counts: Mapping[str, int], largest: float | None) -> tuple[str, str]:
-    """The verdict, and it in a sentence for people."""
+def _status(counts: Mapping[str, int], largest: float | None) -> tuple[str, str]:
+    """The status, and it in a sentence for people."""
     images, missing, moved = counts["images"], counts["missing"], counts["within_tolerance"]
     compared = counts["equal"] + moved + counts["different"]
     if counts["unequal"]:
-        verdict, says = "unequal", f"{counts['unequal']:,} of {compared:,} predictions are not what is recorded."
+        status, says = "unequal", f"{counts['unequal']:,} of {compared:,} predictions are not what is recorded."
     elif missing == images:
         return "not replayed", f"None of the {images:,} images could be replayed."
     elif moved:
-        verdict = "within tolerance"
+        status = "within tolerance"
         says = f"{moved:,} of {compared:,} predictions moved, by {largest:.1e} at the most, and kept their label."
     elif compared:
-        verdict, says = "equal", f"All {compared:,} predictions came out as they are recorded, bit for bit."
+        status, says = "equal", f"All {compared:,} predictions came out as they are recorded, bit for bit."
     else:
-        verdict, says = "not compared", "The version has no recorded predictions in this window to compare with."
+        status, says = "not compared", "The version has no recorded predictions in this window to compare with."
     if compared and counts["unrecorded"]:
         says += f" Of {counts['unrecorded']:,} images the version has no recorded prediction."
     if missing:
         says += f" {missing:,} of {images:,} images could not be replayed."
-    return verdict, says
+    return status, says
 
 
 def _runtimes(recorded: str, replayed: str, statuses: Mapping[str, int]) -> dict[str, Any]:

@@ -124,7 +124,7 @@ class Tally:
 
 
 def must_be_equal(recorded: Mapping[str, str], found: Mapping[str, str]) -> bool:
-    """The same bits are due of two runtimes. Not on a GPU: cuDNN chooses algorithms by their speed, anew each time."""
+    """The same bits are due of two runtimes. Not on a GPU: cuDNN chooses algorithms by their speed, again each time."""
     return recorded == found and found["device"] == "cpu"
 
 

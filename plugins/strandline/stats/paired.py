@@ -1,7 +1,7 @@
 """Statistics of two models that answered the same images: which is right more often, by how much, and how many labels
 it takes to know. Every interval is two-sided: each of its limits errs with a probability of alpha.
 
-Rows count as drawn independently: many copies of one picture make intervals too narrow.
+Rows count as drawn independently: many copies of one image make intervals too narrow.
 """
 
 import math

@@ -37,7 +37,7 @@ class TrainingError(PermanentError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class RetrainingRequest:
     """Who asks for a challenger, and why; `report_id` is the drift report that did. None stands for the settings.
 
     Raises:
@@ -72,7 +72,7 @@ class Asked:
         return cls(by=PROGRAM, reason=found[0]["sentence"], report_id=found[0]["report_id"], **chosen)
 
 
-def plan(asked: Asked) -> dict[str, Any]:
+def plan(asked: RetrainingRequest) -> dict[str, Any]:
     """Freeze what a challenger learns from, and what the gate will test it on; the ledger keeps what was planned.
 
     Returns:
@@ -83,13 +83,13 @@ def plan(asked: Asked) -> dict[str, Any]:
         TrainingError: there is no holdout or nothing to replay, or too few labels.
         NoChampion: there is none to start from.
     """
-    chosen = settings.get()
+    config = settings.get()
     with ledger.connect("training") as connection:
         ledger.execute(connection, "lock_ledger")
         champion = versions.champion(connection)
         holdout = _latest(connection, "holdout", champion)
-        window = _reserve(connection, chosen, asked, champion["classes"])
-        training = _choose(connection, chosen, asked, champion, window)
+        window = _reserve(connection, config, asked, champion["classes"])
+        training = _choose(connection, config, asked, champion, window)
         row = {
             "parent": champion["version"],
             "training_set": training.dataset_id,
@@ -102,7 +102,7 @@ def plan(asked: Asked) -> dict[str, Any]:
     log.info("kept for the gate: %d images that landed %s", window.images, window.rule["landed"])
     return {
         "plan": row,
-        "train": _request(chosen, asked, champion, training).to_dict(),
+        "train": _request(config, asked, champion, training).to_dict(),
         "holdout": {"labels": holdout.labels.to_dict(), "shards": [ref.to_dict() for ref in holdout.shards]},
     }
 
@@ -131,24 +131,24 @@ def evaluation(planned: Mapping[str, Any], holdout: Mapping[str, Any], trained: 
         planned, holdout: as `plan` says.
         trained: `folder` of the attempt, relative to the store.
     """
-    chosen = settings.get()
+    config = settings.get()
     return {
         **holdout,
-        "bundle": _trained(chosen, planned, trained)[0].to_dict(),
-        "batch_size": chosen.classify_batch_size,
-        "threads": chosen.cores,
-        "device": chosen.device,
+        "bundle": _trained(config, planned, trained)[0].to_dict(),
+        "batch_size": config.classify_batch_size,
+        "threads": config.cores,
+        "device": config.device,
         "shard_id": planned["holdout"],
     }
 
 
 def packaging(planned: Mapping[str, Any], trained: Mapping[str, Any], evaluated: Mapping[str, Any]) -> dict[str, Any]:
     """The request to seal what was trained and measured, with its learning curves and its lineage."""
-    chosen = settings.get()
-    bundle, learnt = _trained(chosen, planned, trained)
-    request, measured = _evaluated(chosen, planned, evaluated, bundle)
+    config = settings.get()
+    bundle, learnt = _trained(config, planned, trained)
+    request, measured = _evaluated(config, planned, evaluated, bundle)
     parameters = contract.parse_json(
-        contract.read_file(contract.store_path(chosen.store, bundle.path) / "training.json")
+        contract.read_file(contract.store_path(config.store, bundle.path) / "training.json")
     )
     lineage = contract.Lineage(
         **planned,
@@ -181,10 +181,10 @@ def packaged_bundle(
     Raises:
         contract.NoResult: files are missing or altered, or it is of another plan.
     """
-    chosen = settings.get()
+    config = settings.get()
     with ledger.connect("training") as connection:
         holdout = datasets.read(connection, planned["holdout"])
-    folder, result = attempts.of_run(chosen, planned["run_id"], packaged, "package")
+    folder, result = attempts.of_run(config, planned["run_id"], packaged, "package")
     asked = contract.read_request("package", folder / contract.REQUEST_FILE)
     assert isinstance(asked, contract.PackageRequest)
     expected = packaging(planned, trained, evaluated)
@@ -192,18 +192,18 @@ def packaged_bundle(
         expected["lineage"]["code_revision"] = asked.lineage.code_revision
     if asked != contract.parse_request("package", expected) or asked.shards != holdout.shards:
         raise contract.NoResult(f"{folder} packs something else than was planned: clear `plan` and all after it")
-    return contract.store_path(chosen.store, _bundle(packaged, result).path)
+    return contract.store_path(config.store, _bundle(packaged, result).path)
 
 
 def _trained(
-    chosen: settings.Settings, planned: Mapping[str, Any], trained: Mapping[str, Any]
+    config: settings.Settings, planned: Mapping[str, Any], trained: Mapping[str, Any]
 ) -> tuple[contract.BundleRef, contract.Result]:
     """What was trained, on the planned set and from the planned weights, and the result of the attempt.
 
     Raises:
         contract.NoResult: it was not.
     """
-    folder, result = attempts.of_run(chosen, planned["run_id"], trained, "train")
+    folder, result = attempts.of_run(config, planned["run_id"], trained, "train")
     request = contract.read_request("train", folder / contract.REQUEST_FILE)
     assert isinstance(request, contract.TrainRequest)
     start = request.start.version if request.start else None
@@ -213,14 +213,14 @@ def _trained(
 
 
 def _evaluated(
-    chosen: settings.Settings, planned: Mapping[str, Any], evaluated: Mapping[str, Any], bundle: contract.BundleRef
+    config: settings.Settings, planned: Mapping[str, Any], evaluated: Mapping[str, Any], bundle: contract.BundleRef
 ) -> tuple[contract.EvaluateRequest, contract.Result]:
     """What was asked of the attempt that measured this bundle on the planned holdout, and its result.
 
     Raises:
         contract.NoResult: it was not.
     """
-    folder, result = attempts.of_run(chosen, planned["run_id"], evaluated, "evaluate")
+    folder, result = attempts.of_run(config, planned["run_id"], evaluated, "evaluate")
     request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
     assert isinstance(request, contract.EvaluateRequest)
     if (request.labels.sha256, request.bundle) != (planned["holdout"], bundle):
@@ -274,21 +274,23 @@ def _latest(connection: ledger.Connection, kind: datasets.Kind, champion: Mappin
     return found
 
 
-def _reserve(connection: ledger.Connection, chosen: settings.Settings, asked: Asked, classes: Sequence[str]) -> Dataset:
+def _reserve(
+    connection: ledger.Connection, config: settings.Settings, asked: RetrainingRequest, classes: Sequence[str]
+) -> Dataset:
     """Freeze the window of the gate: of the labelled images that the request is about, those of the newest hours, as
     few as have `retrain_window_images` or half of them, and never so many that too few are left to learn from.
     """
-    since = _asking_since(connection, chosen, asked)
+    since = _asking_since(connection, config, asked)
     hours = ledger.fetch(connection, "count_labelled_hours", {"classes": list(classes)})
     hours = [row for row in hours if since is None or row["drop_at"] >= since]
     usable = sum(row["usable"] for row in hours)
     span = f" from {_hour(since)} on" if since else ""
-    if usable < chosen.retrain_min_labels:
+    if usable < config.retrain_min_labels:
         raise TrainingError(
-            f"there are {usable:,} labelled images{span}, and {chosen.retrain_min_labels:,} are needed: label"
-            f" {chosen.retrain_min_labels - usable:,} more, or lower STRANDLINE_RETRAIN_MIN_LABELS"
+            f"there are {usable:,} labelled images{span}, and {config.retrain_min_labels:,} are needed: label"
+            f" {config.retrain_min_labels - usable:,} more, or lower STRANDLINE_RETRAIN_MIN_LABELS"
         )
-    wanted, needed = min(chosen.retrain_window_images, usable // 2), chosen.retrain_min_labels // 2
+    wanted, needed = min(config.retrain_window_images, usable // 2), config.retrain_min_labels // 2
     number = _hours_to_keep(hours, wanted, needed)
     first = hours[max(number, 1) - 1]["drop_at"]
     if not number:
@@ -310,7 +312,7 @@ def _reserve(connection: ledger.Connection, chosen: settings.Settings, asked: As
         "images": "all labelled ones of these hours that no model has learnt from",
         "hours": f"the newest whole hours, as few as have {wanted} of them, or as leave {needed} to learn from",
     }
-    return datasets.freeze(connection, chosen, "window", _rows(rows), _shards(connection, chosen, rows), rule, asked.by)
+    return datasets.freeze(connection, config, "window", _rows(rows), _shards(connection, config, rows), rule, asked.by)
 
 
 def _hours_to_keep(hours: Sequence[Mapping[str, Any]], wanted: int, needed: int) -> int:
@@ -325,11 +327,13 @@ def _hours_to_keep(hours: Sequence[Mapping[str, Any]], wanted: int, needed: int)
     return number
 
 
-def _asking_since(connection: ledger.Connection, chosen: settings.Settings, asked: Asked) -> datetime.datetime | None:
+def _asking_since(
+    connection: ledger.Connection, config: settings.Settings, asked: RetrainingRequest
+) -> datetime.datetime | None:
     """Where the windows begin that ask for a retraining; None where a person asks, who means all labelled images."""
     if asked.report_id is None:
         return None
-    query = {"report_id": asked.report_id, "windows": chosen.persistence_of}
+    query = {"report_id": asked.report_id, "windows": config.persistence_of}
     (found,) = ledger.fetch(connection, "select_asking_since", query)
     if found["since"] is None:
         raise TrainingError(f"the ledger has no drift report {asked.report_id} that asks for a retraining")
@@ -339,31 +343,31 @@ def _asking_since(connection: ledger.Connection, chosen: settings.Settings, aske
 
 def _choose(
     connection: ledger.Connection,
-    chosen: settings.Settings,
-    asked: Asked,
+    config: settings.Settings,
+    asked: RetrainingRequest,
     champion: Mapping[str, Any],
     window: Dataset,
 ) -> Dataset:
     """Freeze the training set: what landed before the window, balanced and with replay."""
-    classes, most, share = champion["classes"], chosen.retrain_images, chosen.retrain_replay_share
+    classes, most, share = champion["classes"], config.retrain_images, config.retrain_replay_share
     before = datetime.datetime.fromisoformat(window.rule["since"])
     query = {"classes": classes, "before": before, "per_class": most}
     landed = ledger.fetch(connection, "select_learnable_images", query)
     original = _latest(connection, "original", champion) if share else None
-    known = _by_hash(datasets.labels(chosen.store, original), asked.seed) if original else []
-    new, replayed = balance(_rows(landed), known, classes, most, share, chosen.retrain_balance)
+    known = _by_hash(datasets.labels(config.store, original), asked.seed) if original else []
+    new, replayed = balance(_rows(landed), known, classes, most, share, config.retrain_balance)
     taken = {image for image, _ in new}
-    shards = _shards(connection, chosen, [row for row in landed if row["image_id"] in taken])
+    shards = _shards(connection, config, [row for row in landed if row["image_id"] in taken])
     rule = {
         "images": f"{len(new)} that landed, {len(replayed)} replayed",
         "landed": f"labelled, before {_hour(before)}, in no holdout and no window; of each class the newest, at most"
-        f" {chosen.retrain_balance:g} times as many as the median class has",
+        f" {config.retrain_balance:g} times as many as the median class has",
         "replayed": f"original set {original.dataset_id if original else None}: as many as make all classes equal, at"
         f" least {share:.0%} of each class, by SHA-256 of seed and image",
         "seed": asked.seed,
     }
     shards += original.shards if original and replayed else ()
-    return datasets.freeze(connection, chosen, "training", new + replayed, shards, rule, asked.by)
+    return datasets.freeze(connection, config, "training", new + replayed, shards, rule, asked.by)
 
 
 def _by_hash(labels: Mapping[str, str], seed: int) -> list[Row]:
@@ -376,19 +380,19 @@ def _rows(rows: Iterable[Mapping[str, Any]]) -> list[Row]:
 
 
 def _shards(
-    connection: ledger.Connection, chosen: settings.Settings, rows: Iterable[Mapping[str, Any]]
+    connection: ledger.Connection, config: settings.Settings, rows: Iterable[Mapping[str, Any]]
 ) -> tuple[contract.FileRef, ...]:
     """Those that the images were classified from."""
     try:
-        return tuple(attempts.recorded_shards(connection, chosen.store, (row["folder"] for row in rows)))
+        return tuple(attempts.recorded_shards(connection, config.store, (row["folder"] for row in rows)))
     except contract.NoResult as error:
         raise TrainingError(f"the shards of labelled images are of no use: {error}") from error
 
 
 def _request(
-    chosen: settings.Settings, asked: Asked, champion: Mapping[str, Any], training: Dataset
+    config: settings.Settings, asked: RetrainingRequest, champion: Mapping[str, Any], training: Dataset
 ) -> contract.TrainRequest:
-    bundle = contract.store_path(chosen.store, champion["bundle"])
+    bundle = contract.store_path(config.store, champion["bundle"])
     try:
         size = bundles.preprocessing(bundle, champion["version"])
     except bundles.BundleError as error:
@@ -403,23 +407,23 @@ def _request(
         width=size["width"],
         mean=tuple(size["mean"]),
         std=tuple(size["std"]),
-        epochs=asked.epochs or chosen.retrain_epochs,
-        threads=chosen.cores,
+        epochs=asked.epochs or config.retrain_epochs,
+        threads=config.cores,
         seed=asked.seed,
-        peak_lr=chosen.retrain_peak_lr,
+        peak_lr=config.retrain_peak_lr,
         low_share=0.0,  # small crops teach the shapes that the champion knows already
-        device=_device(chosen),
+        device=_device(config),
         start=contract.BundleRef(champion["bundle"], champion["version"]),
-        seconds=60 * (asked.minutes or chosen.retrain_minutes),
+        seconds=60 * (asked.minutes or config.retrain_minutes),
         validation_share=VALIDATION_SHARE,
         patience=PATIENCE,
-        blend=chosen.retrain_blend,
+        weight_interpolation=config.retrain_blend,
         shard_id=training.dataset_id,
     )
 
 
-def _device(chosen: settings.Settings) -> Literal["cpu", "gpu"]:
-    return cast(Literal["cpu", "gpu"], chosen.device)
+def _device(config: settings.Settings) -> Literal["cpu", "gpu"]:
+    return cast(Literal["cpu", "gpu"], config.device)
 
 
 def _bundle(attempt: Mapping[str, Any], result: contract.Result) -> contract.BundleRef:

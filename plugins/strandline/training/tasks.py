@@ -8,7 +8,7 @@ def plan(context: Mapping[str, Any]) -> dict[str, Any] | None:
     """As `plan.plan`, for what an Airflow task's context asks; None if nobody asks for a retraining."""
     from strandline.training import plan
 
-    asked = plan.Asked.from_context(context)
+    asked = plan.RetrainingRequest.from_context(context)
     return plan.plan(asked) if asked else None
 
 

@@ -1,12 +1,12 @@
 -- The first champion was installed. Every later one passed a gate against the one before it, and somebody else than who
 -- asked for it and who trained it approved it in time; or it was champion before, and was put back with a reason.
-SELECT version, since, how
+SELECT version, since, cause
 FROM (
-    SELECT version, lower(period) AS since, how, gate_id, reason,
+    SELECT version, lower(period) AS since, cause, gate_id, reason,
            lag(version) OVER (ORDER BY period) AS predecessor
     FROM champions
 ) AS history
-WHERE NOT CASE how
+WHERE NOT CASE cause
     WHEN 'installed' THEN predecessor IS NULL
     WHEN 'promoted' THEN EXISTS (
         SELECT

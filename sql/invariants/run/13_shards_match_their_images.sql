@@ -1,6 +1,6 @@
--- The rows of a classified shard are the contents that its entries were settled with as decoded, but for those `absent`
--- from it (settled by an earlier run; changed or gone by now) and those `superseded` in it (settled otherwise earlier).
-SELECT batches.run_id, batches.shard_id, shard_rows, absent, superseded, contents_found
+-- The rows of a classified shard are the contents that its entries were settled with as decoded, but for those `missing`
+-- from it (settled by an earlier run; changed or gone by now) and those `replaced` in it (settled otherwise earlier).
+SELECT batches.run_id, batches.shard_id, shard_rows, missing, replaced, contents_found
 FROM batches
 LEFT JOIN (
     SELECT run_entries.run_id, run_entries.shard_id, count(DISTINCT sha256) AS contents_found
@@ -9,4 +9,4 @@ LEFT JOIN (
     WHERE decoded
     GROUP BY run_entries.run_id, run_entries.shard_id
 ) AS found ON found.run_id = batches.run_id AND found.shard_id = batches.shard_id
-WHERE shard_rows <> coalesce(contents_found, 0) - absent + superseded
+WHERE shard_rows <> coalesce(contents_found, 0) - missing + replaced

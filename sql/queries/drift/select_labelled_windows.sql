@@ -8,7 +8,7 @@ WITH reported AS (
     JOIN model_versions USING (version)
     WHERE live AND made_at >= window_end AND window_end > now() - %(days)s * interval '1 day'
     GROUP BY window_start, window_end, model_version, classes
-    HAVING coalesce(max((report #>> '{drift,realised,labelled}')::integer), 0) < %(labels)s
+    HAVING coalesce(max((report #>> '{drift,realized,labelled}')::integer), 0) < %(labels)s
 ),
 told AS MATERIALIZED (  -- hours of which anything was said: most windows have none
     SELECT DISTINCT drop_at
@@ -50,6 +50,6 @@ WHERE EXISTS (SELECT FROM told WHERE drop_at >= window_start AND drop_at < windo
       FROM drift_reports
       WHERE drift_reports.window_start = reported.window_start AND drift_reports.window_end = reported.window_end
         AND drift_reports.model_version = reported.model_version AND drift_reports.labelled >= now.labelled
-        AND coalesce((report #>> '{drift,realised,labelled}')::integer, 0) < %(labels)s
+        AND coalesce((report #>> '{drift,realized,labelled}')::integer, 0) < %(labels)s
   )
 ORDER BY window_end, window_start

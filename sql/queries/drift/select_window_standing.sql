@@ -13,7 +13,7 @@ SELECT %(window_start)s <= now() AS begun,
        latest.made_at AS replaced_at
 FROM (SELECT) AS nothing
 LEFT JOIN LATERAL (
-    SELECT report -> 'verdict' AS verdict, coalesce((report #>> '{drift,realised,labelled}')::integer, 0) AS labelled
+    SELECT report -> 'verdict' AS verdict, coalesce((report #>> '{drift,realized,labelled}')::integer, 0) AS labelled
     FROM drift_reports
     WHERE model_version = %(model_version)s AND live AND made_at >= window_end
       AND window_start = %(window_start)s AND window_end = %(window_end)s

@@ -1,4 +1,4 @@
--- The same content is decoded to the same picture, in this run and in earlier ones.
+-- The same content is decoded to the same image, in this run and in earlier ones.
 SELECT image_id,
        concat_ws(' ', images.width, images.height, images.format, images.mode, images.bytes) AS recorded,
        concat_ws(' ', staged.width, staged.height, staged.format, staged.mode, staged.bytes) AS found

@@ -1,20 +1,20 @@
 INSERT INTO batches (
-    run_id, shard_id, model_version, expected, ok, failed, shard_rows, absent, superseded,
+    run_id, shard_id, model_version, expected, ok, failed, shard_rows, missing, replaced,
     seconds, versions, device, shard_sha256, image_digest, folder, result_sha256
 )
 SELECT %(run_id)s, shard_id, %(model_version)s,
        coalesce(expected, 0), coalesce(expected - failed, 0), coalesce(failed, 0),
-       shard_rows, coalesce(absent, 0), coalesce(superseded, 0),
+       shard_rows, coalesce(missing, 0), coalesce(replaced, 0),
        coalesce(seconds, '{}'), coalesce(versions, '{}'), device, shard_sha256, image_digest, folder, result_sha256
 FROM (SELECT DISTINCT shard_id FROM staged_outcomes) AS run_shards
 LEFT JOIN staged_batches USING (shard_id)
 LEFT JOIN (
-    SELECT shard_id, count(*) AS expected, count(*) FILTER (WHERE verdict IN ('failed', 'failed before')) AS failed
-    FROM settled_images
+    SELECT shard_id, count(*) AS expected, count(*) FILTER (WHERE status IN ('failed', 'failed before')) AS failed
+    FROM resolved_images
     GROUP BY shard_id
 ) AS settled USING (shard_id)
 LEFT JOIN (
-    SELECT shard_id, count(*) FILTER (WHERE NOT found) AS absent, count(*) FILTER (WHERE NOT recorded) AS superseded
+    SELECT shard_id, count(*) FILTER (WHERE NOT found) AS missing, count(*) FILTER (WHERE NOT recorded) AS replaced
     FROM (
         SELECT shard_id, content, bool_or(found) AS found, bool_or(recorded) AS recorded
         FROM (

@@ -1,1 +1,1 @@
-SELECT verdict, reason, count(*) AS rows FROM judged_labels GROUP BY verdict, reason ORDER BY rows DESC, reason
+SELECT status, reason, count(*) AS rows FROM decided_labels GROUP BY status, reason ORDER BY rows DESC, reason

@@ -1,6 +1,6 @@
 -- What becomes of each row of a label file. It is known, if the same file says the same before, or the ledger has it as
 -- its labeller's last word; of a row with a time, the last word of that time. It waits if its image is not ingested.
-INSERT INTO judged_labels (line, image_id, label, labeller, labelled_at, verdict, reason, detail, shown)
+INSERT INTO decided_labels (line, image_id, label, labeller, labelled_at, status, reason, detail, shown)
 SELECT line, found, label, labeller, coalesce(labelled_at, now()),
        CASE WHEN fault = 'UNKNOWN_IMAGE' AND %(wait)s THEN 'waiting'
             WHEN fault IS NOT NULL THEN 'rejected'

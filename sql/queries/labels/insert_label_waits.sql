@@ -3,7 +3,7 @@ INSERT INTO label_waits (
 )
 SELECT %(file_id)s, line, staged.image_id, entry_id, drop_at, path, path_shown, places, judged.label, judged.labeller,
        judged.labelled_at, judged.shown
-FROM judged_labels AS judged
+FROM decided_labels AS judged
 JOIN staged_labels AS staged USING (line)
-WHERE verdict = 'waiting'
+WHERE status = 'waiting'
 ORDER BY line

@@ -1,5 +1,5 @@
 INSERT INTO labels (image_id, labeller, labelled_at, label, file_id, line)
 SELECT image_id, labeller, labelled_at, label, %(file_id)s, line
-FROM judged_labels
-WHERE verdict = 'accepted'
+FROM decided_labels
+WHERE status = 'accepted'
 ORDER BY image_id

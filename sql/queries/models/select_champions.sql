@@ -1,3 +1,3 @@
-SELECT version, lower(period) AS since, how, promoted_by, reason
+SELECT version, lower(period) AS since, cause, promoted_by, reason
 FROM champions
 ORDER BY period

@@ -1,1 +1,1 @@
-SELECT decide(%(gate_id)s, %(decision)s, %(approver)s, %(reason)s, %(answered_at)s)
+SELECT record_approval(%(gate_id)s, %(decision)s, %(approver)s, %(reason)s, %(answered_at)s)

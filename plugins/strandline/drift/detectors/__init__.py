@@ -30,10 +30,10 @@ class Drift:
 
     rows: int
     alpha: float
-    mix: LabelShift
-    pictures: EmbeddingDrift
+    label_shift: LabelShift
+    embedding_drift: EmbeddingDrift
     estimated: Performance
-    realised: Performance | None
+    realized: Performance | None
     detectable: Detectable
     duplicates: int = 0
 
@@ -70,9 +70,9 @@ def measure(
     return Drift(
         rows=len(window),
         alpha=alpha,
-        mix=mix,
-        pictures=embedding_drift.detect(window, reference, weights, seed),
+        label_shift=mix,
+        embedding_drift=embedding_drift.detect(window, reference, weights, seed),
         estimated=performance.estimated(window.probabilities, reference.probabilities, weights, shares, confusion),
-        realised=None if labels is None else performance.realized(window.predicted, labels, confusion),
+        realized=None if labels is None else performance.realized(window.predicted, labels, confusion),
         detectable=power.detectable(len(window), len(reference), confusion, alpha),
     )

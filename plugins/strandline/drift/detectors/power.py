@@ -16,7 +16,7 @@ from strandline.stats.estimates import variance
 class Detectable:
     """Changes from this size on are found with a probability of 0.8 or more."""
 
-    mix_distance: float
+    label_shift_distance: float
     accuracy_fall: float
 
 
@@ -36,4 +36,4 @@ def detectable(rows: int, reference_rows: int, confusion: Integers, alpha: float
     by_chance = NormalDist().inv_cdf(1 - alpha) * math.sqrt(variance(accuracy, pooled))
     fallen = max(accuracy - 2 * by_chance, 0.5)  # a rough guess, for its variance
     fall = by_chance + NormalDist().inv_cdf(power) * math.sqrt(variance(fallen, pooled))
-    return Detectable(mix_distance=min(effect / 2 * blur, 1.0), accuracy_fall=min(fall, 1.0))
+    return Detectable(label_shift_distance=min(effect / 2 * blur, 1.0), accuracy_fall=min(fall, 1.0))

@@ -18,14 +18,14 @@ def check(evidence: Evidence) -> Check:
     Raises:
         ValueError: other images were found than were expected.
     """
-    trial, tolerance = evidence.trial, evidence.rules.golden_tolerance
-    if not trial.loaded or not len(trial.golden_expected):
+    validation, tolerance = evidence.validation, evidence.rules.golden_tolerance
+    if not validation.loaded or not len(validation.golden_expected):
         return Check(NAME, "not enough evidence", "No golden image was classified, so nothing shows that it works.")
-    if trial.golden_expected.shape != trial.golden_found.shape:
+    if validation.golden_expected.shape != validation.golden_found.shape:
         raise ValueError("the golden images found are not those expected")
     # What is not a number must not pass as no difference.
-    gap = float(np.nan_to_num(np.abs(trial.golden_expected - trial.golden_found), nan=1.0, posinf=1.0).max())
-    images = count(len(trial.golden_expected), "golden image")
+    gap = float(np.nan_to_num(np.abs(validation.golden_expected - validation.golden_found), nan=1.0, posinf=1.0).max())
+    images = count(len(validation.golden_expected), "golden image")
     off = f"up to {decimal(gap)} off" if gap else "exactly"
     return Check(
         NAME,

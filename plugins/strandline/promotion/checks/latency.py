@@ -11,11 +11,11 @@ NAME = "latency"
 
 def check(evidence: Evidence) -> Check:
     """The whole interval is at the bound or below."""
-    trial, alpha, bound = evidence.trial, evidence.rules.alpha, evidence.rules.latency_ratio
+    validation, alpha, bound = evidence.validation, evidence.rules.alpha, evidence.rules.latency_ratio
     fewest = paired.fewest_rounds(alpha)
-    if not trial.loaded or min(len(trial.champion_seconds), len(trial.challenger_seconds)) < fewest:
+    if not validation.loaded or min(len(validation.champion_seconds), len(validation.challenger_seconds)) < fewest:
         return Check(NAME, "not enough evidence", f"Fewer than {fewest} rounds were timed: time more of them.")
-    found = paired.ratio(trial.champion_seconds, trial.challenger_seconds, alpha)
+    found = paired.ratio(validation.champion_seconds, validation.challenger_seconds, alpha)
     outcome = bounds.at_most(found, bound)
     again = " Try it again on a machine with less else to do." if outcome == "not enough evidence" else ""
     return Check(

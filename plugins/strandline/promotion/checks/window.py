@@ -13,7 +13,7 @@ from strandline.stats.paired import Pairs
 
 def check(evidence: Evidence) -> Check:
     """Of a window without labels, the holdout says how often the models differ."""
-    if not evidence.trial.loaded:
+    if not evidence.validation.loaded:
         return unanswered("window", "window")
     pairs, holdout, rules = _pairs(evidence.window), _pairs(evidence.holdout), evidence.rules
     variance = pairs.variance if pairs.rows else holdout.variance

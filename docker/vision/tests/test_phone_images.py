@@ -1,4 +1,4 @@
-"""What today's phones and cameras write: several pictures in one file, 50 to 200 megapixels, HEIC and AVIF."""
+"""What today's phones and cameras write: several images in one file, 50 to 200 megapixels, HEIC and AVIF."""
 
 import io
 import struct
@@ -70,7 +70,7 @@ def test_only_jpeg_has_more_pixels_than_the_limit_and_not_without_end(drop: Drop
         assert [row["reason"] for row in drop.pack(workers=1, **limits).outcomes] == reasons
 
 
-def test_of_several_pictures_in_one_jpeg_the_first_is_taken(drop: Drop):
+def test_of_several_images_in_one_jpeg_the_first_is_taken(drop: Drop):
     first, second = Image.fromarray(inputs.photo()), Image.new("RGB", (10, 10))
     content = inputs.encoded(first, "MPO", save_all=True, append_images=[second], quality=95)
     drop.add(b"DSCN0001.JPG", content)
@@ -152,13 +152,13 @@ def modern(tmp_path_factory) -> Drop:
 
 def test_heic_and_avif_are_decoded_where_they_are_allowed(modern: Drop):
     packed = modern.pack(height=120, width=180, formats=ALL)
-    for name, (_, picture, notes) in MODERN.items():
+    for name, (_, image, notes) in MODERN.items():
         row = packed.by_name[name.encode()]
         assert row["reason"] is None, (name, row["detail"])
         assert (row["format"], row["notes"] or "") == ("HEIF" if name.endswith("heic") else "AVIF", notes), name
         assert (row["width"], row["height"]) == (180, 120), name
         found = np.frombuffer(packed.pixels(name.encode()), np.uint8).reshape(120, 180, 3).astype(int)
-        assert np.abs(found - picture).max() <= 6, name
+        assert np.abs(found - image).max() <= 6, name
 
 
 def test_heic_and_avif_are_off_by_default(modern: Drop):

@@ -7,7 +7,7 @@ import strandline_contract as contract
 
 
 @dataclass
-class Course:
+class TrainingHistory:
     """How a training went so far: a row an epoch, and how many epochs it will have."""
 
     epochs: int

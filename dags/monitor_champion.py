@@ -1,23 +1,23 @@
 """
 ## After a promotion: is the new champion worse than the one before it?
 
-`plan -> evaluate -> judge -> check_outcome -> ask`
+`plan -> evaluate -> compare -> check_outcome -> request_approval`
 
 | task | does |
 |---|---|
 | **plan** | the images that were labelled since the promotion; skipped until there are enough new ones |
 | **evaluate** | has the champion before classify them, too |
-| **judge** | compares both on the same images, and records the look in `watches` |
-| **ask** | where the new one is worse beyond chance, once: *Roll back* or *Keep*, with a reason; if \
+| **compare** | compares both on the same images, and records the check in `champion_checks` |
+| **request_approval** | where the new one is worse beyond chance, once: *Roll back* or *Keep*, with a reason; if \
 so answered, the champion before is champion again |
 
-It looks at a promotion a few times (STRANDLINE_WATCH_LOOKS), and at nothing where the champion did not come by one.
+It checks a promotion a few times (STRANDLINE_WATCH_LOOKS), and at nothing where the champion did not come by one.
 
 ### When it is red
 | red task | means, and what to do |
 |---|---|
-| plan, evaluate, judge | files of the store are gone or altered: the log names them. Ingestion is not touched by it |
-| ask | nobody answered in time, no reason was given, the champion changed, or the bundle is gone or altered: the \
+| plan, evaluate, compare | files of the store are gone or altered: the log names them. Ingestion is not touched by it |
+| request_approval | nobody answered in time, no reason was given, the champion changed, or the bundle is gone or altered: the \
 champion stays. Clear it to be asked again, or roll back with `promote_model` |
 """
 
@@ -27,7 +27,7 @@ from airflow.sdk import dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline.assets import LABELS, PREDICTIONS
-from strandline.operators.approval import question
+from strandline.operators.approval import request_approval
 from strandline.operators.defaults import DEFAULT_ARGS, GOVERNANCE
 from strandline.operators.vision import vision_task
 from strandline.promotion import tasks
@@ -42,26 +42,28 @@ from strandline.promotion import tasks
     tags=["strandline", "models"],
     default_args=DEFAULT_ARGS | {"queue": GOVERNANCE},  # of workers that may change the champion
 )
-def watch_champion():
+def monitor_champion():
     @task
     def plan(*, run_id: str) -> dict:
-        if not (request := tasks.plan_watch(run_id)):
+        if not (request := tasks.plan_monitoring(run_id)):
             raise AirflowSkipException("there is nothing to look at, or not enough yet")
         return request
 
     @task
-    def judge(evaluated: dict, *, run_id: str) -> dict:
-        return tasks.judge_champion(run_id, evaluated)
+    def compare(evaluated: dict, *, run_id: str) -> dict:
+        return tasks.compare_champions(run_id, evaluated)
 
     @task.short_circuit
     def check_outcome(*, run_id: str) -> bool:
         return tasks.is_worse(run_id)
 
     (
-        judge(vision_task("evaluate", "evaluate", plan()).output)
+        compare(vision_task("evaluate", "evaluate", plan()).output)
         >> check_outcome()
-        >> question("ask", tasks.ask_about_champion, [tasks.ROLL_BACK, tasks.KEEP], tasks.take_answer)
+        >> request_approval(
+            "request_approval", tasks.roll_back_request, [tasks.ROLL_BACK, tasks.KEEP], tasks.take_answer
+        )
     )
 
 
-watch_champion()
+monitor_champion()

@@ -1,4 +1,4 @@
-"""The trial of a challenger, as a process, on networks with random weights."""
+"""The infra validation of a challenger, as a process, on networks with random weights."""
 
 import json
 import os
@@ -57,17 +57,17 @@ def ref(store: Path, name: str) -> contract.BundleRef:
 
 
 def run(store: Path, out: Path, challenger: contract.BundleRef, champion: str = "first", expect: int = 0) -> str:
-    request = contract.TrialRequest("aa", ref(store, champion), challenger, rounds=4, batch_size=8, threads=1)
+    request = contract.InfraValidateRequest("aa", ref(store, champion), challenger, rounds=4, batch_size=8, threads=1)
     (out / "request.json").write_text(json.dumps(request.to_dict()))
-    command = [sys.executable, "-m", "vision", "trial", "--request", str(out / "request.json")]
+    command = [sys.executable, "-m", "vision", "infra_validate", "--request", str(out / "request.json")]
     done = subprocess.run(command, env=environment(store / champion), capture_output=True, text=True)
     assert done.returncode == expect, done.stderr
     return done.stderr
 
 
-def report(out: Path) -> contract.TrialReport:
-    assert set(contract.read_result(out, "trial").files) == {"trial.json"}
-    return contract.TrialReport.from_dict(json.loads((out / "trial.json").read_bytes()))
+def report(out: Path) -> contract.InfraValidationReport:
+    assert set(contract.read_result(out, "infra_validate").files) == {"infra_validation.json"}
+    return contract.InfraValidationReport.from_dict(json.loads((out / "infra_validation.json").read_bytes()))
 
 
 @pytest.mark.parametrize("challenger", ["first", "second"])

@@ -6,7 +6,7 @@ LEFT JOIN (
     SELECT version, lower(period) AS since, upper(period) AS until, promoted_by, reason,
            lead(version) OVER (ORDER BY lower(period)) AS replaced_by
     FROM champions
-) AS terms USING (version)
+) AS periods USING (version)
 LEFT JOIN model_versions AS successor ON successor.version = replaced_by
 WHERE model_versions.version = ANY (%(versions)s)
 ORDER BY since, model_versions.version

@@ -1,7 +1,7 @@
 -- What becomes of each accepted image of each shard. It is known, when it has a prediction, or failed before, when it
--- has a failure of this run; else it was classified in some shard now (that on turn 1 is recorded), or it failed in
+-- has a failure of this run; else it was classified in some shard now (that on rank 1 is recorded), or it failed in
 -- all, or its entry, accepted earlier, is refused or gone by now.
-INSERT INTO settled_images (shard_id, image_id, verdict, reason, turn)
+INSERT INTO resolved_images (shard_id, image_id, status, reason, rank)
 SELECT accepted.shard_id, image_id,
        CASE WHEN earlier_failures.image_id IS NOT NULL THEN 'failed before'
             WHEN predictions.image_id IS NOT NULL THEN 'known'

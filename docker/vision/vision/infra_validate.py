@@ -10,11 +10,11 @@ import strandline_contract as contract
 from vision import bundles
 from vision.networks import Classifier
 from vision.paths import Paths
-from vision.preflight import pictures
+from vision.preflight import made_images
 
 
-def run(request: contract.TrialRequest, paths: Paths) -> contract.Result:
-    """Write trial.json. A challenger that does not work is an answer; a champion that does not is an error.
+def run(request: contract.InfraValidateRequest, paths: Paths) -> contract.Result:
+    """Write infra_validation.json. A challenger that does not work is an answer; a champion that does not is an error.
 
     Raises:
         contract.BadInput: the champion's bundle is not what the request says.
@@ -30,7 +30,7 @@ def run(request: contract.TrialRequest, paths: Paths) -> contract.Result:
     loaded = time.perf_counter()
     rounds = [_round(champion, challenger, number) for number in range(request.rounds)] if challenger else []
     versions = bundles.runtime_versions()
-    report = contract.TrialReport(
+    report = contract.InfraValidationReport(
         loaded=challenger is not None,
         detail="" if challenger else detail,
         champion_seconds=tuple(seconds for seconds, _ in rounds),
@@ -38,11 +38,11 @@ def run(request: contract.TrialRequest, paths: Paths) -> contract.Result:
         device=champion.classifier.device,
         versions=versions,
     )
-    contract.write_json(paths.out / contract.TRIAL_FILE, report.to_dict())
+    contract.write_json(paths.out / contract.INFRA_VALIDATION_FILE, report.to_dict())
     return contract.write_result(
         paths.out,
-        "trial",
-        [contract.TRIAL_FILE],
+        "infra_validate",
+        [contract.INFRA_VALIDATION_FILE],
         counts={"images": len(champion.images), "rounds": len(rounds)},
         seconds=paths.startup | {"load": loaded - started, "measure": time.perf_counter() - loaded},
         versions=versions | {"model": request.challenger.version},
@@ -52,16 +52,16 @@ def run(request: contract.TrialRequest, paths: Paths) -> contract.Result:
 
 @dataclass(frozen=True)
 class _Runner:
-    """A bundle's network, and the made pictures that it is timed on, in the size that it takes."""
+    """A bundle's network, and the made images that it is timed on, in the size that it takes."""
 
     classifier: Classifier
     images: np.ndarray
 
     @classmethod
-    def load(cls, ref: contract.BundleRef, request: contract.TrialRequest, store: Path) -> "_Runner":
+    def load(cls, ref: contract.BundleRef, request: contract.InfraValidateRequest, store: Path) -> "_Runner":
         bundle = bundles.load(store, ref)
         classifier = Classifier(bundle, request.device, request.threads, request.batch_size)
-        return cls(classifier, pictures(request.batch_size, bundle.height, bundle.width))
+        return cls(classifier, made_images(request.batch_size, bundle.height, bundle.width))
 
     def check(self) -> None:
         """

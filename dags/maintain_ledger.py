@@ -1,10 +1,10 @@
 """
-## Every night: prove the ledger, and clear up what dead tasks left
+## Every night: prove the ledger, and remove what dead tasks left
 
 | task | does |
 |---|---|
 | **check_invariants** | proves every invariant of the whole ledger, not only of the last run |
-| **check_questions** | red if a challenger passed its gate and nobody answered in time, in the last day |
+| **check_approvals** | red if a challenger passed its gate and nobody answered in time, in the last day |
 | **remove_orphans** | removes containers and pods that outlived their deadline, as each vision task does, too |
 | **remove_leftovers** | removes files of the store that were begun over a day ago and never finished |
 
@@ -12,7 +12,7 @@
 | red task | means, and what to do |
 |---|---|
 | check_invariants | the log names the invariant and its rows: facts were changed by hand, or half a backup restored |
-| check_questions | the log names the challenger: trigger `promote_model` with it again, and tell an approver |
+| check_approvals | the log names the challenger: trigger `promote_model` with it again, and tell an approver |
 | remove_orphans | the Docker Engine or the cluster does not answer, or does not remove: the log says what |
 | remove_leftovers | the store cannot be written to: the log says where |
 """
@@ -22,8 +22,8 @@ import datetime
 from airflow.sdk import CronTriggerTimetable, dag, task
 
 from strandline import ledger, leftovers, settings
+from strandline.operators import vision
 from strandline.operators.defaults import DEFAULT_ARGS
-from strandline.operators.vision import clear_up
 from strandline.promotion import promotion
 
 
@@ -36,27 +36,27 @@ from strandline.promotion import promotion
     tags=["strandline", "daily"],
     default_args=DEFAULT_ARGS | {"retry_delay": datetime.timedelta(seconds=30)},
 )
-def keep_house():
+def maintain_ledger():
     @task
     def check_invariants() -> int:
         return ledger.prove()
 
     @task
-    def check_questions() -> None:
+    def check_approvals() -> None:
         promotion.check_lapsed()
 
     @task
     def remove_orphans() -> list[str]:
-        return clear_up()
+        return vision.remove_orphans()
 
     @task
     def remove_leftovers() -> list[str]:
         return leftovers.remove(settings.get().store)
 
     check_invariants()
-    check_questions()
+    check_approvals()
     remove_orphans()
     remove_leftovers()
 
 
-keep_house()
+maintain_ledger()

@@ -1,1 +1,0 @@
-SELECT verdict, count(*)::integer AS images FROM settled_images WHERE turn = 1 GROUP BY verdict

@@ -1,0 +1,1 @@
+SELECT * FROM champion_checks WHERE run_id = %(run_id)s

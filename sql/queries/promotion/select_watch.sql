@@ -1,1 +1,0 @@
-SELECT * FROM watches WHERE run_id = %(run_id)s
