@@ -60,7 +60,7 @@ restore: environments ## Put a backup into a checkout that has none: make restor
 secrets: python ## Write .env and a folder of secrets for docker compose: made once, then kept
 	@$(PYTHON) -m local.stack.dotenv
 
-champion: environments ## Train the first champion again (hours)
+champion: environments ## Train the first champion from scratch (hours)
 	@$(CONTAINED) PYTHONPATH="$(PYTHONPATH):$(CURDIR)/docker/vision" $(VISION) -m local.build.train_champion
 
 bench: environments ## Measure this machine: images/s of each phase and of the whole run

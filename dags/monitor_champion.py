@@ -11,14 +11,14 @@
 | **request_approval** | where the new one is worse beyond chance, once: *Roll back* or *Keep*, with a reason; if \
 so answered, the champion before is champion again |
 
-It checks a promotion a few times (STRANDLINE_WATCH_LOOKS), and at nothing where the champion did not come by one.
+It checks a promotion a few times (STRANDLINE_WATCH_LOOKS), and nothing where the champion did not come by one.
 
 ### When it is red
 | red task | means, and what to do |
 |---|---|
 | plan, evaluate, compare | files of the store are gone or altered: the log names them. Ingestion is not touched by it |
-| request_approval | nobody answered in time, no reason was given, the champion changed, or the bundle is gone or altered: the \
-champion stays. Clear it to be asked again, or roll back with `promote_model` |
+| request_approval | nobody answered in time, no reason was given, the champion changed, or the bundle is gone or \
+altered: the champion stays. Clear it to be asked again, or roll back with `promote_model` |
 """
 
 import datetime

@@ -1,8 +1,8 @@
 """
 ## By hand or for a new challenger: gate, approval, and another champion; or the way back
 
-`choose -> plan -> infra_validate -> plan_evaluations -> evaluate -> evaluate_gate -> check_outcome -> request_approval -> check_approval -> promote`, or
-`choose -> roll_back`
+`choose -> plan -> infra_validate -> plan_evaluations -> evaluate -> evaluate_gate -> check_outcome ->
+request_approval -> check_approval -> promote`, or `choose -> roll_back`
 
 | task | does |
 |---|---|
@@ -13,8 +13,8 @@ that a new challenger woke looks there for the one that waits, and is skipped wh
 | **evaluate** | one task a model and set: answers to every image |
 | **evaluate_gate** | all checks, the report, the rows in `gates` and `gate_results` |
 | **check_outcome** | ends the run here where the gate was not passed: that is an answer, and no failure |
-| **request_approval** | waits for one of the approvers (page *Required Actions*): *Approve* or *Reject*, with a reason; records \
-the answer, and refuses that of who asked or trained |
+| **request_approval** | waits for one of the approvers (page *Required Actions*): *Approve* or *Reject*, with a \
+reason; records the answer, and refuses that of who asked or trained |
 | **check_approval** | reads the recorded answer; ends the run here where it is *Reject* |
 | **promote** | one SQL function: the challenger is champion, if the champion is still the one it was compared with |
 | **roll_back** | one SQL function: a version that was champion before is champion again |
@@ -31,8 +31,9 @@ to the one that the champion replaced. Nobody approves what they asked for or tr
 | plan | no such challenger, or the champion is not the expected one: the log's last line says which |
 | infra_validate, evaluate | the champion's bundle or the sets' files are gone or altered, or the host cannot classify |
 | evaluate_gate | results contradict the plan: the log says which; clear `plan` and all after it |
-| request_approval | nobody answered in time: trigger a new run. Or the answer was late, without a reason, by somebody who may not, \
-or the second one to this gate, as the log's last line says: clear it to be asked again. Nothing was promoted |
+| request_approval | nobody answered in time: trigger a new run. Or the answer was late, without a reason, by \
+somebody who may not, or the second one to this gate, as the log's last line says: clear it to be asked again. \
+Nothing was promoted |
 | check_approval | no answer is recorded: clear `request_approval` to be asked again |
 | promote | the champion changed meanwhile, or the challenger's bundle is not whole: the champion stays |
 | roll_back | by no approver, no reason, never champion, or its bundle is gone or altered: the champion stays |

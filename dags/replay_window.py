@@ -17,7 +17,7 @@ recorded predictions are compared where there are any, and the page says how it 
 the window's.
 
 A replay changes no prediction and raises no alarm. A run has one replay: clearing it repeats what it found, so \
-trigger a new run to replay again.
+trigger a new run for another.
 
 ### When it is red
 | red task | means, and what to do |

@@ -69,9 +69,9 @@ class TrainRequest(Message):
     Low-resolution epochs come first: random crops of `low_side` pixels cost about half and teach nearly as much.
     `validation_share` of the images is not learnt from: the weights that are kept are those of the epoch with the least
     loss on it, and `patience` epochs without a better one end the training. No epoch begins that would probably end
-    after `seconds`: the learning rate then falls to zero over the epochs that fit. `weight_interpolation` is how far the weights go
-    from those of `start` to those that were learnt: 1 is all the way. `resume` names the folder of an earlier attempt
-    whose checkpoint is to be continued; `shard_id` is a name for the training.
+    after `seconds`: the learning rate then falls to zero over the epochs that fit. `weight_interpolation` is how
+    far the weights go from those of `start` to those that were learnt: 1 is all the way. `resume` names the folder of
+    an earlier attempt whose checkpoint is to be continued; `shard_id` is a name for the training.
     """
 
     name: str
@@ -184,7 +184,7 @@ class PreflightReport(Message):
 
 @dataclasses.dataclass(frozen=True)
 class InfraValidateRequest(Message):
-    """Try a challenger beside the champion: whether it loads and answers, and how fast both are, in turns.
+    """Run a challenger beside the champion: whether it loads and answers, and how fast both are, in turns.
 
     `shard_id` is a name for the infra validation.
     """
@@ -201,8 +201,8 @@ class InfraValidateRequest(Message):
 
 @dataclasses.dataclass(frozen=True)
 class InfraValidationReport(Message):
-    """How an infra validation went. `detail` says what happened where the challenger did not load or answer; seconds are for one
-    image, a number a round.
+    """How an infra validation went. `detail` says what happened if the challenger did not load or answer; seconds are
+    for one image, a number a round.
     """
 
     loaded: bool

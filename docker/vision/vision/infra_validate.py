@@ -1,4 +1,4 @@
-"""Try a challenger beside the champion in the real runner: does it load and answer, and how fast are both?"""
+"""Run a challenger beside the champion in the real runner: does it load and answer, and how fast are both?"""
 
 import time
 from dataclasses import dataclass

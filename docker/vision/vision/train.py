@@ -145,8 +145,9 @@ class Progress:
         row = history.rows[-1]
         validation = f", validation {row['validation_accuracy']:.2%}" if "validation_loss" in row else ""
         print(
-            f"{end}epoch {history.done}/{history.epochs}: loss {row['loss']:.4f}, training accuracy {row['accuracy']:.2%}"
-            f"{validation}, {self._seen / elapsed:.0f} images/s, {elapsed / 60:.1f} min",
+            f"{end}epoch {history.done}/{history.epochs}: loss {row['loss']:.4f},"
+            f" training accuracy {row['accuracy']:.2%}{validation},"
+            f" {self._seen / elapsed:.0f} images/s, {elapsed / 60:.1f} min",
             file=sys.stderr,
             flush=True,
         )

@@ -94,8 +94,8 @@ def plan(run_id: str, asked_by: str, challenger: str | None, expected: str | Non
         As `pinned`.
 
     Raises:
-        EvaluationError: there is no such challenger, it is the champion, the champion is not who was expected, or they know
-            other classes.
+        EvaluationError: there is no such challenger, it is the champion, the champion is not who was expected, or
+            they know other classes.
     """
     with ledger.connect("gate") as connection:
         if done := ledger.fetch(connection, "select_gate_plan", {"gate_id": run_id}):

@@ -33,7 +33,7 @@ SHOWN_DETAILS = 5
 COUNTS = ("images", "missing", "equal", "within_tolerance", "different", "unrecorded", "unequal")
 PLAN, WINDOW, ROWS, REPORT, PAGE = "plan.json", "window.parquet", "rows.parquet", "replay.json", "index.html"
 
-PUT_BACK = "Put it back from a backup of the store, and trigger the replay again."
+PUT_BACK = "Put it back from a backup of the store, and trigger another replay."
 # Why an image cannot be replayed, and what to do.
 MISSING = {
     "NO_RESULT": ("the ledger has no result of it", "Its run was not loaded whole: clear that run's task load."),
@@ -196,7 +196,7 @@ def _runtime(versions: Mapping[str, str], device: str) -> dict[str, str]:
 
 
 def compare(run_id: str, classified: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Hold a planned replay against what is recorded: files in the store, and a row in the ledger. A run has one
+    """Compare a planned replay with what is recorded: files in the store, and a row in the ledger. A run has one
     replay: asked again, it answers with what it found.
 
     Args:
