@@ -20,7 +20,7 @@ from strandline.drift.detectors.performance import Performance
 from strandline.drift.detectors.power import Detectable
 from strandline.drift.evidently_report import LABEL, NUMBERS, ColumnDrift, Comparison, compare
 from strandline.drift.page import Example, render
-from strandline.drift.result import decide
+from strandline.drift.verdict import decide
 from strandline.stats.estimates import Estimate
 
 HOSTILE = [
