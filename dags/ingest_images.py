@@ -1,11 +1,11 @@
 """
-## Every hour: a drop of images in, one accounted row for every file out
+## Every period (hour by default): a drop of images in, one accounted row for every file out
 
 `list -> pack -> validate -> classify -> load -> close_books -> alert`
 
 | task | does |
 |---|---|
-| **list** | lists the hour's files (a scheduled run: late ones too), pins the champion, freezes the shards |
+| **list** | lists the period's files (a scheduled run: late ones too), pins the champion, freezes the shards |
 | **pack** | one task a shard: decodes every file under limits; broken files get a reason |
 | **validate** | Great Expectations on all entries: quarantines rows, sets bad sources aside, or warns |
 | **classify** | one task a shard: the pinned model's label and probabilities for every image |
@@ -14,21 +14,21 @@
 | **alert** | red where a person has to look: sources were set aside, or many files vanished |
 
 ### Trigger and backfill
-*Trigger* takes an hour (`hour`, or that of the logical date), else the last complete one. *Backfill* takes each hour of
-a range; *All runs* repeats those that have one. Known files stay as they are, what is missing is added. To score
+*Trigger* takes a period (`period`, or that of the logical date), else the last complete one. *Backfill* takes each one
+of a range; *All runs* repeats those that have one. Known files stay as they are, what is missing is added. To score
 history with another model, backfill with `model_version`; to list refused files again, give `release`.
 
 ### When it is red
 | red task | means, and what to do |
 |---|---|
-| list | no champion, or no such hour: the log's last line says what to do |
+| list | no champion, no such period, or a ledger of another STRANDLINE_PERIOD: the log's last line says what to do |
 | pack, classify | a vision process failed three times: fix what its log names, clear it; other shards are kept |
 | classify, at once | a shard rotted on the disk: clear `pack` of that shard with all after it, to pack it again |
 | validate | a shard disagrees with its listing: clear `pack`, and report it if that does not help |
 | load | results disagree with the ledger: the log names the image; do not clear, report it |
 | close_books | an invariant has rows: the log names it and them; nothing was lost, nothing was closed |
 | alert | too many broken files: their sources were set aside, all others are classified; or many files vanished. \
-The log names them and the page. Fix the source; trigger the hour with `release` |
+The log names them and the page. Fix the source; trigger the period with `release` |
 
 Clearing any task is safe: the listing of a run is frozen, and loading twice changes nothing.
 """
@@ -42,23 +42,21 @@ from strandline import ledger
 from strandline.assets import PREDICTIONS
 from strandline.ingest import tasks
 from strandline.operators.defaults import DEFAULT_ARGS
-from strandline.operators.params import model_version
-from strandline.operators.timetable import HourlyTimetable
+from strandline.operators.params import model_version, period
+from strandline.operators.timetable import PeriodTimetable, cron
 from strandline.operators.vision import vision_tasks
 
 
 @dag(
-    schedule=HourlyTimetable("0 * * * *", timezone="UTC"),
+    schedule=PeriodTimetable(cron(), timezone="UTC"),
     start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
     catchup=False,
     max_active_runs=4,
     doc_md=__doc__,
-    tags=["strandline", "hourly"],
+    tags=["strandline"],
     default_args=DEFAULT_ARGS,
     params={
-        "hour": Param(
-            None, type=["null", "string"], title="Hour", description="As 2026-11-21T08, UTC. Not for a backfill."
-        ),
+        "period": period(),
         "model_version": model_version(
             "Classify with this registered version instead of the champion, by the first digits of its id."
         ),
@@ -82,7 +80,7 @@ from strandline.operators.vision import vision_tasks
             None,
             type=["null", "string"],
             title="Release",
-            description="List refused files again: a reason such as SET_ASIDE, a file or folder with its hour, or all.",
+            description="List refused files again: a reason such as SET_ASIDE, a file or folder as it landed, or all.",
         ),
         "dry_run": Param(
             False, type="boolean", title="Dry run", description="List and validate only: no row is written."

@@ -1,5 +1,5 @@
 """
-## Every hour: what files say that images show, and which images people are asked about
+## Every period (hour by default): what files say that images show, and which images people are asked about
 
 | task | does |
 |---|---|
@@ -8,9 +8,8 @@
 | **choose_audit** | of each run of `ingest_images` that closed its books: some images at random, and those that the \
 model is least sure of |
 
-At half past, when the hour before is ingested. A row that names an image which is not ingested waits for it, for three
-hours (`STRANDLINE_LABEL_PATIENCE_HOURS`); the other rows of its file count at once. The same file again changes
-nothing.
+Halfway through a period, when the one before is ingested. A row that names an image which is not ingested waits for
+it (`STRANDLINE_LABEL_PATIENCE_HOURS`); the other rows of its file count at once. The same file again changes nothing.
 
 ### Trigger
 *Trigger* loads what lies there now. With `at_once` it does not wait for images that are not ingested: rows of \
@@ -38,15 +37,16 @@ from airflow.sdk import CronTriggerTimetable, Param, dag, task
 from strandline.assets import LABELS
 from strandline.labels import tasks
 from strandline.operators.defaults import DEFAULT_ARGS
+from strandline.operators.timetable import cron
 
 
 @dag(
-    schedule=CronTriggerTimetable("30 * * * *", timezone="UTC"),
+    schedule=CronTriggerTimetable(cron(halfway=True), timezone="UTC"),
     start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
     catchup=False,
     max_active_runs=1,
     doc_md=__doc__,
-    tags=["strandline", "hourly"],
+    tags=["strandline"],
     default_args=DEFAULT_ARGS,
     params={
         "at_once": Param(

@@ -11,7 +11,7 @@
 | **prove** | red where the same version on the same runtime did not give the same bits |
 
 ### Trigger
-`start` (and `end`, for more than an hour). Without `model_version`, each image is classified with the version that \
+`start` (and `end`, for more than one period). Without `model_version`, each image is classified with the version that \
 its own run had pinned: an exact replay, also where several versions made a window's predictions. With one, its own \
 recorded predictions are compared where there are any, and the page says how it agrees with the version that made \
 the window's.
@@ -34,7 +34,7 @@ import datetime
 from airflow.sdk import TriggerRule, dag, task
 
 from strandline.operators.defaults import DEFAULT_ARGS
-from strandline.operators.params import end_hour, first_hour, model_version
+from strandline.operators.params import end_period, first_period, model_version
 from strandline.operators.vision import vision_tasks
 from strandline.replay import tasks
 
@@ -48,8 +48,8 @@ from strandline.replay import tasks
     tags=["strandline", "manual"],
     default_args=DEFAULT_ARGS,
     params={
-        "start": first_hour(),
-        "end": end_hour(),
+        "start": first_period(),
+        "end": end_period(),
         "model_version": model_version("By the first digits of its id; empty for the one that made each prediction."),
     },
 )

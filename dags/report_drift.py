@@ -1,5 +1,5 @@
 """
-## After every hour's predictions, and as labels come: what changed, for people to read and machines to act on
+## After every period's predictions, and as labels come: what changed, for people to read and machines to act on
 
 `list -> report -> request_retraining`
 
@@ -17,7 +17,7 @@ The mix of classes alone never starts a retraining. Windows that are backfilled,
 again never do either, but for one: a window that gets enough labels after its report is judged once more, by them.
 
 ### Trigger
-`start` (and `end`, for more than an hour) reports any window again; the new report says which one it replaces.
+`start` (and `end`, for more than one period) reports any window again; the new report says which one it replaces.
 
 ### When it is red
 | red task | means, and what to do |
@@ -33,10 +33,11 @@ import datetime
 from airflow.sdk import dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from strandline import periods
 from strandline.assets import LABELS, PREDICTIONS, RETRAINING
 from strandline.drift import tasks
 from strandline.operators.defaults import DEFAULT_ARGS
-from strandline.operators.params import end_hour, first_hour, model_version
+from strandline.operators.params import end_period, first_period, model_version
 
 
 @dag(
@@ -45,11 +46,11 @@ from strandline.operators.params import end_hour, first_hour, model_version
     catchup=False,
     max_active_runs=1,  # verdicts look at those before them
     doc_md=__doc__,
-    tags=["strandline", "hourly"],
+    tags=["strandline"],
     default_args=DEFAULT_ARGS,
     params={
-        "start": first_hour(empty="the last complete hour"),
-        "end": end_hour(),
+        "start": first_period(empty="the last complete one"),
+        "end": end_period(),
         "model_version": model_version(
             "Report this version's predictions instead of the champion's, by the first digits of its id."
         ),
@@ -64,7 +65,7 @@ def report_drift():
 
     @task(map_index_template="{{ window }}", max_active_tis_per_dagrun=1)
     def report(asked: dict, *, run_id: str) -> dict:
-        get_current_context()["window"] = asked["start"][:13]
+        get_current_context()["window"] = periods.get().write(datetime.datetime.fromisoformat(asked["start"]))
         return tasks.report(run_id, **asked)
 
     @task(outlets=[RETRAINING])

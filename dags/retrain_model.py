@@ -5,7 +5,7 @@
 
 | task | does |
 |---|---|
-| **plan** | finds the drift report that asks, unless a person does, or is skipped; keeps the newest labelled hours \
+| **plan** | finds the drift report that asks, unless a person does, or is skipped; keeps the newest labelled drops \
 apart for the gate; freezes the training set: the labelled images before them, balanced, and a part of what the \
 champion first learnt from |
 | **train** | from the champion's weights, within its time; a try that was stopped goes on from its last epoch |
@@ -23,7 +23,7 @@ they are empty. Two runs never train at once: the second one waits.
 ### When it is red
 | red task | means, and what to do |
 |---|---|
-| plan | too few labels, or no holdout: the log's last line says how many are missing and of which hours |
+| plan | too few labels, or no holdout: the log's last line says how many are missing, and of which drops |
 | train | three tries failed: fix what the log names and clear it, it goes on from the last epoch. A loss that is not \
 finite asks for a lower STRANDLINE_RETRAIN_PEAK_LR |
 | evaluate, package | files of the store are gone or altered: the log names them |

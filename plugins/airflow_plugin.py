@@ -2,9 +2,9 @@
 
 from airflow.plugins_manager import AirflowPlugin
 
-from strandline.operators.timetable import HourlyTimetable
+from strandline.operators.timetable import PeriodTimetable
 
 
 class StrandlinePlugin(AirflowPlugin):
     name = "strandline"
-    timetables = [HourlyTimetable]  # noqa: RUF012
+    timetables = [PeriodTimetable]  # noqa: RUF012

@@ -1,5 +1,6 @@
 """Settings: every one from the environment, and a sentence for each that cannot be used."""
 
+import datetime
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ def test_a_setting_comes_from_the_environment():
         ("STRANDLINE_API_PORT", "eighty"),
         ("STRANDLINE_QUARANTINE_LIMIT", "1.5"),
         ("STRANDLINE_DEVICE", "abacus"),
+        ("STRANDLINE_PERIOD", "fortnight"),
         ("STRANDLINE_SHARD_SIZE", "0"),
         ("STRANDLINE_FORMATS", "JPEG,JXL"),
         ("STRANDLINE_FORMATS", " , "),
@@ -41,6 +43,16 @@ def test_formats_and_their_limits_reach_the_decoder():
     limits = settings.load({f"STRANDLINE_{name}": value for name, value in given.items()}).limits
     assert (limits.formats, limits.max_metadata_bytes) == (("JPEG", "HEIF"), 7)
     assert (limits.max_pixels, limits.max_jpeg_pixels) == (9, 9)  # never less than of any other format
+
+
+@pytest.mark.parametrize(("period", "windows"), [("15 minutes", 672), ("hour", 168), ("day", 7)])
+def test_what_follows_from_the_period_unless_it_is_said(period, windows):
+    given = {"STRANDLINE_PERIOD": period}
+    assert settings.load(given).weekly_windows == windows
+    assert settings.load(given).label_patience == datetime.timedelta(hours=72 if period == "day" else 3)
+    given |= {"STRANDLINE_WINDOWS_A_WEEK": "5", "STRANDLINE_LABEL_PATIENCE_HOURS": "0"}
+    assert settings.load(given).weekly_windows == 5
+    assert settings.load(given).label_patience == datetime.timedelta(0)
 
 
 def test_run_folders_are_readable_and_never_shared():

@@ -24,12 +24,11 @@ from local.stack import databases
 from local.stack.api import Api
 from local.stack.processes import free_port
 from local.stack.stack import Stack
-from strandline import settings
-from strandline.hours import HOUR
+from strandline import periods, settings
 
 DAG = "ingest_images"
 SIZES = (1_000, 10_000, 50_000)
-FIRST_HOUR = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+FIRST = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 DEEP = "cifar_resnet110_v1"
 FLAT = 1.25  # memory is called flat when six times the images take at most this much more
 TARGETS = {
@@ -79,6 +78,7 @@ class Bench:
         )
         self.stack = Stack(self.config, say=_say)
         self.alone = 0
+        self.period = periods.get()
 
     def run(self, sizes: Sequence[int]) -> dict[str, Any]:
         report: dict[str, Any] = {"machine": _machine(self.config), "targets": TARGETS, "phases": {}}
@@ -95,19 +95,23 @@ class Bench:
         report["ratios"] = ratios(report, sizes)
         return report
 
+    def start(self, number: int) -> datetime.datetime:
+        """Of the period that drop `number` is of."""
+        return FIRST + number * self.period.length
+
     def drop(self, size: int, number: int) -> None:
-        hour = (FIRST_HOUR + datetime.timedelta(hours=number)).strftime("%Y-%m-%dT%H")
+        period = self.period.write(self.start(number))
         environment = os.environ | {"STRANDLINE_HOME": str(self.cache), "STRANDLINE_LANDING": str(self.config.landing)}
         environment["PYTHONPATH"] = os.pathsep.join(map(str, (settings.REPOSITORY, settings.REPOSITORY / "plugins")))
-        command = [str(self.config.vision_python), "-m", "local.demo.drop", "--count", str(size), "--hour", hour]
+        command = [str(self.config.vision_python), "-m", "local.demo.drop", "--count", str(size), "--period", period]
         subprocess.run(command, env=environment, check=True)
 
     def ingest(self, api: Api, size: int, number: int, **conf: Any) -> dict[str, Any]:
         """One run through Airflow, from trigger to closed books; its id and seconds, as a whole and by task."""
         _say(f"Ingesting {size:,} images ...")
-        hour = FIRST_HOUR + datetime.timedelta(hours=number)
+        start = self.start(number)
         started = time.perf_counter()
-        run_id = api.trigger(DAG, (hour, hour + HOUR), conf)
+        run_id = api.trigger(DAG, (start, start + self.period.length), conf)
         state = api.wait(DAG, run_id, timeout=3600)
         seconds = time.perf_counter() - started
         if state != "success":
@@ -115,7 +119,7 @@ class Bench:
         row = api.run(DAG, run_id)
         whole = (_time(row["end_date"]) - _time(row["queued_at"])).total_seconds()
         _say(f"  {size / whole:,.0f} images/s")
-        return {"run_id": run_id, "hour": hour, "seconds": whole, "polled": seconds, "tasks": _tasks(api, run_id)}
+        return {"run_id": run_id, "start": start, "seconds": whole, "polled": seconds, "tasks": _tasks(api, run_id)}
 
     def phases(self, size: int, run: dict[str, Any]) -> dict[str, Any]:
         """Images/s and peak memory of each phase alone, and of the whole DAG."""
@@ -123,7 +127,7 @@ class Bench:
         folder = self.config.run_folder(run["run_id"])
         pack = self.commands(folder, "pack", workers=self.config.cores)
         classify = self.commands(folder, "classify", threads=self.config.cores)
-        load, rows = self.load(run["run_id"], size, run["hour"])
+        load, rows = self.load(run["run_id"], size, run["start"])
         measured = {"pack": pack, "classify": classify, "load": load}
         return {
             "images_per_second": {name: size / m.seconds for name, m in measured.items()}
@@ -152,12 +156,12 @@ class Bench:
         arguments = ["-m", "vision", command, "--request", str(folder / contract.REQUEST_FILE)]
         return _measure([str(self.config.vision_python), *arguments], vision_environment(self.config, folder))
 
-    def load(self, run_id: str, size: int, hour: datetime.datetime) -> tuple[Measured, int]:
+    def load(self, run_id: str, size: int, start: datetime.datetime) -> tuple[Measured, int]:
         """The run's results into a fresh ledger, and the rows this added; the time is that of `predictions.load`."""
         url = databases.another(self.stack.settings, f"load_{size}")
         environment = self.stack.environment() | {"STRANDLINE_DATABASE_URL": url}
         report = self.config.home / "load.json"
-        command = [sys.executable, "-m", "local.bench.load", run_id, hour.isoformat(), str(report)]
+        command = [sys.executable, "-m", "local.bench.load", run_id, start.isoformat(), str(report)]
         measured = _measure(command, environment)
         loaded = json.loads(report.read_bytes())
         return Measured(loaded["seconds"], measured.memory), loaded["rows"]

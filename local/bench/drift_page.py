@@ -122,10 +122,10 @@ def _is_untouched(kind: Kind) -> bool:
 def _alarms(untouched: Sequence[Found]) -> dict[str, object]:
     alarms = sum(one.anything for one in untouched)
     exact = _exact(alarms, len(untouched))
-    share = BUDGET.false_alarms_a_week / BUDGET.windows_a_week
+    share = BUDGET.false_alarms_a_week / BUDGET.weekly_windows
     return {
         "weekly_alarms": BUDGET.false_alarms_a_week,
-        "weekly_windows": BUDGET.windows_a_week,
+        "weekly_windows": BUDGET.weekly_windows,
         "budget": _p(share),
         "alarms": alarms,
         "untouched": len(untouched),

@@ -6,19 +6,18 @@ import time
 from pathlib import Path
 
 import strandline_contract as contract
-from strandline import settings
-from strandline.hours import HOUR
+from strandline import periods, settings
 from strandline.ingest import listing
 from strandline.ingest import load as predictions
 from strandline.models import registry
 
 
-def main(run_id: str, hour: str, report: str) -> None:
+def main(run_id: str, first: str, report: str) -> None:
     """Write to `report` the seconds that `predictions.load` took, and how many rows it added to the ledger."""
     version = registry.register(settings.REPOSITORY / "models" / "cifar_resnet20_v1", "make bench")
     registry.install_first(version, "make bench")
-    start = datetime.datetime.fromisoformat(hour)
-    listing.list_entries(listing.Run(run_id, "manual", start, start + HOUR))
+    start = datetime.datetime.fromisoformat(first)
+    listing.list_entries(listing.Run(run_id, "manual", start, start + periods.get().length))
     folder = settings.get().run_folder(run_id)
     classified = [
         {"shard_id": attempt.parent.parent.name, "folder": str(attempt.parent.relative_to(settings.get().store))}

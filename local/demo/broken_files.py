@@ -1,4 +1,4 @@
-"""Twenty broken or hostile files, each with the end it must come to. Names are bytes, relative to an hour's folder.
+"""Twenty broken or hostile files, each with the end it must come to. Names are bytes, relative to a drop's folder.
 
 They are made of the real images that lie there already, so that whatever is valid among them has a true label.
 """
@@ -111,10 +111,10 @@ BROKEN_FILES = (
 
 
 def write(folder: Path, landed: int) -> int:
-    """Put the files into the folder of an hour, unless they are there; how many were not.
+    """Put the files into the folder of a drop, unless they are there; how many were not.
 
     Args:
-        folder: of the hour, with real images in each class's folder.
+        folder: of the drop, with real images in each class's folder.
         landed: their modification time, in seconds since 1970.
     """
     return sum(_put(folder, broken, landed) for broken in BROKEN_FILES)

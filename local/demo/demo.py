@@ -1,9 +1,9 @@
 """The whole product on one machine, once through: `make demo`.
 
-It starts the stack, drops real and hostile files into one hour, has Airflow ingest that hour, and says what came of
-every file. Into the next hours it drops dark images, most of them of animals: the drift reports ask for another model,
-which is trained, tested, approved, put to use, and rolled back. The hours are fixed at the first time, so that the demo
-can be repeated: known files stay as they are, and what was trained is not trained again.
+It starts the stack, drops real and hostile files into one period, has Airflow ingest that, and says what came of
+every file. Into the next ones it drops dark images, most of them of animals: the drift reports ask for another model,
+which is trained, tested, approved, put to use, and rolled back. The periods are fixed at the first time, so that the
+demo can be repeated: known files stay as they are, and what was trained is not trained again.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from local.stack import configuration, postgres
 from local.stack.api import Api, ApiError, Row
 from local.stack.stack import Stack, StackError, access
 from local.stack.summary import Summary, network_rate, phases, surprises
-from strandline import hours, ledger
+from strandline import ledger, periods
 from strandline.models import datasets
 from strandline.settings import Settings, SettingsError, load
 
@@ -56,22 +56,23 @@ def main() -> int:
 
 def run(stack: Stack, api: Api, count: int) -> int:
     """The story, from the first drop to the way back; the exit code."""
-    first = demo_hour(stack.settings.home / "demo.json")
-    dark, darker, last = (first + number * hours.HOUR for number in (1, 2, 3))
+    period = periods.get()
+    first = demo_period(stack.settings.home / "demo.json")
+    dark, darker, last = (first + number * period.length for number in (1, 2, 3))
     vision(stack.settings, "local.demo.cifar")  # before all else: it may have to be fetched
     stack.up()
     print("\n".join(f"  {line}" for line in training_sets.make(stack.settings)))
-    # Airflow starts the run of the last hour by itself. It would take up the files while they are being dropped.
+    # Airflow starts the run of the last period by itself. It would take up the files while they are being dropped.
     api.wait_quiet(DAG)
     told = demo_model.told(stack)
     run_id = ingest(stack, api, first, "--count", str(count), "--broken")
     wrong = report(stack, first, run_id, api.task_instances(DAG, run_id))
-    print("\n  Then it is dark for two hours, and most images are of animals.\n")
+    print(f"\n  Then it is dark for two {period.noun}s, and most images are of animals.\n")
     runs = {first: run_id, dark: ingest(stack, api, dark, "--count", str(count // 2), *DARK)}
     challengers = demo_model.Runs.count(api)
     runs[darker] = ingest(stack, api, darker, "--count", str(count // 2), *DARK)
-    for one, name in ((first, "the first hour"), (dark, "the first dark hour"), (darker, "the second dark hour")):
-        print("\n".join(["", *drift(stack, one, name)]))
+    for one, name in ((first, "the first"), (dark, "the first dark"), (darker, "the second dark")):
+        print("\n".join(["", *drift(stack, one, f"{name} {period.noun}")]))
     if told or demo_model.asked_for(stack, darker):
         if not told and demo_model.promote(stack, api, challengers):
             runs[last] = ingest(stack, api, last, "--count", str(count // 2), *DARK)
@@ -82,23 +83,25 @@ def run(stack: Stack, api: Api, count: int) -> int:
     return 1 if wrong else 0
 
 
-def demo_hour(memory: Path) -> datetime.datetime:
-    """The first of the last four full hours at the first call; that same hour ever after."""
+def demo_period(memory: Path) -> datetime.datetime:
+    """The first of the last four full periods at the first call; that same one ever after."""
+    period = periods.get()
     if not memory.exists():
         memory.parent.mkdir(parents=True, exist_ok=True)
-        contract.write_json(memory, {"hour": (hours.last_complete() - 3 * hours.HOUR).strftime(hours.FORMAT)})
-    return hours.parse(json.loads(memory.read_bytes())["hour"])
+        contract.write_json(memory, {"hour": period.write(period.last_complete() - 3 * period.length)})
+    return period.parse(json.loads(memory.read_bytes())["hour"])
 
 
-def ingest(stack: Stack, api: Api, hour: datetime.datetime, *drop: str) -> str:
-    """Drop into an hour, have Airflow ingest it and report its drift; the id of the run.
+def ingest(stack: Stack, api: Api, start: datetime.datetime, *drop: str) -> str:
+    """Drop into the period from `start` on, have Airflow ingest it and report its drift; the id of the run.
 
     Raises:
         DemoError: a run failed; the message says where.
     """
-    vision(stack.settings, "local.demo.drop", "--hour", hour.strftime(hours.FORMAT), *drop)
+    period = periods.get()
+    vision(stack.settings, "local.demo.drop", "--period", period.write(start), *drop)
     before = len(api.runs(DRIFT))
-    run_id = finish(stack, api, DAG, api.trigger(DAG, (hour, hour + hours.HOUR)))
+    run_id = finish(stack, api, DAG, api.trigger(DAG, (start, start + period.length)))
     follow(stack, api, DRIFT, before)
     return run_id
 
@@ -115,16 +118,16 @@ def vision(settings: Settings, *arguments: str) -> None:
         raise DemoError(f"{arguments[0]} ended with exit code {done.returncode}")
 
 
-def report(stack: Stack, hour: datetime.datetime, run_id: str, instances: list[Row]) -> bool:
+def report(stack: Stack, start: datetime.datetime, run_id: str, instances: list[Row]) -> bool:
     """Print what came of the drop; whether a broken file came to another end than expected."""
     url = str(stack.settings.database_url)
-    summary = Summary.read(url, hour, run_id)
+    summary = Summary.read(url, start, run_id)
     print("\n".join(["", *summary.lines(), ""]))
     if summary.newly_listed:
         print("\n".join([*phases(instances, TASKS, summary.classified), network_rate(url, run_id), ""]))
     else:
         print(f"  All {summary.listed:,} files were known: nothing was done again, no row was added.\n")
-    wrong = surprises(url, hour, BROKEN_FILES)
+    wrong = surprises(url, start, BROKEN_FILES)
     for line in wrong:
         print(f"  NOT AS EXPECTED: {line}")
     if not wrong:
@@ -134,10 +137,10 @@ def report(stack: Stack, hour: datetime.datetime, run_id: str, instances: list[R
     return bool(wrong)
 
 
-def drift(stack: Stack, hour: datetime.datetime, name: str) -> list[str]:
-    """What the drift report of an hour says, a line each."""
+def drift(stack: Stack, start: datetime.datetime, name: str) -> list[str]:
+    """What the drift report of a period says, a line each."""
     with ledger.connect("ingest", stack.settings.database_url) as connection:
-        window = {"window_start": hour, "window_end": hour + hours.HOUR}
+        window = {"window_start": start, "window_end": start + periods.get().length}
         (row,) = ledger.fetch(connection, "select_window_report", window)
     said = textwrap.wrap(row["sentence"] + (f" {row['held_back']}" if row["held_back"] else ""), 110)
     page = stack.settings.store / row["folder"] / "index.html"

@@ -1,6 +1,6 @@
 """Drop real images into the landing zone: `python -m local.demo.drop --count 500`. Runs in the vision environment.
 
-The images of an hour are chosen by the hour: the same call drops the same files, a larger count adds to them, and a
+The images of a period are chosen by it: the same call drops the same files, a larger count adds to them, and a
 file that is there already is left as it is, its time too. Images that models are tested on never land.
 """
 
@@ -18,31 +18,34 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
 from local.demo import broken_files, cifar
-from strandline import hours, settings
+from strandline import periods, settings
 
 
 def main() -> int:
+    period = periods.get()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--count", type=int, default=500, help="images; beyond 5,000 also of the training set")
-    parser.add_argument("--hour", type=hours.parse, help="as 2026-11-21T08, UTC; the last full hour unless given")
+    parser.add_argument(
+        "--period", type=period.parse, help=f"as {period.example}, UTC; the last full {period.noun} unless given"
+    )
     parser.add_argument("--brightness", type=float, default=1.0, help="a factor: below 1, the images are darker")
     parser.add_argument("--blur", type=float, default=0.0, help="standard deviation of a blur, in pixels")
     parser.add_argument("--mostly", nargs="+", choices=cifar.CLASSES, default=[], help="classes; of others one in ten")
     parser.add_argument("--broken", action="store_true", help="and twenty broken or hostile files among them")
     arguments = parser.parse_args()
     config = settings.get()
-    hour = arguments.hour or hours.last_complete()
+    start = arguments.period or period.last_complete()
     scene = Scene(arguments.brightness, arguments.blur, tuple(arguments.mostly))
     cache = config.home / "cache" / "cifar10"
     try:
-        written = drop(config.landing, hour, arguments.count, cache, config.cifar_archive, scene)
+        written = drop(config.landing, start, arguments.count, cache, config.cifar_archive, scene)
     except cifar.CifarError as error:
         print(f"No images to drop: {error}", file=sys.stderr)
         return 1
-    folder = config.landing / hour.strftime(hours.FORMAT)
+    folder = config.landing / start.strftime(period.path_format)
     print(f"{arguments.count:,} images in {folder}, {written:,} of them new")
     if arguments.broken:
-        written = broken_files.write(folder, landing_time(hour))
+        written = broken_files.write(folder, landing_time(start))
         print(f"{len(broken_files.BROKEN_FILES)} broken or hostile files among them, {written} of them new")
     return 0
 
@@ -58,7 +61,7 @@ class Scene:
     mostly: tuple[str, ...] = ()
 
     def shown(self, images: list[tuple[str, NDArray[np.uint8]]]) -> list[tuple[str, NDArray[np.uint8]]]:
-        """Those of an hour's images, as `files` gives them, that are in it."""
+        """Those of a period's images, as `files` gives them, that are in it."""
         if not self.mostly:
             return images
         return [one for number, one in enumerate(images) if one[0].startswith(self.mostly) or number % 10 == 0]
@@ -76,13 +79,13 @@ AS_IT_IS = Scene()
 
 def drop(
     landing: Path,
-    hour: datetime.datetime,
+    start: datetime.datetime,
     count: int,
     cache: Path,
     archive: Path | None = None,
     scene: Scene = AS_IT_IS,
 ) -> int:
-    """Put `count` images into `landing/<hour>/<class>/`, JPEG and PNG in turn; how many were not there yet.
+    """Put `count` images into `landing/<period>/<class>/`, JPEG and PNG in turn; how many were not there yet.
 
     Args:
         count: at most 55,000; up to 5,000 come from the test images alone.
@@ -94,16 +97,16 @@ def drop(
     """
     pixels, labels = cifar.load("test", cache, archive)
     lands = ~held_out(pixels)
-    chosen = scene.shown(files(pixels[lands], labels[lands], hour))
+    chosen = scene.shown(files(pixels[lands], labels[lands], start))
     if count > len(chosen):
-        chosen += scene.shown(files(*cifar.load("train", cache, archive), hour, first=int(lands.sum())))
+        chosen += scene.shown(files(*cifar.load("train", cache, archive), start, first=int(lands.sum())))
     if count > len(chosen):
         raise cifar.CifarError(f"CIFAR-10 has {len(chosen)} images that may land, {count} were asked for")
-    folder = landing / hour.strftime(hours.FORMAT)
+    folder = landing / start.strftime(periods.get().path_format)
     for name in cifar.CLASSES:
         (folder / name).mkdir(parents=True, exist_ok=True)
     encoded = ((folder / name, encode(scene.look(pixels), name)) for name, pixels in chosen[:count])
-    return sum(_put(path, content, landing_time(hour)) for path, content in encoded)
+    return sum(_put(path, content, landing_time(start)) for path, content in encoded)
 
 
 def held_out(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -125,24 +128,24 @@ def held_out(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.array([one in reference for one in ids], bool)
 
 
-def landing_time(hour: datetime.datetime) -> int:
+def landing_time(start: datetime.datetime) -> int:
     """When dropped files say that they were changed: always the same, so that a file dropped again is a known one.
 
     Returns:
         Seconds since 1970.
     """
-    return int(hour.timestamp())
+    return int(start.timestamp())
 
 
 def files(
-    pixels: NDArray[np.uint8], labels: NDArray[np.int64], hour: datetime.datetime, first: int = 0
+    pixels: NDArray[np.uint8], labels: NDArray[np.int64], start: datetime.datetime, first: int = 0
 ) -> list[tuple[str, NDArray[np.uint8]]]:
-    """Images [32, 32, 3] in the order of an hour, each with its name, `<class>/NNNN.jpg` or `.png`.
+    """Images [32, 32, 3] in the order of a period, each with its name, `<class>/NNNN.jpg` or `.png`.
 
     Args:
         first: the number of the first name.
     """
-    order = np.random.default_rng(int(hour.timestamp())).permutation(len(pixels))
+    order = np.random.default_rng(int(start.timestamp())).permutation(len(pixels))
     names = (f"{number:04d}.{'png' if number % 2 else 'jpg'}" for number in range(first, first + len(order)))
     return [(f"{cifar.CLASSES[labels[i]]}/{name}", pixels[i]) for i, name in zip(order, names, strict=True)]
 

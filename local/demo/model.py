@@ -11,8 +11,7 @@ from local.demo.runs import DemoError, failure, finish, follow
 from local.stack.api import Api
 from local.stack.stack import Stack
 from local.stack.summary import Summary
-from strandline import ledger
-from strandline.hours import HOUR
+from strandline import ledger, periods
 from strandline.stats import estimates
 
 RETRAIN, PROMOTE = "retrain_model", "promote_model"
@@ -38,10 +37,10 @@ def told(stack: Stack) -> bool:
         return bool(ledger.fetch(connection, "select_challenger"))
 
 
-def asked_for(stack: Stack, hour: datetime.datetime) -> bool:
-    """Whether the drift report of an hour asks for a retraining."""
+def asked_for(stack: Stack, start: datetime.datetime) -> bool:
+    """Whether the drift report of a period asks for a retraining."""
     with ledger.connect("ingest", stack.settings.database_url) as connection:
-        window = {"window_start": hour, "window_end": hour + HOUR}
+        window = {"window_start": start, "window_end": start + periods.get().length}
         (row,) = ledger.fetch(connection, "select_window_report", window)
     return row["action"] == "retrain" and not row["held_back"]
 
@@ -97,13 +96,14 @@ def roll_back(stack: Stack, api: Api) -> None:
 
 
 def accuracies(stack: Stack, runs: Mapping[datetime.datetime, str]) -> list[str]:
-    """How each hour's model did on it, a line each; the hours with the ids of their runs."""
-    lines = ["  How many images the champion of each hour had right, against the folder names:"]
-    for hour, run_id in runs.items():
-        summary = Summary.read(str(stack.settings.database_url), hour, run_id)
+    """How each period's model did on it, a line each; the periods with the ids of their runs."""
+    period = periods.get()
+    lines = [f"  How many images the champion of each {period.noun} had right, against the folder names:"]
+    for start, run_id in runs.items():
+        summary = Summary.read(str(stack.settings.database_url), start, run_id)
         low, high = estimates.wilson(summary.correct, summary.labelled)
         share = f"{summary.correct / summary.labelled:.1%} (95 % interval {low:.1%} to {high:.1%})"
-        lines.append(f"    {hour:%Y-%m-%dT%H}  {share}, version {summary.model_version[:12]}")
+        lines.append(f"    {period.write(start)}  {share}, version {summary.model_version[:12]}")
     return lines
 
 

@@ -100,7 +100,7 @@ class Api:
     ) -> str:
         """Start a run over the interval [start, end); the run's id.
 
-        A logical date belongs to one run only, so that a run over an hour which has its scheduled run needs another:
+        A logical date belongs to one run only, so that a run over a period which has its scheduled run needs another:
         now, unless one is given.
         """
         body: Row = {"logical_date": (logical_date or datetime.now(UTC)).isoformat(), "conf": conf or {}}
@@ -221,11 +221,11 @@ class Api:
         backwards: bool = False,
         at_once: int = 4,
     ) -> int:
-        """Start a backfill of the hours that begin from `start` to `end`, both included; its id.
+        """Start a backfill of the periods that begin from `start` to `end`, both included; its id.
 
         Args:
-            reprocess: which hours that have a run already are run again: none, failed or completed.
-            backwards: the last hour first.
+            reprocess: which periods that have a run already are run again: none, failed or completed.
+            backwards: the last period first.
             at_once: how many of its runs may run at the same time.
         """
         body = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from local.demo.broken_files import BrokenFile
 from local.stack.api import Row
-from strandline import hours, ledger
+from strandline import ledger, periods
 from strandline.stats import estimates
 
 # The states in the order of a story; the words are those of the table.
@@ -53,7 +53,8 @@ class Summary:
 
     def lines(self) -> list[str]:
         """The table, a line each."""
-        lines = [_line("listed", self.listed, f"in the hour {self.drop.strftime(hours.FORMAT)}")]
+        period = periods.get()
+        lines = [_line("listed", self.listed, f"in the {period.noun} {period.write(self.drop)}")]
         for state, word in STATES.items():
             reasons = self.outcomes.get(state, {})
             if reasons or state in SHOWN_IF_NONE:
@@ -110,7 +111,7 @@ def surprises(url: str, drop: datetime.datetime, expected: Sequence[BrokenFile])
         }
     lines = []
     for broken in expected:
-        row = found.get(os.fsencode(drop.strftime(hours.FORMAT)) + b"/" + broken.name)
+        row = found.get(os.fsencode(drop.strftime(periods.get().path_format)) + b"/" + broken.name)
         end = (row["state"], row["reason"]) if row else ("not listed", None)
         if end != (broken.state, broken.reason):
             lines.append(f"{broken.name!r} ({broken.why}): {_end(*end)}, expected {_end(broken.state, broken.reason)}")

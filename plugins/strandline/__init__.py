@@ -15,7 +15,7 @@ These never import each other. Below them, which all may use:
     stats        estimates, paired tests, calibration, multiplicity
     html         what pages share
 
-    attempts, tables, scan, ledger, hours, settings, errors      the ground
+    attempts, tables, scan, ledger, periods, settings, errors      the ground
 
 Below the ground is `strandline_contract`, which the vision container shares. Beside them `operators` (with `assets` and
 `door`) is all that knows Airflow. `dags/` wires them through each package's `tasks`.

@@ -15,7 +15,10 @@ from typing import NamedTuple
 
 import strandline_contract as contract
 from strandline import settings
-from strandline.hours import EPOCH, HOUR, HOUR_NS
+from strandline.periods import EPOCH
+
+HOUR = datetime.timedelta(hours=1)
+HOUR_NS = 3600 * 10**9
 
 # An hour, as the first folders of a path: ISO 8601, Firehose's, Hive's. Always four groups: year, month, day, hour.
 HOUR_FOLDER = re.compile(
@@ -188,7 +191,7 @@ class _Scanner:
     def enter(self, level: _Level, leaf: bytes, depth: int) -> "_Level | Entry | None":
         """A folder, opened; or one entry for all of it, where it may not be; or None, where its drop is not taken."""
         name = level.prefix + leaf
-        hour = path_hour(name + b"/")
+        hour = path_period(name + b"/")
         if hour and not self.takes(hour) and not self.to_come(hour):
             return None
         try:
@@ -207,9 +210,9 @@ class _Scanner:
         """What one path is, by its stat alone."""
         name = level.prefix + leaf
         if stat.S_ISLNK(status.st_mode):
-            return self._entry(name, status, path_hour(name + b"/"), "rejected", "SYMLINK")
+            return self._entry(name, status, path_period(name + b"/"), "rejected", "SYMLINK")
         if status.st_dev != self.device:
-            return self._entry(name, status, path_hour(name + b"/"), "rejected", "OTHER_DEVICE")
+            return self._entry(name, status, path_period(name + b"/"), "rejected", "OTHER_DEVICE")
         if not stat.S_ISREG(status.st_mode):
             return self._entry(name, status, level.hour, "rejected", "SPECIAL")
         state, reason = self._state(name, leaf.lower(), status)
@@ -250,7 +253,7 @@ class _Scanner:
         return Entry(drop, name, version, status.st_size, status.st_mtime_ns, state, reason)
 
 
-def path_hour(path: bytes) -> datetime.datetime | None:
+def path_period(path: bytes) -> datetime.datetime | None:
     """The hour that the first folders of a path name, if they do."""
     match = HOUR_FOLDER.match(path)
     if not match:
@@ -265,7 +268,7 @@ def path_hour(path: bytes) -> datetime.datetime | None:
 def drop_folder(name: bytes) -> bytes:
     """The folders that name the hour of a path, with their slashes; none where it names no hour."""
     match = HOUR_FOLDER.match(name)
-    return match[0] if match and path_hour(name) else b""
+    return match[0] if match and path_period(name) else b""
 
 
 def folders(name: bytes) -> int:

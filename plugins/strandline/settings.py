@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import datetime
 import functools
 import hashlib
 import os
@@ -16,6 +17,8 @@ import strandline_contract as contract
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PREFIX = "STRANDLINE_"
+PERIODS = {f"{minutes} minutes": datetime.timedelta(minutes=minutes) for minutes in (5, 10, 15, 20, 30)}
+PERIODS |= {"hour": datetime.timedelta(hours=1), "day": datetime.timedelta(days=1)}
 REASON_LENGTH = 2000  # characters of what a person gives as a reason
 
 
@@ -32,6 +35,12 @@ class Settings:
     home: Path = _setting(REPOSITORY / ".strandline", "everything that Strandline writes, but for the landing zone")
     landing: Path = _setting(REPOSITORY / "images" / "landing", "where drops of images land")
     labels: Path = _setting(REPOSITORY / "images" / "labels", "where label files land")
+    period: str = _setting(
+        "hour",
+        "how long a drop is, and how often Airflow ingests one: "
+        + ", ".join(f"`{name}`" for name in PERIODS)
+        + "; UTC. A ledger keeps the one that it began with",
+    )
     database_url: str = _setting(
         "",
         "the ledger, without user and password: each task takes the role of its duty, with its password from libpq's"
@@ -92,8 +101,11 @@ class Settings:
 
     label_max_file_bytes: int = _setting(2 * 2**30, "larger label files are refused unread")
     label_max_rows: int = _setting(5_000_000, "label files with more rows are refused")
-    label_patience_hours: float = _setting(3.0, "rows of label files that name unknown images wait so long for them")
-    audit_random: int = _setting(20, "images of each hourly run, drawn at random, that people are asked to label")
+    label_patience_hours: float | None = _setting(
+        None,
+        "rows of label files that name unknown images wait so long for them; by default 3, or 72 where drops are days",
+    )
+    audit_random: int = _setting(20, "images of each run, drawn at random, that people are asked to label")
     audit_uncertain: int = _setting(20, "beside them, images without a label that the model is least sure of")
 
     classify_batch_size: int = _setting(64, "images a batch of the network")
@@ -104,7 +116,10 @@ class Settings:
     task_timeout_minutes: float = _setting(60.0, "a mapped task that runs longer is stopped and retried")
 
     false_alarms_a_week: float = _setting(1.0, "windows of a week that may be called changed although nothing is")
-    windows_a_week: int = _setting(168, "windows that are reported in a week")
+    windows_a_week: int | None = _setting(
+        None,
+        "windows that are reported in a week; by default one a period: 672 of 15 minutes, 168 of an hour, 7 of a day",
+    )
     drift_min_labels: int = _setting(100, "labelled images of a window from which on its accuracy is judged by labels")
     drift_label_days: float = _setting(30.0, "labels that come later than so long after a window do not reopen it")
     persistence_need: int = _setting(2, "windows that have to ask for a retraining, the latest among them")
@@ -147,6 +162,22 @@ class Settings:
     def at_once(self) -> int:
         """Vision tasks that may run at once, on all hosts together."""
         return self.slots or self.cores
+
+    @property
+    def period_length(self) -> datetime.timedelta:
+        return PERIODS[self.period]
+
+    @property
+    def weekly_windows(self) -> int:
+        """Windows that are reported in a week."""
+        return self.windows_a_week or datetime.timedelta(weeks=1) // self.period_length
+
+    @property
+    def label_patience(self) -> datetime.timedelta:
+        """How long a row of a label file waits for its image, of which the drop may have to end first."""
+        if self.label_patience_hours is None:
+            return 3 * max(self.period_length, PERIODS["hour"])
+        return datetime.timedelta(hours=self.label_patience_hours)
 
     @property
     def kept_fields(self) -> frozenset[str]:
@@ -223,6 +254,8 @@ def _parse(variable: str, text: str, kind: Any) -> Any:
 def _check(settings: Settings) -> None:
     if settings.device not in ("cpu", "gpu"):
         raise SettingsError(f"{PREFIX}DEVICE must be cpu or gpu, not {settings.device}")
+    if settings.period not in PERIODS:
+        raise SettingsError(f"{PREFIX}PERIOD must be one of {', '.join(PERIODS)}, not {settings.period}")
     if unknown := settings.kept_fields - {"ctime", "inode"}:
         raise SettingsError(
             f"{PREFIX}VERSION_FIELDS may have ctime and inode, or none, not {', '.join(sorted(unknown))}"
@@ -235,7 +268,7 @@ def _check(settings: Settings) -> None:
     if settings.false_alarms_a_week <= 0:
         raise SettingsError(f"{PREFIX}FALSE_ALARMS_A_WEEK must be above 0: without any, no change could be called one")
     for name in ("label_patience_hours", "audit_random", "audit_uncertain", "drift_label_days"):
-        if getattr(settings, name) < 0:
+        if (getattr(settings, name) or 0) < 0:
             raise SettingsError(f"{PREFIX}{name.upper()} must be at least 0")
     if not (0 <= settings.retrain_replay_share < 1 and settings.retrain_balance >= 1):
         raise SettingsError(

@@ -16,7 +16,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from strandline import settings
 from strandline.errors import PermanentError
 from strandline.operators.defaults import GOVERNANCE, refuse_unknown_parameters
-from strandline.operators.timetable import HourlyTimetable
+from strandline.operators.timetable import PeriodTimetable
 from strandline.operators.vision import VisionOperator, vision_tasks
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -80,7 +80,7 @@ def test_a_parameter_of_one_name_is_one_field_in_every_form(dags):
 
 def test_ingest_images_has_true_hourly_intervals(dags):
     timetable = dags["ingest_images"].timetable
-    assert isinstance(timetable, HourlyTimetable)
+    assert isinstance(timetable, PeriodTimetable)
     assert timetable.serialize() == {"expression": "0 * * * *", "timezone": "UTC"}
 
 
@@ -89,6 +89,33 @@ def test_a_run_by_hand_gets_the_hour_that_its_logical_date_names(dags, logical_d
     moment = pendulum.parse(f"2026-11-19T{logical_date}Z")
     found = dags["ingest_images"].timetable.infer_manual_data_interval(run_after=moment)
     assert (found.start, found.end) == (moment.replace(hour=start, minute=0, second=0), found.start.add(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("period", "images", "labels", "example", "start", "end"),
+    [
+        ("5 minutes", "*/5 * * * *", "2-59/5 * * * *", "2026-11-21T08:20", "06:05", "06:10"),
+        ("15 minutes", "*/15 * * * *", "7-59/15 * * * *", "2026-11-21T08:15", "06:00", "06:15"),
+        ("day", "0 0 * * *", "0 12 * * *", "2026-11-21", "00:00", "00:00"),
+    ],
+)
+def test_another_period_is_another_schedule(monkeypatch, period, images, labels, example, start, end):
+    from airflow.dag_processing.dagbag import DagBag
+
+    monkeypatch.setenv("STRANDLINE_PERIOD", period)
+    settings.get.cache_clear()
+    try:
+        dags = {
+            name: DagBag(REPOSITORY / "dags" / f"{name}.py").dags[name] for name in ("ingest_images", "ingest_labels")
+        }
+        moment = pendulum.parse("2026-11-19T06:07:30Z")
+        found = dags["ingest_images"].timetable.infer_manual_data_interval(run_after=moment)
+    finally:
+        settings.get.cache_clear()
+    assert dags["ingest_images"].timetable.serialize() == {"expression": images, "timezone": "UTC"}
+    assert dags["ingest_labels"].timetable.expression == labels
+    assert example in dags["ingest_images"].params.get_param("period").description
+    assert (f"{found.start:%H:%M}", f"{found.end:%H:%M}") == (start, end)
 
 
 @pytest.mark.parametrize("dag_id", sorted(DAG_IDS))

@@ -13,9 +13,9 @@ from drift_windows import FIRST, HOUR, ingest, rows, worse
 from strandline import ledger, settings
 from strandline.drift import report as drift
 from strandline.drift import schedule
-from strandline.hours import WindowError
 from strandline.labels import load as labels
 from strandline.models import versions
+from strandline.periods import WindowError
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -11,7 +11,7 @@ import os
 import pytest
 from running_stack import DAG, Strandline
 
-from strandline import hours, ledger
+from strandline import ledger, periods
 
 pytestmark = pytest.mark.timeout(900)
 HOUR = datetime.timedelta(hours=1)
@@ -50,7 +50,7 @@ def said(strandline: Strandline, run_id: str) -> tuple[str, datetime.datetime]:
     hour, kind = line.removeprefix("this run takes ").split(" (UTC), and is ")
     page = (strandline.stack.settings.run_folder(run_id) / "validation" / "index.html").read_text()
     assert f"Validation of {hour} (UTC)" in page
-    return kind, hours.parse(hour)
+    return kind, periods.get().parse(hour)
 
 
 def test_commands_and_backfills_take_the_hours_that_they_name(strandline, taken):
@@ -62,7 +62,7 @@ def test_commands_and_backfills_take_the_hours_that_they_name(strandline, taken)
         first, second, last = pool.map(lambda options: triggered(strandline, *options), ways)
     strandline.ended(failed, expect="failed")
     run_after = datetime.datetime.fromisoformat(strandline.api.run(DAG, last)["run_after"])
-    last_hour = hours.floor(run_after) - HOUR
+    last_hour = periods.get().floor(run_after) - HOUR
     assert taken() == {first: ("manual", FIRST), second: ("manual", SECOND), last: ("manual", last_hour)}
 
     # The first hour has a run and the third a failed one; that of the second has another logical date.

@@ -19,13 +19,14 @@ from hypothesis import strategies as st
 from psycopg.rows import namedtuple_row
 
 import strandline_contract as contract
-from strandline import hours, ledger, settings
+from strandline import ledger, periods, settings
 from strandline.ingest import listing
 from strandline.models import registry, versions
 from strandline.scan import Entry
 
 UTC = datetime.UTC
 HOUR = datetime.datetime(2026, 11, 21, 8, tzinfo=UTC)
+AN_HOUR = datetime.timedelta(hours=1)
 
 
 def entry(name: bytes, version: str = "1-1") -> Entry:
@@ -95,10 +96,10 @@ def test_shard_ids_stay_the_same_in_later_versions():
     ("start", "end"),
     [
         (HOUR, HOUR),
-        (HOUR, HOUR - listing.HOUR),
+        (HOUR, HOUR - AN_HOUR),
         (HOUR, HOUR + datetime.timedelta(minutes=30)),
         (HOUR - datetime.timedelta(minutes=30), HOUR),
-        (HOUR.replace(tzinfo=None), HOUR.replace(tzinfo=None) + listing.HOUR),
+        (HOUR.replace(tzinfo=None), HOUR.replace(tzinfo=None) + AN_HOUR),
     ],
     ids=["empty", "backwards", "half an hour", "half past", "no time zone"],
 )
@@ -111,8 +112,8 @@ def test_intervals_are_full_hours(start, end):
     ("kind", "taken"), [("scheduled", [True, True, True, False]), ("backfill", [False, True, True, False])]
 )
 def test_only_scheduled_runs_look_at_older_drops(kind, taken):
-    run = listing.Run("r", kind, HOUR, HOUR + 2 * listing.HOUR)
-    assert [run.takes(HOUR + i * listing.HOUR) for i in (-1, 0, 1, 2)] == taken
+    run = listing.Run("r", kind, HOUR, HOUR + 2 * AN_HOUR)
+    assert [run.takes(HOUR + i * AN_HOUR) for i in (-1, 0, 1, 2)] == taken
 
 
 class RunType(enum.StrEnum):
@@ -125,7 +126,7 @@ class RunType(enum.StrEnum):
 
 
 NOW = datetime.datetime(2026, 11, 21, 10, 7, 33, 5, tzinfo=UTC)
-LAST = (HOUR + listing.HOUR, HOUR + 2 * listing.HOUR)  # the last complete hour
+LAST = (HOUR + AN_HOUR, HOUR + 2 * AN_HOUR)  # the last complete hour
 NAMED = datetime.datetime(2026, 11, 19, 6, tzinfo=UTC)
 
 
@@ -138,14 +139,14 @@ def context(run_type: str = "MANUAL", **changes) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("hour", "logical_date", "interval", "start"),
+    ("period", "logical_date", "interval", "start"),
     [
         ("2026-01-02T03", None, (None, None), datetime.datetime(2026, 1, 2, 3, tzinfo=UTC)),
         ("2026-01-02T03", NOW, LAST, datetime.datetime(2026, 1, 2, 3, tzinfo=UTC)),
-        (None, NOW, (NAMED, NAMED + listing.HOUR), NAMED),
-        (None, NAMED, (NAMED, NAMED + listing.HOUR), NAMED),
+        (None, NOW, (NAMED, NAMED + AN_HOUR), NAMED),
+        (None, NAMED, (NAMED, NAMED + AN_HOUR), NAMED),
         (None, NAMED, LAST, NAMED),
-        (None, NAMED + listing.HOUR / 2, LAST, NAMED),
+        (None, NAMED + AN_HOUR / 2, LAST, NAMED),
         (None, NOW, LAST, LAST[0]),
         (None, None, (None, None), LAST[0]),
     ],
@@ -154,16 +155,16 @@ def context(run_type: str = "MANUAL", **changes) -> dict:
         *("logical date of the command line", "within the hour", "Airflow's form", "nothing"),
     ],
 )
-def test_the_hour_that_a_person_names_is_the_hour_that_is_taken(hour, logical_date, interval, start):
-    given = {"hour": hour, "shard_size": 9, "dry_run": True}
+def test_the_hour_that_a_person_names_is_the_hour_that_is_taken(period, logical_date, interval, start):
+    given = {"period": period, "shard_size": 9, "dry_run": True}
     found = listing.Run.from_context(context(logical_date=logical_date, interval=interval, params=given))
-    assert found == listing.Run("manual__1", "manual", start, start + listing.HOUR, shard_size=9, dry_run=True)
+    assert found == listing.Run("manual__1", "manual", start, start + AN_HOUR, shard_size=9, dry_run=True)
 
 
 def test_a_backfill_that_repeats_a_run_of_the_command_line_takes_the_hour_of_its_range():
     """Airflow keeps the interval, which was the last complete hour when the command line wrote it."""
     found = listing.Run.from_context(context("BACKFILL_JOB", logical_date=NAMED, interval=LAST))
-    assert (found.start, found.end) == (NAMED, NAMED + listing.HOUR)
+    assert (found.start, found.end) == (NAMED, NAMED + AN_HOUR)
 
 
 @pytest.mark.parametrize("run_type", ["SCHEDULED", "BACKFILL_JOB"])
@@ -179,29 +180,31 @@ def test_scheduled_and_backfilled_runs_take_their_interval(run_type):
     ],
 )
 def test_what_is_no_hour_is_refused_in_one_sentence(text):
-    with pytest.raises(hours.HourError, match="is no hour: write one as 2026-11-21T08"):
-        listing.Run.from_context(context(params={"hour": text}))
+    with pytest.raises(periods.PeriodError, match="is no hour: write one as 2026-11-21T08"):
+        listing.Run.from_context(context(params={"period": text}))
 
 
 @pytest.mark.parametrize(
-    ("run_type", "hour", "logical_date", "says"),
+    ("run_type", "period", "logical_date", "says"),
     [
         ("BACKFILL_JOB", "2026-11-19T06", NAMED, "a backfill takes each hour of its range"),
         (
             "MANUAL",
             "2026-11-19T03",
             NAMED,
-            "names the hour 2026-11-19T06 and the parameter Hour another, 2026-11-19T03",
+            "names the hour 2026-11-19T06 and the parameter Period another, 2026-11-19T03",
         ),
         ("MANUAL", "2096-11-19T06", NOW, r"2096-11-19T06 \(UTC\) has not begun"),
         ("MANUAL", None, NAMED.replace(year=2096), r"2096-11-19T06 \(UTC\) has not begun"),
     ],
     ids=["backfill", "two hours", "to come", "logical date to come"],
 )
-def test_an_hour_that_cannot_be_meant_is_refused(run_type, hour, logical_date, says):
-    interval = (hours.floor(logical_date), hours.floor(logical_date) + listing.HOUR)
+def test_an_hour_that_cannot_be_meant_is_refused(run_type, period, logical_date, says):
+    start = periods.get().floor(logical_date)
     with pytest.raises(listing.ListingError, match=says):
-        listing.Run.from_context(context(run_type, logical_date=logical_date, interval=interval, params={"hour": hour}))
+        listing.Run.from_context(
+            context(run_type, logical_date=logical_date, interval=(start, start + AN_HOUR), params={"period": period})
+        )
 
 
 @pytest.mark.parametrize(
@@ -253,7 +256,7 @@ def tag(zone: Path, name: bytes) -> str:
 
 
 def list_hour(run_id: str, kind: str = "manual", **parameters) -> dict:
-    return listing.list_entries(listing.Run(run_id, kind, HOUR, HOUR + listing.HOUR, **parameters))
+    return listing.list_entries(listing.Run(run_id, kind, HOUR, HOUR + AN_HOUR, **parameters))
 
 
 def rows(database, query: str, *values) -> list:
@@ -336,7 +339,7 @@ def test_a_listing_is_frozen_in_manifests_and_in_the_ledger(zone, champion, data
 
     assert answer["run"] == {
         "run_id": "manual__1",
-        "hours": "2026-11-21T08",
+        "periods": "2026-11-21T08",
         "model_version": champion,
         "classes": ["cat", "dog"],
         "bundle": f"models/{champion}",
@@ -655,7 +658,7 @@ def test_a_backfill_that_repeats_a_run_lists_anew(zone, champion, database):
         land(zone, b"2026-11-21T08/%d.jpg" % number)
         dag_run = types.SimpleNamespace(run_type=RunType[run_type], run_after=NOW, clear_number=cleared)
         found = listing.Run.from_context(
-            context(run_id="r", dag_run=dag_run, logical_date=HOUR, interval=(HOUR, HOUR + listing.HOUR))
+            context(run_id="r", dag_run=dag_run, logical_date=HOUR, interval=(HOUR, HOUR + AN_HOUR))
         )
         assert found.run_id == listing.list_entries(found)["run"]["run_id"] == run_id
     assert [len(listed(database, run_id)) for run_id in ("r", "r~2", "r~3")] == [1, 3, 4]
@@ -666,7 +669,7 @@ def test_late_files_are_caught_up_by_scheduled_runs(zone, loaded, database, tmp_
     """An older entry is taken up when it has no outcome; that it lacks a prediction is for a backfill to fix."""
     land(zone, b"2026-11-21T07/late.jpg", b"dt=2026-11-20/hour=23/cat/late.jpg", b"2017.jpg")
     land(zone, b"2026-11-21T09/now.jpg", b"2026-11-21T10/later.jpg")
-    run = listing.Run("second", kind, HOUR + listing.HOUR, HOUR + 2 * listing.HOUR, register(tmp_path, "second"))
+    run = listing.Run("second", kind, HOUR + AN_HOUR, HOUR + 2 * AN_HOUR, register(tmp_path, "second"))
     listing.list_entries(run)
     late = {b"2026-11-21T07/late.jpg", b"dt=2026-11-20/hour=23/cat/late.jpg", b"2017.jpg", OPEN}
     assert set(listed(database, "second")) == {b"2026-11-21T09/now.jpg"} | (late if older else set())
@@ -770,6 +773,6 @@ def test_shards_that_are_packed_at_once_share_the_cores(zone, champion, files, w
 
 def test_a_run_may_span_hours_and_set_its_own_limit(zone, champion, database):
     land(zone, *(b"2026-11-21T%02d/a.jpg" % hour for hour in range(6, 12)))
-    run = listing.Run("r", "manual", HOUR, HOUR + 3 * listing.HOUR, quarantine_limit=0.0)
+    run = listing.Run("r", "manual", HOUR, HOUR + 3 * AN_HOUR, quarantine_limit=0.0)
     assert listing.list_entries(run)["run"]["quarantine_limit"] == 0.0
     assert set(listed(database, "r")) == {b"2026-11-21T%02d/a.jpg" % hour for hour in (8, 9, 10)}

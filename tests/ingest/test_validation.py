@@ -77,7 +77,7 @@ def seal(attempt: Path, files: Sequence[str] = (contract.SHARD_FILE, contract.OU
 def validate(packed: Sequence[validation.Packed], listed: int, **changes: Any) -> Row:
     run = {
         "run_id": RUN_ID,
-        "hours": "2026-11-21T08",
+        "periods": "2026-11-21T08",
         "listed": listed,
         "refused": [],
         "classes": CLASSES,

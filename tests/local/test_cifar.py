@@ -63,13 +63,13 @@ for split in ("train", "test"):
 DROP = """
 import dataclasses, sys
 from pathlib import Path
-from strandline import hours
+from strandline import periods
 from local.demo import broken_files, cifar, drop
 
 archive, landing, count = sys.argv[1:]
 cifar.SOURCES = (dataclasses.replace(cifar.SOURCES[0], sha256=cifar._sha256(Path(archive))),)
-hour = hours.parse("2026-11-21T08")
-print(drop.drop(Path(landing), hour, int(count), Path(landing), Path(archive)))
+start = periods.get().parse("2026-11-21T08")
+print(drop.drop(Path(landing), start, int(count), Path(landing), Path(archive)))
 """
 
 

@@ -20,9 +20,9 @@ from ledger_rows import HOUR, File, Run
 
 import strandline_contract as contract
 from strandline import ledger, settings
-from strandline.hours import WindowError
 from strandline.ingest import load as predictions
 from strandline.models import versions
+from strandline.periods import WindowError
 from strandline.replay import page as replay_page
 from strandline.replay import replay as replays
 

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 from local.stack import databases
 from local.stack.api import Api
 from local.stack.stack import Stack
-from strandline import hours, ledger, settings
+from strandline import ledger, periods, settings
 
 DAG = "ingest_images"
 LATE_HOUR = datetime.datetime(2026, 3, 1, 5, tzinfo=datetime.UTC)
@@ -29,14 +29,14 @@ def drop(landing: Path, hour: datetime.datetime, count: int) -> None:
     environment = os.environ | {"STRANDLINE_HOME": str(config.home), "STRANDLINE_LANDING": str(landing)}
     environment["PYTHONPATH"] = os.pathsep.join(map(str, (settings.REPOSITORY, settings.REPOSITORY / "plugins")))
     command = [config.vision_python, "-m", "local.demo.drop"]
-    command += ["--count", str(count), "--hour", hour.strftime("%Y-%m-%dT%H")]
+    command += ["--count", str(count), "--period", periods.get().write(hour)]
     subprocess.run(command, env=environment, check=True)
 
 
 def let_the_hour_pass(api: Api) -> None:
     """Wait for the scheduled run if it is due within a minute, or was: it takes every drop that has no outcome yet."""
     minute = datetime.timedelta(minutes=1)
-    due = hours.floor(datetime.datetime.now(datetime.UTC) + minute)
+    due = periods.get().floor(datetime.datetime.now(datetime.UTC) + minute)
     while datetime.datetime.now(datetime.UTC) < due + 2 * minute:
         scheduled = [run for run in api.runs(DAG) if run["dag_run_id"] == f"scheduled__{due.isoformat()}"]
         if scheduled and scheduled[0]["state"] in ("success", "failed"):

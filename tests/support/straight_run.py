@@ -1,4 +1,4 @@
-"""An hour ingested without Airflow: the same steps, the same vision processes and a real Postgres, one after the other.
+"""A drop ingested without Airflow: the same steps, the same vision processes and a real Postgres, one after the other.
 
 What Airflow does about a step that fails is done here: it is tried three times.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from image_files import png
 
-from strandline import ledger, settings
+from strandline import ledger, periods, settings
 from strandline.errors import PermanentError
 from strandline.ingest import listing, validation
 from strandline.ingest import load as predictions
@@ -50,7 +50,7 @@ def settled(home: Path, url: str, **changes: Any) -> Iterator[settings.Settings]
 
 def drop(folder: Path, good: int = 30, broken: int = 2) -> None:
     """Images of different pixels, some of them cut short, and a copy."""
-    place = folder / f"{HOUR:%Y-%m-%dT%H}" / "cat"
+    place = folder / f"{HOUR:{periods.get().path_format}}" / "cat"
     place.mkdir(parents=True)
     for number in range(good):
         (place / f"{number:03d}.png").write_bytes(png(number))
@@ -75,7 +75,7 @@ class Ingestion:
 
     def run(self) -> dict[str, int]:
         """The numbers of its closing."""
-        asked = listing.Run(self.run_id, "manual", HOUR, HOUR + datetime.timedelta(hours=1), shard_size=self.shard_size)
+        asked = listing.Run(self.run_id, "manual", HOUR, HOUR + periods.get().length, shard_size=self.shard_size)
         listed = self.step("list", lambda number: listing.list_entries(asked))
         packed = [self.vision("pack", request) for request in listed["pack"]]
         checked = self.step("validate", lambda number: validation.validate(listed["run"], packed))

@@ -186,7 +186,7 @@ def test_images_that_models_have_learnt_from_are_no_window(champion, sets):
 
 
 @pytest.mark.parametrize(
-    ("hours", "wanted", "kept"),
+    ("drops", "wanted", "kept"),
     [
         ([(60, 60), (60, 60), (60, 60)], 50, 1),
         ([(60, 60), (60, 60), (60, 60)], 100, 2),
@@ -197,9 +197,9 @@ def test_images_that_models_have_learnt_from_are_no_window(champion, sets):
         ([(60, 60)], 50, 0),
     ],
 )
-def test_hours_are_kept_until_there_are_enough_and_while_some_are_left(hours, wanted, kept):
-    rows = [{"testable": testable, "learnable": learnable} for testable, learnable in hours]
-    assert training._hours_to_keep(rows, wanted, 50) == kept
+def test_hours_are_kept_until_there_are_enough_and_while_some_are_left(drops, wanted, kept):
+    rows = [{"testable": testable, "learnable": learnable} for testable, learnable in drops]
+    assert training._drops_to_keep(rows, wanted, 50) == kept
 
 
 def report(version: str, hour: int, asks: bool, held_back: str | None = None) -> int:

@@ -14,7 +14,7 @@ from strandline.drift import evidently_page
 from strandline.drift import plots as drift_plots
 from strandline.drift.plots import interval
 from strandline.drift.verdict import SMALLEST_EMBEDDING_DRIFT
-from strandline.html.document import document, text
+from strandline.html.document import document, span, text
 
 STYLE = (
     drift_plots.STYLE
@@ -84,7 +84,7 @@ def render(report: Mapping[str, Any], examples: Sequence[Example], evidently_htm
     evidently = evidently_page.take_apart(evidently_html)
     start, end = (datetime.datetime.fromisoformat(report["window"][side]) for side in ("start", "end"))
     drift, verdict = report["drift"], report["verdict"]
-    body = f"""{_verdict(report, _hours(start, end))}
+    body = f"""{_verdict(report, span(start, end))}
 {_cards(drift, verdict) if drift else ""}
 {_plots(report)}
 {_examples(examples)}
@@ -92,10 +92,10 @@ def render(report: Mapping[str, Any], examples: Sequence[Example], evidently_htm
 {evidently_page.section(evidently, TO_STORE) if evidently_html else ""}
 {_footer(report)}"""
     scripts = [evidently_page.OPEN, *evidently.scripts] if evidently else []
-    return document(f"Drift of {_hours(start, end)}", STYLE, body, scripts)
+    return document(f"Drift of {span(start, end)}", STYLE, body, scripts)
 
 
-def _verdict(report: Mapping[str, Any], hours: str) -> str:
+def _verdict(report: Mapping[str, Any], when: str) -> str:
     verdict, window, model = report["verdict"], report["window"], report["model"]
     colour, title = {
         "none": ("good", "Nothing to do"),
@@ -113,7 +113,7 @@ def _verdict(report: Mapping[str, Any], hours: str) -> str:
     }
     items = "".join(f"<div><dt>{name}</dt> <dd>{value}</dd></div>" for name, value in facts.items())
     return f"""<section class="result {colour}">
-<p class="soft">Drift report: the images of {hours}, against the model's reference</p>
+<p class="soft">Drift report: the images of {when}, against the model's reference</p>
 <h1>{title}</h1>
 <p{_p_values(report["drift"])}>{text(verdict["sentence"], 2000)}</p>
 <dl class="facts">{items}</dl>
@@ -307,13 +307,6 @@ def _footer(report: Mapping[str, Any]) -> str:
     return (
         f"<footer><p>{words} The file <code>report.json</code> beside this page says the same as the page.</p></footer>"
     )
-
-
-def _hours(start: datetime.datetime, end: datetime.datetime) -> str:
-    """As 21 November 2026, 08:00 to 09:00 UTC."""
-    start, end = start.astimezone(datetime.UTC), end.astimezone(datetime.UTC)
-    until = f"{end:%H:%M}" if end - start < datetime.timedelta(days=1) else f"{end.day} {end:%B %Y, %H:%M}"
-    return f"{start.day} {start:%B %Y, %H:%M} to {until} UTC"
 
 
 def _moment(iso: str) -> str:

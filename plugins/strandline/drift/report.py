@@ -19,8 +19,8 @@ from strandline.drift import detectors, evidently_page, evidently_report, near_d
 from strandline.drift import page as drift_page
 from strandline.drift.detectors import columns, embedding_drift
 from strandline.drift.windows import Data
-from strandline.hours import Window, WindowError
 from strandline.models import versions
+from strandline.periods import Window, WindowError
 from strandline.stats import calibration, estimates, multiplicity
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def report(run_id: str, start: str, end: str, model_version: str | None, alarms:
         `requests_retraining`.
 
     Raises:
-        WindowError: the window is not of full hours, there is no such model, files are gone, or the settings allow no
+        WindowError: the window is not of full periods, there is no such model, files are gone, or the settings allow no
             alarm.
     """
     config = settings.get()
@@ -122,7 +122,7 @@ def _compare(
     current, truth = everything.rows(kept), truth[kept]
     reference = reference.rows(near_duplicates.distinct(reference, reference))
     try:
-        alpha = multiplicity.alpha_per_window(config.false_alarms_a_week, config.windows_a_week, detectors.TESTS)
+        alpha = multiplicity.alpha_per_window(config.false_alarms_a_week, config.weekly_windows, detectors.TESTS)
         confusion = np.array(model["metrics"]["confusion"])
         drift = detectors.measure(current.sample, reference.sample, confusion, alpha, truth)
         drift = dataclasses.replace(drift, duplicates=duplicates)

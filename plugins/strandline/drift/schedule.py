@@ -5,13 +5,12 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from strandline import hours, ledger, settings
+from strandline import ledger, periods, settings
 from strandline.drift.windows import COMPARED
-from strandline.hours import HOUR
 
 log = logging.getLogger(__name__)
 
-LATE_WINDOWS = 24  # hours that one run's late files make a new report of
+LATE_WINDOWS = 24  # periods that one run's late files make a new report of
 
 
 def list_windows(
@@ -23,19 +22,20 @@ def list_windows(
     """The windows to report, in the order of time, as arguments of `report`.
 
     Those of runs of `ingest_images`, and of runs that closed since the first of them and were not reported since: each
-    run's own interval, and the hours to which it added late files. And those that have enough labels by now to judge
+    run's own interval, and the periods to which it added late files. And those that have enough labels by now to judge
     their accuracy, and had not when they were reported.
 
     Args:
-        run_ids: None where a person asks: for one window, from hour `start` to before hour `end` (without it: one
-            hour), as 2026-11-21T08 in UTC; without any, for the last complete hour.
+        run_ids: None where a person asks: for one window, from period `start` to before period `end` (without it:
+            one period), as 2026-11-21T08 in UTC; without any, for the last complete one.
 
     Raises:
-        HourError: `start` or `end` is none.
+        PeriodError: `start` or `end` is none.
     """
+    period = periods.get()
     if start or run_ids is None:
-        first = hours.parse(start) if start else hours.last_complete()
-        last = hours.parse(end) if end else first + HOUR
+        first = period.parse(start) if start else period.last_complete()
+        last = period.parse(end) if end else first + period.length
         return [_asked(first, last, model_version, alarms=False)]
     config = settings.get()
     query = {"labels": config.drift_min_labels, "days": config.drift_label_days, "rows": COMPARED}
@@ -46,7 +46,8 @@ def list_windows(
     left_out = late[: max(len(late) - LATE_WINDOWS, 0)]
     if left_out:
         span = f"{left_out[0]['window_start']} to {left_out[-1]['window_end']}"
-        log.warning("%d hours from %s got late files, too: trigger them to have them reported", len(left_out), span)
+        what = f"{len(left_out)} {period.noun}s from {span}"
+        log.warning("%s got late files, too: trigger them to have them reported", what)
     alarms: dict[tuple[Any, ...], bool] = {}
     for row in [*(row for row in rows if row not in left_out), *({**row, "alarms": True} for row in labelled)]:
         window = row["window_end"], row["window_start"], row["model_version"]

@@ -1,6 +1,6 @@
 """A window of predictions and the champion's reference profile, read as arrays from the ledger and the store.
 
-A window is the images that landed in [start, end), full hours, as one model version predicted them. Of a large one
+A window is the images that landed in [start, end), full periods, as one model version predicted them. Of a large one
 COMPARED are read: those with the smallest hashes, which is a random sample, and always the same.
 """
 
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 import strandline_contract as contract
 from strandline import attempts, ledger, settings, tables
 from strandline.drift.detectors.sample import Integers, Sample
-from strandline.hours import Window, WindowError
 from strandline.models.bundles import REFERENCE_FILE, BundleError, verify
 from strandline.models.thumbnails import image_size, thumbnail
+from strandline.periods import Window, WindowError
 
 COMPARED = 20_000  # images of a window: some 4,000 of them and the reference's 5,000 tell as much as more would
 REFERENCE_ROWS = 100_000  # of a reference profile, at the most

@@ -1,1 +1,1 @@
-"""What all pages share: the document and its style, text made safe. No page of its own is here."""
+"""What all pages share: the document and its style, text made safe, intervals. No page of its own is here."""

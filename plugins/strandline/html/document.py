@@ -1,6 +1,7 @@
 """What all HTML pages share: one file each, which needs no network and stays harmless whatever it has to show."""
 
 import base64
+import datetime
 import hashlib
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -138,6 +139,16 @@ def text(value: str, longest: int = 300) -> str:
     """Arbitrary text for HTML: what cannot be shown, or would turn what follows around, is made visible."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value[:longest])
     return escape(shown if len(shown) <= longest and len(value) <= longest else f"{shown[: longest - 1]}…")
+
+
+def span(start: datetime.datetime, end: datetime.datetime) -> str:
+    """An interval, as 21 November 2026, 08:00 to 09:00 UTC; of whole days their dates alone."""
+    start, end = start.astimezone(datetime.UTC), end.astimezone(datetime.UTC)
+    if start.time() == end.time() == datetime.time():
+        first, last = (f"{day.day} {day:%B %Y}" for day in (start, end - datetime.timedelta(days=1)))
+        return f"{first if first == last else f'{first} to {last}'}, UTC"
+    until = f"{end:%H:%M}" if end - start < datetime.timedelta(days=1) else f"{end.day} {end:%B %Y, %H:%M}"
+    return f"{start.day} {start:%B %Y, %H:%M} to {until} UTC"
 
 
 def hashes(sources: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ import great_expectations as gx
 from great_expectations import expectations as kinds
 
 import strandline_contract as contract
+from strandline import periods
 
 Severity = Literal["stop", "quarantine", "warn"]
 GX_SEVERITY: dict[Severity, str] = {"stop": "critical", "quarantine": "warning", "warn": "info"}
@@ -132,7 +133,7 @@ def of_rows(limits: contract.Limits, classes: Sequence[str]) -> list[Expectation
         _warn(
             "folders",
             "NESTED",
-            "at most one folder below the hour, whose name is the label",
+            f"at most one folder below the {periods.get().noun}, whose name is the label",
             BETWEEN,
             column="folders",
             max_value=1,

@@ -18,11 +18,11 @@ import pyarrow
 import pyarrow.parquet
 
 import strandline_contract as contract
-from strandline import hours, ledger, settings
+from strandline import ledger, periods, settings
 from strandline.errors import PermanentError
-from strandline.hours import EPOCH, HOUR
 from strandline.models import bundles, versions
-from strandline.scan import DETAILS, Entry, class_of, path_hour, scan
+from strandline.periods import EPOCH
+from strandline.scan import DETAILS, Entry, class_of, path_period, scan
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class ListingError(PermanentError):
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What is asked of a run: its id, its interval [start, end) of full hours UTC, and its parameters.
+    """What is asked of a run: its id, its interval [start, end) of full periods UTC, and its parameters.
 
     A `scheduled` run takes up entries of older drops too that have no outcome, the others keep to their interval.
     `model_version` None stands for the champion, `shard_size` and `quarantine_limit` None for the settings. What was
@@ -49,7 +49,7 @@ class Run:
     its file or a folder of it, as people see them, or is `all`.
 
     Raises:
-        ListingError: the interval is not one or more full hours.
+        ListingError: the interval is not one or more full periods.
     """
 
     run_id: str
@@ -63,46 +63,48 @@ class Run:
     release: str | None = None
 
     def __post_init__(self) -> None:
-        if not hours.are_full(self.start, self.end):
+        period = periods.get()
+        if not period.are_full(self.start, self.end):
             raise ListingError(
-                f"run {self.run_id} has the interval {self.start} to {self.end}: it must be one or more full hours"
-                " with a time zone; give the run an hour"
+                f"run {self.run_id} has the interval {self.start} to {self.end}: it must be one or more full"
+                f" {period.noun}s with a time zone; name one, as {period.example}"
             )
 
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> Self:
         """The run of an Airflow task's context.
 
-        Its hour is the parameter `hour`, or that of the file which `release` names; else that of its data interval; of
-        a run by hand to which Airflow gave none of its own (its command line does), and of a backfill, which may repeat
-        such a run, the hour that the logical date names; without any, the last complete hour.
+        Its period is the parameter `period`, or that of the file which `release` names; else that of its data interval;
+        of a run by hand to which Airflow gave none of its own (its command line does), and of a backfill, which may
+        repeat such a run, the one that the logical date names; without any, the last complete one.
 
         Raises:
-            ListingError: two hours are named, or one for each run of a backfill, or the hour has not begun.
-            HourError: the parameter is no hour.
+            ListingError: two periods are named, or one for each run of a backfill, or it has not begun.
+            PeriodError: the parameter is no period.
         """
-        params, dag_run = context["params"], context["dag_run"]
+        period, params, dag_run = periods.get(), context["params"], context["dag_run"]
         run_type = getattr(dag_run.run_type, "value", dag_run.run_type)
         kind: Kind = run_type if run_type in ("scheduled", "backfill") else "manual"
         logical_date, now = context.get("logical_date"), dag_run.run_after
         start, end = context.get("data_interval_start"), context.get("data_interval_end")
-        released = path_hour((params.get("release") or "").encode() + b"/")
-        if params.get("hour") or (released and kind == "manual"):
-            start = hours.parse(params["hour"]) if params.get("hour") else released
+        released = path_period((params.get("release") or "").encode() + b"/")
+        if params.get("period") or (released and kind == "manual"):
+            start = period.parse(params["period"]) if params.get("period") else released
             assert start is not None
-            end = start + HOUR
+            end = start + period.length
             _check_named_once(kind, start, logical_date)
         elif (
             kind == "backfill"
             or start is None
             or end is None
-            or (kind == "manual" and start == hours.named(now, now) == end - HOUR)
+            or (kind == "manual" and start == period.named(now, now) == end - period.length)
         ):
-            start = hours.named(logical_date or now, now)
-            end = start + HOUR
+            start = period.named(logical_date or now, now)
+            end = start + period.length
         if start > datetime.datetime.now(datetime.UTC):
             raise ListingError(
-                f"the hour {start:{hours.FORMAT}} (UTC) has not begun, so nothing can have landed in it: name another"
+                f"the {period.noun} {period.write(start)} (UTC) has not begun, so nothing can have landed in it: name"
+                " another"
             )
         # A backfill that repeats a run clears it: that is a listing of its own, and not the frozen one once more.
         repeats = getattr(dag_run, "clear_number", 0) if kind == "backfill" else 0
@@ -125,7 +127,7 @@ class Run:
 
 class Listing(NamedTuple):
     """What a run lists: entries by shard; those that are in none, as rows of state, reason, entries; and how many files
-    lie in hours that have not begun.
+    lie in periods that have not begun.
     """
 
     shards: dict[str, int]
@@ -133,13 +135,16 @@ class Listing(NamedTuple):
     future: int
 
 
-def _check_named_once(kind: Kind, hour: datetime.datetime, logical_date: datetime.datetime | None) -> None:
+def _check_named_once(kind: Kind, start: datetime.datetime, logical_date: datetime.datetime | None) -> None:
+    period = periods.get()
     if kind == "backfill":
-        raise ListingError("a backfill takes each hour of its range: start it again without the parameter Hour")
-    if logical_date not in (None, hour) and hours.floor(logical_date) == logical_date:
         raise ListingError(
-            f"the logical date names the hour {logical_date:{hours.FORMAT}} and the parameter Hour another,"
-            f" {hour:{hours.FORMAT}}: give one of them"
+            f"a backfill takes each {period.noun} of its range: start it again without the parameter Period"
+        )
+    if logical_date not in (None, start) and period.floor(logical_date) == logical_date:
+        raise ListingError(
+            f"the logical date names the {period.noun} {period.write(logical_date)} and the parameter Period another,"
+            f" {period.write(start)}: give one of them"
         )
 
 
@@ -150,8 +155,8 @@ def list_entries(run: Run) -> dict[str, Any]:
 
     Returns:
         `run`: run_id, model_version, its classes and bundle (relative to the store), `listed` (entries in shards),
-        `refused` (what the listing settled by itself: rows of state, reason, entries), `future` (files in hours that
-        have not begun), dry_run, quarantine_limit;
+        `refused` (what the listing settled by itself: rows of state, reason, entries), `future` (files in periods
+        that have not begun), dry_run, quarantine_limit;
         `pack`: a `contract.PackRequest` a shard, as dicts. No file name is in it.
 
     Raises:
@@ -159,7 +164,7 @@ def list_entries(run: Run) -> dict[str, Any]:
         LandingError: the landing zone cannot be read.
     """
     config = settings.get()
-    log.info("this run takes %s (UTC), and is %s", hours.says(run.start, run.end), run.kind)
+    log.info("this run takes %s (UTC), and is %s", periods.get().says(run.start, run.end), run.kind)
     with ledger.connect("ingest") as connection:
         if not ledger.fetch(connection, "select_run", {"run_id": run.run_id}):
             model = versions.find_or_champion(connection, run.model_version)
@@ -211,8 +216,9 @@ def _take_up(
         known += len(waiting) - len(open_)
         log.info("%d files taken up, %d known, %d left for the next run", len(taken), known, left.total())
     if to_come:
-        shown = ", ".join(f"{hour:{hours.FORMAT}}" for hour in sorted(to_come)[:5])
-        log.warning("%d files lie in hours that have not begun, such as %s", left["future"], shown)
+        period = periods.get()
+        shown = ", ".join(map(period.write, sorted(to_come)[:5]))
+        log.warning("%d files lie in %ss that have not begun, such as %s", left["future"], period.noun, shown)
     reasons = collections.Counter(entry.reason or "to be packed" for entry in taken)
     log.info("of the files taken up: %s", ", ".join(f"{n} {reason}" for reason, n in reasons.items()) or "none")
     counts = {"known": known, "deferred": left.total(), "future": left["future"]}
@@ -282,7 +288,7 @@ def _answer(run: Run, model: Mapping[str, Any], listing: Listing, config: settin
         requests.append(request.to_dict())
     answer = {
         "run_id": run.run_id,
-        "hours": hours.says(run.start, run.end),
+        "periods": periods.get().says(run.start, run.end),
         "model_version": model["version"],
         "classes": model["classes"],
         "bundle": model["bundle"],

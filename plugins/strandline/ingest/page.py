@@ -12,7 +12,7 @@ COUNTS = {"entries": "Entries", "accepted": "Accepted", "quarantined": "Quaranti
 
 def render(result: Mapping[str, Any]) -> str:
     """The page, as HTML, of what validation.json says."""
-    run_id, hours = escape(result["run_id"]), escape(result["hours"])
+    run_id, periods = escape(result["run_id"]), escape(result["periods"])
     colour = "good" if result["goes_on"] and not result["alerts"] else "bad"
     counts = "".join(
         f"<div><dt>{says}</dt><dd>{result['counts'][name]:,}</dd></div>"
@@ -21,7 +21,7 @@ def render(result: Mapping[str, Any]) -> str:
     advice = f"<p>{escape(result['advice'])}</p>" if result["advice"] else ""
     failing = [one for one in result["expectations"] if one["examples"]]
     body = f"""<section class="result {colour}">
-<p class="soft">Validation of {hours} (UTC), run <code><bdi>{run_id}</bdi></code></p>
+<p class="soft">Validation of {periods} (UTC), run <code><bdi>{run_id}</bdi></code></p>
 <h1>{escape(result["outcome"])}</h1>
 {advice}
 </section>
@@ -38,7 +38,7 @@ def render(result: Mapping[str, Any]) -> str:
 has its row in <code>outcomes.parquet</code>, and <code>validation.json</code> says the same as this page. All lie
 beside it. Evaluated by Great Expectations {escape(result["great_expectations"])}.</p>
 </footer>"""
-    return document(f"Validation of {hours}", "", body)
+    return document(f"Validation of {periods}", "", body)
 
 
 def _warnings(warnings: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import strandline_contract as contract
-from strandline import attempts, ledger, settings, tables
+from strandline import attempts, ledger, periods, settings, tables
 from strandline.errors import PermanentError
 from strandline.ingest import expectations, scenes, sources
 from strandline.ingest import page as validation_page
@@ -29,7 +29,7 @@ from strandline.scan import class_of, display_name, folders, path_label
 log = logging.getLogger(__name__)
 
 EXAMPLES = 5  # failing files that are shown for an expectation
-FUTURE = "{:,} files lie in hours that have not begun, and wait for them: is the year mistyped, or the hour not in UTC?"
+FUTURE = "{:,} files lie in {}s that have not begun, and wait for them: is the year mistyped, or the {} not in UTC?"
 SOURCES = 20  # set aside, that a log names
 SURPLUS = 1000  # outcomes of a shard beyond what is listed: an expectation shows them; of more, nothing is read
 FORMULA = "=+-@\t\r"  # what a spreadsheet takes for the beginning of one
@@ -61,10 +61,10 @@ class Run(TypedDict):
     """A run: the number of entries in its shards, its model's classes, the largest share in quarantine of a source."""
 
     run_id: str
-    hours: str  # that it takes, for people
+    periods: str  # that it takes, for people
     listed: int
     refused: Sequence[Refused]
-    future: int  # files in hours that have not begun
+    future: int  # files in periods that have not begun
     classes: Sequence[str]
     quarantine_limit: float
     dry_run: bool
@@ -273,10 +273,11 @@ def _result(
     states = {state: sum(n for (of, _), n in ends.items() if of == state) for state in STATES.values()}
     counts = {"entries": ends.total(), **states}
     failed = [one for one in findings if one.expectation.severity == "stop" and not one.success]
+    noun = periods.get().noun
     return {
         "run_id": run["run_id"],
         "goes_on": not failed,
-        "hours": run["hours"],
+        "periods": run["periods"],
         "outcome": _outcome(counts, failed, aside),
         "advice": _advice(packed_codes, failed, aside),
         "alerts": _alerts(findings, aside, packed_codes),
@@ -284,7 +285,7 @@ def _result(
         "reasons": _by_reason(ends, "quarantined"),
         "rejected": _by_reason(ends, "rejected"),
         "warnings": [
-            *[FUTURE.format(run["future"])] * bool(run["future"]),
+            *[FUTURE.format(run["future"], noun, noun)] * bool(run["future"]),
             *(
                 f"Expected {one.expectation.says}, but {one.text}."
                 for one in findings
@@ -408,8 +409,8 @@ def _advice(reasons: Mapping[str, int], failed: Sequence[Finding], aside: Sequen
     code, count = next((code, count) for code, count in reasons.items() if code != sources.SET_ASIDE)
     return (
         f"The most frequent reason is {code} ({count:,}). Fix the source and upload what is broken again; then, or if"
-        f" the files are what they should be, trigger the hour with Release {sources.SET_ASIDE}: all that was set aside"
-        " is listed again."
+        f" the files are what they should be, trigger the {periods.get().noun} with Release {sources.SET_ASIDE}: all"
+        " that was set aside is listed again."
     )
 
 

@@ -13,7 +13,6 @@ import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
-from strandline.hours import HOUR
 from strandline.labels.places import places
 from strandline.labels.records import Record, Rejected, Source, Unusable, column, json_array, json_lines, table
 from strandline.scan import DETAILS, display_name
@@ -125,7 +124,7 @@ class Reader:
         self._kind = kind
         self._labeller = labeller
         self._labels = _Classes(classes)
-        self._latest = now + HOUR
+        self._latest = now + datetime.timedelta(hours=1)
         self._max_rows = max_rows
 
     @property
@@ -344,9 +343,9 @@ def _name_image(row: Row, values: Mapping[str, str], line: bytes) -> Row:
         if number := ENTRY_ID.fullmatch(entry_id):
             return row._replace(entry_id=int(number[1]))
     elif path:
-        hour, ends = places(path)
+        start, ends = places(path)
         path_shown = path if "\\" in path else None
-        return row._replace(drop_at=hour, path=path.encode(), path_shown=path_shown, places=ends, shown=_shown(line))
+        return row._replace(drop_at=start, path=path.encode(), path_shown=path_shown, places=ends, shown=_shown(line))
     raise Rejected("BAD_IMAGE")
 
 

@@ -55,7 +55,7 @@ def load(run_id: str, at_once: bool = False) -> dict[str, int]:
         LabelError: there is no folder of label files.
         NoChampion: there is none, whose classes are the valid labels.
     """
-    patience = 0 if at_once else settings.get().label_patience_hours * 3600
+    patience = 0 if at_once else settings.get().label_patience.total_seconds()
     totals = collections.Counter(dict.fromkeys(("loaded", "known", "refused", "deferred", *ROWS.values()), 0))
     with ledger.connect("labels") as connection:
         waiting = ledger.fetch(connection, "select_waiting_label_files", {"patience": patience})

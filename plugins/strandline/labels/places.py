@@ -6,7 +6,7 @@ import unicodedata
 import urllib.parse
 from collections.abc import Iterator
 
-from strandline.scan import MAX_NAME_BYTES, path_hour
+from strandline.scan import MAX_NAME_BYTES, path_period
 
 SCHEME = re.compile("[a-z][a-z0-9+.-]+://[^/]*", re.I)  # s3://bucket, https://host
 ABSOLUTE = re.compile("/|[a-z]:/", re.I)
@@ -19,21 +19,21 @@ MAX_FOLDERS = 50  # before the landing zone's own
 
 
 def places(name: str) -> tuple[datetime.datetime | None, list[str]]:
-    """The hour that a name states, and the paths that it may stand for, in NFC, the likeliest first.
+    """The period that a name states, and the paths that it may stand for, in NFC, the likeliest first.
 
-    With an hour, each is a whole path from the hour on. Without, each is the end of a path: of a relative name all of
-    it, of an absolute one and of a URL, whose folders are those of another place, the file's name alone.
+    With a period, each is a whole path from its folder on. Without, each is the end of a path: of a relative name all
+    of it, of an absolute one and of a URL, whose folders are those of another place, the file's name alone.
     """
     found: dict[str, None] = {}
-    hours = []
+    periods = []
     if len(name.encode(errors="replace")) <= MAX_NAME_BYTES:
         for form in _forms(name.strip()):
-            hour, place = _within(form)
-            hours.append(hour)
-            found |= dict.fromkeys([place, *([] if hour or "/" in place else _originals(place))])
-    hour = next((hour for hour in hours if hour), None)
-    ends = [place for place in found if place and (not hour or path_hour(place.encode()) == hour)]
-    return hour, ends
+            period, place = _within(form)
+            periods.append(period)
+            found |= dict.fromkeys([place, *([] if period or "/" in place else _originals(place))])
+    period = next((period for period in periods if period), None)
+    ends = [place for place in found if place and (not period or path_period(place.encode()) == period)]
+    return period, ends
 
 
 def _forms(name: str) -> Iterator[str]:
@@ -52,12 +52,12 @@ def _forms(name: str) -> Iterator[str]:
 
 
 def _within(name: str) -> tuple[datetime.datetime | None, str]:
-    """The part of a name that may be within the landing zone, with its hour if it has one."""
+    """The part of a name that may be within the landing zone, with its period if it has one."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     for start in range(min(len(parts) - 1, MAX_FOLDERS)):
         path = "/".join(parts[start:])
-        if hour := path_hour(path.encode(errors="replace")):
-            return hour, path
+        if period := path_period(path.encode(errors="replace")):
+            return period, path
     elsewhere = ".." in parts or ABSOLUTE.match(name) or SCHEME.match(name) or UPLOAD.search(name)
     return None, parts[-1] if elsewhere and parts else "/".join(parts)
 

@@ -1,4 +1,4 @@
-"""Airflow's part: how a vision command, a question and an hour become tasks. Here alone Airflow is imported.
+"""Airflow's part: how a vision command, a question and a period become tasks. Here alone Airflow is imported.
 
 What a task works out does not belong here: it is in the packages of the pipeline, which know no Airflow.
 """

@@ -4,19 +4,23 @@ from typing import Any
 
 from airflow.sdk import Param
 
-from strandline import settings
+from strandline import periods, settings
 
 
-def first_hour(empty: str = "") -> Param:
+def period() -> Param:
+    return _text("Period", f"As {periods.get().example}, UTC. Not for a backfill.")
+
+
+def first_period(empty: str = "") -> Param:
     """Where a window begins: needed, unless `empty` says what an empty one stands for."""
-    asks = "Of the window, UTC, as 2026-11-21T08"
+    asks = f"Of the window, UTC, as {periods.get().example}"
     if not empty:
-        return Param(type="string", title="First hour", description=f"{asks}.")
-    return _text("First hour", f"{asks}; empty for {empty}.")
+        return Param(type="string", title="First period", description=f"{asks}.")
+    return _text("First period", f"{asks}; empty for {empty}.")
 
 
-def end_hour() -> Param:
-    return _text("End", "The hour before which the window ends; empty for a window of one hour.")
+def end_period() -> Param:
+    return _text("End", "The period before which the window ends; empty for a window of one.")
 
 
 def model_version(description: str) -> Param:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from psycopg.types.json import Jsonb
 
 import strandline_contract as contract
-from strandline import attempts, ledger, settings, tables
+from strandline import attempts, ledger, periods, settings, tables
 from strandline.errors import PermanentError
 from strandline.models import datasets, thumbnails, versions
 from strandline.models.bundles import REFERENCE_FILE
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 ROUNDS = 100  # of a batch each: with 10, what else runs on the host decides
 GOLDEN = 64  # images, at the most
-HOURS = 24  # slices of a window, at the most: the hours that most images landed in
+DROPS = 24  # slices of a window, at the most: the drops that most images landed in
 GRACE = datetime.timedelta(hours=1)  # from the gate to the question, and from the answer to its record
 SIDES = ("champion", "challenger")
 REPORT, PAGE = "gate.json", "index.html"
@@ -371,7 +371,7 @@ def _labelled_set(
 def _slices(
     connection: ledger.Connection, config: settings.Settings, part: Dataset, labels: Mapping[str, str]
 ) -> dict[str, NDArray[np.bool_]]:
-    """By brightness; of images that landed, by the hour and by who labelled them; of the window, by class, since
+    """By brightness; of images that landed, by the drop and by who labelled them; of the window, by class, since
     checks of their own look at the classes of the holdout only.
     """
     brightness = _brightness(config, part, labels)
@@ -381,12 +381,13 @@ def _slices(
         "middle third": (brightness > dark) & (brightness <= bright),
         "brightest third": brightness > bright,
     }
+    period = periods.get()
     found = ledger.fetch(connection, "select_dataset_images", {"dataset_id": part.dataset_id})
-    landed = {row["image_id"]: (f"{row['drop_at']:%Y-%m-%dT%H}", row["source"] or "") for row in found}
-    hours, sources = np.array([landed.get(image, ("", "")) for image in labels]).T
-    names, counts = np.unique(hours[hours != ""], return_counts=True)
-    for hour in sorted(names[np.argsort(-counts, kind="stable")][:HOURS].tolist()):
-        masks[f"hour {hour}"] = hours == hour
+    landed = {row["image_id"]: (period.write(row["drop_at"]), row["source"] or "") for row in found}
+    drops, sources = np.array([landed.get(image, ("", "")) for image in labels]).T
+    names, counts = np.unique(drops[drops != ""], return_counts=True)
+    for drop in sorted(names[np.argsort(-counts, kind="stable")][:DROPS].tolist()):
+        masks[f"{period.noun} {drop}"] = drops == drop
     for source in sorted(set(sources.tolist()) - {""}):
         masks[f"labelled by {source}"] = sources == source
     if part.kind == "window":

@@ -5,7 +5,7 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from strandline.html.document import document, text
+from strandline.html.document import document, span, text
 
 STYLE = """
 .result h1 + p { font-size: 1.0625rem; }
@@ -49,8 +49,8 @@ UNEQUAL = (
 
 def render(report: Mapping[str, Any]) -> str:
     """The page, as HTML, of what replay.json says."""
-    hours = _hours(report["window"])
-    body = f"""{_status(report, hours)}
+    window = _span(report["window"])
+    body = f"""{_status(report, window)}
 {_counts(report["counts"])}
 {_missing(report["missing"])}
 {_rows(report)}
@@ -62,17 +62,17 @@ def render(report: Mapping[str, Any]) -> str:
 same as this page; both lie beside it. <b>Equal</b>: the same label, and every probability bit for bit. <b>Within
 tolerance</b>: the same label, and no probability further away than {report["tolerance"]:g}. A replay changes no
 prediction. Replayed at {_moment(report["replayed_at"])} by run <code>{text(report["run_id"])}</code>.</p></footer>"""
-    return document(f"Replay of {hours}", STYLE, body)
+    return document(f"Replay of {window}", STYLE, body)
 
 
-def _status(report: Mapping[str, Any], hours: str) -> str:
+def _status(report: Mapping[str, Any], when: str) -> str:
     colour, title = STATUSES[report["status"]]
     names = {period["version"]: period["name"] for period in report["champions"]}
     version = report["model_version"]
     model = f"with {_model(version, names)}" if version else "each with the version that had classified it"
     advice = f"<p>{UNEQUAL}</p>" if report["status"] == "unequal" else ""
     return f"""<section class="result {colour}">
-<p class="soft">Replay: the images of {hours}, {model}</p>
+<p class="soft">Replay: the images of {when}, {model}</p>
 <h1>{title}</h1>
 <p>{text(report["sentence"])}</p>
 {advice}
@@ -165,13 +165,13 @@ def _runs(runs: Sequence[Mapping[str, Any]]) -> str:
             f"<code>{text(run['run_id'])}</code>",
             run["kind"],
             _model(run["model_version"], {run["model_version"]: run["name"]}),
-            _hours({"start": run["interval_start"], "end": run["interval_end"]}),
+            _span({"start": run["interval_start"], "end": run["interval_end"]}),
             _moment(run["loaded_at"]),
             f"{run['images']:,}",
         ]
         for run in runs[:SHOWN_RUNS]
     ]
-    table = _table(["Run", "Kind", "Model version", "Of the hours", "Recorded", "Images"], body)
+    table = _table(["Run", "Kind", "Model version", "Interval", "Recorded", "Images"], body)
     return f"<h2>Which run predicted, and with which version</h2>\n{table}{_more(len(runs) - SHOWN_RUNS)}"
 
 
@@ -222,11 +222,8 @@ def _model(version: str, names: Mapping[str, str]) -> str:
     return f"<bdi>{text(names.get(version, ''))}</bdi> <code>{text(version[:12])}</code>"
 
 
-def _hours(window: Mapping[str, str]) -> str:
-    """As 21 November 2026, 08:00 to 09:00 UTC."""
-    start, end = (datetime.datetime.fromisoformat(window[side]).astimezone(datetime.UTC) for side in ("start", "end"))
-    until = f"{end:%H:%M}" if end - start < datetime.timedelta(days=1) else f"{end.day} {end:%B %Y, %H:%M}"
-    return f"{start.day} {start:%B %Y, %H:%M} to {until} UTC"
+def _span(window: Mapping[str, str]) -> str:
+    return span(*(datetime.datetime.fromisoformat(window[side]) for side in ("start", "end")))
 
 
 def _moment(text: str) -> str:

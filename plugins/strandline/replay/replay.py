@@ -18,10 +18,10 @@ from typing import Any, Literal, cast
 from psycopg.types.json import Jsonb
 
 import strandline_contract as contract
-from strandline import attempts, hours, ledger, settings
+from strandline import attempts, ledger, periods, settings
 from strandline.errors import PermanentError
-from strandline.hours import HOUR, Window
 from strandline.models import versions
+from strandline.periods import Window
 from strandline.replay import page as replay_page
 from strandline.replay import rows
 from strandline.replay.rows import Attempt, Source, Tally
@@ -76,15 +76,15 @@ def plan(run_id: str, start: str, end: str | None = None, model_version: str | N
     """A classify request, as a JSON object, for each shard of a window; none where this run has its replay already.
 
     Args:
-        start: the first hour, as 2026-11-21T08, in UTC.
-        end: the hour before which the window ends; None for a window of one hour.
+        start: the first period, as 2026-11-21T08, in UTC.
+        end: the period before which the window ends; None for a window of one.
         model_version: None stands for the version that each image's own run had pinned.
 
     Raises:
         ReplayError: nothing landed in the window, there is no such version, or it has too many shards.
         windows.WindowError: the window does not go forward.
     """
-    config = settings.get()
+    config, noun = settings.get(), periods.get().noun
     window = _window(start, end, model_version)
     folder = _folder(config, run_id)
     with ledger.connect("ingest") as connection:
@@ -97,10 +97,10 @@ def plan(run_id: str, start: str, end: str | None = None, model_version: str | N
         recorded = ledger.stream(connection, "select_replay_images", query)
         keys = rows.freeze(recorded, folder / WINDOW)
         if not keys:
-            raise ReplayError(f"no image landed in {window.name}: `reporting.runs` has the hours that have some")
+            raise ReplayError(f"no image landed in {window.name}: `reporting.runs` has the {noun}s that have some")
         sources, requests = _sources(connection, config, keys, model_version)
     if len(requests) > MAPPED:
-        raise ReplayError(f"{window.name} has {len(requests)} shards, and one run replays {MAPPED}: take fewer hours")
+        raise ReplayError(f"{window.name} has {len(requests)} shards, and one run replays {MAPPED}: take fewer {noun}s")
     asked = {"start": window.start.isoformat(), "end": window.end.isoformat(), "model_version": model_version}
     planned = {"sources": [source.to_dict() for source in sources], "requests": requests}
     contract.write_json(folder / PLAN, asked | planned)
@@ -112,8 +112,9 @@ def plan(run_id: str, start: str, end: str | None = None, model_version: str | N
 
 
 def _window(start: str, end: str | None, model_version: str | None) -> Window:
-    first = hours.parse(start)
-    last = hours.parse(end) if end else first + HOUR
+    period = periods.get()
+    first = period.parse(start)
+    last = period.parse(end) if end else first + period.length
     return Window(first, last, model_version)
 
 

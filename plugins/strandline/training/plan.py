@@ -1,9 +1,9 @@
 """Training: a frozen set of labelled images, a challenger made of the champion's weights, and where it came from.
 
 A training set has the newest labelled images of the ledger and, beside them, images that the champion first learnt
-from, so that nothing is forgotten. The newest labelled hours are kept apart, for the gate: whole hours, because images
-of one hour resemble each other, and a challenger that had learnt from half of them would look better on the other half
-than on the hours to come, which are what it is for.
+from, so that nothing is forgotten. The newest labelled drops are kept apart, for the gate: whole drops, because images
+of one drop resemble each other, and a challenger that had learnt from half of them would look better on the other half
+than on the drops to come, which are what it is for.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, cast
 
 import strandline_contract as contract
-from strandline import attempts, ledger, revision, settings
+from strandline import attempts, ledger, periods, revision, settings
 from strandline.errors import PermanentError
 from strandline.models import bundles, datasets, versions
 from strandline.models.datasets import Dataset
@@ -277,48 +277,48 @@ def _latest(connection: ledger.Connection, kind: datasets.Kind, champion: Mappin
 def _reserve(
     connection: ledger.Connection, config: settings.Settings, asked: RetrainingRequest, classes: Sequence[str]
 ) -> Dataset:
-    """Freeze the window of the gate: of the labelled images that the request is about, those of the newest hours, as
+    """Freeze the window of the gate: of the labelled images that the request is about, those of the newest drops, as
     few as have `retrain_window_images` or half of them, and never so many that too few are left to learn from.
     """
-    since = _asking_since(connection, config, asked)
-    hours = ledger.fetch(connection, "count_labelled_hours", {"classes": list(classes)})
-    hours = [row for row in hours if since is None or row["drop_at"] >= since]
-    usable = sum(row["usable"] for row in hours)
-    span = f" from {_hour(since)} on" if since else ""
+    since, noun = _asking_since(connection, config, asked), periods.get().noun
+    drops = ledger.fetch(connection, "count_labelled_drops", {"classes": list(classes)})
+    drops = [row for row in drops if since is None or row["drop_at"] >= since]
+    usable = sum(row["usable"] for row in drops)
+    span = f" from {_written(since)} on" if since else ""
     if usable < config.retrain_min_labels:
         raise TrainingError(
             f"there are {usable:,} labelled images{span}, and {config.retrain_min_labels:,} are needed: label"
             f" {config.retrain_min_labels - usable:,} more, or lower STRANDLINE_RETRAIN_MIN_LABELS"
         )
     wanted, needed = min(config.retrain_window_images, usable // 2), config.retrain_min_labels // 2
-    number = _hours_to_keep(hours, wanted, needed)
-    first = hours[max(number, 1) - 1]["drop_at"]
+    number = _drops_to_keep(drops, wanted, needed)
+    first = drops[max(number, 1) - 1]["drop_at"]
     if not number:
-        left = sum(row["learnable"] for row in hours[1:])
+        left = sum(row["learnable"] for row in drops[1:])
         raise TrainingError(
-            f"the labelled images that landed from {_hour(first)} on are kept for the gate; {left:,} are left to learn"
-            f" from{span}, and {needed:,} are needed: label {needed - left:,} more of the hours before"
+            f"the labelled images that landed from {_written(first)} on are kept for the gate; {left:,} are left to"
+            f" learn from{span}, and {needed:,} are needed: label {needed - left:,} more of the {noun}s before"
         )
-    if not any(row["testable"] for row in hours[:number]):
+    if not any(row["testable"] for row in drops[:number]):
         raise TrainingError(
-            f"models have learnt from all labelled images that landed from {_hour(first)} on, so none can be kept for"
-            " the gate: label images that landed since"
+            f"models have learnt from all labelled images that landed from {_written(first)} on, so none can be kept"
+            " for the gate: label images that landed since"
         )
     query = {"classes": list(classes), "since": first}
     rows = ledger.fetch(connection, "select_testable_images", query)
     rule = {
-        "landed": f"from {_hour(first)} on",
+        "landed": f"from {_written(first)} on",
         "since": first.isoformat(),
-        "images": "all labelled ones of these hours that no model has learnt from",
-        "hours": f"the newest whole hours, as few as have {wanted} of them, or as leave {needed} to learn from",
+        "images": f"all labelled ones of these {noun}s that no model has learnt from",
+        "drops": f"the newest whole {noun}s, as few as have {wanted} of them, or as leave {needed} to learn from",
     }
     return datasets.freeze(connection, config, "window", _rows(rows), _shards(connection, config, rows), rule, asked.by)
 
 
-def _hours_to_keep(hours: Sequence[Mapping[str, Any]], wanted: int, needed: int) -> int:
-    """How many hours, the newest first: until `wanted` images are kept, while `needed` are left to learn from."""
-    kept, left, number = 0, sum(row["learnable"] for row in hours), 0
-    for row in hours:
+def _drops_to_keep(drops: Sequence[Mapping[str, Any]], wanted: int, needed: int) -> int:
+    """How many drops, the newest first: until `wanted` images are kept, while `needed` are left to learn from."""
+    kept, left, number = 0, sum(row["learnable"] for row in drops), 0
+    for row in drops:
         left -= row["learnable"]
         if kept >= wanted or left < needed:
             break
@@ -360,7 +360,7 @@ def _choose(
     shards = _shards(connection, config, [row for row in landed if row["image_id"] in taken])
     rule = {
         "images": f"{len(new)} that landed, {len(replayed)} replayed",
-        "landed": f"labelled, before {_hour(before)}, in no holdout and no window; of each class the newest, at most"
+        "landed": f"labelled, before {_written(before)}, in no holdout and no window; of each class the newest, at most"
         f" {config.retrain_balance:g} times as many as the median class has",
         "replayed": f"original set {original.dataset_id if original else None}: as many as make all classes equal, at"
         f" least {share:.0%} of each class, by SHA-256 of seed and image",
@@ -435,5 +435,5 @@ def _output(attempt: Mapping[str, Any], result: contract.Result, name: str) -> c
     return contract.FileRef(f"{attempt['folder']}/{name}", result.files[name])
 
 
-def _hour(moment: datetime.datetime | None) -> str:
-    return f"{moment:%Y-%m-%dT%H}" if moment else ""
+def _written(moment: datetime.datetime | None) -> str:
+    return periods.get().write(moment) if moment else ""

@@ -1,4 +1,4 @@
--- Labelled images that landed before an hour, and that nothing is tested on: of each class the newest, so many at most.
+-- Labelled images that landed before a moment, and that nothing is tested on: of each class the newest, so many at most.
 SELECT image_id, label, folder
 FROM (
     SELECT image_id, label, folder, row_number() OVER (PARTITION BY label ORDER BY drop_at DESC, image_id) AS place

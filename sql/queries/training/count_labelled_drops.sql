@@ -1,4 +1,4 @@
--- Labelled images of these classes by hour, the newest first: all that may be used at all, those that may be tested on,
+-- Labelled images of these classes by drop, the newest first: all that may be used at all, those that may be tested on,
 -- and those that may be learnt from.
 SELECT drop_at, count(*) AS usable,
        count(*) FILTER (WHERE NOT learnt) AS testable,
