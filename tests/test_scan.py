@@ -193,6 +193,54 @@ def test_the_drop_is_the_hour_of_the_path_else_of_the_mtime(zone, path, drop, la
     assert entry.path_label == label
 
 
+DAY = HOUR.replace(hour=0)
+QUARTER = HOUR.replace(minute=15)
+
+
+@pytest.mark.parametrize(
+    ("period", "path", "drop", "label"),
+    [
+        ("15 minutes", b"2026-11-21T08:15/cat/a.jpg", QUARTER, "cat"),
+        ("15 minutes", b"2026-11-21T0829/a.jpg", QUARTER, None),
+        ("15 minutes", b"20261121T082959Z/cat/a.jpg", QUARTER, "cat"),
+        ("15 minutes", b"2026-11-21T08/cat/a.jpg", HOUR, "cat"),
+        ("15 minutes", b"2026/11/21/08/cat/a.jpg", HOUR, "cat"),
+        ("15 minutes", b"2026/11/21/08/15/a.jpg", HOUR, "15"),
+        ("15 minutes", b"dt=2026-11-21/hour=08/minute=20/cat/a.jpg", QUARTER, "cat"),
+        ("15 minutes", b"dt=2026-11-21/hour=8/cat/a.jpg", HOUR, "cat"),
+        ("15 minutes", b"dt=2026-11-21/hour=08/minute=75/a.jpg", HOUR, "minute=75"),
+        ("15 minutes", b"year=2026/month=11/day=21/hour=8/minute=15/a.jpg", QUARTER, None),
+        ("15 minutes", b"2026-11-21/a.jpg", None, "2026-11-21"),
+        ("5 minutes", b"2026-11-21T08:29/a.jpg", HOUR.replace(minute=25), None),
+        ("day", b"2026-11-21/cat/a.jpg", DAY, "cat"),
+        ("day", b"20261121/a.jpg", DAY, None),
+        ("day", b"2026-11-21T08/cat/a.jpg", DAY, "cat"),
+        ("day", b"20261121T235959Z/cat/a.jpg", DAY, "cat"),
+        ("day", b"2026/11/21/a.jpg", DAY, None),
+        ("day", b"2026/11/21/cat/a.jpg", DAY, "cat"),
+        ("day", b"2026/11/21/03/a.jpg", DAY, None),
+        ("day", b"2026/11/21/03/cat/a.jpg", DAY, "cat"),
+        ("day", b"2026/11/21/24/a.jpg", DAY, "24"),
+        ("day", b"dt=2026-11-21/a.jpg", DAY, None),
+        ("day", b"dt=2026-11-21/hour=08/minute=15/cat/a.jpg", DAY, "cat"),
+        ("day", b"year=2026/month=11/day=21/cat/a.jpg", DAY, "cat"),
+        ("day", b"year=2026/month=11/day=21/hour=8/a.jpg", DAY, None),
+        ("day", b"2026-11-31/a.jpg", None, "2026-11-31"),
+        ("day", b"2026-11-21x/a.jpg", None, "2026-11-21x"),
+        ("day", b"2026/11/a.jpg", None, None),
+        ("hour", b"dt=2026-11-21/hour=08/minute=15/a.jpg", HOUR, "minute=15"),
+    ],
+)
+def test_the_drop_is_the_period_in_which_the_moment_of_the_path_lies(zone, monkeypatch, period, path, drop, label):
+    monkeypatch.setenv("STRANDLINE_PERIOD", period)
+    settings.get.cache_clear()
+    os.utime(write(zone, path), ns=(0, 1_234_567_890 * 10**9))
+    (entry,) = scan(zone).values()
+    landed = datetime.datetime(2009, 2, 13, 23, 31, 30, tzinfo=UTC)
+    assert entry.drop == (drop or entries.periods.get().floor(landed))
+    assert entry.path_label == label
+
+
 @pytest.mark.parametrize(
     ("folder", "label"), [("cat", "cat"), ("Cat", "cat"), ("DOG", "DOG"), ("cats", "cats"), ("3", "3"), (None, None)]
 )
@@ -431,6 +479,16 @@ def test_only_the_drops_asked_for_are_seen(zone):
     future = {b"flat/7.jpg", b"flat/8.jpg", b"flat/9.jpg"}
     wanted = {b"2026-11-21T08/a.jpg", b"dt=2026-11-21/hour=08/a.jpg"}
     assert set(scan(zone, takes=lambda drop: drop == HOUR)) - future == wanted
+
+
+def test_the_minutes_of_an_hour_that_is_not_asked_for_are_seen(zone, monkeypatch):
+    """Their folders lie in that of the hour, whose own files are of its first minutes."""
+    monkeypatch.setenv("STRANDLINE_PERIOD", "15 minutes")
+    settings.get.cache_clear()
+    for folder in (b"hour=08", b"hour=08/minute=00", b"hour=08/minute=15", b"hour=08/minute=45/cat", b"hour=09"):
+        write(zone, b"dt=2026-11-21/%s/a.jpg" % folder)
+    assert set(scan(zone, takes=lambda drop: drop == QUARTER)) == {b"dt=2026-11-21/hour=08/minute=15/a.jpg"}
+    assert {entry.drop.minute for entry in scan(zone).values()} == {0, 15, 45}
 
 
 def test_a_landing_zone_that_is_missing_is_not_an_empty_one(zone):

@@ -14,20 +14,36 @@ from pathlib import Path
 from typing import NamedTuple
 
 import strandline_contract as contract
-from strandline import settings
+from strandline import periods, settings
 from strandline.periods import EPOCH
 
 HOUR = datetime.timedelta(hours=1)
 HOUR_NS = 3600 * 10**9
 
-# An hour, as the first folders of a path: ISO 8601, Firehose's, Hive's. Always four groups: year, month, day, hour.
-HOUR_FOLDER = re.compile(
-    rb"(?:(\d{4})-(\d\d)-(\d\d)T(\d\d)(?::?[0-5]\d){0,2}Z?"
-    rb"|(\d{4})(\d\d)(\d\d)T(\d\d)(?::?[0-5]\d){0,2}Z?"
-    rb"|(\d{4})/(\d\d)/(\d\d)/(\d\d)"
-    rb"|dt=(\d{4})-(\d\d)-(\d\d)/hour=(\d\d?)"
-    rb"|year=(\d{4})/month=(\d\d?)/day=(\d\d?)/hour=(\d\d?))/"
-)
+
+def _moment(iso: bytes, firehose: bytes, hive: bytes) -> re.Pattern[bytes]:
+    """A moment, as the first folders of a path. Its groups are in order: year, month, day, and hour and minute if any.
+
+    Args:
+        iso: what follows the date in ISO 8601.
+        firehose: the folders that follow it in Firehose's form.
+        hive: the folders that follow it in Hive's form.
+    """
+    return re.compile(
+        rb"(?:(\d{4})-(\d\d)-(\d\d)%b"
+        rb"|(\d{4})(\d\d)(\d\d)%b"
+        rb"|(\d{4})/(\d\d)/(\d\d)%b"
+        rb"|dt=(\d{4})-(\d\d)-(\d\d)%b"
+        rb"|year=(\d{4})/month=(\d\d?)/day=(\d\d?)%b)/" % (iso, iso, firehose, hive, hive)
+    )
+
+
+TIME = rb"T(\d\d)(?::?([0-5]\d)(?::?[0-5]\d)?)?Z?"
+MINUTE = rb"(?:/minute=([0-5]?\d))?"
+HOUR_FOLDER = _moment(TIME, rb"/(\d\d)", rb"/hour=(\d\d?)")
+MINUTE_FOLDER = _moment(TIME, rb"/(\d\d)", rb"/hour=(\d\d?)" + MINUTE)
+# Of a day, what is no hour (the 45th) is a folder like any other.
+DAY_FOLDER = _moment(b"(?:%b)?" % TIME, rb"(?:/([01]\d|2[0-3]))?", rb"(?:/hour=([01]?\d|2[0-3])%b)?" % MINUTE)
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 MAX_DEPTH = 500  # each level holds a file descriptor, and a process commonly has 1,024
@@ -58,10 +74,10 @@ class LandingError(Exception):
 
 
 class Entry(NamedTuple):
-    """One listed file: drop hour, path relative to the landing zone, version tag, size in bytes, mtime in ns.
+    """One listed file: drop, path relative to the landing zone, version tag, size in bytes, mtime in ns.
 
     `state` is None for one that goes into a shard; `rejected` or `quarantined`, with a reason code, for one that ends
-    here; `deferred` for one that is left for the next run, `future` for one whose hour has not begun: recorded nowhere.
+    here; `deferred` for one that is left for the next run, `future` for one whose drop has not begun: recorded nowhere.
     """
 
     drop: datetime.datetime
@@ -90,19 +106,19 @@ class Entry(NamedTuple):
 
 
 def path_label(name: bytes) -> str | None:
-    """The one folder between the hour (without one, the landing zone) and the file, if it is exactly one. What is not
+    """The one folder between the period (without one, the landing zone) and the file, if it is exactly one. What is not
     UTF-8 is escaped, and so no class.
     """
-    return _label(name.rpartition(b"/")[0] + b"/")
+    return _label(name.rpartition(b"/")[0] + b"/", settings.get().period)
 
 
 def source(name: bytes) -> bytes:
-    """Whose file it is: the path of the first folder below the hour, else of the hour's; without an hour, of the first
-    folder of all. So one source is one folder of one drop.
+    """Whose file it is: the path of the first folder below the period, else of the period's; without one, of the
+    first folder of all. So one source is one folder of one drop.
     """
-    hour = drop_folder(name)
-    first, slash, _ = name[len(hour) :].partition(b"/")
-    return hour + first if slash else hour.rstrip(b"/")
+    period = drop_folder(name)
+    first, slash, _ = name[len(period) :].partition(b"/")
+    return period + first if slash else period.rstrip(b"/")
 
 
 def display_name(name: bytes) -> str:
@@ -116,7 +132,7 @@ def _escape(character: str) -> str:
 
 
 def scan(root: Path, takes: Callable[[datetime.datetime], bool], now_ns: int) -> Iterator[Entry]:
-    """Every entry of the drops that `takes` accepts, in any order, and what lies in hours that have not begun, as
+    """Every entry of the drops that `takes` accepts, in any order, and what lies in periods that have not begun, as
     entries of the state `future`. Symlinks are not followed.
 
     Raises:
@@ -130,7 +146,9 @@ def scan(root: Path, takes: Callable[[datetime.datetime], bool], now_ns: int) ->
             f"the landing zone cannot be read ({error}): create it, or set STRANDLINE_LANDING"
         ) from error
     config = settings.get()
-    scanner = _Scanner(takes, now_ns, os.fstat(top).st_dev, config, config.kept_fields)
+    scanner = _Scanner(
+        takes, now_ns, os.fstat(top).st_dev, config, config.kept_fields, int(config.period_length.total_seconds())
+    )
     levels = [_Level(top, b"", None)]
     try:
         while levels:
@@ -157,7 +175,7 @@ class _Level:
 
     fd: int
     prefix: bytes
-    hour: datetime.datetime | None
+    period: datetime.datetime | None
     folders: list[bytes] | None = None
 
 
@@ -168,6 +186,7 @@ class _Scanner:
     device: int
     settings: settings.Settings
     fields: frozenset[str]
+    seconds: int  # of a period
 
     def files(self, level: _Level) -> Iterator[Entry]:
         """The entries that lie directly in a folder; its folders are noted for later."""
@@ -185,26 +204,28 @@ class _Scanner:
                 if entry := self.entry(level, leaf, status):
                     yield entry
 
-    def to_come(self, hour: datetime.datetime) -> bool:
-        return (hour - EPOCH) // HOUR * HOUR_NS > self.now_ns
+    def to_come(self, drop: datetime.datetime) -> bool:
+        return (drop - EPOCH) // datetime.timedelta(microseconds=1) * 1000 > self.now_ns
 
     def enter(self, level: _Level, leaf: bytes, depth: int) -> "_Level | Entry | None":
         """A folder, opened; or one entry for all of it, where it may not be; or None, where its drop is not taken."""
         name = level.prefix + leaf
-        hour = path_period(name + b"/")
-        if hour and not self.takes(hour) and not self.to_come(hour):
+        period = path_period(name + b"/")
+        # An hour's folder may have those of its minutes in it, which are other drops.
+        whole = self.seconds >= HOUR.seconds or not leaf.startswith(b"hour=")
+        if period and whole and not self.takes(period) and not self.to_come(period):
             return None
         try:
             status = os.stat(leaf, dir_fd=level.fd, follow_symlinks=False)
             if not stat.S_ISDIR(status.st_mode) or status.st_dev != self.device:
                 return self.entry(level, leaf, status)
             if depth >= MAX_DEPTH or len(name) > MAX_NAME_BYTES:
-                return self._entry(name, status, hour, "rejected", "NAME_TOO_LONG")
+                return self._entry(name, status, period, "rejected", "NAME_TOO_LONG")
             if os.access(leaf, os.R_OK | os.X_OK, dir_fd=level.fd):
-                return _Level(os.open(leaf, FOLDER | os.O_NOFOLLOW, dir_fd=level.fd), name + b"/", hour)
+                return _Level(os.open(leaf, FOLDER | os.O_NOFOLLOW, dir_fd=level.fd), name + b"/", period)
         except (FileNotFoundError, NotADirectoryError):  # replaced this very moment: the next run sees by what
             return None
-        return self._entry(name, status, hour, "quarantined", "UNREADABLE", "-unreadable")
+        return self._entry(name, status, period, "quarantined", "UNREADABLE", "-unreadable")
 
     def entry(self, level: _Level, leaf: bytes, status: os.stat_result) -> Entry | None:
         """What one path is, by its stat alone."""
@@ -214,10 +235,10 @@ class _Scanner:
         if status.st_dev != self.device:
             return self._entry(name, status, path_period(name + b"/"), "rejected", "OTHER_DEVICE")
         if not stat.S_ISREG(status.st_mode):
-            return self._entry(name, status, level.hour, "rejected", "SPECIAL")
+            return self._entry(name, status, level.period, "rejected", "SPECIAL")
         state, reason = self._state(name, leaf.lower(), status)
         readable = state is not None or os.access(leaf, os.R_OK, dir_fd=level.fd)
-        return self._entry(name, status, level.hour, state, reason, "" if readable else "-unreadable")
+        return self._entry(name, status, level.period, state, reason, "" if readable else "-unreadable")
 
     def _state(self, name: bytes, leaf: bytes, status: os.stat_result) -> tuple[str | None, str | None]:
         """State and reason of a regular file, `leaf` in lower case; (None, None) for one that may be an image."""
@@ -239,12 +260,12 @@ class _Scanner:
         self,
         name: bytes,
         status: os.stat_result,
-        hour: datetime.datetime | None,
+        period: datetime.datetime | None,
         state: str | None,
         reason: str | None,
         suffix: str = "",
     ) -> Entry | None:
-        drop = hour or _hour(_landed_ns(status) // HOUR_NS)
+        drop = period or _drop(_landed_ns(status) // 10**9 // self.seconds, self.seconds)
         version = contract.version_tag(status, self.fields) + suffix
         if not self.takes(drop):
             if not self.to_come(drop):
@@ -254,25 +275,30 @@ class _Scanner:
 
 
 def path_period(path: bytes) -> datetime.datetime | None:
-    """The hour that the first folders of a path name, if they do."""
-    match = HOUR_FOLDER.match(path)
+    """The period of the moment that the first folders of a path name, if they do."""
+    period = periods.get()
+    match = _folder(period.length).match(path)
     if not match:
         return None
-    year, month, day, hour = (int(group) for group in match.groups() if group)
+    year, month, day, hour, minute, *_ = (*(int(group) for group in match.groups() if group), 0, 0)
     try:
-        return datetime.datetime(year, month, day, hour, tzinfo=datetime.UTC)
+        return period.floor(datetime.datetime(year, month, day, hour, minute, tzinfo=datetime.UTC))
     except ValueError:  # the 45th of a month: a folder like any other
         return None
 
 
 def drop_folder(name: bytes) -> bytes:
-    """The folders that name the hour of a path, with their slashes; none where it names no hour."""
-    match = HOUR_FOLDER.match(name)
+    """The folders that name the period of a path, with their slashes; none where it names none."""
+    match = _folder(periods.get().length).match(name)
     return match[0] if match and path_period(name) else b""
 
 
+def _folder(length: datetime.timedelta) -> re.Pattern[bytes]:
+    return HOUR_FOLDER if length == HOUR else MINUTE_FOLDER if length < HOUR else DAY_FOLDER
+
+
 def folders(name: bytes) -> int:
-    """How many folders lie between the hour of a path, or the landing zone, and the file."""
+    """How many folders lie between the period of a path, or the landing zone, and the file."""
     return name.count(b"/", len(drop_folder(name)))
 
 
@@ -285,7 +311,8 @@ def class_of(label: str | None, classes: Sequence[str]) -> str | None:
 
 
 @functools.lru_cache
-def _label(folder: bytes) -> str | None:
+def _label(folder: bytes, period: str) -> str | None:
+    """Of a folder with its slash; what it begins with depends on the period."""
     label, slash, deeper = folder[len(drop_folder(folder)) :].partition(b"/")
     return label.decode("utf-8", "backslashreplace") if label and slash and not deeper else None
 
@@ -296,5 +323,5 @@ def _landed_ns(status: os.stat_result) -> int:
 
 
 @functools.lru_cache
-def _hour(hours: int) -> datetime.datetime:
-    return EPOCH + hours * HOUR
+def _drop(number: int, seconds: int) -> datetime.datetime:
+    return EPOCH + datetime.timedelta(seconds=number * seconds)

@@ -4,6 +4,7 @@ import datetime
 
 import pytest
 
+from strandline import settings
 from strandline.labels.places import places
 
 HOUR = datetime.datetime(2026, 11, 21, 8, tzinfo=datetime.UTC)
@@ -31,6 +32,24 @@ def test_a_path_with_an_hour_is_a_whole_path_wherever_the_landing_zone_lies(name
     assert hour == HOUR
     assert WHOLE in found
     assert all(place.startswith("2026-11-21T08") for place in found)
+
+
+@pytest.mark.parametrize(
+    ("period", "name", "start"),
+    [
+        ("15 minutes", "/srv/2026-11-21T0815/cat/1.jpg", HOUR.replace(minute=15)),
+        ("15 minutes", "s3://bucket/dt=2026-11-21/hour=08/minute=20/1.jpg", HOUR.replace(minute=15)),
+        ("day", "/srv/2026-11-21/cat/1.jpg", HOUR.replace(hour=0)),
+        ("day", "/srv/2026/11/21/08/cat/1.jpg", HOUR.replace(hour=0)),
+    ],
+)
+def test_a_path_states_the_period_that_is_set(monkeypatch, period, name, start):
+    monkeypatch.setenv("STRANDLINE_PERIOD", period)
+    settings.get.cache_clear()
+    try:
+        assert places(name)[0] == start
+    finally:
+        settings.get.cache_clear()
 
 
 @pytest.mark.parametrize(
