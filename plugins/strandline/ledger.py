@@ -70,6 +70,7 @@ class LedgerError(Exception):
     LedgerError
     ├── Unreachable     the database does not answer, or refuses us
     ├── MigrationError  the database and the migrations of this checkout do not fit together
+    ├── PeriodChanged   its drops are of another length than STRANDLINE_PERIOD says
     └── InvariantViolation       a run cannot be closed: an invariant does not hold
     """
 
@@ -79,6 +80,10 @@ class Unreachable(LedgerError):
 
 
 class MigrationError(LedgerError):
+    pass
+
+
+class PeriodChanged(LedgerError, PermanentError):
     pass
 
 
@@ -163,6 +168,23 @@ def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: 
         return cursor.rowcount
 
 
+def check_period(connection: Connection) -> None:
+    """A ledger keeps to one period: windows, labels and reports are of drops of one length.
+
+    Raises:
+        PeriodChanged: STRANDLINE_PERIOD is not that of the drops which are there.
+    """
+    period = settings.get().period
+    names = {length: name for name, length in settings.PERIODS.items()}
+    for row in fetch(connection, "select_period"):
+        if row["length"] != settings.PERIODS[period]:
+            known = names.get(row["length"], str(row["length"]))
+            raise PeriodChanged(
+                f"STRANDLINE_PERIOD is {period}, and the drops of this ledger are of another length, {known}: set"
+                f" STRANDLINE_PERIOD={known} again, or begin a new ledger"
+            )
+
+
 def record_listing(connection: Connection, run: Mapping[str, Any], entries: Iterable[ListedEntry]) -> DictRow:
     """Freeze what a run takes up: its row, its entries and shards, and the outcomes that the listing settles.
 
@@ -171,7 +193,7 @@ def record_listing(connection: Connection, run: Mapping[str, Any], entries: Iter
 
     Args:
         run: run_id, kind, interval_start, interval_end, model_version, files_seen, known, deferred, listed; perhaps
-            `future`, how many of those deferred lie in hours that have not begun.
+            `future`, how many of those deferred lie in periods that have not begun.
         entries: as many as `listed` says, each file version once.
 
     Returns:
@@ -179,16 +201,18 @@ def record_listing(connection: Connection, run: Mapping[str, Any], entries: Iter
 
     Raises:
         LedgerError: `listed` is not the number of entries.
-        psycopg.IntegrityError: a file version is listed twice, or a drop is not a full hour.
+        PeriodChanged: the drops of this ledger are of another length.
+        psycopg.IntegrityError: a file version is listed twice, or a drop is not a full period.
     """
     execute(connection, "lock_ledger")
     if recorded := fetch(connection, "select_run", run):
         return recorded[0]
+    check_period(connection)
     execute(connection, "create_staged_entries")
     if copy_rows(connection, "staged_entries", ListedEntry._fields, entries) != run["listed"]:
         raise LedgerError(f"run {run['run_id']} says that it lists {run['listed']} entries, and lists another number")
     execute(connection, "analyze_staged_entries")
-    execute(connection, "insert_drops")
+    execute(connection, "insert_drops", {"length": settings.get().period_length})
     execute(connection, "insert_entries")
     recorded = fetch(connection, "insert_run", {"future": 0, **run})
     execute(connection, "insert_shards")

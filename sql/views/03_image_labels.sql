@@ -24,7 +24,7 @@ WHERE age = 1;
 -- that of the file which was loaded last); of decisions, the very last one.
 -- Where nothing else is, what its paths say. `label` is null where nothing is said, and '' where the image shows none of
 -- the classes. Several who agree are one row: the first by name, and the time of the last. By image, not by history: so
--- an hour is read in the time of an hour.
+-- a drop is read in the time of a drop.
 CREATE VIEW standing_labels AS
 SELECT images.image_id, images.entry_id, drop_at, display_name,
        coalesce(said.source, path.source) AS source,

@@ -15,11 +15,11 @@ AS $$
     ) AS bounds
 $$;
 
--- Realized accuracy, of all images with a label, by the hour in which they landed. Of a class: of the images that are
+-- Realized accuracy, of all images with a label, by the period in which they landed. Of a class: of the images that are
 -- of it. Where people labelled those that the model was unsure of (`uncertain`), the share says too little of the rest:
 -- `reporting.audit_accuracy` is the one without such a bias.
 CREATE VIEW reporting.class_accuracy AS
-SELECT model_version, drop_at AS hour, class, labelled, correct, uncertain, correct::double precision / labelled AS accuracy,
+SELECT model_version, drop_at AS period_start, class, labelled, correct, uncertain, correct::double precision / labelled AS accuracy,
        low, high
 FROM (
     SELECT model_version, drop_at, truth.label AS class,
@@ -36,29 +36,29 @@ FROM (
 CROSS JOIN LATERAL reporting.wilson(correct, labelled);
 
 CREATE VIEW reporting.accuracy AS
-SELECT model_version, hour, labelled, correct, uncertain, correct::double precision / labelled AS accuracy, low, high
+SELECT model_version, period_start, labelled, correct, uncertain, correct::double precision / labelled AS accuracy, low, high
 FROM (
-    SELECT model_version, hour,
+    SELECT model_version, period_start,
            sum(labelled)::bigint AS labelled, sum(correct)::bigint AS correct, sum(uncertain)::bigint AS uncertain
     FROM reporting.class_accuracy
-    GROUP BY model_version, hour
+    GROUP BY model_version, period_start
 ) AS counted
 CROSS JOIN LATERAL reporting.wilson(correct, labelled);
 
--- Accuracy on the random audit samples alone, of an hour, a day, and all time. Each image stands for as many as its run
+-- Accuracy on the random audit samples alone, of a period, a day, and all time. Each image stands for as many as its run
 -- had for each that was answered; the interval is that of as many equally weighted images (Kish's effective size).
 CREATE VIEW reporting.audit_accuracy AS
 SELECT model_version, period, since, asked, labelled, correct, population, accuracy, effective, low, high
 FROM (
     SELECT model_version,
-           CASE WHEN grouping(hour) = 0 THEN 'hour' WHEN grouping(day) = 0 THEN 'day' ELSE 'all' END AS period,
-           coalesce(hour, day) AS since,
+           CASE WHEN grouping(period_start) = 0 THEN 'period' WHEN grouping(day) = 0 THEN 'day' ELSE 'all' END AS period,
+           coalesce(period_start, day) AS since,
            sum(asked)::bigint AS asked, sum(labelled)::bigint AS labelled, sum(correct)::bigint AS correct,
            sum(population)::bigint AS population,
            sum(weight * correct) / sum(weight * labelled) AS accuracy,
            sum(weight * labelled) ^ 2 / sum(weight ^ 2 * labelled) AS effective
     FROM (
-        SELECT runs.model_version, interval_start AS hour, date_trunc('day', interval_start, 'UTC') AS day,
+        SELECT runs.model_version, interval_start AS period_start, date_trunc('day', interval_start, 'UTC') AS day,
                population, count(*) AS asked, count(truth.image_id) AS labelled,
                count(*) FILTER (WHERE truth.label = predictions.label) AS correct,
                population::double precision / nullif(count(truth.image_id), 0) AS weight
@@ -70,7 +70,7 @@ FROM (
         WHERE chosen = 'random'
         GROUP BY audit_samples.run_id, runs.model_version, interval_start, population
     ) AS samples
-    GROUP BY GROUPING SETS ((model_version, hour, day), (model_version, day), (model_version))
+    GROUP BY GROUPING SETS ((model_version, period_start, day), (model_version, day), (model_version))
 ) AS pooled
 LEFT JOIN LATERAL reporting.wilson(accuracy * effective, effective) ON true;
 
@@ -82,9 +82,9 @@ JOIN audit_samples USING (run_id)
 JOIN standing_labels USING (image_id)
 WHERE label IS NULL;
 
--- How far labelling has come, by the hour in which the images landed.
+-- How far labelling has come, by the period in which the images landed.
 CREATE VIEW reporting.labelling AS
-SELECT drop_at AS hour, count(*) AS images,
+SELECT drop_at AS period_start, count(*) AS images,
        count(*) FILTER (WHERE label <> '' AND NOT conflicting) AS labelled,
        count(*) FILTER (WHERE label = '' AND NOT conflicting) AS unusable,
        count(*) FILTER (WHERE conflicting) AS conflicting,

@@ -293,6 +293,18 @@ def test_late_files_have_their_hour_reported_again(version, monkeypatch):
     assert asked(run_id) == [own]
 
 
+def test_late_files_have_their_quarter_of_an_hour_reported_again(version, monkeypatch):
+    monkeypatch.setenv("STRANDLINE_PERIOD", "15 minutes")
+    settings.get.cache_clear()
+    of_late, _ = asked(ingest(version, FIRST + HOUR, rows(5, 2), late=1))
+    window = {"start": FIRST.isoformat(), "end": (FIRST + datetime.timedelta(minutes=15)).isoformat()}
+    assert {side: of_late[side] for side in window} == window
+    found = drift.report("report", **of_late)
+    assert found["window"] == f"{FIRST:%Y-%m-%dT%H}00"
+    (window,) = schedule.list_windows(None, start=f"{FIRST:%Y-%m-%dT%H}:45")
+    assert window["end"] == (FIRST + HOUR).isoformat()
+
+
 def test_frames_of_one_scene_count_once(version):
     found = report(ingest(version, FIRST, [row for row in rows(60) for _ in range(5)], truth="same"))
     assert (found["action"], found["live"]) == ("none", True)

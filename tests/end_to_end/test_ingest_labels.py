@@ -27,7 +27,7 @@ def test_a_label_file_makes_accuracy_and_the_books_hold(strandline, hour):
 
     counts = {"state": "loaded", "rows_read": len(truth) + 1, "accepted": len(truth), "known": 0, "rejected": 1}
     assert load(strandline, f"{hour:%Y}.csv") == counts
-    [accuracy] = strandline.rows("SELECT * FROM reporting.accuracy WHERE hour = %(hour)s", hour=hour)
+    [accuracy] = strandline.rows("SELECT * FROM reporting.accuracy WHERE period_start = %(hour)s", hour=hour)
     assert accuracy["labelled"] == len(truth)
     assert accuracy["low"] < accuracy["accuracy"] < accuracy["high"]
     assert accuracy["accuracy"] > 0.7

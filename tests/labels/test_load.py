@@ -550,10 +550,10 @@ def test_accuracy_is_of_those_that_are_labelled(no_paths):
     other = next(name for name in CLASSES if name != said[B])
     labels.record(A, said[A], "ada")
     labels.record(B, other, "ada")
-    [(hour, labelled, correct, accuracy, low, high)] = fetch(
-        no_paths, "SELECT hour, labelled, correct, accuracy, low, high FROM reporting.accuracy"
+    [(start, labelled, correct, accuracy, low, high)] = fetch(
+        no_paths, "SELECT period_start, labelled, correct, accuracy, low, high FROM reporting.accuracy"
     )
-    assert (hour, labelled, correct, accuracy) == (HOUR, 2, 1, 0.5)
+    assert (start, labelled, correct, accuracy) == (HOUR, 2, 1, 0.5)
     assert (low, high) == (pytest.approx(0.0945, abs=1e-3), pytest.approx(0.9055, abs=1e-3))
     classes = fetch(no_paths, "SELECT class, labelled, correct FROM reporting.class_accuracy")
     assert sorted(classes) == sorted([(said[A], 1, 1), (other, 1, 0)] if said[A] != other else [(other, 2, 1)])
@@ -660,7 +660,7 @@ def test_accuracy_on_the_sample_is_that_of_the_random_ones(many):
         "SELECT period, asked, labelled, correct, population, accuracy, effective, low, high"
         " FROM reporting.audit_accuracy ORDER BY period",
     )
-    assert [row[0] for row in found] == ["all", "day", "hour"]
+    assert [row[0] for row in found] == ["all", "day", "period"]
     for row in found:
         assert row[1:7] == (6, 5, 4, 40, pytest.approx(0.8), pytest.approx(5))
         assert row[7:] == (pytest.approx(0.3755, abs=1e-3), pytest.approx(0.9638, abs=1e-3))

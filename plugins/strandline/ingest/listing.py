@@ -167,6 +167,7 @@ def list_entries(run: Run) -> dict[str, Any]:
     log.info("this run takes %s (UTC), and is %s", periods.get().says(run.start, run.end), run.kind)
     with ledger.connect("ingest") as connection:
         if not ledger.fetch(connection, "select_run", {"run_id": run.run_id}):
+            ledger.check_period(connection)
             model = versions.find_or_champion(connection, run.model_version)
             listing = _list_anew(connection, run, model, config)
             if run.dry_run:

@@ -10,7 +10,7 @@ WITH reported AS (
     GROUP BY window_start, window_end, model_version, classes
     HAVING coalesce(max((report #>> '{drift,realized,labelled}')::integer), 0) < %(labels)s
 ),
-told AS MATERIALIZED (  -- hours of which anything was said: most windows have none
+told AS MATERIALIZED (  -- drops of which anything was said: most windows have none
     SELECT DISTINCT drop_at
     FROM labels
     JOIN outcomes USING (image_id)

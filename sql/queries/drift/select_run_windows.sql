@@ -1,4 +1,4 @@
--- The interval of each run, and other hours of which it predicted images: late files. Of the runs that are given, and of
+-- The interval of each run, and other drops of which it predicted images: late files. Of the runs that are given, and of
 -- those that closed since the first of them and were not reported since. While a run of report_drift waits or works,
 -- Airflow starts none for the second one that closes meanwhile, before a third one does.
 WITH chosen AS (
@@ -17,10 +17,11 @@ SELECT interval_start AS window_start, interval_end AS window_end, model_version
        false AS late
 FROM chosen
 UNION
-SELECT drop_at, drop_at + interval '1 hour', predictions.model_version, false, true
+SELECT drop_at, drop_end, predictions.model_version, false, true
 FROM predictions
 JOIN chosen USING (run_id)
 JOIN images USING (image_id)
 JOIN entries USING (entry_id)
+JOIN drops USING (drop_at)
 WHERE NOT (drop_at >= interval_start AND drop_at < interval_end)
 ORDER BY window_end, window_start

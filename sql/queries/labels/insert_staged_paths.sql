@@ -1,4 +1,4 @@
--- The images at the paths of a label file that have an hour: by name, and by the name that people are shown.
+-- The images at the paths of a label file that have a period: by name, and by the name that people are shown.
 INSERT INTO staged_paths (line, image_id, fname, rank)
 SELECT line, outcomes.image_id, display_name, 0
 FROM staged_labels AS staged

@@ -1,4 +1,4 @@
--- The images at the paths that were not found as they stand: those with an hour among the entries of its drop, in
+-- The images at the paths that were not found as they stand: those with a period among the entries of its drop, in
 -- another writing; those without one among all entries, read once, by the end of their path. The smaller the rank, the
 -- better: a place that comes first in its row, and of one place the whole path, then its end, then the end without the
 -- extension.

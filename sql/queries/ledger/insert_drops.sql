@@ -1,1 +1,4 @@
-INSERT INTO drops (drop_at) SELECT DISTINCT drop_at FROM staged_entries ON CONFLICT DO NOTHING
+INSERT INTO drops (drop_at, drop_end)
+SELECT DISTINCT drop_at, drop_at + %(length)s::interval
+FROM staged_entries
+ON CONFLICT DO NOTHING
