@@ -543,6 +543,30 @@ def test_files_in_an_hour_to_come_are_counted(zone, champion, database, kind, ca
     assert list_hour("r", kind) == answer
 
 
+def test_a_run_of_a_day_lists_what_landed_in_it(zone, champion, database, monkeypatch):
+    monkeypatch.setenv("STRANDLINE_PERIOD", "day")
+    settings.get.cache_clear()
+    day = {b"2026-11-21/a.jpg", b"2026-11-21T08/b.jpg", b"2026/11/21/23/cat/c.jpg", b"dt=2026-11-21/dog/d.jpg"}
+    land(zone, *day, b"2026-11-22/e.jpg", b"2062-11-21/f.jpg")
+    run = listing.Run.from_context(context(params={"period": "2026-11-21"}))
+    answer = listing.list_entries(run)
+    assert (answer["run"]["periods"], answer["run"]["future"]) == ("2026-11-21", 1)
+    assert set(listed(database, run.run_id)) == day
+    assert rows(database, "SELECT path_label FROM entries WHERE path_label IS NOT NULL ORDER BY 1") == [
+        ("cat",),
+        ("dog",),
+    ]
+    assert rows(database, "SELECT drop_at, drop_end - drop_at FROM drops") == [
+        (HOUR.replace(hour=0), datetime.timedelta(days=1))
+    ]
+    monkeypatch.setenv("STRANDLINE_PERIOD", "hour")
+    settings.get.cache_clear()
+    with pytest.raises(
+        ledger.PeriodChanged, match=r"STRANDLINE_PERIOD is hour, .* length, day: set STRANDLINE_PERIOD=day"
+    ):
+        list_hour("another", dry_run=True)
+
+
 @pytest.mark.parametrize("kind", ["scheduled", "backfill"])
 def test_a_file_that_had_vanished_and_is_back_is_taken_up(zone, loaded, database, kind):
     """With all that it had, as after an outage of the file system; and a second time."""
