@@ -7,6 +7,7 @@ import straight_run as straight
 from image_files import png
 
 from strandline import ledger, periods, settings
+from strandline.html.document import span
 from strandline.periods import PERIODS, Window
 
 UTC = datetime.UTC
@@ -87,6 +88,19 @@ def test_a_window_is_of_full_periods_and_its_name_of_no_colon(period, one, two):
     assert Window(start, start + 2 * period.length).name == two
     with pytest.raises(periods.WindowError, match=f"must be one or more full {period.noun}s"):
         Window(start, start + datetime.timedelta(minutes=7))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "written"),
+    [
+        ("2026-11-21T08:15", "2026-11-21T08:30", "21 November 2026, 08:15 to 08:30 UTC"),
+        ("2026-11-21T23", "2026-11-22T00", "21 November 2026, 23:00 to 00:00 UTC"),
+        ("2026-11-21T00", "2026-11-22T00", "21 November 2026, UTC"),
+        ("2026-11-30T00", "2026-12-02T00", "30 November 2026 to 1 December 2026, UTC"),
+    ],
+)
+def test_pages_write_whole_days_by_their_dates(start, end, written):
+    assert span(*(datetime.datetime.fromisoformat(f"{side}+00:00") for side in (start, end))) == written
 
 
 def test_a_run_takes_its_quarter_of_an_hour_and_the_ledger_keeps_to_such(database, tmp_path):
