@@ -7,11 +7,11 @@
 |---|---|
 | **list** | lists the period's files (a scheduled run: late ones too), pins the champion, freezes the shards |
 | **pack** | one task a shard: decodes every file under limits; broken files get a reason |
-| **validate** | Great Expectations on all entries: quarantines rows, sets bad sources aside, or warns |
+| **validate** | Great Expectations on all entries: quarantines rows, sets bad folders aside, or warns |
 | **classify** | one task a shard: the pinned model's label and probabilities for every image |
 | **load** | one transaction: outcomes, images, predictions |
 | **close_books** | proves that every entry has one end and every image one outcome; else red |
-| **alert** | red where a person has to look: sources were set aside, or many files vanished |
+| **alert** | red where a person has to look: folders were set aside, or many files vanished |
 
 ### Trigger and backfill
 *Trigger* takes a period (`period`, or that of the logical date), else the last complete one. *Backfill* takes each one
@@ -27,7 +27,7 @@ history with another model, backfill with `model_version`; to list refused files
 | validate | a shard disagrees with its listing: clear `pack`, and report it if that does not help |
 | load | results disagree with the ledger: the log names the image; do not clear, report it |
 | close_books | an invariant has rows: the log names it and them; nothing was lost, nothing was closed |
-| alert | too many broken files: their sources were set aside, all others are classified; or many files vanished. \
+| alert | too many broken files: their folders were set aside, all others are classified; or many files vanished. \
 The log names them and the page. Fix the source; trigger the period with `release` |
 
 Clearing any task is safe: the listing of a run is frozen, and loading twice changes nothing.
@@ -74,7 +74,7 @@ from strandline.operators.vision import vision_tasks
             minimum=0,
             maximum=1,
             title="Quarantine limit",
-            description="Share of quarantined files (0 to 1) above which a source is set aside; empty for the setting.",
+            description="Share of quarantined files (0 to 1) above which a folder is set aside; empty for the setting.",
         ),
         "release": Param(
             None,

@@ -179,7 +179,8 @@ def test_no_descriptor_is_left_open(zone):
         (b"2026-11-21T08:60/a.jpg", None, "2026-11-21T08:60"),
         (b"cat/a.jpg", None, "cat"),
         (b"x2026-11-21T08/a.jpg", None, "x2026-11-21T08"),
-        (b"cam/2026-11-21T08/a.jpg", None, None),
+        (b"cam/2026-11-21T08/a.jpg", HOUR, None),
+        (b"site/cam/2026-11-21T08/a.jpg", None, None),
         (b"2026-11-21T08", None, None),
         (b"2026-11-21T08\n/a.jpg", None, "2026-11-21T08\n"),
         ("２０２６-11-21T08/a.jpg".encode(), None, "２０２６-11-21T08"),
@@ -239,6 +240,53 @@ def test_the_drop_is_the_period_in_which_the_moment_of_the_path_lies(zone, monke
     landed = datetime.datetime(2009, 2, 13, 23, 31, 30, tzinfo=UTC)
     assert entry.drop == (drop or entries.periods.get().floor(landed))
     assert entry.path_label == label
+
+
+HOUR_FOLDERS = (
+    b"2026-11-21T08",
+    b"2026-11-21T08:00:00Z",
+    b"20261121T0815",
+    b"2026/11/21/08",
+    b"dt=2026-11-21/hour=08",
+    b"year=2026/month=11/day=21/hour=8",
+)
+
+
+@pytest.mark.parametrize("label", [b"", b"cat/", b"2026-11-21T09/"])
+@pytest.mark.parametrize("source", [b"", b"shop1/", b"\xff\n/", b"2025/", b"source=shop1/"])
+@pytest.mark.parametrize("hour", HOUR_FOLDERS)
+def test_the_source_is_the_one_folder_before_the_hour(zone, hour, source, label):
+    """What lies behind the hour keeps its meaning."""
+    write(zone, source + hour + b"/" + label + b"a.jpg")
+    (entry,) = scan(zone).values()
+    shown = entries.display_name(source[:-1])
+    assert (entry.drop, entry.source, entry.path_label) == (HOUR, shown, label[:-1].decode() or None)
+
+
+@pytest.mark.parametrize(
+    ("path", "drop", "label"),
+    [
+        (b"site/shop1/2026-11-21T08/cat/a.jpg", None, None),
+        (b"shop1/a.jpg", None, "shop1"),
+        (b"shop1/2026-11-21T24/a.jpg", None, None),
+        (b"shop1/2026-11-21T08", None, "shop1"),
+        (b"2026-13-45T08/2026-11-21T08/a.jpg", None, None),  # its first folder looks like an hour
+        (b"2026/13/45/08/a.jpg", None, None),
+        (b"2026-11-21T07/2026-11-21T08/a.jpg", HOUR - datetime.timedelta(hours=1), "2026-11-21T08"),
+    ],
+)
+def test_no_other_folder_is_a_source(zone, path, drop, label):
+    os.utime(write(zone, path), ns=(0, 1_234_567_890 * 10**9))
+    (entry,) = scan(zone).values()
+    assert entry.drop == (drop or datetime.datetime(2009, 2, 13, 23, tzinfo=UTC))
+    assert (entry.source, entry.path_label) == ("", label)
+
+
+def test_an_hour_of_a_source_that_is_a_link_is_of_that_source(zone, tmp_path_factory):
+    (zone / "shop1").mkdir()
+    (zone / "shop1" / "2026-11-21T08").symlink_to(tmp_path_factory.mktemp("elsewhere"))
+    (entry,) = scan(zone).values()
+    assert (entry.drop, entry.source, entry.reason) == (HOUR, "shop1", "SYMLINK")
 
 
 @pytest.mark.parametrize(
@@ -474,10 +522,11 @@ def test_only_the_drops_asked_for_are_seen(zone):
     for hour in (7, 8, 9):
         write(zone, f"2026-11-21T{hour:02d}/a.jpg".encode())
         write(zone, f"dt=2026-11-21/hour={hour:02d}/a.jpg".encode())
+        write(zone, f"shop1/2026-11-21T{hour:02d}/a.jpg".encode())
         at = datetime.datetime(2026, 11, 21, hour, 59, 59, tzinfo=UTC).timestamp()
         os.utime(write(zone, f"flat/{hour}.jpg".encode()), (0, at))
     future = {b"flat/7.jpg", b"flat/8.jpg", b"flat/9.jpg"}
-    wanted = {b"2026-11-21T08/a.jpg", b"dt=2026-11-21/hour=08/a.jpg"}
+    wanted = {b"2026-11-21T08/a.jpg", b"dt=2026-11-21/hour=08/a.jpg", b"shop1/2026-11-21T08/a.jpg"}
     assert set(scan(zone, takes=lambda drop: drop == HOUR)) - future == wanted
 
 

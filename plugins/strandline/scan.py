@@ -93,6 +93,12 @@ class Entry(NamedTuple):
         return path_label(self.name)
 
     @property
+    def source(self) -> str:
+        """As people see it; '' is none. An entry that is no file, as a link, may be the folder of the period itself."""
+        path = self.name + b"/"
+        return display_name(source(path)) if path_period(path) == self.drop else ""
+
+    @property
     def modified_at(self) -> datetime.datetime:
         """The mtime, or the nearest time that there is a date for."""
         try:
@@ -113,12 +119,18 @@ def path_label(name: bytes) -> str | None:
 
 
 def source(name: bytes) -> bytes:
-    """Whose file it is: the path of the first folder below the period, else of the period's; without one, of the
-    first folder of all. So one source is one folder of one drop.
+    """Where a file comes from, as a camera or a shop: the one folder before its period; empty without one."""
+    match = _period_folder(name)
+    return name[: match.start()].rstrip(b"/") if match and path_period(name) else b""
+
+
+def judged_folder(name: bytes) -> bytes:
+    """The folder of a drop that a file is judged with: the path of the first one below the period, else of the
+    period's; without a period, of the first folder of all.
     """
-    period = drop_folder(name)
-    first, slash, _ = name[len(period) :].partition(b"/")
-    return period + first if slash else period.rstrip(b"/")
+    drop = drop_folder(name)
+    first, slash, _ = name[len(drop) :].partition(b"/")
+    return drop + first if slash else drop.rstrip(b"/")
 
 
 def display_name(name: bytes) -> str:
@@ -274,30 +286,35 @@ class _Scanner:
         return Entry(drop, name, version, status.st_size, status.st_mtime_ns, state, reason)
 
 
+def _period_folder(path: bytes) -> re.Match[bytes] | None:
+    """What looks like a moment at the beginning of a path; else behind its first folder, which then is the source."""
+    pattern = _folder(periods.get().length)
+    return pattern.match(path) or pattern.match(path, path.find(b"/") + 1)
+
+
 def path_period(path: bytes) -> datetime.datetime | None:
-    """The period of the moment that the first folders of a path name, if they do."""
-    period = periods.get()
-    match = _folder(period.length).match(path)
+    """The period of the moment that the first folders of a path name, behind its source or without one, if they do."""
+    match = _period_folder(path)
     if not match:
         return None
     year, month, day, hour, minute, *_ = (*(int(group) for group in match.groups() if group), 0, 0)
     try:
-        return period.floor(datetime.datetime(year, month, day, hour, minute, tzinfo=datetime.UTC))
+        return periods.get().floor(datetime.datetime(year, month, day, hour, minute, tzinfo=datetime.UTC))
     except ValueError:  # the 45th of a month: a folder like any other
         return None
 
 
 def drop_folder(name: bytes) -> bytes:
-    """The folders that name the period of a path, with their slashes; none where it names none."""
-    match = _folder(periods.get().length).match(name)
-    return match[0] if match and path_period(name) else b""
+    """The folders that name the source and the period of a path, with their slashes; none where it names none."""
+    match = _period_folder(name)
+    return name[: match.end()] if match and path_period(name) else b""
 
 
 def _folder(length: datetime.timedelta) -> re.Pattern[bytes]:
     return HOUR_FOLDER if length == HOUR else MINUTE_FOLDER if length < HOUR else DAY_FOLDER
 
 
-def folders(name: bytes) -> int:
+def depth(name: bytes) -> int:
     """How many folders lie between the period of a path, or the landing zone, and the file."""
     return name.count(b"/", len(drop_folder(name)))
 

@@ -76,9 +76,7 @@ class Settings:
     )
     stable_seconds: float = _setting(5.0, "a file changed within this time is left for the next run")
     partial_name_hours: float = _setting(24.0, "a .part or .tmp file older than this is rejected, not waited for")
-    quarantine_limit: float = _setting(
-        0.2, "a source (a folder of a drop) with a larger share of quarantined files is set aside"
-    )
+    quarantine_limit: float = _setting(0.2, "a folder of a drop with a larger share of quarantined files is set aside")
     vanished_limit: float = _setting(0.1, "a run of which a larger share of files vanished ends red")
     quarantine_min_entries: int = _setting(
         50, "these limits apply from this many entries on: a share of few says little"

@@ -341,7 +341,7 @@ def test_a_shard_that_is_missing_stops_the_run(home):
         validate([pack([decoded()])], 2)
 
 
-def in_source(folder: str, broken: int, good: int) -> list[Row]:
+def in_folder(folder: str, broken: int, good: int) -> list[Row]:
     """The files of one folder."""
     names = [f"{folder}/{number}.png".encode() for number in range(broken + good)]
     return [refused("TRUNCATED", name=name) for name in names[:broken]] + [decoded(name) for name in names[broken:]]
@@ -355,8 +355,8 @@ def in_source(folder: str, broken: int, good: int) -> list[Row]:
         *((10, 50, 0.2, False), (11, 50, 0.2, True), (49, 49, 0.2, False)),  # a share of few says little
     ],
 )
-def test_a_source_with_too_large_a_share_of_broken_files_is_set_aside(home, broken, entries, limit, aside):
-    rows = in_source("2026-11-21T08/cat", broken, entries - broken) + in_source("2026-11-21T08/dog", 0, 60)
+def test_a_folder_with_too_large_a_share_of_broken_files_is_set_aside(home, broken, entries, limit, aside):
+    rows = in_folder("2026-11-21T08/cat", broken, entries - broken) + in_folder("2026-11-21T08/dog", 0, 60)
 
     answer = validate([pack(rows)], len(rows), quarantine_limit=limit)
 
@@ -377,20 +377,20 @@ def test_a_source_with_too_large_a_share_of_broken_files_is_set_aside(home, brok
     assert {row["notes"] for row in written()} == {"SET_ASIDE", None}
 
 
-def test_one_bad_source_stops_no_other(home):
+def test_one_bad_folder_stops_no_other(home):
     """Three old hours that are mostly broken, and the 60 good images of this one, which never were classified."""
     rows = [
-        *in_source("2026-11-21T05/cat", 21, 79),
-        *in_source("2026-11-21T06/cat", 80, 0),
-        *in_source("2026-11-21T07/dog", 60, 0),
-        *in_source("2026-11-21T08/cat", 0, 60),
+        *in_folder("2026-11-21T05/cat", 21, 79),
+        *in_folder("2026-11-21T06/cat", 80, 0),
+        *in_folder("2026-11-21T07/dog", 60, 0),
+        *in_folder("2026-11-21T08/cat", 0, 60),
     ]
 
     answer = validate([pack(rows)], len(rows), quarantine_limit=0.2)
 
     assert (answer["accepted"], answer["quarantined"]) == (60, 240)
     assert {row["state"] for row in written()[-60:]} == {"accepted"}
-    assert result()["verdict"] == "The run goes on with 60 of 300 entries, without 3 sources that are set aside."
+    assert result()["verdict"] == "The run goes on with 60 of 300 entries, without 3 folders that are set aside."
     with pytest.raises(alert.Alert, match=r"T05/cat .21 of 100.*T06/cat .80 of 80.*T07/dog .60 of 60"):
         alert.alert(RUN_ID)
 
@@ -406,8 +406,8 @@ def test_one_bad_source_stops_no_other(home):
     ],
     ids=["one of two", "too few", "little", "only small ones are bad", "directly in the hour"],
 )
-def test_small_sources_are_judged_by_all_of_them(home, folders, aside):
-    rows = [row for name, counts in folders.items() for row in in_source(f"2026-11-21T08/{name}".rstrip("/"), *counts)]
+def test_small_folders_are_judged_by_all_of_them(home, folders, aside):
+    rows = [row for name, counts in folders.items() for row in in_folder(f"2026-11-21T08/{name}".rstrip("/"), *counts)]
 
     validate([pack(rows)], len(rows), quarantine_limit=0.2)
 
@@ -420,17 +420,19 @@ def test_small_sources_are_judged_by_all_of_them(home, folders, aside):
 
 
 @pytest.mark.parametrize(
-    ("name", "source"),
+    ("name", "folder"),
     [
         (b"2026-11-21T08/cat/tabby/1.png", b"2026-11-21T08/cat"),
         (b"2026-11-21T08/1.png", b"2026-11-21T08"),
         (b"dt=2026-11-21/hour=08/dog/1.png", b"dt=2026-11-21/hour=08/dog"),
+        (b"shop1/2026-11-21T08/cat/1.png", b"shop1/2026-11-21T08/cat"),
+        (b"shop1/2026-11-21T08/1.png", b"shop1/2026-11-21T08"),
         (b"camera 3/cat/1.png", b"camera 3"),
         (b"1.png", b""),
     ],
 )
-def test_a_source_is_a_folder_of_a_drop(name, source):
-    assert scan.source(name) == source
+def test_a_file_is_judged_with_a_folder_of_its_drop(name, folder):
+    assert scan.judged_folder(name) == folder
 
 
 @pytest.mark.parametrize(("vanished", "listed", "alarms"), [(72, 100, True), (10, 100, False), (49, 49, False)])
@@ -527,7 +529,7 @@ def spoil(packed: validation.Packed, change: Any) -> None:
 
 
 EVERY_EXPECTATION = [*expectations.of_rows(contract.Limits(), CLASSES), *expectations.of_run(2, 0.1)]
-EVERY_EXPECTATION += expectations.of_sources(0.2)
+EVERY_EXPECTATION += expectations.of_folders(0.2)
 WHOLE = {
     **{"status": ["decoded"] * 2, "format": ["PNG"] * 2, "mode": ["RGB"] * 2, "path_label": ["cat"] * 2},
     "folders": [1.0, None],

@@ -31,7 +31,12 @@ def test_a_path_with_an_hour_is_a_whole_path_wherever_the_landing_zone_lies(name
     hour, found = places(name)
     assert hour == HOUR
     assert WHOLE in found
-    assert all(place.startswith("2026-11-21T08") for place in found)
+    assert all("2026-11-21T08" in place.split("/")[:2] for place in found)
+
+
+@pytest.mark.parametrize("name", [f"shop1/{WHOLE}", f"/srv/landing/shop1/{WHOLE}", f"s3://shop1/{WHOLE}"])
+def test_the_folder_before_the_hour_is_the_source_or_around_the_landing_zone(name):
+    assert places(name) == (HOUR, [f"shop1/{WHOLE}", WHOLE])
 
 
 @pytest.mark.parametrize(

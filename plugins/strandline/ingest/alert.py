@@ -11,7 +11,7 @@ class Alert(PermanentError):
 
 
 def alert(run_id: str) -> None:
-    """Say what a person has to look at although the run went on: sources set aside, many files vanished.
+    """Say what a person has to look at although the run went on: folders set aside, many files vanished.
 
     Raises:
         Alert: there is something; the message says what, and what to do.

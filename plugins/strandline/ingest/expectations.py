@@ -1,7 +1,7 @@
 """What is expected of the entries of a run, and what Great Expectations says to it.
 
 What happens where an expectation fails is its severity: `stop` ends the run, `quarantine` gives the row a reason (or
-each row of the source), `warn` gives it a note.
+each row of the folder), `warn` gives it a note.
 """
 
 import dataclasses
@@ -141,9 +141,9 @@ def of_rows(limits: contract.Limits, classes: Sequence[str]) -> list[Expectation
     ]
 
 
-def of_sources(limit: float) -> list[Expectation]:
-    """What is expected of each source that has files enough to be judged: at most this share of them quarantined."""
-    says = f"at most {100 * limit:.3g}% of a source's files in quarantine"
+def of_folders(limit: float) -> list[Expectation]:
+    """What is expected of each folder that has files enough to be judged: at most this share of them quarantined."""
+    says = f"at most {100 * limit:.3g}% of a folder's files in quarantine"
     return [_refuse("quarantined_share", "SET_ASIDE", says, BETWEEN, column="share", max_value=limit)]
 
 

@@ -45,7 +45,7 @@ class Run:
 
     A `scheduled` run takes up entries of older drops too that have no outcome, the others keep to their interval.
     `model_version` None stands for the champion, `shard_size` and `quarantine_limit` None for the settings. What was
-    refused earlier is listed again where `release` names its reason (or SET_ASIDE: all of a source that was set aside),
+    refused earlier is listed again where `release` names its reason (or SET_ASIDE: all of a folder that was set aside),
     its file or a folder of it, as people see them, or is `all`.
 
     Raises:
@@ -303,7 +303,7 @@ def _answer(run: Run, model: Mapping[str, Any], listing: Listing, config: settin
 
 
 def _quarantine_limit(run: Run, config: settings.Settings) -> float:
-    """Who releases files has judged their source."""
+    """Who releases files has judged their folder."""
     if run.quarantine_limit is not None:
         return run.quarantine_limit
     return 1.0 if run.release else config.quarantine_limit

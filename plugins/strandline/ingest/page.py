@@ -134,7 +134,7 @@ def _files(failing: Iterable[Mapping[str, Any]]) -> str:
 
 def _file(example: Mapping[str, Any]) -> str:
     place = (
-        f"entry {example['entry']} of shard {escape(example['shard_id'][:12])}" if "entry" in example else "a source"
+        f"entry {example['entry']} of shard {escape(example['shard_id'][:12])}" if "entry" in example else "a folder"
     )
     why = f"<bdi>{escape(example['why'])}</bdi> · {place}" if example["why"] else place
     return f'<li><bdi class="name">{escape(example["name"])}</bdi><span class="why">{why}</span></li>'

@@ -21,16 +21,16 @@ import pyarrow.parquet as pq
 import strandline_contract as contract
 from strandline import attempts, ledger, periods, settings, tables
 from strandline.errors import PermanentError
-from strandline.ingest import expectations, scenes, sources
+from strandline.ingest import expectations, folders, scenes
 from strandline.ingest import page as validation_page
 from strandline.ingest.expectations import Finding, ValidationError
-from strandline.scan import class_of, display_name, folders, path_label
+from strandline.scan import class_of, depth, display_name, path_label
 
 log = logging.getLogger(__name__)
 
 EXAMPLES = 5  # failing files that are shown for an expectation
 FUTURE = "{:,} files lie in {}s that have not begun, and wait for them: is the year mistyped, or the {} not in UTC?"
-SOURCES = 20  # set aside, that a log names
+FOLDERS = 20  # set aside, that a log names
 SURPLUS = 1000  # outcomes of a shard beyond what is listed: an expectation shows them; of more, nothing is read
 FORMULA = "=+-@\t\r"  # what a spreadsheet takes for the beginning of one
 
@@ -58,7 +58,7 @@ class Refused(TypedDict):
 
 
 class Run(TypedDict):
-    """A run: the number of entries in its shards, its model's classes, the largest share in quarantine of a source."""
+    """A run: the number of entries in its shards, its model's classes, the largest share in quarantine of a folder."""
 
     run_id: str
     periods: str  # that it takes, for people
@@ -101,16 +101,16 @@ def validate(run: Run, packed: Sequence[Packed]) -> dict[str, Any]:
 
     on_rows = expectations.evaluate(_row_frame(entries), expectations.of_rows(config.limits, run["classes"]))
     outcomes = _outcomes(entries, on_rows)
-    found = sources.examine(entries, outcomes, run["quarantine_limit"], config.quarantine_min_entries)
-    (on_sources,) = expectations.evaluate(sources.frame(found), expectations.of_sources(run["quarantine_limit"]))
-    aside = [found[row] for row in on_sources.rows]
-    outcomes = sources.set_aside(entries, outcomes, aside, run["quarantine_limit"])
+    found = folders.examine(entries, outcomes, run["quarantine_limit"], config.quarantine_min_entries)
+    (on_folders,) = expectations.evaluate(folders.frame(found), expectations.of_folders(run["quarantine_limit"]))
+    aside = [found[row] for row in on_folders.rows]
+    outcomes = folders.set_aside(entries, outcomes, aside, run["quarantine_limit"])
     # A share of few says little.
     vanished = config.vanished_limit if run["listed"] >= config.quarantine_min_entries else 1.0
     on_run = expectations.evaluate(_run_frame(entries, outcomes), expectations.of_run(run["listed"], vanished))
 
     alike = scenes.find(entries, outcomes)
-    result = _result(run, entries, outcomes, [*on_run, on_sources, *on_rows], aside)
+    result = _result(run, entries, outcomes, [*on_run, on_folders, *on_rows], aside)
     result |= {"near_duplicates": _near_duplicates(entries, alike)}
     lists = {"files.csv": _files(entries, outcomes), "near-duplicates.csv": _scenes(entries, alike)}
     digest = _write(folder / "validation", outcomes, result, lists)
@@ -145,7 +145,7 @@ def _read_shard(store: Path, manifests: Path, packed: Packed, classes: Sequence[
     listed_at = pc.index_in(outcomes["entry"], value_set=manifest["entry"].combine_chunks())
     names = manifest["name"].take(listed_at)
     labels = [class_of(path_label(name), classes) if name else None for name in names.to_pylist()]
-    depths = [folders(name) if name else None for name in names.to_pylist()]
+    depths = [depth(name) if name else None for name in names.to_pylist()]
     entries = (
         outcomes.add_column(0, "shard_id", pa.repeat(packed["shard_id"], len(outcomes)))
         .append_column("name", names)
@@ -262,7 +262,7 @@ def _outcomes(entries: Any, findings: Sequence[Finding]) -> Any:
 
 
 def _result(
-    run: Run, entries: Any, outcomes: Any, findings: Sequence[Finding], aside: Sequence[sources.Source]
+    run: Run, entries: Any, outcomes: Any, findings: Sequence[Finding], aside: Sequence[folders.Folder]
 ) -> dict[str, Any]:
     """All that validation.json says, and the page shows."""
     packed = zip(outcomes["state"].to_pylist(), outcomes["reason"].to_pylist(), strict=True)
@@ -307,9 +307,9 @@ def _sums(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{counts[state]:,} {state}" for state in STATES.values())
 
 
-def _described(finding: Finding, entries: Any, outcomes: Any, aside: Sequence[sources.Source]) -> dict[str, Any]:
+def _described(finding: Finding, entries: Any, outcomes: Any, aside: Sequence[folders.Folder]) -> dict[str, Any]:
     expectation = finding.expectation
-    if expectation.code == sources.SET_ASIDE:
+    if expectation.code == folders.SET_ASIDE:
         examples = [{"name": display_name(one.name), "why": one.says} for one in aside[:EXAMPLES]]
     else:
         examples = _examples(finding, entries, outcomes)
@@ -386,19 +386,19 @@ def _near_duplicates(entries: Any, alike: scenes.Scenes) -> dict[str, Any]:
     }
 
 
-def _outcome(counts: Mapping[str, int], failed: Sequence[Finding], aside: Sequence[sources.Source]) -> str:
+def _outcome(counts: Mapping[str, int], failed: Sequence[Finding], aside: Sequence[folders.Folder]) -> str:
     if failed:
         found = "; ".join(f"expected {one.expectation.says}, but {one.text}" for one in failed)
         return f"The run is stopped: {found}."
     if not counts["entries"]:
         return "The run goes on: there are no entries to look at."
-    without = f", without {len(aside):,} sources that are set aside" if len(aside) > 1 else ""
+    without = f", without {len(aside):,} folders that are set aside" if len(aside) > 1 else ""
     without = f", without {aside[0].says}, which is set aside" if len(aside) == 1 else without
     return f"The run goes on with {counts['accepted']:,} of {counts['entries']:,} entries{without}."
 
 
-def _advice(reasons: Mapping[str, int], failed: Sequence[Finding], aside: Sequence[sources.Source]) -> str | None:
-    """What to do about a run that is stopped, or has set sources aside; `reasons` has the most frequent first."""
+def _advice(reasons: Mapping[str, int], failed: Sequence[Finding], aside: Sequence[folders.Folder]) -> str | None:
+    """What to do about a run that is stopped, or has set folders aside; `reasons` has the most frequent first."""
     if failed:
         return (
             "The shards disagree with the listing, which is no fault of the files: clear the task pack, and report it"
@@ -406,19 +406,19 @@ def _advice(reasons: Mapping[str, int], failed: Sequence[Finding], aside: Sequen
         )
     if not aside:
         return None
-    code, count = next((code, count) for code, count in reasons.items() if code != sources.SET_ASIDE)
+    code, count = next((code, count) for code, count in reasons.items() if code != folders.SET_ASIDE)
     return (
         f"The most frequent reason is {code} ({count:,}). Fix the source and upload what is broken again; then, or if"
-        f" the files are what they should be, trigger the {periods.get().noun} with Release {sources.SET_ASIDE}: all"
+        f" the files are what they should be, trigger the {periods.get().noun} with Release {folders.SET_ASIDE}: all"
         " that was set aside is listed again."
     )
 
 
-def _alerts(findings: Sequence[Finding], aside: Sequence[sources.Source], reasons: Mapping[str, int]) -> list[str]:
+def _alerts(findings: Sequence[Finding], aside: Sequence[folders.Folder], reasons: Mapping[str, int]) -> list[str]:
     alerts = []
     if aside:
-        more = f"; and {len(aside) - SOURCES:,} more" if len(aside) > SOURCES else ""
-        named = "; ".join(one.says for one in aside[:SOURCES])
+        more = f"; and {len(aside) - FOLDERS:,} more" if len(aside) > FOLDERS else ""
+        named = "; ".join(one.says for one in aside[:FOLDERS])
         alerts.append(f"Set aside: {named}{more}. {_advice(reasons, [], aside)}")
     (vanished,) = (one for one in findings if one.expectation.name == "vanished_share")
     if not vanished.success:

@@ -1,4 +1,4 @@
-"""Sources: one folder of one drop each. One that sends too many broken files is set aside, and stops no other."""
+"""Folders of drops, judged one by one: one with too many broken files is set aside, and stops no other."""
 
 import collections
 import dataclasses
@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from strandline.scan import display_name, drop_folder, source
+from strandline.scan import display_name, drop_folder, judged_folder
 
 SET_ASIDE = "SET_ASIDE"
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class Folder:
     """A folder of a drop, by its path: how many of its entries this run lists, and how many of them are quarantined.
 
     It is `judged` where it has files enough to say something; small ones are judged if together they say something.
@@ -32,13 +32,13 @@ class Source:
         return f"{shown} ({self.quarantined:,} of {self.entries:,} files are broken, {share:.1%})"
 
 
-def examine(entries: Any, outcomes: Any, limit: float, least: int) -> list[Source]:
-    """The sources of a run's entries, in the order of their names.
+def examine(entries: Any, outcomes: Any, limit: float, least: int) -> list[Folder]:
+    """The folders of a run's entries, in the order of their names.
 
     Args:
         entries, outcomes: tables with a row an entry, in the same order: `name`, and `state`.
         limit: the largest share of quarantined entries.
-        least: entries that a source needs to be judged by itself. Smaller ones of a drop are judged only if together
+        least: entries that a folder needs to be judged by itself. Smaller ones of a drop are judged only if together
             they have as many, and a larger share than the limit: so a little folder with one broken file is not, and a
             hundred of them are.
     """
@@ -46,8 +46,8 @@ def examine(entries: Any, outcomes: Any, limit: float, least: int) -> list[Sourc
     broken: collections.Counter[bytes] = collections.Counter()
     for name, state in zip(entries["name"].to_pylist(), outcomes["state"].to_pylist(), strict=True):
         if name is not None:
-            listed[source(name)] += 1
-            broken[source(name)] += state == "quarantined"
+            listed[judged_folder(name)] += 1
+            broken[judged_folder(name)] += state == "quarantined"
     small = [name for name, count in listed.items() if count < least]
     together: collections.Counter[bytes] = collections.Counter()
     broken_together: collections.Counter[bytes] = collections.Counter()
@@ -56,31 +56,31 @@ def examine(entries: Any, outcomes: Any, limit: float, least: int) -> list[Sourc
         broken_together[drop_folder(name + b"/")] += broken[name]
     bad = {drop for drop, count in together.items() if count >= least and broken_together[drop] / count > limit}
     return [
-        Source(name, count, broken[name], count >= least or drop_folder(name + b"/") in bad)
+        Folder(name, count, broken[name], count >= least or drop_folder(name + b"/") in bad)
         for name, count in sorted(listed.items())
     ]
 
 
-def frame(found: Sequence[Source]) -> Any:
-    """What `expectations.of_sources` looks at. Null, which it passes over, is a share that says little."""
+def frame(found: Sequence[Folder]) -> Any:
+    """What `expectations.of_folders` looks at. Null, which it passes over, is a share that says little."""
     shares = [one.quarantined / one.entries if one.judged else None for one in found]
     return pd.DataFrame({"share": pd.array(shares, "Float64").to_numpy("float64", na_value=float("nan"))})
 
 
-def set_aside(entries: Any, outcomes: Any, aside: Sequence[Source], limit: float) -> Any:
-    """The outcomes, with each accepted entry of these sources quarantined, and the note on all that are quarantined."""
+def set_aside(entries: Any, outcomes: Any, aside: Sequence[Folder], limit: float) -> Any:
+    """The outcomes, with each accepted entry of these folders quarantined, and the note on all that are quarantined."""
     if not aside:
         return outcomes
     by_name = {one.name: one for one in aside}
     columns = {name: outcomes[name].to_pylist() for name in ("state", "reason", "detail", "notes")}
     state, reason, detail, notes = columns.values()
     for row, name in enumerate(entries["name"].to_pylist()):
-        found = by_name.get(source(name)) if name is not None else None
+        found = by_name.get(judged_folder(name)) if name is not None else None
         if found is None or state[row] not in ("accepted", "quarantined"):
             continue
         notes[row] = " ".join(filter(None, (notes[row], SET_ASIDE)))
         if state[row] == "accepted":
             state[row], reason[row] = "quarantined", SET_ASIDE
-            detail[row] = f"set aside with its source: {found.says}, and {100 * limit:.3g}% are allowed"
+            detail[row] = f"set aside with its folder: {found.says}, and {100 * limit:.3g}% are allowed"
     arrays = {name: pa.array(values, outcomes.schema.field(name).type) for name, values in columns.items()}
     return pa.table({name: arrays.get(name, outcomes[name]) for name in outcomes.schema.names}, outcomes.schema)
