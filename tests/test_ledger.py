@@ -13,7 +13,7 @@ from conftest import PASSWORD, Database, free_port
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from ledger_rows import HOUR, File, Run, refused, rejected
+from ledger_rows import HOUR, File, Run, refused, rejected, vanished
 from psycopg import sql
 
 from local.stack import postgres
@@ -129,8 +129,10 @@ def test_another_run_of_the_same_files_adds_no_entry_and_no_outcome(database):
         ([entry(b"a.jpg")], 2, ledger.LedgerError),
         ([entry(b"a.jpg"), entry(b"a.jpg")], 2, psycopg.errors.UniqueViolation),
         ([entry(b"a.jpg", drop_at=HOUR.replace(minute=1))], 1, psycopg.errors.CheckViolation),
+        ([entry(b"a.jpg", source="shop1")], 1, psycopg.errors.CheckViolation),
+        ([entry(b"a.jpg", source="shop1/2026", display_name="shop1/2026/a.jpg")], 1, psycopg.errors.CheckViolation),
     ],
-    ids=["another number", "a file twice", "no full hour"],
+    ids=["another number", "a file twice", "no full hour", "another source", "two folders as a source"],
 )
 def test_a_wrong_listing_leaves_nothing(database, entries, listed, error):
     with pytest.raises(error):
@@ -149,6 +151,18 @@ def test_one_run_listed_by_many_at_once_is_recorded_once(database):
         thread.join()
     assert fetch_all(database.duty("ingest"), "SELECT count(*) FROM runs") == [(1,)]
     assert fetch_all(database.duty("ingest"), "SELECT count(*) FROM entries") == [(2,)]
+
+
+def test_an_hour_is_a_drop_of_each_source(database):
+    files = [File("a.jpg"), File("b.jpg", source="shop1"), File("c.jpg", source="shop1"), File("d.jpg", source="shop2")]
+    Run("run 1", seeding.register(), files).record()
+    drops = "SELECT source, drop_at FROM drops ORDER BY 1"
+    assert fetch_all(database.duty("ingest"), drops) == [("", HOUR), ("shop1", HOUR), ("shop2", HOUR)]
+    assert fetch_all(database.duty("ingest"), "SELECT source, count(*) FROM entries GROUP BY 1 ORDER BY 1") == [
+        ("", 1),
+        ("shop1", 2),
+        ("shop2", 1),
+    ]
 
 
 # Closing
@@ -395,6 +409,59 @@ def test_category_results_shows_the_newest_version_and_the_champions_word(databa
     predictions.load("run 3", other.classify(shift=0.2))
     by_champion = fetch_all(database.duty("ingest"), "SELECT label, confidence FROM predictions WHERE run_id = 'run 2'")
     assert fetch_all(database.analyst, "SELECT prediction, confidence FROM category_results") == by_champion
+
+
+def test_reports_can_be_read_by_source(database):
+    sources = [File("cat.jpg", source="shop1"), File("copy.jpg", content="cat.jpg", source="shop2")]
+    sources += [refused("torn.jpg", source="shop2"), vanished("gone.jpg", source="shop2"), rejected("notes.txt")]
+    run = Run("run 1", seeding.register(), sources)
+    run.record()
+    numbers = "SELECT source, listed, ingested, duplicates, quarantined, rejected, vanished, open"
+    balance = f"{numbers} FROM reporting.run_sources ORDER BY source"
+    assert fetch_all(database.analyst, balance) == [
+        ("", 1, 0, 0, 0, 1, 0, 0),
+        ("shop1", 1, 0, 0, 0, 0, 0, 1),
+        ("shop2", 3, 0, 0, 0, 0, 0, 3),
+    ]
+    run.write_outcomes()
+    predictions.load(run.run_id, run.classify())
+    ledger.close_run(run.run_id)
+    assert fetch_all(database.analyst, balance) == [
+        ("", 1, 0, 0, 0, 1, 0, 0),
+        ("shop1", 1, 1, 0, 0, 0, 0, 0),
+        ("shop2", 3, 0, 1, 1, 0, 1, 0),
+    ]
+    assert fetch_all(database.analyst, "SELECT source, fname FROM reporting.predictions") == [
+        ("shop1", f"shop1/{HOUR:%Y-%m-%dT%H}/cat/cat.jpg")
+    ]
+    refusals = "SELECT source, reason FROM reporting.quarantine ORDER BY 2"
+    assert fetch_all(database.analyst, refusals) == [("", "NOT_IMAGE"), ("shop2", "TRUNCATED"), ("shop2", "VANISHED")]
+    assert fetch_all(database.analyst, "SELECT source, labelled FROM reporting.accuracy") == [("shop1", 1)]
+    assert fetch_all(database.analyst, "SELECT source, class FROM reporting.class_accuracy") == [("shop1", "cat")]
+    labelling = "SELECT source, hour, images, from_path FROM reporting.labelling"
+    assert fetch_all(database.analyst, labelling) == [("shop1", HOUR, 1, 1)]
+
+
+def test_what_was_listed_before_there_were_sources_has_none(empty_database, tmp_path):
+    before = tmp_path / "sql"
+    shutil.copytree(ledger.SQL, before)
+    for path in (before / "migrations").glob("*.sql"):
+        if int(path.name[:4]) >= 12:
+            path.unlink()
+    for path in (before / "views").glob("*.sql"):
+        path.unlink()
+    (before / "grants.sql").write_text("SELECT 1")
+    ledger.migrate(empty_database.owner, before)
+    with psycopg.connect(empty_database.owner) as owner:
+        owner.execute("INSERT INTO drops VALUES (%s)", [HOUR])
+        owner.execute(
+            "INSERT INTO entries (drop_at, name, version, display_name, size, modified_at)"
+            " VALUES (%(hour)s, 'a.jpg', '1-1', 'a.jpg', 1, %(hour)s)",
+            {"hour": HOUR},
+        )
+    assert "0012_sources.sql" in ledger.migrate(empty_database.owner)
+    found = "SELECT source, drop_at, drops.source FROM entries JOIN drops USING (source, drop_at)"
+    assert fetch_all(empty_database.owner, found) == [("", HOUR, "")]
 
 
 def test_reports_account_for_a_run(database):

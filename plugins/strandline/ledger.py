@@ -106,6 +106,7 @@ class ListedEntry(NamedTuple):
     state: str | None = None
     reason: str | None = None
     detail: str | None = None
+    source: str = ""
 
 
 @contextlib.contextmanager

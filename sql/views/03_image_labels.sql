@@ -26,7 +26,7 @@ WHERE age = 1;
 -- the classes. Several who agree are one row: the first by name, and the time of the last. By image, not by history: so
 -- a drop is read in the time of a drop.
 CREATE VIEW standing_labels AS
-SELECT images.image_id, images.entry_id, drop_at, display_name,
+SELECT images.image_id, images.entry_id, entries.source AS drop_source, drop_at, display_name,
        coalesce(said.source, path.source) AS source,
        coalesce(said.label, path.label) AS label,
        said.labeller,

@@ -15,14 +15,14 @@ AS $$
     ) AS bounds
 $$;
 
--- Realized accuracy, of all images with a label, by the period in which they landed. Of a class: of the images that are
--- of it. Where people labelled those that the model was unsure of (`uncertain`), the share says too little of the rest:
--- `reporting.audit_accuracy` is the one without such a bias.
+-- Realized accuracy, of all images with a label, by the source and period in which they landed. Of a class: of the images
+-- that are of it. Where people labelled those that the model was unsure of (`uncertain`), the share says too little of
+-- the rest: `reporting.audit_accuracy` is the one without such a bias.
 CREATE VIEW reporting.class_accuracy AS
-SELECT model_version, drop_at AS period_start, class, labelled, correct, uncertain, correct::double precision / labelled AS accuracy,
-       low, high
+SELECT model_version, source, drop_at AS period_start, class, labelled, correct, uncertain,
+       correct::double precision / labelled AS accuracy, low, high
 FROM (
-    SELECT model_version, drop_at, truth.label AS class,
+    SELECT model_version, drop_source AS source, drop_at, truth.label AS class,
            count(*) AS labelled,
            count(*) FILTER (WHERE predictions.label = truth.label) AS correct,
            count(*) FILTER (WHERE EXISTS (
@@ -31,17 +31,18 @@ FROM (
     FROM predictions
     JOIN standing_labels AS truth USING (image_id)
     WHERE truth.label <> '' AND NOT conflicting
-    GROUP BY model_version, drop_at, truth.label
+    GROUP BY model_version, drop_source, drop_at, truth.label
 ) AS counted
 CROSS JOIN LATERAL reporting.wilson(correct, labelled);
 
 CREATE VIEW reporting.accuracy AS
-SELECT model_version, period_start, labelled, correct, uncertain, correct::double precision / labelled AS accuracy, low, high
+SELECT model_version, source, period_start, labelled, correct, uncertain,
+       correct::double precision / labelled AS accuracy, low, high
 FROM (
-    SELECT model_version, period_start,
+    SELECT model_version, source, period_start,
            sum(labelled)::bigint AS labelled, sum(correct)::bigint AS correct, sum(uncertain)::bigint AS uncertain
     FROM reporting.class_accuracy
-    GROUP BY model_version, period_start
+    GROUP BY model_version, source, period_start
 ) AS counted
 CROSS JOIN LATERAL reporting.wilson(correct, labelled);
 
@@ -76,29 +77,29 @@ LEFT JOIN LATERAL reporting.wilson(accuracy * effective, effective) ON true;
 
 -- What people are asked to label, and have not yet.
 CREATE VIEW reporting.unanswered AS
-SELECT audit_images.run_id, image_id, display_name AS fname, drop_at, chosen, margin, chosen_at
+SELECT audit_images.run_id, image_id, display_name AS fname, drop_source AS source, drop_at, chosen, margin, chosen_at
 FROM audit_images
 JOIN audit_samples USING (run_id)
 JOIN standing_labels USING (image_id)
 WHERE label IS NULL;
 
--- How far labelling has come, by the period in which the images landed.
+-- How far labelling has come, by the source and period in which the images landed.
 CREATE VIEW reporting.labelling AS
-SELECT drop_at AS period_start, count(*) AS images,
+SELECT drop_source AS source, drop_at AS period_start, count(*) AS images,
        count(*) FILTER (WHERE label <> '' AND NOT conflicting) AS labelled,
        count(*) FILTER (WHERE label = '' AND NOT conflicting) AS unusable,
        count(*) FILTER (WHERE conflicting) AS conflicting,
        count(*) FILTER (WHERE label IS NULL) AS unlabelled,
-       count(*) FILTER (WHERE source = 'path') AS from_path,
-       count(*) FILTER (WHERE source = 'file') AS from_file,
-       count(*) FILTER (WHERE source IN ('person', 'decision')) AS from_people,
+       count(*) FILTER (WHERE images.source = 'path') AS from_path,
+       count(*) FILTER (WHERE images.source = 'file') AS from_file,
+       count(*) FILTER (WHERE images.source IN ('person', 'decision')) AS from_people,
        count(*) FILTER (WHERE asked) AS asked,
        count(*) FILTER (WHERE asked AND label IS NULL) AS unanswered
 FROM (
     SELECT *, EXISTS (SELECT FROM audit_images WHERE audit_images.image_id = standing_labels.image_id) AS asked
     FROM standing_labels
 ) AS images
-GROUP BY drop_at;
+GROUP BY drop_source, drop_at;
 
 -- Images of which those of the highest rank say different things: held out of training and of accuracy until a person
 -- decides. One row for each that is said; a path has no labeller, and is itself `fname`.

@@ -14,6 +14,21 @@ LEFT JOIN (
     SELECT run_id, sum((batches.seconds ->> 'classify')::double precision) AS seconds FROM batches GROUP BY run_id
 ) AS classify USING (run_id);
 
+-- The balance of each run by source: over its sources, the numbers add up to those of the run. `open` are without an
+-- outcome, which none is once the run is closed.
+CREATE VIEW reporting.run_sources AS
+SELECT run_entries.run_id, source, count(*) AS listed,
+       count(*) FILTER (WHERE state = 'ingested') AS ingested,
+       count(*) FILTER (WHERE state = 'duplicate') AS duplicates,
+       count(*) FILTER (WHERE state = 'quarantined') AS quarantined,
+       count(*) FILTER (WHERE state = 'rejected') AS rejected,
+       count(*) FILTER (WHERE state = 'vanished') AS vanished,
+       count(*) FILTER (WHERE state IS NULL) AS open
+FROM run_entries
+JOIN entries USING (entry_id)
+LEFT JOIN outcomes USING (entry_id)
+GROUP BY run_entries.run_id, source;
+
 -- What each shard cost. Start-up is all before the first image: the container's (or process's) start, imports, the
 -- check of the files' hashes, and the model's first, blank batch. A share above a tenth asks for larger shards.
 CREATE VIEW reporting.batches AS
@@ -32,7 +47,7 @@ CROSS JOIN jsonb_to_record(seconds) AS phases (
 
 -- One row an image and model version, by the path label of the entry that was ingested.
 CREATE VIEW reporting.predictions AS
-SELECT image_id, display_name AS fname, drop_at, path_label, predictions.label, confidence,
+SELECT image_id, display_name AS fname, source, drop_at, path_label, predictions.label, confidence,
        path_label = predictions.label AS correct,
        model_version, predictions.run_id, predicted_at, width, height, format, mode, bytes,
        brightness, contrast, saturation, sharpness
@@ -41,7 +56,8 @@ JOIN images USING (image_id)
 JOIN entries USING (entry_id);
 
 CREATE VIEW reporting.quarantine AS
-SELECT display_name AS fname, drop_at, path_label, state, reason, detail, decoded, sha256, size, run_id, recorded_at
+SELECT display_name AS fname, source, drop_at, path_label, state, reason, detail, decoded, sha256, size, run_id,
+       recorded_at
 FROM outcomes
 JOIN entries USING (entry_id)
 WHERE state IN ('quarantined', 'rejected', 'vanished');

@@ -404,6 +404,17 @@ def test_a_class_folder_in_another_case_is_that_class(zone, champion, database):
     assert found == [("cat", HOUR), ("cats", HOUR), ("dog", HOUR)]
 
 
+def test_the_folder_before_the_hour_is_the_source(zone, champion, database):
+    """Each source has a drop of its own; a run takes those of all."""
+    land(zone, b"shop1/2026-11-21T08/cat/1.jpg", b"\xff/2026/11/21/08/2.jpg", b"2026-11-21T08/dog/3.jpg")
+    land(zone, b"shop1/2026-11-21T07/4.jpg", b"shop1/dt=2026-11-21/hour=08/notes.txt")
+    list_hour("r")
+    found = rows(database, "SELECT source, drop_at, path_label FROM entries ORDER BY display_name")
+    assert found == [("", HOUR, "dog"), (r"\xff", HOUR, None), ("shop1", HOUR, "cat"), ("shop1", HOUR, None)]
+    drops = rows(database, "SELECT source, drop_at FROM drops ORDER BY source")
+    assert drops == [("", HOUR), (r"\xff", HOUR), ("shop1", HOUR)]
+
+
 def test_a_run_keeps_its_listing_and_its_model(zone, champion, database, tmp_path):
     """A task that is retried or cleared; B75, F33, F35"""
     land(zone, b"2026-11-21T08/a.jpg", b"2026-11-21T08/b.jpg")

@@ -201,6 +201,23 @@ def test_a_path_is_found_by_either_name_and_without_an_hour(database):
     assert truth(database) == {digest("raw"): ("dog", "file"), digest("plain"): ("frog", "file")}
 
 
+def test_a_path_names_the_image_of_its_source(database):
+    """As it landed, and wherever the landing zone lies; two cameras may call a file the same."""
+    settings.get().labels.mkdir()
+    files = [File("1.jpg", content=f"of {source}", source=source) for source in ("", "shop1", "shop2")]
+    files.append(File("2.jpg", source="shop2"))
+    ingest(Run("run 1", seeding.register(), files))
+    path = f"{HOUR:%Y-%m-%dT%H}/cat"
+    put(
+        "a.csv",
+        f"path,label\n{path}/1.jpg,cat\nshop1/{path}/1.jpg,dog\n/srv/landing/shop2/{path}/1.jpg,frog\n"
+        f"shop2/./{path}/2.jpg,dog\n",
+    )
+    assert load() == {"loaded": 1, "accepted": 4}
+    by_content = {"of ": "cat", "of shop1": "dog", "of shop2": "frog", "2.jpg": "dog"}
+    assert truth(database) == {digest(content): (label, "file") for content, label in by_content.items()}
+
+
 def test_a_path_that_had_several_contents_names_none(books):
     run = Run("run 2", seeding.register(), [File("a.jpg", content="new")])
     with ledger.connect("ingest") as connection:

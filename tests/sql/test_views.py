@@ -29,7 +29,9 @@ def empty(database: Database) -> None:
 
 def closed(database: Database) -> None:
     """Every kind of outcome, and labels of nobody but the paths."""
-    ingest([*FILES, vanished("gone.jpg"), rejected("readme.txt"), File("failing.jpg", shard="2")], ["failing.jpg"])
+    sourced = [File("a.jpg", source="shop1", content="b.jpg"), vanished("b.jpg", source="shop2")]
+    rest = [vanished("gone.jpg"), rejected("readme.txt"), File("failing.jpg", shard="2")]
+    ingest([*FILES, *sourced, *rest], ["failing.jpg"])
 
 
 def open_run(database: Database) -> None:

@@ -41,6 +41,7 @@ class File:
     shard: str | None = "shard 1"
     drop_at: datetime.datetime = HOUR
     width: int = 32
+    source: str = ""
 
     @property
     def image_id(self) -> str | None:
@@ -92,11 +93,9 @@ class Run:
 
     def entries(self) -> list[ledger.ListedEntry]:
         places = {
-            file.name: (shard_id, ordinal)
-            for shard_id, files in self.shards().items()
-            for ordinal, file in enumerate(files)
+            file: (shard_id, ordinal) for shard_id, files in self.shards().items() for ordinal, file in enumerate(files)
         }
-        return [listed(file, *places.get(file.name, (None, None))) for file in self.files]
+        return [listed(file, *places.get(file, (None, None))) for file in self.files]
 
     def record(self) -> None:
         with ledger.connect("ingest") as connection:
@@ -134,11 +133,10 @@ class Run:
 
 
 def listed(file: File, shard_id: str | None, ordinal: int | None) -> ledger.ListedEntry:
-    name = f"{file.drop_at:%Y-%m-%dT%H}/cat/{file.name}"
+    name = f"{file.source}/{file.drop_at:%Y-%m-%dT%H}/cat/{file.name}".removeprefix("/")
     settled = (None, None) if shard_id else (file.state, file.reason)
-    return ledger.ListedEntry(
-        file.drop_at, name.encode(), "100-1", name, "cat", 100, file.drop_at, shard_id, ordinal, *settled
-    )
+    place = (shard_id, ordinal, *settled, None, file.source)
+    return ledger.ListedEntry(file.drop_at, name.encode(), "100-1", name, "cat", 100, file.drop_at, *place)
 
 
 def outcome(shard_id: str, ordinal: int, file: File) -> dict[str, Any]:

@@ -260,7 +260,8 @@ def _listed(
     for e, id_, ordinal in itertools.chain(places, ((e, None, None) for e in refused)):
         label = class_of(e.path_label, classes)
         facts = (e.drop, e.name, e.version, e.display_name, label, e.size, e.modified_at)
-        yield ledger.ListedEntry(*facts, id_, ordinal, e.state, e.reason, DETAILS[e.reason] if e.reason else None)
+        detail = DETAILS[e.reason] if e.reason else None
+        yield ledger.ListedEntry(*facts, id_, ordinal, e.state, e.reason, detail, e.source)
 
 
 def _frozen(connection: ledger.Connection, run_id: str, config: settings.Settings) -> tuple[dict[str, Any], Listing]:

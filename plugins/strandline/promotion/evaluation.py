@@ -383,7 +383,7 @@ def _slices(
     }
     period = periods.get()
     found = ledger.fetch(connection, "select_dataset_images", {"dataset_id": part.dataset_id})
-    landed = {row["image_id"]: (period.write(row["drop_at"]), row["source"] or "") for row in found}
+    landed = {row["image_id"]: (period.write(row["drop_at"]), row["labelled_by"] or "") for row in found}
     drops, sources = np.array([landed.get(image, ("", "")) for image in labels]).T
     names, counts = np.unique(drops[drops != ""], return_counts=True)
     for drop in sorted(names[np.argsort(-counts, kind="stable")][:DROPS].tolist()):

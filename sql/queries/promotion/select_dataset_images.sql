@@ -1,5 +1,5 @@
 -- Where the images of a set came from, of those that landed here.
-SELECT image_id, drop_at, image_labels.source::text AS source
+SELECT image_id, entries.source, drop_at, image_labels.source::text AS labelled_by
 FROM dataset_images
 JOIN images USING (image_id)
 JOIN entries USING (entry_id)
