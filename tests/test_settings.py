@@ -25,6 +25,11 @@ def test_a_setting_comes_from_the_environment():
     [
         ("STRANDLINE_API_PORT", "eighty"),
         ("STRANDLINE_QUARANTINE_LIMIT", "1.5"),
+        ("STRANDLINE_QUARANTINE_LIMITS must give each source a share", "shop1=1.5"),
+        ("STRANDLINE_QUARANTINE_LIMITS", "shop1"),
+        ("STRANDLINE_QUARANTINE_LIMITS", "shop1=half"),
+        ("STRANDLINE_QUARANTINE_LIMITS", "shop1=nan"),
+        ("STRANDLINE_QUARANTINE_LIMITS", "=0.5"),
         ("STRANDLINE_DEVICE", "abacus"),
         ("STRANDLINE_PERIOD", "fortnight"),
         ("STRANDLINE_SHARD_SIZE", "0"),
@@ -34,7 +39,13 @@ def test_a_setting_comes_from_the_environment():
 )
 def test_a_value_that_cannot_be_used_is_named(name, value):
     with pytest.raises(settings.SettingsError, match=name):
-        settings.load({name: value})
+        settings.load({name.split()[0]: value})
+
+
+def test_sources_have_limits_of_their_own():
+    assert settings.load({}).source_limits == {}
+    given = settings.load({"STRANDLINE_QUARANTINE_LIMITS": "shop1=0.5, source=camera 7=0.05,"})
+    assert given.source_limits == {"shop1": 0.5, "source=camera 7": 0.05}
 
 
 def test_formats_and_their_limits_reach_the_decoder():

@@ -77,6 +77,9 @@ class Settings:
     stable_seconds: float = _setting(5.0, "a file changed within this time is left for the next run")
     partial_name_hours: float = _setting(24.0, "a .part or .tmp file older than this is rejected, not waited for")
     quarantine_limit: float = _setting(0.2, "a folder of a drop with a larger share of quarantined files is set aside")
+    quarantine_limits: str = _setting(
+        "", "sources with a limit of their own for their folders, as `shop1=0.5,camera-7=0.05`"
+    )
     vanished_limit: float = _setting(0.1, "a run of which a larger share of files vanished ends red")
     quarantine_min_entries: int = _setting(
         50, "these limits apply from this many entries on: a share of few says little"
@@ -183,6 +186,16 @@ class Settings:
         return frozenset(field.strip() for field in self.version_fields.split(",")) - {"none"}
 
     @property
+    def source_limits(self) -> dict[str, float]:
+        """By the name of each source that has one, as people see it, its own `quarantine_limit`.
+
+        Raises:
+            ValueError: a limit is no number.
+        """
+        pairs = (one.rpartition("=") for one in self.quarantine_limits.split(",") if one.strip())
+        return {name.strip(): float(limit) for name, _, limit in pairs}
+
+    @property
     def approver_ids(self) -> dict[str, str]:
         """By the name of each approver, the id that Airflow knows them by."""
         pairs = (one.partition("=") for one in self.approvers.split(",") if one.strip())
@@ -261,6 +274,15 @@ def _check(settings: Settings) -> None:
     for name in ("quarantine_limit", "vanished_limit"):
         if not 0 <= (share := getattr(settings, name)) <= 1:
             raise SettingsError(f"{PREFIX}{name.upper()} must be a share from 0 to 1, not {share}")
+    try:
+        limits = settings.source_limits
+    except ValueError:
+        limits = {"": 0.0}
+    if not all(name and 0 <= share <= 1 for name, share in limits.items()):
+        raise SettingsError(
+            f"{PREFIX}QUARANTINE_LIMITS must give each source a share from 0 to 1, as shop1=0.5,camera-7=0.05, not"
+            f" {settings.quarantine_limits}"
+        )
     if not 1 <= settings.persistence_need <= settings.persistence_of:
         raise SettingsError(f"{PREFIX}PERSISTENCE_NEED must be from 1 to {PREFIX}PERSISTENCE_OF")
     if settings.false_alarms_a_week <= 0:

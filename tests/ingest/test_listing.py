@@ -348,6 +348,7 @@ def test_a_listing_is_frozen_in_manifests_and_in_the_ledger(zone, champion, data
         "future": 0,
         "dry_run": False,
         "quarantine_limit": settings.get().quarantine_limit,
+        "source_limits": {},
     }
     manifests = {request["shard_id"]: manifest(request) for request in answer["pack"]}
     assert sorted(map(len, manifests.values())) == [2, 2, 3]
@@ -804,6 +805,20 @@ def test_shards_that_are_packed_at_once_share_the_cores(zone, champion, files, w
     answer = list_hour("r", shard_size=1)
     assert len(answer["pack"]) == files
     assert {request["workers"] for request in answer["pack"]} == workers
+
+
+def test_a_limit_of_the_run_is_that_of_all_sources(zone, champion, monkeypatch):
+    monkeypatch.setenv("STRANDLINE_QUARANTINE_LIMITS", "shop1=0.5")
+    settings.get.cache_clear()
+    for number, (changes, limits) in enumerate(
+        (
+            ({}, (settings.get().quarantine_limit, {"shop1": 0.5})),
+            ({"quarantine_limit": 0.0}, (0.0, {})),
+            ({"release": "all"}, (1.0, {})),
+        )
+    ):
+        answer = list_hour(f"run {number}", **changes)["run"]
+        assert (answer["quarantine_limit"], answer["source_limits"]) == limits
 
 
 def test_a_run_may_span_hours_and_set_its_own_limit(zone, champion, database):

@@ -167,7 +167,7 @@ def validated(config: settings.Settings, names: list[bytes]) -> dict[str, Any]:
     operator = ProcessOperator(task_id="pack", vision_command="pack", request=request)
     packed = operator.execute({"run_id": RUN_ID, "ti": SimpleNamespace(try_number=1)})
     run = {"run_id": RUN_ID, "periods": "2026-11-21T08", "listed": len(names), "refused": [], "future": 0}
-    run |= {"classes": ["cat"], "quarantine_limit": 1.0, "dry_run": True}
+    run |= {"classes": ["cat"], "quarantine_limit": 1.0, "source_limits": {}, "dry_run": True}
     validation.validate(run, [packed])
     return contract.parse_json((folder / "validation" / "validation.json").read_bytes())["near_duplicates"]
 

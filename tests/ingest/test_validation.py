@@ -82,6 +82,7 @@ def validate(packed: Sequence[validation.Packed], listed: int, **changes: Any) -
         "refused": [],
         "classes": CLASSES,
         "quarantine_limit": 1.0,
+        "source_limits": {},
     }
     run |= {"future": 0, "dry_run": True}
     return validation.validate(run | changes, packed)
@@ -419,6 +420,59 @@ def test_small_folders_are_judged_by_all_of_them(home, folders, aside):
     assert noted == aside
 
 
+def test_a_label_before_the_hour_is_warned_of(home):
+    """It is taken for a source, and so for no label."""
+    notes = {
+        b"shop1/2026-11-21T08/no-label.png": None,
+        b"shop1/2026-11-21T08/dog/1.png": None,
+        b"Cat/2026-11-21T08/no-label.png": "CLASS_AS_SOURCE",  # most likely the label, in the wrong place
+        b"cat/2026-11-21T08/dog/1.png": None,
+        b"shop1/2026-11-21T08/kitten/1.png": "UNKNOWN_LABEL",
+        HOUR + b"/no-label.png": None,
+    }
+
+    answer = validate([pack([decoded(name) for name in notes])], len(notes))
+
+    assert [row["notes"] for row in written()] == [*notes.values()]
+    assert "the folder of a label is below the hour, not before it, but 1 of 2 (50.0%) are." in answer["warnings"][-1]
+
+
+def test_a_source_may_have_a_limit_of_its_own(home):
+    """Also for its small folders; and it hides no other source."""
+    rows = [
+        *in_folder("shop1/2026-11-21T08/cat", 40, 60),
+        *in_folder("shop1/2026-11-21T08/dog", 10, 20),
+        *in_folder("shop1/2026-11-21T08/rest", 14, 20),
+        *in_folder("camera-7/2026-11-21T08/cat", 10, 90),
+        *in_folder("2026-11-21T08/cat", 10, 90),
+    ]
+
+    validate([pack(rows)], len(rows), quarantine_limit=0.2, source_limits={"shop1": 0.5, "camera-7": 0.05})
+
+    aside = {
+        row["name"].split(b"/")[0] for row, end in zip(rows, written(), strict=True) if end["notes"] == "SET_ASIDE"
+    }
+    assert aside == {b"camera-7"}
+    says = "at most 20% of a folder's files in quarantine (50% of shop1's, 5% of camera-7's)"
+    assert found("quarantined_share")["says"] == says
+    details = {row["detail"] for row in written() if row["reason"] == "SET_ASIDE"}
+    assert details == {
+        "set aside with its folder: camera-7/2026-11-21T08/cat (10 of 100 files are broken, 10.0%), and 5% are allowed"
+    }
+
+
+def test_small_folders_are_judged_with_those_of_their_source(home):
+    rows = [*in_folder("shop1/2026-11-21T08/cat", 30, 10), *in_folder("shop1/2026-11-21T08/dog", 20, 10)]
+    rows += [row for number in range(5) for row in in_folder(f"shop2/2026-11-21T08/{number}", 0, 45)]
+
+    validate([pack(rows)], len(rows), quarantine_limit=0.2)
+
+    assert [example["name"] for example in found("quarantined_share")["examples"]] == [
+        "shop1/2026-11-21T08/cat",
+        "shop1/2026-11-21T08/dog",
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "folder"),
     [
@@ -529,10 +583,10 @@ def spoil(packed: validation.Packed, change: Any) -> None:
 
 
 EVERY_EXPECTATION = [*expectations.of_rows(contract.Limits(), CLASSES), *expectations.of_run(2, 0.1)]
-EVERY_EXPECTATION += expectations.of_folders(0.2)
+EVERY_EXPECTATION += expectations.of_folders(0.2, {})
 WHOLE = {
     **{"status": ["decoded"] * 2, "format": ["PNG"] * 2, "mode": ["RGB"] * 2, "path_label": ["cat"] * 2},
-    "folders": [1.0, None],
+    **{"folders": [1.0, None], "source": ["shop1", None], "limit": [0.2, 0.2]},
     **{"short_side": [32.0] * 2, "long_side": [32.0] * 2, "pixels": [1024.0] * 2, "aspect": [1.0] * 2},
     **{"contrast": [0.2] * 2, "shard": [0, 0], "entry": [0, 1], "listed": [True] * 2, "state": ["accepted"] * 2},
     "share": [0.1, None],

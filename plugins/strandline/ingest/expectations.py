@@ -23,6 +23,7 @@ UNIQUE = "ExpectCompoundColumnsToBeUnique"
 AMONG = "ExpectColumnValuesToBeInSet"
 NOT_AMONG = "ExpectColumnValuesToNotBeInSet"
 BETWEEN = "ExpectColumnValuesToBeBetween"
+AT_LEAST = "ExpectColumnPairValuesAToBeGreaterThanB"
 
 BLANK_CONTRAST = 1e-3  # an image of one colour has 0, and what JPEG makes of it hardly more
 
@@ -138,13 +139,28 @@ def of_rows(limits: contract.Limits, classes: Sequence[str]) -> list[Expectation
             column="folders",
             max_value=1,
         ),
+        _warn(
+            "source",
+            "CLASS_AS_SOURCE",
+            "no source that is called like a class: the folder of a label is below the hour, not before it",
+            NOT_AMONG,
+            column="source",
+            value_set=list(classes),
+        ),
     ]
 
 
-def of_folders(limit: float) -> list[Expectation]:
-    """What is expected of each folder that has files enough to be judged: at most this share of them quarantined."""
+def of_folders(limit: float, source_limits: Mapping[str, float]) -> list[Expectation]:
+    """What is expected of each folder that has files enough to be judged: at most a share of them quarantined, which is
+    the limit of its source, if that has one, else `limit`.
+    """
     says = f"at most {100 * limit:.3g}% of a folder's files in quarantine"
-    return [_refuse("quarantined_share", "SET_ASIDE", says, BETWEEN, column="share", max_value=limit)]
+    own = ", ".join(f"{100 * share:.3g}% of {name}'s" for name, share in source_limits.items())
+    says += f" ({own})" if own else ""
+    arguments = {"column_A": "limit", "column_B": "share", "or_equal": True}
+    return [
+        _refuse("quarantined_share", "SET_ASIDE", says, AT_LEAST, **arguments, ignore_row_if="either_value_is_missing")
+    ]
 
 
 def of_run(listed: int, vanished: float) -> list[Expectation]:
@@ -207,7 +223,7 @@ def _finding(expectation: Expectation, found: Any, frame: Any) -> Finding:
     info, numbers = found.exception_info, found.result
     raised = [one for one in ([info] if "raised_exception" in info else info.values()) if one["raised_exception"]]
     if raised or not numbers:
-        columns = expectation.arguments.get("column") or expectation.arguments.get("column_list") or "the table"
+        columns = [value for name, value in expectation.arguments.items() if name.startswith("column")] or "the table"
         why = raised[0]["exception_message"] if raised else "Great Expectations gave no result"
         raise ValidationError(f"expectation {expectation.name} cannot be evaluated on {columns}: {why}")
     success = bool(found.success)

@@ -2,20 +2,21 @@
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from strandline.scan import display_name, drop_folder, judged_folder
+from strandline.scan import display_name, drop_folder, judged_folder, source
 
 SET_ASIDE = "SET_ASIDE"
 
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """A folder of a drop, by its path: how many of its entries this run lists, and how many of them are quarantined.
+    """A folder of a drop, by its path: how many of its entries this run lists, how many of them are quarantined, and
+    the `limit`, the largest share that may be.
 
     It is `judged` where it has files enough to say something; small ones are judged if together they say something.
     """
@@ -23,6 +24,7 @@ class Folder:
     name: bytes
     entries: int
     quarantined: int
+    limit: float
     judged: bool
 
     @property
@@ -32,12 +34,13 @@ class Folder:
         return f"{shown} ({self.quarantined:,} of {self.entries:,} files are broken, {share:.1%})"
 
 
-def examine(entries: Any, outcomes: Any, limit: float, least: int) -> list[Folder]:
+def examine(entries: Any, outcomes: Any, limit: float, source_limits: Mapping[str, float], least: int) -> list[Folder]:
     """The folders of a run's entries, in the order of their names.
 
     Args:
         entries, outcomes: tables with a row an entry, in the same order: `name`, and `state`.
         limit: the largest share of quarantined entries.
+        source_limits: the same of the sources that have one of their own, by name.
         least: entries that a folder needs to be judged by itself. Smaller ones of a drop are judged only if together
             they have as many, and a larger share than the limit: so a little folder with one broken file is not, and a
             hundred of them are.
@@ -52,22 +55,28 @@ def examine(entries: Any, outcomes: Any, limit: float, least: int) -> list[Folde
     together: collections.Counter[bytes] = collections.Counter()
     broken_together: collections.Counter[bytes] = collections.Counter()
     for name in small:
-        together[drop_folder(name + b"/")] += listed[name]
-        broken_together[drop_folder(name + b"/")] += broken[name]
-    bad = {drop for drop, count in together.items() if count >= least and broken_together[drop] / count > limit}
+        together[_drop(name)] += listed[name]
+        broken_together[_drop(name)] += broken[name]
+    limits = {drop: source_limits.get(display_name(source(drop)), limit) for drop in map(_drop, listed)}
+    bad = {drop for drop, count in together.items() if count >= least and broken_together[drop] / count > limits[drop]}
     return [
-        Folder(name, count, broken[name], count >= least or drop_folder(name + b"/") in bad)
+        Folder(name, count, broken[name], limits[_drop(name)], count >= least or _drop(name) in bad)
         for name, count in sorted(listed.items())
     ]
+
+
+def _drop(folder: bytes) -> bytes:
+    return drop_folder(folder + b"/")
 
 
 def frame(found: Sequence[Folder]) -> Any:
     """What `expectations.of_folders` looks at. Null, which it passes over, is a share that says little."""
     shares = [one.quarantined / one.entries if one.judged else None for one in found]
-    return pd.DataFrame({"share": pd.array(shares, "Float64").to_numpy("float64", na_value=float("nan"))})
+    share = pd.array(shares, "Float64").to_numpy("float64", na_value=float("nan"))
+    return pd.DataFrame({"limit": pd.Series([one.limit for one in found], dtype="float64"), "share": share})
 
 
-def set_aside(entries: Any, outcomes: Any, aside: Sequence[Folder], limit: float) -> Any:
+def set_aside(entries: Any, outcomes: Any, aside: Sequence[Folder]) -> Any:
     """The outcomes, with each accepted entry of these folders quarantined, and the note on all that are quarantined."""
     if not aside:
         return outcomes
@@ -81,6 +90,6 @@ def set_aside(entries: Any, outcomes: Any, aside: Sequence[Folder], limit: float
         notes[row] = " ".join(filter(None, (notes[row], SET_ASIDE)))
         if state[row] == "accepted":
             state[row], reason[row] = "quarantined", SET_ASIDE
-            detail[row] = f"set aside with its folder: {found.says}, and {100 * limit:.3g}% are allowed"
+            detail[row] = f"set aside with its folder: {found.says}, and {100 * found.limit:.3g}% are allowed"
     arrays = {name: pa.array(values, outcomes.schema.field(name).type) for name, values in columns.items()}
     return pa.table({name: arrays.get(name, outcomes[name]) for name in outcomes.schema.names}, outcomes.schema)

@@ -156,7 +156,7 @@ def list_entries(run: Run) -> dict[str, Any]:
     Returns:
         `run`: run_id, model_version, its classes and bundle (relative to the store), `listed` (entries in shards),
         `refused` (what the listing settled by itself: rows of state, reason, entries), `future` (files in periods
-        that have not begun), dry_run, quarantine_limit;
+        that have not begun), dry_run, quarantine_limit, and the source_limits of sources that have one of their own;
         `pack`: a `contract.PackRequest` a shard, as dicts. No file name is in it.
 
     Raises:
@@ -299,6 +299,7 @@ def _answer(run: Run, model: Mapping[str, Any], listing: Listing, config: settin
         "future": listing.future,
         "dry_run": run.dry_run,
         "quarantine_limit": _quarantine_limit(run, config),
+        "source_limits": {} if run.quarantine_limit is not None or run.release else config.source_limits,
     }
     return {"run": answer, "pack": requests}
 

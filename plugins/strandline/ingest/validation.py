@@ -24,7 +24,7 @@ from strandline.errors import PermanentError
 from strandline.ingest import expectations, folders, scenes
 from strandline.ingest import page as validation_page
 from strandline.ingest.expectations import Finding, ValidationError
-from strandline.scan import class_of, depth, display_name, path_label
+from strandline.scan import class_of, depth, display_name, path_label, source
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,10 @@ class Refused(TypedDict):
 
 
 class Run(TypedDict):
-    """A run: the number of entries in its shards, its model's classes, the largest share in quarantine of a folder."""
+    """A run: the number of entries in its shards, its model's classes, the largest share in quarantine of a folder.
+
+    `source_limits` are such shares for the folders of sources that have one of their own, by name.
+    """
 
     run_id: str
     periods: str  # that it takes, for people
@@ -67,6 +70,7 @@ class Run(TypedDict):
     future: int  # files in periods that have not begun
     classes: Sequence[str]
     quarantine_limit: float
+    source_limits: Mapping[str, float]
     dry_run: bool
 
 
@@ -101,10 +105,11 @@ def validate(run: Run, packed: Sequence[Packed]) -> dict[str, Any]:
 
     on_rows = expectations.evaluate(_row_frame(entries), expectations.of_rows(config.limits, run["classes"]))
     outcomes = _outcomes(entries, on_rows)
-    found = folders.examine(entries, outcomes, run["quarantine_limit"], config.quarantine_min_entries)
-    (on_folders,) = expectations.evaluate(folders.frame(found), expectations.of_folders(run["quarantine_limit"]))
+    limits = (run["quarantine_limit"], run["source_limits"])
+    found = folders.examine(entries, outcomes, *limits, config.quarantine_min_entries)
+    (on_folders,) = expectations.evaluate(folders.frame(found), expectations.of_folders(*limits))
     aside = [found[row] for row in on_folders.rows]
-    outcomes = folders.set_aside(entries, outcomes, aside, run["quarantine_limit"])
+    outcomes = folders.set_aside(entries, outcomes, aside)
     # A share of few says little.
     vanished = config.vanished_limit if run["listed"] >= config.quarantine_min_entries else 1.0
     on_run = expectations.evaluate(_run_frame(entries, outcomes), expectations.of_run(run["listed"], vanished))
@@ -130,8 +135,8 @@ def validate(run: Run, packed: Sequence[Packed]) -> dict[str, Any]:
 
 
 def _read_shard(store: Path, manifests: Path, packed: Packed, classes: Sequence[str]) -> tuple[dict[str, Any], Any]:
-    """What classify needs to know of a packed shard; and the outcomes of its entries, with `name`, `path_label` and the
-    number of `folders` around it.
+    """What classify needs to know of a packed shard; and the outcomes of its entries, with `name`, `source`,
+    `path_label` and the number of `folders` around it.
     """
     folder, result = attempts.read(store, packed, "pack")
     if missing := {contract.SHARD_FILE, contract.OUTCOMES_FILE} - result.files.keys():
@@ -144,11 +149,13 @@ def _read_shard(store: Path, manifests: Path, packed: Packed, classes: Sequence[
     _check(folder / contract.OUTCOMES_FILE, outcomes)
     listed_at = pc.index_in(outcomes["entry"], value_set=manifest["entry"].combine_chunks())
     names = manifest["name"].take(listed_at)
+    origins = [class_of(display_name(source(name)), classes) or None if name else None for name in names.to_pylist()]
     labels = [class_of(path_label(name), classes) if name else None for name in names.to_pylist()]
     depths = [depth(name) if name else None for name in names.to_pylist()]
     entries = (
         outcomes.add_column(0, "shard_id", pa.repeat(packed["shard_id"], len(outcomes)))
         .append_column("name", names)
+        .append_column("source", pa.array(origins, pa.string()))
         .append_column("path_label", pa.array(labels, pa.string()))
         .append_column("folders", pa.array(depths, pa.int32()))
     )
@@ -192,6 +199,7 @@ def _concatenate(tables: Sequence[Any]) -> Any:
         ("shard_id", "string"),
         *contract.OUTCOME_COLUMNS,
         ("name", "binary"),
+        ("source", "string"),
         ("path_label", "string"),
         ("folders", "int32"),
     ]
@@ -205,6 +213,7 @@ def _row_frame(entries: Any) -> Any:
     short, long = np.minimum(width, height), np.maximum(width, height)
     opened = pc.is_in(entries["status"], value_set=pa.array(["decoded", "quarantined"]))
     labelled = pc.if_else(_equal(entries["status"], "decoded"), entries["path_label"], None)
+    unlabelled = pc.and_(_equal(entries["status"], "decoded"), entries["path_label"].is_null())
     depths = pc.if_else(_equal(entries["status"], "decoded"), entries["folders"], None)
     return pd.DataFrame(
         {
@@ -217,6 +226,7 @@ def _row_frame(entries: Any) -> Any:
             "mode": _categories(entries["mode"]),
             "contrast": entries["contrast"].to_pandas(),
             "path_label": _categories(labelled),
+            "source": _categories(pc.if_else(unlabelled, entries["source"], None)),
             "folders": depths.to_pandas().astype("float64"),
         }
     )

@@ -22,6 +22,6 @@ FROM predictions
 JOIN chosen USING (run_id)
 JOIN images USING (image_id)
 JOIN entries USING (entry_id)
-JOIN drops USING (drop_at)
+JOIN drops USING (source, drop_at)
 WHERE NOT (drop_at >= interval_start AND drop_at < interval_end)
 ORDER BY window_end, window_start
