@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from strandline.drift import detectors
-from strandline.drift.detectors import columns, embedding_drift, label_shift, performance, permutation, power
+from strandline.drift.detectors import columns, embedding_drift, label_shift, performance, permutation, power, slices
 from strandline.drift.detectors.sample import Sample
 from strandline.drift.verdict import MINIMUM_ROWS, decide
 from strandline.stats import calibration, multiplicity
@@ -131,6 +131,43 @@ def test_an_unchanged_mix_seldom_alarms(quick):
     ]
     assert sum(p_value <= 0.05 for p_value in found) <= at_most(0.05, windows)
     assert np.mean(found) == pytest.approx(0.5, abs=0.08)
+
+
+# Slices
+
+
+def test_a_source_that_changed_is_told_from_the_others(halves):
+    """The p-values are those of the tests on its rows alone, adjusted for the number of all of them."""
+    reference, source = halves
+    window = take(source, np.r_[np.arange(600), np.flatnonzero(source.predicted == CAT)[:150]])
+    labels = window.predicted.copy()
+    labels[200:300] = (labels[200:300] + 1) % 10
+    labels[300:] = -1
+    rows = np.arange(750)
+    masks = {"a": rows < 200, "b": (rows >= 200) & (rows < 300), "c": (rows >= 300) & (rows < 600), "d": rows >= 600}
+    found = slices.measure(masks, window, reference, CONFUSION, labels)
+    assert [one.rows for one in found.values()] == [200, 100, 300, 150]
+    assert found["d"].predicted[CAT] == sum(found["d"].predicted) == 150
+    assert [one.label_shift_p_value <= 0.01 for one in found.values()] == [False, False, False, True]
+    assert found["d"].label_shift_p_value >= 5 / 2000  # the second of six tests: of four mixes and two accuracies
+    assert [one.accuracy and one.accuracy.labelled for one in found.values()] == [200, 100, None, None]
+    assert found["a"].accuracy_p_value > 0.5
+    assert found["b"].accuracy_p_value < 1e-6
+    alone = performance.realized(window.predicted[200:300], labels[200:300], CONFUSION)
+    assert found["b"].accuracy == alone
+    assert found["b"].accuracy_p_value == pytest.approx(6 * alone.p_value)
+
+
+def test_sources_of_unchanged_windows_seldom_look_changed(halves):
+    reference, source = halves
+    rng, windows = np.random.default_rng(9), 40
+    thirds = {str(number): np.arange(450) % 3 == number for number in range(3)}
+    smallest = []
+    for seed in range(windows):
+        window = take(source, rng.permutation(len(source))[:450])
+        found = slices.measure(thirds, window, reference, CONFUSION, np.full(450, -1), seed)
+        smallest.append(min(one.label_shift_p_value for one in found.values()))
+    assert sum(p_value <= 0.05 for p_value in smallest) <= at_most(0.05, windows)
 
 
 # The images

@@ -320,6 +320,30 @@ def test_what_is_not_evidently_in_its_page_does_not_run(open_page, evidently, ol
     assert [one.evaluate("window.ran") for one in opened.page.frames] == [None] * (1 + frames)
 
 
+def test_sources_are_listed_with_what_they_sent(open_page):
+    accuracy = dataclasses.asdict(Performance(Estimate(0.5, 0.4, 0.6), 0.9, 1e-9, 40))
+    common = {
+        "predicted": [60, 40, 0],
+        "rows": 100,
+        "label_shift_p_value": 0.3,
+        "accuracy": None,
+        "accuracy_p_value": None,
+    }
+    sources = [{"source": "", "images": 120, **common}]
+    sources += [{"source": name, "images": 100, **common} for name in HOSTILE]
+    sources += [{"source": "shop1", "images": 100, **common, "accuracy": accuracy, "accuracy_p_value": 1e-8}]
+    sources += [{"source": f"camera {number}", "images": 100, **common} for number in range(30)]
+    opened = open_page(render(report_of(drift_of(), sources=sources), [], ""))
+    text = opened.page.locator("main").inner_text()
+    assert opened.said == []
+    assert "without a source" in text
+    assert "cat 60%, dog 40%" in text
+    assert "50% of 40" in text
+    assert "accuracy: hardly any windows" in text
+    assert "And 19 more, in report.json." in text
+    assert opened.page.evaluate("window.ran") is None
+
+
 @pytest.mark.parametrize("colour_scheme", ["light", "dark"])
 def test_plots_are_readable_in_both_schemes(open_page, colour_scheme):
     page = open_page(render(report_of(drift_of()), [], ""), color_scheme=colour_scheme).page

@@ -319,6 +319,24 @@ def test_frames_of_one_scene_count_once(version):
     assert row["near_duplicates"] == 240
 
 
+def test_a_report_says_what_each_source_sent(version):
+    """Where there are several; the verdict is of the whole window."""
+    one = report(ingest(version, FIRST, rows(150), truth="same", sources=["shop1"]))
+    assert content(one)["sources"] == []
+    assert "Each source" not in drift.Path(one["page"]).read_text()
+
+    cats = [row for pair in zip(rows(150, 1), rows(150, 2, label="cat"), strict=True) for row in pair]
+    found = report(ingest(version, FIRST + HOUR, cats, truth="cat", sources=["shop1", "camera-7"]), "report 2")
+    sources = {source["source"]: source for source in content(found)["sources"]}
+    assert {name: source["images"] for name, source in sources.items()} == {"shop1": 150, "camera-7": 150}
+    assert sum(source["rows"] for source in sources.values()) == content(found)["drift"]["rows"]
+    shop, camera = sources["shop1"], sources["camera-7"]
+    assert shop["label_shift_p_value"] > 0.05 > 0.01 > camera["label_shift_p_value"]
+    assert camera["predicted"][drifting.CLASSES.index("cat")] == camera["rows"]
+    assert camera["accuracy"]["estimate"]["value"] == 1.0 > shop["accuracy"]["estimate"]["value"]
+    assert "<bdi>camera-7</bdi>" in drift.Path(found["page"]).read_text()
+
+
 def test_an_empty_window_says_so(version):
     found = report(ingest(version, FIRST, []))
     assert (found["action"], found["sentence"]) == ("none", "Not enough data: the window has no predictions.")

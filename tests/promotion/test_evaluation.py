@@ -7,10 +7,11 @@ import json
 import gate_evaluations
 import pytest
 from conftest import Database
-from ledger_rows import CLASSES
+from ledger_rows import CLASSES, File, Run
 
 import strandline_contract as contract
 from strandline import ledger, settings
+from strandline.ingest import load
 from strandline.models import registry, versions
 from strandline.models.versions import VersionError
 from strandline.promotion import evaluation, promotion
@@ -99,6 +100,31 @@ def test_the_report_shows_the_images_that_only_the_champion_has_right(scene):
     [folder] = (settings.get().store / "gates").iterdir()
     lost = json.loads((folder / "gate.json").read_bytes())["holdout"]["lost"]
     assert (folder / "index.html").read_text().count('<img src="data:image/png;base64,') == len(lost) > 0
+
+
+def test_sources_are_slices_where_there_are_several(scene):
+    """Of the images that landed: one of no source is of none only if it did."""
+    landed = {"": 100, "shop1": 200, "camera-7": 300}
+    sources = [source for source, count in landed.items() for _ in range(count)]
+    files = [File(f"{n}.jpg", content=f"window {n}", source=source) for n, source in enumerate(sources)]
+    run = Run("landed", scene.champion, files)
+    load.load(run.run_id, run.ready())
+    held = scene.hold()
+    (path,) = (settings.get().store / "gates").glob("*/gate.json")
+    report = json.loads(path.read_bytes())
+    found = {one["name"]: one["rows"] for one in report["window"]["slices"]}
+    expected = {"no source": 100, "source shop1": 200, "source camera-7": 300}
+    assert {name: rows for name, rows in found.items() if "source" in name} == expected
+    assert not [one["name"] for one in report["holdout"]["slices"] if "source" in one["name"]]
+    assert held["outcome"] == "pass"
+
+
+def test_one_source_is_no_slice(scene):
+    run = Run("landed", scene.champion, [File("1.jpg", content="window 1", source="shop1")])
+    load.load(run.run_id, run.ready())
+    scene.hold()
+    (path,) = (settings.get().store / "gates").glob("*/gate.json")
+    assert not [one for one in json.loads(path.read_bytes())["window"]["slices"] if "source" in one["name"]]
 
 
 @pytest.mark.parametrize(

@@ -125,12 +125,14 @@ def ingest(
     run_id: str | None = None,
     kind: str = "scheduled",
     late: int = 0,
+    sources: Sequence[str] = ("",),
 ) -> str:
     """Load an hour of predictions and close its books; the run's id.
 
     Args:
         truth: the label of all; `same` stands for the predicted ones.
         late: so many of the files landed an hour earlier.
+        sources: of the files, in turn.
     """
     run_id = run_id or f"run of {hour:%Y-%m-%dT%H}"
     files = [
@@ -139,6 +141,7 @@ def ingest(
             content=f"{hour} {number}",
             drop_at=hour - HOUR if number < late else hour,
             shard=f"shard of {run_id}",
+            source=sources[number % len(sources)],
         )
         for number in range(len(predicted))
     ]

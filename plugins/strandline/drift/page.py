@@ -51,6 +51,7 @@ iframe {
 )
 TO_STORE = "../.."  # from the page, in drift/<report>/
 EXAMPLES, EXAMPLE_BYTES = 24, 64_000
+SOURCES = 20  # that are shown
 
 COLUMNS = {
     "width": "Width",
@@ -88,6 +89,7 @@ def render(report: Mapping[str, Any], examples: Sequence[Example], evidently_htm
 {_cards(drift, verdict) if drift else ""}
 {_plots(report)}
 {_examples(examples)}
+{_sources(report)}
 {_table(report)}
 {evidently_page.section(evidently, TO_STORE) if evidently_html else ""}
 {_footer(report)}"""
@@ -255,6 +257,45 @@ def _examples(examples: Sequence[Example]) -> str:
 <div class="examples">{figures}</div>"""
         if figures
         else ""
+    )
+
+
+def _sources(report: Mapping[str, Any]) -> str:
+    sources = report.get("sources", [])
+    rows = "".join(_source(one, report["classes"]) for one in sources[:SOURCES])
+    more = len(sources) - SOURCES
+    rest = f"<p>And {more:,} more, in <code>report.json</code>.</p>" if more > 0 else ""
+    return (
+        f"""<h2>Each source</h2>
+<p class="soft">Each against the whole reference. Right are those of the images with a label, with the 95% interval.
+The last column says how many unchanged windows have a source whose classes differ as much, or whose accuracy is as low
+for such classes. This is for orientation: the verdict does not come from it.</p>
+<table>
+<thead><tr><th scope="col">Source</th><th scope="col">Predicted most</th><th scope="col" class="number">Images</th>
+<th scope="col" class="number">Right</th><th scope="col" class="number">As much by chance in</th></tr></thead>
+<tbody>{rows}</tbody>
+</table>
+{rest}"""
+        if rows
+        else ""
+    )
+
+
+def _source(one: Mapping[str, Any], classes: Sequence[str]) -> str:
+    shares = sorted(zip(one["predicted"], classes, strict=True), key=lambda item: -item[0])[:3]
+    most = ", ".join(f"<bdi>{text(name)}</bdi> {count / one['rows']:.0%}" for count, name in shares if count)
+    accuracy, right = one["accuracy"], "–"
+    chances = f'<span title="p = {one["label_shift_p_value"]:.2g}">classes: {_how_many(one["label_shift_p_value"])} windows</span>'
+    if accuracy:
+        right = f"{accuracy['estimate']['value']:.0%} of {accuracy['labelled']:,} ({interval(accuracy['estimate'])})"
+        p_value = one["accuracy_p_value"]
+        chances += f'<br><span title="p = {p_value:.2g}">accuracy: {_how_many(p_value)} windows</span>'
+    name = f"<bdi>{text(one['source'])}</bdi>" if one["source"] else "without a source"
+    return (
+        f'<tr><th scope="row">{name}</th><td>{most}</td>'
+        f'<td class="number" data-label="images">{one["images"]:,}</td>'
+        f'<td class="number" data-label="right">{right}</td>'
+        f'<td class="number" data-label="as much by chance in">{chances}</td></tr>'
     )
 
 

@@ -1,5 +1,6 @@
 """What changed in a window of predictions: a report for people, and a verdict for machines."""
 
+import collections
 import dataclasses
 import datetime
 import hashlib
@@ -17,7 +18,8 @@ import strandline_contract as contract
 from strandline import ledger, settings
 from strandline.drift import detectors, evidently_page, evidently_report, near_duplicates, verdict, windows
 from strandline.drift import page as drift_page
-from strandline.drift.detectors import columns, embedding_drift
+from strandline.drift.detectors import columns, embedding_drift, slices
+from strandline.drift.detectors.sample import Integers
 from strandline.drift.windows import Data
 from strandline.models import versions
 from strandline.periods import Window, WindowError
@@ -101,7 +103,7 @@ def _compare(
     counts = {"images": images["predicted"], "compared": len(rows), "labelled": int((truth >= 0).sum())}
     problems = _problems(images, rows, classes)
     content: dict[str, Any] = {"problems": problems, "predicted": {"reference": [], "current": []}, "columns": []}
-    content |= {"confidence": None, "calibration": None, "column_p_values": {}}
+    content |= {"confidence": None, "calibration": None, "column_p_values": {}, "sources": []}
     reference = windows.read_reference(config, model)
     if reference is None or not (model["metrics"] or {}).get("confusion"):
         instead = (
@@ -136,6 +138,7 @@ def _compare(
         "calibration": _calibration(current, truth) if drift.realized else None,
         "columns": [dataclasses.asdict(column) for column in evidently.columns],
         "column_p_values": columns.p_values(current.columns, reference.columns),
+        "sources": _sources([row["source"] for row in rows], kept, current, reference, confusion, truth),
     }
     shown = current.rows(np.arange(min(len(kept), embedding_drift.COMPARED_ROWS)))
     most = embedding_drift.most_changed(shown.sample, reference.sample, EXAMPLES)
@@ -146,6 +149,26 @@ def _compare(
         for row, png in zip(changed, thumbnails, strict=True)
     ]
     return Comparison(counts, content, drift, None, examples, evidently.html, evidently.snapshot)
+
+
+def _sources(
+    landed: Sequence[str],
+    kept: Integers,
+    current: Data,
+    reference: Data,
+    confusion: Integers,
+    truth: Integers,
+) -> list[dict[str, Any]]:
+    """The slice of each source of the window, by the sources of all its images, those with the most images first; none,
+    where there is one source only. `kept` are the rows that are in `current`.
+    """
+    images = collections.Counter(landed)
+    if len(images) < 2:
+        return []
+    sources = np.array(landed, object)[kept]
+    masks = {name: sources == name for name, _ in images.most_common() if (sources == name).any()}
+    found = slices.measure(masks, current.sample, reference.sample, confusion, truth)
+    return [{"source": name, "images": images[name], **dataclasses.asdict(one)} for name, one in found.items()]
 
 
 def _problems(images: Mapping[str, int], rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> list[str]:

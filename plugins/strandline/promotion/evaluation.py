@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 ROUNDS = 100  # of a batch each: with 10, what else runs on the host decides
 GOLDEN = 64  # images, at the most
 DROPS = 24  # slices of a window, at the most: the drops that most images landed in
+SOURCES = 24  # and the sources that most came from
 GRACE = datetime.timedelta(hours=1)  # from the gate to the question, and from the answer to its record
 SIDES = ("champion", "challenger")
 REPORT, PAGE = "gate.json", "index.html"
@@ -371,8 +372,8 @@ def _labelled_set(
 def _slices(
     connection: ledger.Connection, config: settings.Settings, part: Dataset, labels: Mapping[str, str]
 ) -> dict[str, NDArray[np.bool_]]:
-    """By brightness; of images that landed, by the drop and by who labelled them; of the window, by class, since
-    checks of their own look at the classes of the holdout only.
+    """By brightness; of images that landed, by the drop, by the source, where there are several, and by who labelled
+    them; of the window, by class, since checks of their own look at the classes of the holdout only.
     """
     brightness = _brightness(config, part, labels)
     dark, bright = np.quantile(brightness, (1 / 3, 2 / 3))
@@ -383,17 +384,26 @@ def _slices(
     }
     period = periods.get()
     found = ledger.fetch(connection, "select_dataset_images", {"dataset_id": part.dataset_id})
-    landed = {row["image_id"]: (period.write(row["drop_at"]), row["labelled_by"] or "") for row in found}
-    drops, sources = np.array([landed.get(image, ("", "")) for image in labels]).T
-    names, counts = np.unique(drops[drops != ""], return_counts=True)
-    for drop in sorted(names[np.argsort(-counts, kind="stable")][:DROPS].tolist()):
-        masks[f"{period.noun} {drop}"] = drops == drop
-    for source in sorted(set(sources.tolist()) - {""}):
-        masks[f"labelled by {source}"] = sources == source
+    landed = {
+        row["image_id"]: (period.write(row["drop_at"]), row["source"], row["labelled_by"] or "") for row in found
+    }
+    drops, sources, labellers = np.array([landed.get(image, ("", "", "")) for image in labels]).T
+    masks |= {f"{period.noun} {drop}": drops == drop for drop in _most(drops[drops != ""], DROPS)}
+    origins = _most(sources[drops != ""], SOURCES)
+    if len(origins) > 1:
+        masks |= {f"source {name}" if name else "no source": (sources == name) & (drops != "") for name in origins}
+    for labeller in sorted(set(labellers.tolist()) - {""}):
+        masks[f"labelled by {labeller}"] = labellers == labeller
     if part.kind == "window":
         truth = np.array(list(labels.values()))
         masks |= {f"class {name}": truth == name for name in sorted(set(labels.values()))}
     return masks
+
+
+def _most(values: NDArray[np.str_], count: int) -> list[str]:
+    """So many of the most frequent values, in their order."""
+    names, counts = np.unique(values, return_counts=True)
+    return sorted(names[np.argsort(-counts, kind="stable")][:count].tolist())
 
 
 def _brightness(config: settings.Settings, part: Dataset, images: Iterable[str]) -> NDArray[np.floating[Any]]:

@@ -46,7 +46,7 @@ def detect(counts: Integers, reference_counts: Integers, confusion: Integers, se
     tails = (1 - LEVEL) / 2, (1 + LEVEL) / 2
     distance = np.abs(shares - reference).sum() / 2
     near, far = np.quantile(np.abs(resampled - reference).sum(axis=1) / 2, tails)
-    p_value = _same_counts(counts, reference_counts, rng)
+    p_value = same_counts(counts, reference_counts, rng)
     return LabelShift(
         reference=tuple(reference.tolist()),
         shares=tuple(map(estimates.bounded, shares, *np.quantile(resampled, tails, axis=0))),
@@ -79,7 +79,8 @@ def shift_weights(probabilities: Floats, shares: Floats, confusion: Integers) ->
     return np.maximum(weights, 1e-9)  # never all 0, also where the reference has nothing like the window
 
 
-def _same_counts(counts: Integers, others: Integers, rng: np.random.Generator) -> float:
+def same_counts(counts: Integers, others: Integers, rng: np.random.Generator) -> float:
+    """The p-value of `detect`, of both counts [classes]."""
     pooled = (counts + others)[counts + others > 0]
     counts = counts[counts + others > 0]
     expected = pooled * (counts.sum() / pooled.sum())
