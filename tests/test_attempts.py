@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     (folder / "bundle").mkdir(parents=True)
     contract.write_json(folder / contract.REQUEST_FILE, GOLDEN["requests"]["classify"])
     (folder / OUTPUT).write_bytes(b"rows")
-    (folder / "bundle" / "weights.params").write_bytes(b"weights")
+    (folder / "bundle" / contract.WEIGHTS_FILE).write_bytes(b"weights")
     contract.write_result(folder, "classify", [OUTPUT, "bundle/weights.params"], {}, {}, {})
     return folder
 

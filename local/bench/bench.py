@@ -200,8 +200,8 @@ class Bench:
         pack = sorted((self.config.run_folder(champion_run["run_id"]) / "pack").glob(f"*/*/{contract.SHARD_FILE}"))[0]
         labels = self.config.store / "alone" / "labels.parquet"
         champion = settings.REPOSITORY / "models" / "cifar_resnet20_v1"
-        classes = json.loads((champion / "classes.json").read_bytes())
-        preprocessing = json.loads((champion / "preprocessing.json").read_bytes())
+        classes = json.loads((champion / contract.CLASSES_FILE).read_bytes())
+        preprocessing = json.loads((champion / contract.PREPROCESSING_FILE).read_bytes())
         _write_labels(pack, labels, classes, count=512)
         request = {"name": DEEP, "network": DEEP, "classes": classes, "epochs": 1, "batch_size": 16, "peak_lr": 0.01}
         request |= preprocessing | {"shards": [self.ref(pack)], "labels": self.ref(labels), "low_share": 0.0}

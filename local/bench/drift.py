@@ -117,17 +117,17 @@ def images(config: settings.Settings, changes: Sequence[str]) -> Path:
 
 
 def load(path: Path) -> Material:
-    classes = tuple(json.loads((CHAMPION / "classes.json").read_bytes()))
+    classes = tuple(json.loads((CHAMPION / contract.CLASSES_FILE).read_bytes()))
     table = pq.read_table(path)
     conditions = dict.fromkeys(zip(table["change"].to_pylist(), table["strength"].to_pylist(), strict=True))
     pools = {
         (change, strength): table.filter((pc.field("change") == change) & (pc.field("strength") == strength))
         for change, strength in conditions
     }
-    reference = _images(pq.read_table(CHAMPION / "reference.parquet"), classes)
+    reference = _images(pq.read_table(CHAMPION / contract.REFERENCE_FILE), classes)
     return Material(
         classes,
-        np.array(json.loads((CHAMPION / "metrics.json").read_bytes())["confusion"]),
+        np.array(json.loads((CHAMPION / contract.METRICS_FILE).read_bytes())["confusion"]),
         reference.rows(near_duplicates.distinct(reference.data, reference.data)),
         {pool: _images(rows.filter(rows["held_out"]), classes) for pool, rows in pools.items()},
         _images(pools[UNTOUCHED], classes),

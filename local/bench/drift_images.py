@@ -106,7 +106,7 @@ def classify(shard: Path, maker: Maker) -> Path:
     """The folder of a finished attempt."""
     bundle = maker.store / NAME
     shutil.copytree(settings.REPOSITORY / "models" / NAME, bundle)
-    ref = {"path": NAME, "version": contract.sha256_file(bundle / "manifest.json")}
+    ref = {"path": NAME, "version": contract.sha256_file(bundle / contract.BUNDLE_MANIFEST)}
     request = {"shard_id": "images", "shard": maker.ref(shard), "bundle": ref, "batch_size": BATCH_SIZE}
     return maker.run("classify", "classify", request | {"threads": maker.config.cores})
 

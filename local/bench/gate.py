@@ -77,7 +77,7 @@ def predict(path: Path) -> None:
     from vision import bundles, networks
 
     folder = settings.REPOSITORY / "models/cifar_resnet20_v1"
-    ref = contract.BundleRef("models/cifar_resnet20_v1", contract.sha256_file(folder / "manifest.json"))
+    ref = contract.BundleRef("models/cifar_resnet20_v1", contract.sha256_file(folder / contract.BUNDLE_MANIFEST))
     classify = networks.Classifier(bundles.load(settings.REPOSITORY, ref), "cpu", config.cores, 64)
     pixels, truth = cifar.load("test", config.home / "cache" / "cifar10", config.cifar_archive)
     casts = {"none": 0.0, "mild": MILD, "strong": STRONG}

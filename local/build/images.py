@@ -44,7 +44,7 @@ def build(name: str, runtime: str = "cpu", champion: Path = CHAMPION) -> str:
     arguments = {
         "VERSION": version,
         "REVISION": revision.checked_out(),
-        "MODEL_VERSION": contract.sha256_file(champion / model_store.MANIFEST),
+        "MODEL_VERSION": contract.sha256_file(champion / contract.BUNDLE_MANIFEST),
     }
     if name == "vision":
         arguments |= {"RUNTIME": runtime, "CHAMPION": str(champion.relative_to(settings.REPOSITORY))}

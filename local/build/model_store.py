@@ -12,7 +12,6 @@ from pathlib import Path
 
 import strandline_contract as contract
 
-MANIFEST = "manifest.json"
 TIMEOUT = 60  # seconds without a byte
 
 
@@ -31,7 +30,7 @@ def fetch(version: str, store: str, folder: Path) -> Path:
         return kept
     if not store:
         raise StoreError("no model store is set: STRANDLINE_MODEL_STORE names a folder or a web address")
-    manifest = _read(store, version, MANIFEST, version)
+    manifest = _read(store, version, contract.BUNDLE_MANIFEST, version)
     try:
         files = contract.BundleManifest.from_json(manifest).files
     except contract.BadRequest as error:
@@ -40,7 +39,7 @@ def fetch(version: str, store: str, folder: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=folder) as unfinished:
         partial = Path(unfinished) / version
         partial.mkdir()
-        (partial / MANIFEST).write_bytes(manifest)
+        (partial / contract.BUNDLE_MANIFEST).write_bytes(manifest)
         for name, entry in files.items():
             (partial / name).write_bytes(_read(store, version, name, entry.sha256))
         shutil.move(partial, kept)

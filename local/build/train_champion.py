@@ -34,7 +34,7 @@ def main() -> int:
     target = settings.REPOSITORY / "models" / NAME
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(bundle, target)
-    print((target / "MODEL_CARD.md").read_text())
+    print((target / contract.CARD_FILE).read_text())
     return 0
 
 
@@ -100,7 +100,7 @@ class Maker:
 
     def bundle(self, trained: Path) -> dict[str, str]:
         folder = trained / contract.BUNDLE_FOLDER
-        version = contract.sha256_file(folder / "manifest.json")
+        version = contract.sha256_file(folder / contract.BUNDLE_MANIFEST)
         return {"path": str(folder.relative_to(self.store)), "version": version}
 
     def ref(self, path: Path) -> dict[str, str]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
+import strandline_contract as contract
 from local.demo import broken_files, cifar
 from strandline import periods, settings
 
@@ -117,7 +118,7 @@ def held_out(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """
     import pyarrow.parquet as pq
 
-    path = settings.REPOSITORY / "models" / "cifar_resnet20_v1" / "reference.parquet"
+    path = settings.REPOSITORY / "models" / "cifar_resnet20_v1" / contract.REFERENCE_FILE
     reference = set(pq.read_table(path, columns=["image_id"])["image_id"].to_pylist())
     ids = [hashlib.sha256(encode(image, "png")).hexdigest() for image in pixels]
     missing = len(reference.difference(ids))

@@ -7,9 +7,17 @@ as `import strandline_contract as contract`.
 """
 
 from strandline_contract.bundle import (
+    BUNDLE_MANIFEST,
+    CARD_FILE,
+    CLASSES_FILE,
+    PREPROCESSING_FILE,
+    REFERENCE_FILE,
+    TRAINING_FILE,
+    WEIGHTS_FILE,
     BundleFile,
     BundleManifest,
     BundleRef,
+    verify_bundle,
 )
 from strandline_contract.files import (
     BUNDLE_FOLDER,
@@ -98,7 +106,10 @@ from strandline_contract.tables import (
 
 __all__ = [
     "BUNDLE_FOLDER",
+    "BUNDLE_MANIFEST",
+    "CARD_FILE",
     "CHECKPOINT_FILE",
+    "CLASSES_FILE",
     "CURVES_FILE",
     "CURVES_PLOT",
     "DO_NOT_RETRY",
@@ -126,12 +137,16 @@ __all__ = [
     "PREDICTIONS_FILE",
     "PREDICTION_COLUMNS",
     "PREFLIGHT_FILE",
+    "PREPROCESSING_FILE",
+    "REFERENCE_FILE",
     "REQUESTS",
     "REQUEST_FILE",
     "RESULT_FILE",
     "SHARD_COLUMNS",
     "SHARD_FILE",
     "STATES",
+    "TRAINING_FILE",
+    "WEIGHTS_FILE",
     "BadInput",
     "BadRequest",
     "BundleFile",
@@ -169,6 +184,7 @@ __all__ = [
     "store_path",
     "sync_folder",
     "verified",
+    "verify_bundle",
     "version_tag",
     "whole",
     "write_json",

@@ -187,6 +187,36 @@ def test_an_input_is_what_its_hash_says(tmp_path):
         contract.verified(tmp_path, ref)
 
 
+@pytest.fixture
+def bundle(tmp_path) -> Path:
+    (tmp_path / contract.WEIGHTS_FILE).write_bytes(b"weights")
+    files = {contract.WEIGHTS_FILE: {"sha256": contract.sha256_file(tmp_path / contract.WEIGHTS_FILE)}}
+    contract.write_json(tmp_path / contract.BUNDLE_MANIFEST, {"name": "n", "network": "n", "files": files})
+    return tmp_path
+
+
+def test_a_whole_bundle_is_the_version_of_its_manifest(bundle):
+    version = contract.sha256_file(bundle / "manifest.json")
+    assert contract.verify_bundle(bundle, version).files.keys() == {"weights.params"}
+    with pytest.raises(contract.BadInput, match=f"is version {version}, the request asks for other"):
+        contract.verify_bundle(bundle, "other")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "says"),
+    [
+        (lambda folder: (folder / contract.BUNDLE_MANIFEST).unlink(), "has no manifest.json"),
+        (lambda folder: (folder / contract.BUNDLE_MANIFEST).write_text("{}"), "is not a model bundle"),
+        (lambda folder: (folder / contract.WEIGHTS_FILE).unlink(), "weights.params is missing or not"),
+        (lambda folder: (folder / contract.WEIGHTS_FILE).write_bytes(b"others"), "weights.params is missing or not"),
+    ],
+)
+def test_a_bundle_that_disagrees_with_its_manifest_is_bad_input(bundle, break_it, says):
+    break_it(bundle)
+    with pytest.raises(contract.BadInput, match=says):
+        contract.verify_bundle(bundle)
+
+
 def test_json_is_written_whole(tmp_path):
     contract.write_json(tmp_path / "x.json", {"a": 1})
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]

@@ -55,7 +55,7 @@ def test_it_is_labelled(engine, image):
     labels = engine.images.get(image).labels
     assert labels["org.opencontainers.image.version"] == "0.1.0"
     assert re.fullmatch("[0-9a-f]{40}(-dirty)?", labels["org.opencontainers.image.revision"])
-    assert labels["strandline.model_version"] == contract.sha256_file(images.CHAMPION / "manifest.json")
+    assert labels["strandline.model_version"] == contract.sha256_file(images.CHAMPION / contract.BUNDLE_MANIFEST)
 
 
 def test_it_is_tagged_by_content_and_revision(engine, image, name):
@@ -116,7 +116,7 @@ def test_an_altered_champion_stops_the_build(engine, vision_image, capfd):
     images.FETCHED.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=images.FETCHED) as folder:
         bundle = shutil.copytree(images.CHAMPION, Path(folder) / "bundle")
-        weights = bundle / "weights.params"
+        weights = bundle / contract.WEIGHTS_FILE
         content = bytearray(weights.read_bytes())
         content[len(content) // 2] ^= 1
         weights.write_bytes(content)
@@ -126,7 +126,7 @@ def test_an_altered_champion_stops_the_build(engine, vision_image, capfd):
 
 
 def test_a_champion_of_the_model_store_is_built_in(engine, vision_image):
-    version = contract.sha256_file(images.CHAMPION / "manifest.json")
+    version = contract.sha256_file(images.CHAMPION / contract.BUNDLE_MANIFEST)
     with tempfile.TemporaryDirectory() as store:
         shutil.copytree(images.CHAMPION, Path(store) / version)
         bundle = model_store.fetch(version, store, images.FETCHED)

@@ -67,11 +67,11 @@ def make_challenger(config, tmp_path):
     def make(name: str, weights: bytes | None = None) -> str:
         folder = tmp_path / name
         shutil.copytree(settings.REPOSITORY / "models" / "cifar_resnet20_v1", folder)
-        manifest = json.loads((folder / "manifest.json").read_bytes()) | {"name": name}
+        manifest = json.loads((folder / contract.BUNDLE_MANIFEST).read_bytes()) | {"name": name}
         if weights is not None:
-            (folder / "weights.params").write_bytes(weights)
-            manifest["files"]["weights.params"]["sha256"] = contract.sha256_file(folder / "weights.params")
-        contract.write_json(folder / "manifest.json", manifest)
+            (folder / contract.WEIGHTS_FILE).write_bytes(weights)
+            manifest["files"]["weights.params"]["sha256"] = contract.sha256_file(folder / contract.WEIGHTS_FILE)
+        contract.write_json(folder / contract.BUNDLE_MANIFEST, manifest)
         return registry.register(folder, "tester")
 
     return make
@@ -91,7 +91,7 @@ def learn(config, champion: str, flipped: float, **how) -> str:
     sets = {"training_set": training_set, "holdout": holdout, "gate_window": window}
     planned = {"parent": champion, "asked_by": "tester", "reason": "", "report_id": None, "run_id": "a test"}
     planned |= {name: one.dataset_id for name, one in sets.items()}
-    size = json.loads((config.store / model["bundle"] / "preprocessing.json").read_bytes())
+    size = json.loads((config.store / model["bundle"] / contract.PREPROCESSING_FILE).read_bytes())
     request = contract.TrainRequest(
         name=model["name"],
         network=model["network"],

@@ -236,10 +236,12 @@ def champion(zone, tmp_path):
 def register(folder: Path, name: str) -> str:
     bundle = folder / f"bundle {name}"
     bundle.mkdir()
-    (bundle / "classes.json").write_text('["cat", "dog"]')
-    (bundle / "preprocessing.json").write_text('{"height": 32, "width": 48}')
+    (bundle / contract.CLASSES_FILE).write_text('["cat", "dog"]')
+    (bundle / contract.PREPROCESSING_FILE).write_text('{"height": 32, "width": 48}')
     files = {path.name: {"sha256": contract.sha256_file(path)} for path in bundle.iterdir()}
-    contract.write_json(bundle / "manifest.json", {"name": name, "network": "cifar_resnet20_v1", "files": files})
+    contract.write_json(
+        bundle / contract.BUNDLE_MANIFEST, {"name": name, "network": "cifar_resnet20_v1", "files": files}
+    )
     return registry.register(bundle, "tester")
 
 

@@ -16,7 +16,7 @@ from local.build import model_store
 from strandline import settings
 
 CHAMPION = settings.REPOSITORY / "models" / "cifar_resnet20_v1"
-VERSION = contract.sha256_file(CHAMPION / "manifest.json")
+VERSION = contract.sha256_file(CHAMPION / contract.BUNDLE_MANIFEST)
 
 
 @pytest.fixture
@@ -60,12 +60,12 @@ def test_an_altered_file_is_refused_and_nothing_is_kept(name, store, tmp_path):
 
 @pytest.mark.parametrize("name", ["../../outside", "/tmp/outside", "a/b", "a\\b", ""])
 def test_no_file_is_written_out_of_the_bundles_folder(name, store, tmp_path):
-    manifest = json.loads((store / VERSION / "manifest.json").read_bytes())
+    manifest = json.loads((store / VERSION / contract.BUNDLE_MANIFEST).read_bytes())
     manifest["files"][name] = manifest["files"]["weights.params"]
     hostile = json.dumps(manifest).encode()
     version = hashlib.sha256(hostile).hexdigest()
     (store / VERSION).rename(store / version)
-    (store / version / "manifest.json").write_bytes(hostile)
+    (store / version / contract.BUNDLE_MANIFEST).write_bytes(hostile)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(model_store.StoreError, match=r"is malformed: .* is not the plain name of a file"):
         model_store.fetch(version, str(store), tmp_path / "kept")

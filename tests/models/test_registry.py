@@ -33,16 +33,16 @@ def bundle(tmp_path: Path) -> Path:
     """A bundle that nobody registered, as `vision package` may leave it."""
     folder = tmp_path / "bundle"
     folder.mkdir()
-    contract.write_json(folder / "classes.json", ["cat", "dog"])
-    (folder / "weights.params").write_bytes(b"hostile weights")
+    contract.write_json(folder / contract.CLASSES_FILE, ["cat", "dog"])
+    (folder / contract.WEIGHTS_FILE).write_bytes(b"hostile weights")
     return folder
 
 
 def seal(folder: Path, names: dict[str, Path] | None = None, **changes: Any) -> None:
     """The manifest; `names` are of files, wherever they are."""
-    found = names or {path.name: path for path in folder.iterdir() if path.name != bundles.MANIFEST}
+    found = names or {path.name: path for path in folder.iterdir() if path.name != contract.BUNDLE_MANIFEST}
     files = {name: {"sha256": contract.sha256_file(path)} for name, path in found.items()}
-    (folder / bundles.MANIFEST).write_text(json.dumps({"name": "n", "network": "n", "files": files} | changes))
+    (folder / contract.BUNDLE_MANIFEST).write_text(json.dumps({"name": "n", "network": "n", "files": files} | changes))
 
 
 def store() -> dict[str, bytes]:
@@ -56,7 +56,7 @@ def store() -> dict[str, bytes]:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_file_of_a_manifest_leads_out_of_its_folder(champion, bundle, name):
     hostile = name.replace("CHAMPION", champion.name)
-    seal(bundle, {"classes.json": bundle / "classes.json", hostile: bundle / "weights.params"})
+    seal(bundle, {"classes.json": bundle / contract.CLASSES_FILE, hostile: bundle / contract.WEIGHTS_FILE})
     before = store()
     with pytest.raises(BundleError, match=r"plain name|NUL"):
         registry.register(bundle, "mallory")
@@ -85,7 +85,7 @@ def test_a_malformed_manifest_is_refused_in_a_sentence(bundle, changes, says):
 
 @pytest.mark.parametrize("raw", ["[" * 100_000, "{", "NaN", '"\\ud800"', "1e999", " " * 2**21, "[]"])
 def test_a_manifest_that_is_no_json_of_ours_is_refused(bundle, raw):
-    (bundle / bundles.MANIFEST).write_text(raw)
+    (bundle / contract.BUNDLE_MANIFEST).write_text(raw)
     with pytest.raises(BundleError, match="is not a model bundle"):
         registry.register(bundle, "mallory")
 
@@ -112,7 +112,7 @@ def test_malformed_facts_of_a_bundle_are_refused_before_a_byte_is_copied(bundle,
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
 def test_what_is_no_regular_file_is_not_copied(bundle, tmp_path, kind):
     seal(bundle)
-    weights = bundle / "weights.params"
+    weights = bundle / contract.WEIGHTS_FILE
     weights.rename(tmp_path / "elsewhere")
     {"link": lambda: weights.symlink_to(tmp_path / "elsewhere"), "pipe": lambda: os.mkfifo(weights)}.get(
         kind, weights.mkdir
@@ -123,7 +123,7 @@ def test_what_is_no_regular_file_is_not_copied(bundle, tmp_path, kind):
 
 
 def test_a_registered_bundle_is_read_only_and_holds_what_its_manifest_names(champion, bundle):
-    (bundle / "weights.params").chmod(0o4777)
+    (bundle / contract.WEIGHTS_FILE).chmod(0o4777)
     seal(bundle)
     (bundle / "left behind").write_bytes(b"x")
     kept = settings.get().store / "models" / registry.register(bundle, "trainer")
@@ -135,7 +135,7 @@ def test_a_registered_bundle_is_read_only_and_holds_what_its_manifest_names(cham
 def test_an_altered_bundle_is_not_taken_for_the_registered_one(champion, bundle):
     seal(bundle)
     version = registry.register(bundle, "trainer")
-    weights = settings.get().store / "models" / version / "weights.params"
+    weights = settings.get().store / "models" / version / contract.WEIGHTS_FILE
     weights.unlink()
     weights.write_bytes(b"other weights")
     with pytest.raises(BundleError, match=r"weights.params"):
@@ -144,7 +144,7 @@ def test_an_altered_bundle_is_not_taken_for_the_registered_one(champion, bundle)
 
 def test_the_ledger_has_what_the_manifest_seals_and_nothing_beside_it(bundle):
     seal(bundle)
-    contract.write_json(bundle / "metrics.json", {"accuracy": 1.0})
+    contract.write_json(bundle / contract.METRICS_FILE, {"accuracy": 1.0})
     version = registry.register(bundle, "trainer")
     with ledger.connect("training") as connection:
         (row,) = ledger.fetch(connection, "select_model_version", {"version": version})

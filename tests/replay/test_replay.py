@@ -38,7 +38,7 @@ def register(name: str = "first") -> str:
     """A model version whose bundle is in the store."""
     bundle = settings.get().store / "models" / seeding.digest(name)
     bundle.mkdir(parents=True)
-    (bundle / "manifest.json").write_text(name)
+    (bundle / contract.BUNDLE_MANIFEST).write_text(name)
     return seeding.register(name)
 
 

@@ -23,7 +23,7 @@ from strandline.ingest import load as predictions
 from strandline.models import registry
 
 BUNDLE = settings.REPOSITORY / "models" / "cifar_resnet20_v1"
-CLASSES = json.loads((BUNDLE / "classes.json").read_bytes())
+CLASSES = json.loads((BUNDLE / contract.CLASSES_FILE).read_bytes())
 HOUR = datetime.timedelta(hours=1)
 FIRST = datetime.datetime(2026, 11, 20, 0, tzinfo=datetime.UTC)
 SIDE = 32  # of the images, pixels
@@ -33,7 +33,7 @@ Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 def halves() -> tuple[pa.Table, pa.Table]:
     """The reference, and the source of windows."""
-    profile = pq.read_table(BUNDLE / "reference.parquet")
+    profile = pq.read_table(BUNDLE / contract.REFERENCE_FILE)
     order = np.random.default_rng(0).permutation(len(profile))
     return tuple(profile.take(part) for part in np.split(order, 2))
 
@@ -42,18 +42,18 @@ def register(folder: Path, **changes: Any) -> str:
     """The champion with half of its reference profile; `changes` are to its files, None takes one out."""
     bundle = folder / "bundle"
     shutil.copytree(BUNDLE, bundle)
-    pq.write_table(halves()[0], bundle / "reference.parquet")
+    pq.write_table(halves()[0], bundle / contract.REFERENCE_FILE)
     for name, content in changes.items():
         (bundle / name).unlink()
         if content is not None:
             (bundle / name).write_bytes(content)
-    manifest = json.loads((bundle / "manifest.json").read_bytes())
+    manifest = json.loads((bundle / contract.BUNDLE_MANIFEST).read_bytes())
     manifest["files"] = {
         path.name: {"sha256": contract.sha256_file(path), "bytes": path.stat().st_size}
         for path in sorted(bundle.iterdir())
-        if path.name != "manifest.json"
+        if path.name != contract.BUNDLE_MANIFEST
     }
-    contract.write_json(bundle / "manifest.json", manifest)
+    contract.write_json(bundle / contract.BUNDLE_MANIFEST, manifest)
     version = registry.register(bundle, "tester")
     registry.install_first(version, "tester")
     return version

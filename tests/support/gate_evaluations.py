@@ -33,16 +33,16 @@ def make_version(name: str, reference: Mapping[str, int] | None = None, by: str 
     folder.mkdir(parents=True)
     for file, content in ({"classes": list(CLASSES), "preprocessing": {"width": 4, "height": 4}} | files).items():
         contract.write_json(folder / f"{file}.json", content)
-    (folder / "weights.params").write_bytes(name.encode())
+    (folder / contract.WEIGHTS_FILE).write_bytes(name.encode())
     if reference is not None:
         found = probabilities(list(reference.values()))
         rows = [
             {"image_id": image, "label": CLASSES[label], "probabilities": one.tolist()}
             for (image, label), one in zip(reference.items(), found, strict=True)
         ]
-        write_table(folder / "reference.parquet", contract.PREDICTION_COLUMNS, rows)
+        write_table(folder / contract.REFERENCE_FILE, contract.PREDICTION_COLUMNS, rows)
     sealed = {path.name: {"sha256": contract.sha256_file(path)} for path in folder.iterdir()}
-    contract.write_json(folder / "manifest.json", {"name": name, "network": "n", "files": sealed})
+    contract.write_json(folder / contract.BUNDLE_MANIFEST, {"name": name, "network": "n", "files": sealed})
     return registry.register(folder, by)
 
 

@@ -376,7 +376,7 @@ def test_a_killed_training_goes_on_and_ends_as_a_registered_challenger(real, cha
     assert isinstance(resumed, contract.TrainRequest)
     assert resumed.resume
     assert [contract.read_result(store / one["folder"], "train").versions["bundle"] for one in (whole, trained)] == [
-        contract.sha256_file(store / trained["folder"] / "bundle" / "manifest.json")
+        contract.sha256_file(store / trained["folder"] / "bundle" / contract.BUNDLE_MANIFEST)
     ] * 2
 
     done = finish(real, trained)

@@ -19,13 +19,13 @@ def make(store: Path, *left_out: str, **renamed: str) -> contract.BundleRef:
     for name, content in (FILES | {"preprocessing.json": json.dumps(SIZE).encode()}).items():
         (folder / name).write_bytes(content)
     bundles.seal(folder, "n", "n")
-    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest = json.loads((folder / contract.BUNDLE_MANIFEST).read_bytes())
     for name in left_out:
         del manifest["files"][name]
     for name, other in renamed.items():
         manifest["files"][other] = manifest["files"][f"{name}.params"]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return contract.BundleRef("bundle", contract.sha256_file(folder / "manifest.json"))
+    (folder / contract.BUNDLE_MANIFEST).write_text(json.dumps(manifest))
+    return contract.BundleRef("bundle", contract.sha256_file(folder / contract.BUNDLE_MANIFEST))
 
 
 def test_a_whole_bundle_is_loaded(tmp_path):
@@ -47,8 +47,8 @@ def test_what_is_read_is_what_the_manifest_seals(tmp_path, name):
 @pytest.mark.parametrize("content", [b"[]", b"{", b'{"height": 32}', b'{"mean": 7}', b"[" * 100_000])
 def test_a_malformed_file_is_bad_input(tmp_path, content):
     make(tmp_path)
-    (tmp_path / "bundle" / "preprocessing.json").write_bytes(content)
+    (tmp_path / "bundle" / contract.PREPROCESSING_FILE).write_bytes(content)
     bundles.seal(tmp_path / "bundle", "n", "n")
-    version = contract.sha256_file(tmp_path / "bundle" / "manifest.json")
+    version = contract.sha256_file(tmp_path / "bundle" / contract.BUNDLE_MANIFEST)
     with pytest.raises(contract.BadInput, match="malformed"):
         bundles.load(tmp_path, contract.BundleRef("bundle", version))

@@ -23,7 +23,7 @@ MARK = (201, 7, 99)
 
 @pytest.fixture(scope="module")
 def bundle() -> bundles.Bundle:
-    version = contract.sha256_file(BUNDLE / "manifest.json")
+    version = contract.sha256_file(BUNDLE / contract.BUNDLE_MANIFEST)
     return bundles.load(BUNDLE.parent, contract.BundleRef(BUNDLE.name, version))
 
 
@@ -139,7 +139,7 @@ def test_a_killed_command_leaves_no_network_behind(monkeypatch, tmp_path):
 import sys; sys.path.insert(0, {str(PROJECT / "tests")!r})
 from test_guard import *
 guard.WORKER = ({str(PROJECT / "tests" / "poisoned_worker.py")!r},)
-ref = contract.BundleRef(BUNDLE.name, contract.sha256_file(BUNDLE / "manifest.json"))
+ref = contract.BundleRef(BUNDLE.name, contract.sha256_file(BUNDLE / contract.BUNDLE_MANIFEST))
 guarded = Guard()
 guarded.start(bundles.load(BUNDLE.parent, ref), "cpu", 1, BATCH)
 print(guarded._process.pid, flush=True)

@@ -36,7 +36,9 @@ net.initialize(mx.init.MSRAPrelu("out", 0) if {weights == "random"} else mx.init
 net(mx.nd.zeros((1, 3, 32, 32)))
 net.save_parameters(sys.argv[1])
 """
-    subprocess.run([sys.executable, "-c", script, str(folder / "weights.params")], env=environment(folder), check=True)
+    subprocess.run(
+        [sys.executable, "-c", script, str(folder / contract.WEIGHTS_FILE)], env=environment(folder), check=True
+    )
     bundles.write_settings(folder, ("a", "b"), side, side, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
     bundles.seal(folder, folder.name, network)
 
@@ -53,7 +55,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def ref(store: Path, name: str) -> contract.BundleRef:
-    return contract.BundleRef(name, contract.sha256_file(store / name / "manifest.json"))
+    return contract.BundleRef(name, contract.sha256_file(store / name / contract.BUNDLE_MANIFEST))
 
 
 def run(store: Path, out: Path, challenger: contract.BundleRef, champion: str = "first", expect: int = 0) -> str:

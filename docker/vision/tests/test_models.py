@@ -127,7 +127,10 @@ def trained(store, data) -> Path:
 
 @pytest.fixture(scope="module")
 def bundle(store, trained) -> dict:
-    return {"path": str(trained.relative_to(store)), "version": contract.sha256_file(trained / "manifest.json")}
+    return {
+        "path": str(trained.relative_to(store)),
+        "version": contract.sha256_file(trained / contract.BUNDLE_MANIFEST),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +144,7 @@ def classify_request(bundle: dict, data: dict, **changes) -> dict:
 
 
 def test_training_learns_and_its_result_holds_on_new_images(evaluated):
-    metrics = json.loads((evaluated / "metrics.json").read_bytes())
+    metrics = json.loads((evaluated / contract.METRICS_FILE).read_bytes())
     assert metrics["images"] == 75
     assert metrics["accuracy"] > 0.9
     assert sum(map(sum, metrics["confusion"])) == 75
@@ -222,7 +225,7 @@ pixels = [np.frombuffer(p, np.uint8).reshape(32, 32, 3) for p in pq.read_table(s
 x = ((np.stack(pixels) / 255.0 - 0.3) / 0.3).transpose(0, 3, 1, 2).astype(np.float32)
 print(json.dumps([mx.nd.softmax(net(mx.nd.array(x[i : i + 1]))).asnumpy()[0].tolist() for i in range(len(x))]))
 """
-    arguments = [NETWORK, str(trained / "weights.params"), str(store / fresh["shard"]["path"])]
+    arguments = [NETWORK, str(trained / contract.WEIGHTS_FILE), str(store / fresh["shard"]["path"])]
     printed = subprocess.run([sys.executable, "-c", loop, *arguments], check=True, capture_output=True, text=True)
     rows = pq.read_table(folder / "predictions.parquet")
     np.testing.assert_allclose(rows["probabilities"].to_pylist(), json.loads(printed.stdout), atol=1e-5)
@@ -248,7 +251,7 @@ def test_an_empty_shard_gives_an_empty_answer(store, bundle):
 def test_altered_weights_are_refused(store, bundle, fresh, trained, break_it):
     copy = store / f"broken-{break_it}"
     shutil.copytree(trained, copy)
-    weights = copy / "weights.params"
+    weights = copy / contract.WEIGHTS_FILE
     raw = bytearray(weights.read_bytes())
     raw[len(raw) // 2] ^= 1
     if break_it == "missing":
@@ -268,11 +271,11 @@ mx.nd.save(sys.argv[1], {k: v * float("nan") if "output" in k else v for k, v in
 """
     copy = store / "nan"
     shutil.copytree(trained, copy)
-    subprocess.run([sys.executable, "-c", script, str(copy / "weights.params")], check=True)
-    manifest = json.loads((copy / "manifest.json").read_bytes())
-    manifest["files"]["weights.params"]["sha256"] = contract.sha256_file(copy / "weights.params")
-    (copy / "manifest.json").write_text(json.dumps(manifest))
-    bundle = {"path": "nan", "version": contract.sha256_file(copy / "manifest.json")}
+    subprocess.run([sys.executable, "-c", script, str(copy / contract.WEIGHTS_FILE)], check=True)
+    manifest = json.loads((copy / contract.BUNDLE_MANIFEST).read_bytes())
+    manifest["files"]["weights.params"]["sha256"] = contract.sha256_file(copy / contract.WEIGHTS_FILE)
+    (copy / contract.BUNDLE_MANIFEST).write_text(json.dumps(manifest))
+    bundle = {"path": "nan", "version": contract.sha256_file(copy / contract.BUNDLE_MANIFEST)}
     folder, _ = run(store, "nan-out", "classify", classify_request(bundle, fresh))
     rows = pq.read_table(folder / "predictions.parquet")
     assert set(rows["failure"].to_pylist()) == {"NOT_FINITE"}
@@ -321,7 +324,7 @@ def test_preflight_says_what_a_host_can_do(store, bundle):
 
 def test_preflight_refuses_an_altered_bundle(store, bundle, trained):
     shutil.copytree(trained, store / "altered")
-    (store / "altered" / "classes.json").write_text('["disc", "stripes"]')
+    (store / "altered" / contract.CLASSES_FILE).write_text('["disc", "stripes"]')
     request = preflight_request(bundle | {"path": "altered"})
     _, errors = run(store, "preflight-altered", "preflight", request, contract.EXIT_BAD_INPUT)
     assert "classes.json" in errors
@@ -366,7 +369,7 @@ def test_the_images_of_a_check_are_always_the_same():
 def test_package_seals_the_trained_weights_with_what_was_measured(store, bundle, evaluated, fresh, trained):
     request = {
         "bundle": bundle,
-        "metrics": ref(store, evaluated / "metrics.json"),
+        "metrics": ref(store, evaluated / contract.METRICS_FILE),
         "predictions": ref(store, evaluated / "predictions.parquet"),
         "shards": [fresh["shard"]],
         "made_by": "make shapes",
@@ -374,11 +377,11 @@ def test_package_seals_the_trained_weights_with_what_was_measured(store, bundle,
     }
     folder, _ = run(store, "package", "package", request)
     sealed = folder / "bundle"
-    manifest = json.loads((sealed / "manifest.json").read_bytes())
+    manifest = json.loads((sealed / contract.BUNDLE_MANIFEST).read_bytes())
     assert set(manifest["files"]) | {"manifest.json"} == {file.name for file in sealed.iterdir()}
-    assert contract.sha256_file(sealed / "weights.params") == contract.sha256_file(trained / "weights.params")
-    assert "`make shapes`" in (sealed / "MODEL_CARD.md").read_text()
-    profile = pq.read_table(sealed / "reference.parquet")
+    assert contract.sha256_file(sealed / contract.WEIGHTS_FILE) == contract.sha256_file(trained / contract.WEIGHTS_FILE)
+    assert "`make shapes`" in (sealed / contract.CARD_FILE).read_text()
+    profile = pq.read_table(sealed / contract.REFERENCE_FILE)
     assert profile.num_rows == 50
     assert {"label", "embedding", "probabilities", *contract.IMAGE_STATISTICS} <= set(profile.column_names)
 
@@ -416,7 +419,7 @@ def test_the_weights_of_the_best_epoch_are_kept(store, tuning):
     data = {"bundle": {"path": "ruined/bundle", "version": contract.sha256_file(folder / "bundle/manifest.json")}}
     request = data | {"shards": tuning["shards"], "labels": tuning["labels"], "batch_size": 16, "threads": 1}
     evaluated, _ = run(store, "ruined-evaluated", "evaluate", request)
-    assert json.loads((evaluated / "metrics.json").read_bytes())["accuracy"] > 0.9
+    assert json.loads((evaluated / contract.METRICS_FILE).read_bytes())["accuracy"] > 0.9
 
 
 def test_a_killed_tuning_goes_on_from_its_checkpoint(store, tuning, tuned):
@@ -447,7 +450,7 @@ first, last, interpolated = (mx.nd.load(path) for path in sys.argv[1:])
 assert max(float((last[k] - first[k]).abs().max().asscalar()) for k in first) > 1e-3
 print(max(float((0.75 * first[k] + 0.25 * last[k] - interpolated[k]).abs().max().asscalar()) for k in first))
 """
-    weights = [str(one / "weights.params") for one in (trained, tuned / "bundle", folder / "bundle")]
+    weights = [str(one / contract.WEIGHTS_FILE) for one in (trained, tuned / "bundle", folder / "bundle")]
     printed = subprocess.run([sys.executable, "-c", script, *weights], check=True, capture_output=True, text=True)
     assert float(printed.stdout.split()[-1]) < 1e-5
 
@@ -511,7 +514,7 @@ def test_package_adds_curves_and_lineage(store, tuned, evaluated, fresh):
     )  # fmt: skip
     request = {
         "bundle": {"path": "tuned/bundle", "version": contract.sha256_file(tuned / "bundle/manifest.json")},
-        "metrics": ref(store, evaluated / "metrics.json"),
+        "metrics": ref(store, evaluated / contract.METRICS_FILE),
         "predictions": ref(store, evaluated / "predictions.parquet"),
         "shards": [fresh["shard"]],
         "made_by": "retrain_model",
@@ -523,7 +526,7 @@ def test_package_adds_curves_and_lineage(store, tuned, evaluated, fresh):
     assert contract.Lineage.from_dict(json.loads((sealed / "lineage.json").read_bytes())) == lineage
     assert (sealed / "curves.json").read_bytes() == (tuned / "curves.json").read_bytes()
     assert ElementTree.parse(sealed / "curves.svg").getroot().tag.endswith("svg")
-    assert "trained from the weights of model version" in (sealed / "MODEL_CARD.md").read_text()
+    assert "trained from the weights of model version" in (sealed / contract.CARD_FILE).read_text()
 
 
 def test_metrics_by_hand():

@@ -38,7 +38,7 @@ net.save_parameters(sys.argv[2])
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("zoo") / "weights.params"
+    path = tmp_path_factory.mktemp("zoo") / contract.WEIGHTS_FILE
     subprocess.run([sys.executable, "-c", MAKE, MODEL, str(path)], check=True, env=environment())
     return path
 

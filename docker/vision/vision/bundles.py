@@ -8,8 +8,7 @@ from typing import Any
 
 import strandline_contract as contract
 
-MANIFEST = "manifest.json"
-WEIGHTS, CLASSES, PREPROCESSING = "weights.params", "classes.json", "preprocessing.json"
+NEEDED = {contract.WEIGHTS_FILE, contract.CLASSES_FILE, contract.PREPROCESSING_FILE}
 WHERE = ("shards", "labels", "resume", "threads", "shard_id")  # of a training: where its data lay, how fast it was
 
 
@@ -26,7 +25,7 @@ class Bundle:
 
     @property
     def weights(self) -> Path:
-        return self.folder / WEIGHTS
+        return self.folder / contract.WEIGHTS_FILE
 
 
 def load(store: Path, ref: contract.BundleRef) -> Bundle:
@@ -36,28 +35,21 @@ def load(store: Path, ref: contract.BundleRef) -> Bundle:
         contract.BadInput: it is missing, altered, malformed, or another version.
     """
     folder = contract.store_path(store, ref.path)
-    try:
-        raw = contract.read_file(folder / MANIFEST)
-        manifest = contract.BundleManifest.from_json(raw)
-    except FileNotFoundError as error:
-        raise contract.BadInput(f"{folder} is not a model bundle: it has no {MANIFEST}") from error
-    except (OSError, contract.BadRequest) as error:
-        raise contract.BadInput(f"{folder} is not a model bundle: {error}") from error
-    if (found := hashlib.sha256(raw).hexdigest()) != ref.version:
-        raise contract.BadInput(f"{folder} is version {found}, the request asks for {ref.version}")
-    if missing := sorted({WEIGHTS, CLASSES, PREPROCESSING} - manifest.files.keys()):
+    manifest = contract.verify_bundle(folder, ref.version)
+    if missing := sorted(NEEDED - manifest.files.keys()):
         raise contract.BadInput(f"the manifest of {folder} does not name {', '.join(missing)}")
-    for name, entry in manifest.files.items():
-        if not contract.is_whole(folder, name, entry.sha256):
-            raise contract.BadInput(f"{folder / name} is missing or not what the bundle's manifest says")
     try:
-        classes, settings = (contract.parse_json(contract.read_file(folder / one)) for one in (CLASSES, PREPROCESSING))
+        classes, settings = (
+            contract.parse_json(contract.read_file(folder / one))
+            for one in (contract.CLASSES_FILE, contract.PREPROCESSING_FILE)
+        )
         mean, std = tuple(settings["mean"]), tuple(settings["std"])
         return Bundle(
             folder, ref.version, manifest.network, tuple(classes), settings["height"], settings["width"], mean, std
         )
     except (contract.BadRequest, KeyError, TypeError) as error:
-        raise contract.BadInput(f"{folder} has a malformed {CLASSES} or {PREPROCESSING}: {error!r}") from error
+        files = f"{contract.CLASSES_FILE} or {contract.PREPROCESSING_FILE}"
+        raise contract.BadInput(f"{folder} has a malformed {files}: {error!r}") from error
 
 
 def seal(folder: Path, name: str, network: str) -> str:
@@ -65,10 +57,10 @@ def seal(folder: Path, name: str, network: str) -> str:
     files = {
         path.name: {"sha256": contract.sha256_file(path), "bytes": path.stat().st_size}
         for path in sorted(folder.iterdir())
-        if path.name != MANIFEST
+        if path.name != contract.BUNDLE_MANIFEST
     }
-    contract.write_json(folder / MANIFEST, {"name": name, "network": network, "files": files})
-    return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    contract.write_json(folder / contract.BUNDLE_MANIFEST, {"name": name, "network": network, "files": files})
+    return hashlib.sha256((folder / contract.BUNDLE_MANIFEST).read_bytes()).hexdigest()
 
 
 def parameters(request: contract.TrainRequest) -> dict[str, Any]:
@@ -86,19 +78,19 @@ def write_trained(
         data_set: what it was trained on, and `done`: how far, for `training.json`.
     """
     folder.mkdir(exist_ok=True)
-    net.save_parameters(str(folder / WEIGHTS))
+    net.save_parameters(str(folder / contract.WEIGHTS_FILE))
     write_settings(folder, request.classes, request.height, request.width, request.mean, request.std)
     record = parameters(request) | data_set | done | {"versions": runtime_versions()}
-    contract.write_json(folder / "training.json", record)
+    contract.write_json(folder / contract.TRAINING_FILE, record)
     return seal(folder, request.name, request.network)
 
 
 def write_settings(
     folder: Path, classes: tuple[str, ...], height: int, width: int, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> None:
-    contract.write_json(folder / CLASSES, list(classes))
+    contract.write_json(folder / contract.CLASSES_FILE, list(classes))
     preprocessing = {"height": height, "width": width, "mean": list(mean), "std": list(std)}
-    contract.write_json(folder / PREPROCESSING, preprocessing)
+    contract.write_json(folder / contract.PREPROCESSING_FILE, preprocessing)
 
 
 def runtime_versions() -> dict[str, str]:

@@ -15,9 +15,6 @@ import strandline_contract as contract
 from vision import bundles, curves, shards
 from vision.paths import Paths
 
-REFERENCE_FILE = "reference.parquet"
-CARD_FILE = "MODEL_CARD.md"
-TRAINING_FILE = "training.json"
 IMAGE_COLUMNS = ("image_id", "width", "height", "format", "bytes", *contract.IMAGE_STATISTICS)
 
 
@@ -33,8 +30,8 @@ def run(request: contract.PackageRequest, paths: Paths) -> contract.Result:
     folder = paths.out / contract.BUNDLE_FOLDER
     shutil.copytree(trained.folder, folder, dirs_exist_ok=True)
     contract.write_json(folder / contract.METRICS_FILE, metrics)
-    rows = _write_reference(request, paths, folder / REFERENCE_FILE)
-    training = json.loads((folder / TRAINING_FILE).read_bytes())
+    rows = _write_reference(request, paths, folder / contract.REFERENCE_FILE)
+    training = json.loads((folder / contract.TRAINING_FILE).read_bytes())
     if request.curves:
         rows_of_epochs = json.loads(contract.verified(paths.store, request.curves).read_bytes())
         contract.write_json(folder / contract.CURVES_FILE, rows_of_epochs)
@@ -42,7 +39,7 @@ def run(request: contract.PackageRequest, paths: Paths) -> contract.Result:
         (folder / contract.CURVES_PLOT).write_text(plot, encoding="utf-8")
     if request.lineage:
         contract.write_json(folder / contract.LINEAGE_FILE, request.lineage.to_dict())
-    (folder / CARD_FILE).write_text(model_card(training, metrics, request.made_by, rows), encoding="utf-8")
+    (folder / contract.CARD_FILE).write_text(model_card(training, metrics, request.made_by, rows), encoding="utf-8")
     version = bundles.seal(folder, training["name"], trained.network)
     return contract.write_result(
         paths.out,

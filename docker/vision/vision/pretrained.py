@@ -43,7 +43,7 @@ def make_bundle(model: str, folder: Path) -> str:
         classes = CIFAR10 if model.startswith("cifar_") else tuple(net.classes)
         made = Path(scratch) / "bundle"
         made.mkdir()
-        net.save_parameters(str(made / bundles.WEIGHTS))
+        net.save_parameters(str(made / contract.WEIGHTS_FILE))
         bundles.write_settings(made, classes, side, side, mean, std)
         contract.write_json(made / "source.json", {"model": model, "zoo": _zoo()})
         version = bundles.seal(made, f"{model}_pretrained", model)

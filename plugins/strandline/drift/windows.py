@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import strandline_contract as contract
 from strandline import attempts, ledger, settings, tables
 from strandline.drift.detectors.sample import Integers, Sample
-from strandline.models.bundles import REFERENCE_FILE, BundleError, verify
+from strandline.models.bundles import BundleError, verify
 from strandline.models.thumbnails import image_size, thumbnail
 from strandline.periods import Window, WindowError
 
@@ -76,12 +76,12 @@ def read_reference(config: settings.Settings, model: Mapping[str, Any]) -> Data 
     """
     bundle = contract.store_path(config.store, model["bundle"])
     try:
-        if REFERENCE_FILE not in verify(bundle, model["version"]).files:
+        if contract.REFERENCE_FILE not in verify(bundle, model["version"]).files:
             return None
     except BundleError as error:
         raise WindowError(f"the reference of model version {model['version']} is of no use: {error}") from error
     try:
-        table = tables.read(bundle / REFERENCE_FILE, REFERENCE_COLUMNS, most=REFERENCE_ROWS)
+        table = tables.read(bundle / contract.REFERENCE_FILE, REFERENCE_COLUMNS, most=REFERENCE_ROWS)
     except tables.TableError as error:
         raise WindowError(f"the reference of model version {model['version']} is of no use: {error}") from error
     embeddings = np.array(table["embedding"].to_pylist(), np.float32)

@@ -1,15 +1,10 @@
 """Model bundles as folders: whether one is whole, and is the version that it is kept as."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import strandline_contract as contract
 from strandline.errors import PermanentError
-
-MANIFEST = "manifest.json"
-CLASSES_FILE, PREPROCESSING_FILE = "classes.json", "preprocessing.json"
-REFERENCE_FILE = "reference.parquet"  # what the version predicted of its holdout; not every bundle has one
 
 
 class BundleError(PermanentError):
@@ -26,18 +21,9 @@ def verify(folder: Path, version: str | None = None) -> contract.BundleManifest:
         BundleError: the manifest is malformed, a file is missing or altered, or it is another version.
     """
     try:
-        raw = contract.read_file(folder / MANIFEST)
-        manifest = contract.BundleManifest.from_json(raw)
-    except (OSError, contract.BadRequest) as error:
-        raise BundleError(f"{folder} is not a model bundle: {error}") from error
-    if version and (found := hashlib.sha256(raw).hexdigest()) != version:
-        raise BundleError(f"{folder} is version {found}, not {version}; fetch the bundle again")
-    for name, entry in manifest.files.items():
-        if not contract.is_whole(folder, name, entry.sha256):
-            raise BundleError(
-                f"{folder / name} is missing or not what {folder / MANIFEST} says; fetch the bundle again"
-            )
-    return manifest
+        return contract.verify_bundle(folder, version)
+    except contract.BadInput as error:
+        raise BundleError(str(error)) from error
 
 
 def read_json(folder: Path, manifest: contract.BundleManifest, name: str) -> Any:
@@ -60,8 +46,8 @@ def preprocessing(folder: Path, version: str) -> dict[str, Any]:
     Raises:
         BundleError: as `verify`, or it does not say so.
     """
-    found = read_json(folder, verify(folder, version), PREPROCESSING_FILE)
+    found = read_json(folder, verify(folder, version), contract.PREPROCESSING_FILE)
     sides = [found.get(side) for side in ("width", "height")] if isinstance(found, dict) else [None]
     if not all(type(side) is int and side > 0 for side in sides):
-        raise BundleError(f"{folder / PREPROCESSING_FILE} does not say how large images have to be")
+        raise BundleError(f"{folder / contract.PREPROCESSING_FILE} does not say how large images have to be")
     return dict(found)

@@ -9,7 +9,7 @@ from typing import Any
 
 import strandline_contract as contract
 from strandline import ledger, settings
-from strandline.models.bundles import CLASSES_FILE, MANIFEST, BundleError, read_json, verify
+from strandline.models.bundles import BundleError, read_json, verify
 
 
 def register(folder: Path, by: str, planned: Mapping[str, Any] | None = None) -> str:
@@ -27,7 +27,7 @@ def register(folder: Path, by: str, planned: Mapping[str, Any] | None = None) ->
         BundleError: a file of the bundle is missing, altered or malformed; nothing was copied or recorded.
     """
     store = settings.get().store
-    manifest, version = verify(folder), contract.sha256_file(folder / MANIFEST)
+    manifest, version = verify(folder), contract.sha256_file(folder / contract.BUNDLE_MANIFEST)
     facts = _facts(folder, manifest)
     if planned and {name: (facts["lineage"] or {}).get(name) for name in planned} != dict(planned):
         raise BundleError(f"{folder / contract.LINEAGE_FILE} says otherwise than the ledger where it comes from")
@@ -62,7 +62,7 @@ def install_bundles(folder: Path, by: str) -> list[str]:
         BundleError: a file of a bundle is missing or altered.
     """
     lines = []
-    for bundle in sorted(path.parent for path in folder.glob(f"*/{MANIFEST}")):
+    for bundle in sorted(path.parent for path in folder.glob(f"*/{contract.BUNDLE_MANIFEST}")):
         version = register(bundle, by)
         installed = install_first(version, by)
         lines.append(f"Model {bundle.name}, version {version[:12]}{', is the champion' if installed else ''}.")
@@ -76,7 +76,7 @@ def _keep(folder: Path, manifest: contract.BundleManifest, version: str) -> Path
         kept.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=kept.parent))
         try:
-            for name in (*manifest.files, MANIFEST):
+            for name in (*manifest.files, contract.BUNDLE_MANIFEST):
                 with contract.open_file(folder / name) as source, (partial / name).open("xb") as target:
                     shutil.copyfileobj(source, target)
                 (partial / name).chmod(0o444)
@@ -97,11 +97,11 @@ def _facts(folder: Path, manifest: contract.BundleManifest) -> dict[str, Any]:
     Raises:
         BundleError: they are not in the contract's words.
     """
-    classes = read_json(folder, manifest, CLASSES_FILE)
+    classes = read_json(folder, manifest, contract.CLASSES_FILE)
     if not (isinstance(classes, list) and classes and all(isinstance(one, str) and one.strip() for one in classes)):
-        raise BundleError(f"{folder / CLASSES_FILE} is no list of names")
+        raise BundleError(f"{folder / contract.CLASSES_FILE} is no list of names")
     if len(set(classes)) < len(classes):
-        raise BundleError(f"{folder / CLASSES_FILE} has a class twice")
+        raise BundleError(f"{folder / contract.CLASSES_FILE} has a class twice")
     metrics = read_json(folder, manifest, contract.METRICS_FILE)
     if not isinstance(metrics, dict | None):
         raise BundleError(f"{folder / contract.METRICS_FILE} is no JSON object")

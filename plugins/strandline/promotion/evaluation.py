@@ -21,7 +21,6 @@ import strandline_contract as contract
 from strandline import attempts, ledger, periods, settings, tables
 from strandline.errors import PermanentError
 from strandline.models import datasets, thumbnails, versions
-from strandline.models.bundles import REFERENCE_FILE
 from strandline.models.datasets import Dataset
 from strandline.promotion import gate
 from strandline.promotion import page as gate_page
@@ -436,7 +435,7 @@ def _golden(
     is wrong with the bundle. Golden images are those of its reference profile: it was measured on the holdout.
     """
     none = np.empty((0, len(case.champion.classes)))
-    path = contract.store_path(config.store, case.challenger.bundle) / REFERENCE_FILE
+    path = contract.store_path(config.store, case.challenger.bundle) / contract.REFERENCE_FILE
     if not case.holdout or not answers or not path.is_file():
         return none, none, ""
     given = answers[case.holdout.dataset_id, "challenger"]

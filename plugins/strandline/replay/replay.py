@@ -178,7 +178,7 @@ def _request(
     except contract.NoResult as error:
         raise _Missing("REQUEST_GONE", str(error)) from error
     _verify(config, recorded.shard, "SHARD_GONE")
-    _verify(config, contract.FileRef(f"{model['bundle']}/manifest.json", model["version"]), "MODEL_GONE")
+    _verify(config, contract.FileRef(f"{model['bundle']}/{contract.BUNDLE_MANIFEST}", model["version"]), "MODEL_GONE")
     bundle = contract.BundleRef(model["bundle"], model["version"])
     device = cast(Literal["cpu", "gpu"], config.device)
     return dataclasses.replace(recorded, bundle=bundle, device=device)

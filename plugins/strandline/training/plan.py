@@ -148,7 +148,7 @@ def packaging(planned: Mapping[str, Any], trained: Mapping[str, Any], evaluated:
     bundle, learnt = _trained(config, planned, trained)
     request, measured = _evaluated(config, planned, evaluated, bundle)
     parameters = contract.parse_json(
-        contract.read_file(contract.store_path(config.store, bundle.path) / "training.json")
+        contract.read_file(contract.store_path(config.store, bundle.path) / contract.TRAINING_FILE)
     )
     lineage = contract.Lineage(
         **planned,
