@@ -186,6 +186,19 @@ def check_period(connection: Connection) -> None:
             )
 
 
+def stage(connection: Connection, query: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+    """Fill a temporary table as `copy_rows` does, and let Postgres count what is in it; returns how many rows that are.
+
+    Args:
+        query: `create_<table>`, which makes the table.
+    """
+    table = query.removeprefix("create_")
+    execute(connection, query)
+    count = copy_rows(connection, table, columns, rows)
+    connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
+    return count
+
+
 def record_listing(connection: Connection, run: Mapping[str, Any], entries: Iterable[ListedEntry]) -> DictRow:
     """Freeze what a run takes up: its row, its entries and shards, and the outcomes that the listing settles.
 
@@ -209,10 +222,8 @@ def record_listing(connection: Connection, run: Mapping[str, Any], entries: Iter
     if recorded := fetch(connection, "select_run", run):
         return recorded[0]
     check_period(connection)
-    execute(connection, "create_staged_entries")
-    if copy_rows(connection, "staged_entries", ListedEntry._fields, entries) != run["listed"]:
+    if stage(connection, "create_staged_entries", ListedEntry._fields, entries) != run["listed"]:
         raise LedgerError(f"run {run['run_id']} says that it lists {run['listed']} entries, and lists another number")
-    execute(connection, "analyze_staged_entries")
     execute(connection, "insert_drops", {"length": settings.get().period_length})
     execute(connection, "insert_entries")
     recorded = fetch(connection, "insert_run", {"future": 0, **run})

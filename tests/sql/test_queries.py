@@ -46,11 +46,11 @@ def packages_by_text(*folders: str) -> dict[str, set[str]]:
 
 
 def asked_for(module: ast.Module) -> Iterator[str]:
-    """What `ledger.fetch`, `execute` and `stream` are called with: a name that is put together is `...`."""
+    """What `ledger.fetch`, `execute`, `stream` and `stage` are called with: a name that is put together is `...`."""
     for node in ast.walk(module):
         match node:
             case ast.Call(func=ast.Attribute(attr=called) | ast.Name(id=called), args=[_, query, *_]):
-                if called in ("fetch", "execute", "stream") and isinstance(
+                if called in ("fetch", "execute", "stream", "stage") and isinstance(
                     query, ast.Constant | ast.JoinedStr | ast.BinOp
                 ):
                     yield query.value if isinstance(query, ast.Constant) else "..."
@@ -84,6 +84,10 @@ def test_every_query_that_is_asked_for_exists(database):
     assert asked - ledger.query_files().keys() == set()
     planted = """ledger.fetch(connection, "select_it", {}); ledger.execute(connection, f"create_{table}")"""
     assert list(asked_for(ast.parse(planted))) == ["select_it", "..."]
+    planted = (
+        """ledger.stage(connection, "create_it", columns, rows); stage(connection, f"create_{table}", columns, rows)"""
+    )
+    assert list(asked_for(ast.parse(planted))) == ["create_it", "..."]
     with pytest.raises(ledger.LedgerError, match=r"select_it\.sql"), ledger.connect("ingest") as connection:
         ledger.fetch(connection, "select_it")
 

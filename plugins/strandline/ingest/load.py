@@ -152,12 +152,10 @@ def _model(connection: ledger.Connection, run_id: str) -> dict[str, Any]:
 
 def _stage_outcomes(connection: ledger.Connection, listed: dict[str, dict[int, int]], path: Path) -> None:
     """Each with the entry that it is of, by shard and ordinal."""
-    ledger.execute(connection, "create_staged_outcomes")
-    ledger.copy_rows(connection, "staged_outcomes", ("entry_id", *OUTCOME_COLUMNS), _outcome_rows(path, listed))
+    ledger.stage(connection, "create_staged_outcomes", ("entry_id", *OUTCOME_COLUMNS), _outcome_rows(path, listed))
     for shard_id, entries in listed.items():
         if entries:
             raise LoadError(f"{path} has no outcome for {len(entries)} entries of shard {shard_id}: {min(entries)}...")
-    ledger.execute(connection, "analyze_staged_outcomes")
 
 
 def _outcome_rows(path: Path, listed: Mapping[str, dict[int, int]]) -> Iterator[tuple[Any, ...]]:
@@ -175,11 +173,8 @@ def _outcome_rows(path: Path, listed: Mapping[str, dict[int, int]]) -> Iterator[
 
 def _stage_predictions(connection: ledger.Connection, attempts: Sequence[Attempt], classes: Sequence[str]) -> None:
     rows = (row for attempt in attempts for row in _prediction_rows(attempt, classes))
-    ledger.execute(connection, "create_staged_predictions")
-    ledger.copy_rows(connection, "staged_predictions", ("shard_id", *PREDICTION_COLUMNS), rows)
-    ledger.execute(connection, "create_staged_batches")
-    ledger.copy_rows(connection, "staged_batches", BATCH_COLUMNS, (attempt.batch() for attempt in attempts))
-    ledger.execute(connection, "analyze_staged_predictions")
+    ledger.stage(connection, "create_staged_predictions", ("shard_id", *PREDICTION_COLUMNS), rows)
+    ledger.stage(connection, "create_staged_batches", BATCH_COLUMNS, (attempt.batch() for attempt in attempts))
 
 
 def _prediction_rows(attempt: Attempt, classes: Sequence[str]) -> Iterator[tuple[Any, ...]]:

@@ -176,8 +176,9 @@ def _take_up(file: dict[str, Any], run_id: str) -> dict[str, int]:
     """
     with ledger.connect("labels") as connection:
         ledger.execute(connection, "lock_labels")
-        _create_staging(connection)
+        ledger.execute(connection, "create_staged_labels")
         ledger.execute(connection, "stage_label_waits", file)
+        ledger.execute(connection, "analyze_staged_labels")
         counts, reasons = _decide(connection, wait=not file["late"])
         if reasons:
             log.warning("label file %s has rows that waited and are rejected: %s", file["display_name"], reasons)
@@ -279,21 +280,16 @@ def _stage(connection: ledger.Connection, file: BinaryIO, kind: str, entry: Entr
     """Copy all rows, good and bad, to the database; the content's hash."""
     now, max_rows = datetime.datetime.now(datetime.UTC), settings.get().label_max_rows
     reader = Reader(file, kind, default_labeller(entry.name), classes, now, max_rows)
-    _create_staging(connection)
-    ledger.copy_rows(connection, "staged_labels", Row._fields, reader.rows())
+    ledger.stage(connection, "create_staged_labels", Row._fields, reader.rows())
     return reader.sha256
-
-
-def _create_staging(connection: ledger.Connection) -> None:
-    for query in ("create_staged_labels", "create_staged_paths", "create_judged_labels"):
-        ledger.execute(connection, query)
 
 
 def _decide(connection: ledger.Connection, wait: bool) -> tuple[dict[str, int], dict[str, int]]:
     """Staged rows by status, and of the rejected ones by reason; `wait`: for images that are not ingested."""
-    ledger.execute(connection, "analyze_staged_labels")
+    ledger.execute(connection, "create_staged_paths")
     ledger.execute(connection, "insert_staged_paths")
     ledger.execute(connection, "insert_staged_places")
+    ledger.execute(connection, "create_judged_labels")
     ledger.execute(connection, "insert_judged_labels", {"wait": wait})
     counted = ledger.fetch(connection, "count_judged_labels")
     statuses = {status: sum(row["rows"] for row in counted if row["status"] == status) for status in ROWS}
