@@ -27,7 +27,7 @@ import datetime
 
 from airflow.sdk import dag, task
 
-from strandline.models import preflight
+from strandline.models import tasks
 from strandline.operators.defaults import DEFAULT_ARGS
 from strandline.operators.vision import vision_task
 
@@ -44,11 +44,11 @@ from strandline.operators.vision import vision_task
 def check_host():
     @task
     def plan() -> dict:
-        return preflight.plan()
+        return tasks.plan_preflight()
 
     @task
     def report(checked: dict) -> dict:
-        return preflight.report(checked)
+        return tasks.report_preflight(checked)
 
     report(vision_task("check", "preflight", plan()).output)
 

@@ -114,11 +114,11 @@ def promote_model():
 
     @task
     def promote(*, run_id: str) -> dict:
-        return promotion.promote(run_id)
+        return tasks.promote(run_id)
 
     @task
     def roll_back(*, run_id: str, params: dict, dag_run) -> dict:
-        return promotion.roll_back(
+        return tasks.roll_back(
             run_id, dag_run.triggering_user_name, params["reason"], params["version"], params["expected_champion"]
         )
 

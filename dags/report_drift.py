@@ -66,7 +66,7 @@ def report_drift():
     @task(map_index_template="{{ window }}", max_active_tis_per_dagrun=1)
     def report(asked: dict, *, run_id: str) -> dict:
         get_current_context()["window"] = periods.get().write(datetime.datetime.fromisoformat(asked["start"]))
-        return tasks.report(run_id, **asked)
+        return tasks.report(run_id, asked)
 
     @task(outlets=[RETRAINING])
     def request_retraining(reports: list[dict], *, outlet_events) -> list[dict]:

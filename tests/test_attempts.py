@@ -115,7 +115,7 @@ def test_an_attempt_that_rewrites_its_request_did_not_happen(folder):
 
 @pytest.mark.parametrize("name", [OUTPUT, contract.REQUEST_FILE])
 def test_what_is_altered_after_it_was_sealed_is_seen_though_it_agrees_with_itself(folder, name):
-    done = {"folder": folder.name, "sealed": seal(folder)}
+    done = attempts.SealedAttempt("x", folder.name, seal(folder))
     assert attempts.read(folder.parent, done, "classify")[0] == folder
     (folder / name).unlink()
     contract.write_json(folder / name, GOLDEN["requests"]["classify"] | {"threads": 64})

@@ -124,7 +124,7 @@ def test_an_approval_binds_all_that_the_gate_said(versions, owner):
             owner.execute(change)
             with pytest.raises(psycopg.errors.RaiseException, match="is not any more what op approved"):
                 owner.execute("SELECT promote(%s, %s)", [GATE, versions[0]])
-    assert promotion.promote(GATE)["version"] == versions[1]
+    assert promotion.promote(GATE).version == versions[1]
 
 
 def test_the_evidence_is_the_same_in_every_session(versions, owner):
@@ -251,7 +251,7 @@ def test_a_run_is_about_what_it_was_planned_for(versions):
     third = make_version("third")
     planned = evaluation.plan(GATE, REQUESTER, versions[1])
     assert evaluation.plan(GATE, "somebody", third) == planned == evaluation.pinned(GATE)
-    assert (planned["requested_by"], planned["challenger"]) == (REQUESTER, versions[1])
+    assert (planned.requested_by, planned.challenger) == (REQUESTER, versions[1])
     with pytest.raises(evaluation.EvaluationError, match="has no plan"):
         evaluation.pinned("gate 2")
 
@@ -271,7 +271,7 @@ def trained(database: Database, version: str, parent: str, asked_by: str, run_id
 def test_who_asked_for_a_gate_that_an_event_woke_is_who_asked_for_the_training(versions, database):
     assert evaluation.waiting() is None
     trained(database, versions[1], versions[0], APPROVER)
-    assert evaluation.waiting() == {"challenger": versions[1], "asked_by": APPROVER}
+    assert evaluation.waiting() == evaluation.Waiting(challenger=versions[1], asked_by=APPROVER)
     gate_of(versions)
     assert evaluation.waiting() is None  # it had its gate
     with pytest.raises(PromotionError, match="somebody else has to approve"):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import strandline_contract as contract
 from strandline import periods, settings
+from strandline.attempts import SealedAttempt
 from strandline.ingest import listing
 from strandline.ingest import load as predictions
 from strandline.models import registry
@@ -20,7 +21,7 @@ def main(run_id: str, first: str, report: str) -> None:
     listing.list_entries(listing.Run(run_id, "manual", start, start + periods.get().length))
     folder = settings.get().run_folder(run_id)
     classified = [
-        {"shard_id": attempt.parent.parent.name, "folder": str(attempt.parent.relative_to(settings.get().store))}
+        SealedAttempt(attempt.parent.parent.name, str(attempt.parent.relative_to(settings.get().store)))
         for attempt in sorted((folder / "classify").glob(f"*/*/{contract.RESULT_FILE}"))
     ]
     started = time.perf_counter()

@@ -7,6 +7,7 @@ the ledger.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 import shutil
@@ -26,6 +27,18 @@ KEPT_OF_FAILED = (contract.REQUEST_FILE, contract.CHECKPOINT_FILE)
 
 class TooMuch(PermanentError):
     """An attempt has written more than it may; the message says how much."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SealedAttempt(contract.Message):
+    """An attempt, as its task hands it on: `folder` is relative to the store, `sealed` the SHA-256 of its result (None
+    of a batch from before it was kept), `image` the digest of the container image that ran, None without one.
+    """
+
+    shard_id: str
+    folder: str
+    sealed: str | None = None
+    image: str | None = None
 
 
 @contextlib.contextmanager
@@ -123,31 +136,26 @@ def discard(folder: Path) -> None:
     _keep(folder, KEPT_OF_FAILED)
 
 
-def read(store: Path, done: Mapping[str, Any], command: str) -> tuple[Path, contract.Result]:
-    """The folder and the result of an attempt, as its task returned it; all of it is checked by hash.
-
-    Args:
-        done: `folder`, relative to the store, and `sealed`, the SHA-256 of the result.
+def read(store: Path, done: SealedAttempt, command: str) -> tuple[Path, contract.Result]:
+    """The folder and the result of an attempt; all of it is checked by hash.
 
     Raises:
         contract.NoResult: files are missing or altered.
     """
-    folder = contract.store_path(store, done["folder"])
+    folder = contract.store_path(store, done.folder)
     result = contract.read_result(folder, command)
-    if done.get("sealed") and contract.sha256_file(folder / contract.RESULT_FILE) != done["sealed"]:
+    if done.sealed and contract.sha256_file(folder / contract.RESULT_FILE) != done.sealed:
         raise contract.NoResult(f"{folder} was altered after it was sealed: run the attempt again")
     return folder, result
 
 
-def of_run(
-    config: settings.Settings, run_id: str, done: Mapping[str, Any], command: str
-) -> tuple[Path, contract.Result]:
+def of_run(config: settings.Settings, run_id: str, done: SealedAttempt, command: str) -> tuple[Path, contract.Result]:
     """As `read`, of an attempt of this run.
 
     Raises:
         contract.NoResult: it is none of this run, or files are missing or altered.
     """
-    check_place(config, run_id, done["folder"])
+    check_place(config, run_id, done.folder)
     return read(config.store, done, command)
 
 

@@ -280,6 +280,6 @@ def test_a_drop_is_listed_whole_whatever_its_shape(place):
         (row,) = connection.execute("SELECT listed FROM runs").fetchall()
         (entries,) = connection.execute("SELECT count(*) AS n FROM run_entries").fetchall()
     assert row["listed"] == entries["n"] == 120_033
-    assert len(listed["pack"]) <= place.max_shards
+    assert len(listed.pack) <= place.max_shards
     again = listing.list_entries(asked)
-    assert [request["shard_id"] for request in again["pack"]] == [request["shard_id"] for request in listed["pack"]]
+    assert [request.shard_id for request in again.pack] == [request.shard_id for request in listed.pack]

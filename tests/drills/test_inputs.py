@@ -20,7 +20,9 @@ import pytest
 from conftest import Database, new_ledger
 from psycopg.rows import dict_row
 
+import strandline_contract as contract
 from strandline import ledger, settings
+from strandline.attempts import SealedAttempt
 from strandline.ingest import listing, validation
 from strandline.ingest import load as predictions
 from strandline.models import registry
@@ -69,9 +71,9 @@ class Zone:
         self.runs += 1
         run = listing.Run(f"drill__{self.runs}", "manual", hour, hour + listing.HOUR, quarantine_limit=1.0)
         listed = listing.list_entries(run)
-        packed = [vision("pack", request, run.run_id) for request in listed["pack"]]
-        validated = validation.validate(listed["run"], packed)
-        plan = predictions.plan(listed["run"], validated["shards"])
+        packed = [vision("pack", request, run.run_id) for request in listed.pack]
+        validated = validation.validate(listed.run, packed)
+        plan = predictions.plan(listed.run, validated.shards)
         predictions.load(run.run_id, [vision("classify", request, run.run_id) for request in plan])
         ledger.close_run(run.run_id)
 
@@ -112,9 +114,9 @@ def land(source: Path, target: Path) -> None:
             os.link(path, place, follow_symlinks=False)
 
 
-def vision(command: str, request: dict[str, Any], run_id: str) -> dict[str, str | None]:
-    operator = ProcessOperator(task_id=command, vision_command=command, request=request)
-    return operator.execute({"run_id": run_id, "ti": SimpleNamespace(try_number=1)})
+def vision(command: str, request: contract.Request, run_id: str) -> SealedAttempt:
+    operator = ProcessOperator(task_id=command, vision_command=command, request=request.to_dict())
+    return SealedAttempt.from_dict(operator.execute({"run_id": run_id, "ti": SimpleNamespace(try_number=1)}))
 
 
 @pytest.fixture(scope="module")

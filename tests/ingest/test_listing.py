@@ -257,7 +257,7 @@ def tag(zone: Path, name: bytes) -> str:
     return contract.version_tag((zone / os.fsdecode(name)).stat(), ("ctime", "inode"))
 
 
-def list_hour(run_id: str, kind: str = "manual", **parameters) -> dict:
+def list_hour(run_id: str, kind: str = "manual", **parameters) -> listing.Listed:
     return listing.list_entries(listing.Run(run_id, kind, HOUR, HOUR + AN_HOUR, **parameters))
 
 
@@ -281,9 +281,9 @@ def run_row(database, run_id: str) -> tuple:
     return rows(database, "SELECT files_seen, known, deferred, listed FROM runs WHERE run_id = %s", run_id)[0]
 
 
-def manifest(request: dict) -> list[tuple]:
+def manifest(request: contract.PackRequest) -> list[tuple]:
     """What a pack task reads, its request and its hash checked as it would."""
-    parsed = contract.parse_request("pack", json.loads(json.dumps(request)))
+    parsed = contract.parse_request("pack", json.loads(json.dumps(request.to_dict())))
     path = contract.verified(settings.get().store, parsed.manifest)
     assert path == settings.get().store / parsed.manifest.path
     assert [(field.name, str(field.type)) for field in pq.read_schema(path)] == list(contract.MANIFEST_COLUMNS)
@@ -339,26 +339,26 @@ def test_a_listing_is_frozen_in_manifests_and_in_the_ledger(zone, champion, data
     land(zone, b"2026-11-21T08/new.jpg", at=time.time())
     answer = list_hour("manual__1", shard_size=3)
 
-    assert answer["run"] == {
+    assert answer.run.to_dict() == {
         "run_id": "manual__1",
         "periods": "2026-11-21T08",
         "model_version": champion,
-        "classes": ["cat", "dog"],
+        "classes": ("cat", "dog"),
         "bundle": f"models/{champion}",
         "listed": len(names),
-        "refused": [{"state": "rejected", "reason": "NOT_IMAGE", "entries": 1}],
+        "refused": ({"state": "rejected", "reason": "NOT_IMAGE", "entries": 1},),
         "future": 0,
         "dry_run": False,
         "quarantine_limit": settings.get().quarantine_limit,
         "source_limits": {},
     }
-    manifests = {request["shard_id"]: manifest(request) for request in answer["pack"]}
+    manifests = {request.shard_id: manifest(request) for request in answer.pack}
     assert sorted(map(len, manifests.values())) == [2, 2, 3]
     rows_of_all = sorted((name, ordinal) for shard in manifests.values() for ordinal, name, _ in shard)
     assert [name for name, _ in rows_of_all] == sorted(names)
-    for request in answer["pack"]:
-        sizes = (request["height"], request["width"], request["workers"])
-        assert (*sizes, request["limits"]) == (32, 48, 1, settings.get().limits.to_dict())
+    for request in answer.pack:
+        sizes = (request.height, request.width, request.workers)
+        assert (*sizes, request.limits) == (32, 48, 1, settings.get().limits)
     for shard_id, shard in manifests.items():
         in_ledger = rows(
             database,
@@ -431,10 +431,8 @@ def test_a_run_keeps_its_listing_and_its_model(zone, champion, database, tmp_pat
     shutil.rmtree(settings.get().run_folder("r"))
     after = list_hour("r")
     assert after == before
-    assert sorted(name for request in after["pack"] for _, name, _ in manifest(request)) == sorted(
-        listed(database, "r")
-    )
-    assert list_hour("next")["run"]["model_version"] == other
+    assert sorted(name for request in after.pack for _, name, _ in manifest(request)) == sorted(listed(database, "r"))
+    assert list_hour("next").run.model_version == other
 
 
 NAMES = GOOD, SAME, BAD, GONE, OPEN = [
@@ -454,7 +452,7 @@ def loaded(zone, champion, database):
 @pytest.mark.parametrize("kind", ["manual", "scheduled", "backfill"])
 def test_what_is_settled_is_known_and_the_rest_is_taken_up_again(zone, loaded, database, kind):
     """F32: the entry without an outcome belongs to a run that never ended."""
-    assert list_hour("second", kind)["run"]["listed"] == 1
+    assert list_hour("second", kind).run.listed == 1
     assert listed(database, "second") == {OPEN: (None, None)}
     assert run_row(database, "second") == (5, 4, 0, 1)
 
@@ -462,10 +460,10 @@ def test_what_is_settled_is_known_and_the_rest_is_taken_up_again(zone, loaded, d
 def test_another_model_takes_up_what_it_has_not_predicted(zone, loaded, database, tmp_path):
     other = register(tmp_path, "second")
     answer = list_hour("second", "backfill", model_version=other)
-    assert (answer["run"]["model_version"], answer["run"]["bundle"]) == (other, f"models/{other}")
+    assert (answer.run.model_version, answer.run.bundle) == (other, f"models/{other}")
     assert set(listed(database, "second")) == {GOOD, SAME, OPEN}
     settle(database, "second", {GOOD: b"1", SAME: b"1", OPEN: b"2"})
-    assert list_hour("third", model_version=other)["run"]["listed"] == 0
+    assert list_hour("third", model_version=other).run.listed == 0
     assert set(listed(database, "third")) == set()
 
 
@@ -512,11 +510,11 @@ def test_what_changes_a_file_but_not_its_bytes_ends_as_a_duplicate(zone, loaded,
     path.chmod(0o600) if change == "chmod" else (zone / "2026-11-21T08.jpg").hardlink_to(path)
     answer = list_hour("second")
     assert set(listed(database, "second")) == {GOOD}
-    assert manifest(answer["pack"][0])[0][2] == tag(zone, GOOD)
+    assert manifest(answer.pack[0])[0][2] == tag(zone, GOOD)
     settle(database, "second", {GOOD: b"1"})
     assert listed(database, "second") == {GOOD: ("duplicate", None)}
     assert before == (rows(database, f"{kept} ORDER BY 1"), rows(database, "SELECT * FROM category_results ORDER BY 1"))
-    assert list_hour("third")["run"]["listed"] == 0
+    assert list_hour("third").run.listed == 0
 
 
 @pytest.mark.parametrize("fields", ["ctime,inode", "none"])
@@ -529,13 +527,13 @@ def test_files_that_were_listed_without_change_time_and_inode_stay_known(zone, l
         connection.execute("UPDATE entries SET version = substring(version FROM '^[0-9]+-[0-9]+'), listed_at = now()")
     answer = list_hour("second")
     plain = f"1-{1_500_000_000 * 10**9}"
-    tags = {name: version for request in answer["pack"] for _, name, version in manifest(request)}
+    tags = {name: version for request in answer.pack for _, name, version in manifest(request)}
     assert tags == {OPEN: plain, GONE: f"{plain}-again1"}  # an entry goes on under the version that it has
     settle(database, "second", {OPEN: b"2", GONE: b"3"})
-    assert list_hour("third")["run"]["listed"] == 0
+    assert list_hour("third").run.listed == 0
     with psycopg.connect(database.owner) as connection:
         connection.execute("UPDATE entries SET listed_at = now() - interval '1 hour' WHERE name = %s", [GOOD])
-    assert set(listed(database, list_hour("fourth")["run"]["run_id"])) == ({GOOD} if fields != "none" else set())
+    assert set(listed(database, list_hour("fourth").run.run_id)) == ({GOOD} if fields != "none" else set())
 
 
 @pytest.mark.parametrize("kind", ["manual", "scheduled"])
@@ -549,7 +547,7 @@ def test_files_in_an_hour_to_come_are_counted(zone, champion, database, kind, ca
         b"2062-11-21T08/README",
     )
     answer = list_hour("r", kind)
-    assert answer["run"]["future"] == 3
+    assert answer.run.future == 3
     assert set(listed(database, "r")) == {b"2026-11-21T08/a.jpg"}
     assert run_row(database, "r") == (4, 0, 3, 1)
     assert rows(database, "SELECT future FROM reporting.runs") == [(3,)]
@@ -588,7 +586,7 @@ def test_a_file_that_had_vanished_and_is_back_is_taken_up(zone, loaded, database
     tags = []
     for run in ("second", "third", "fourth"):
         answer = list_hour(run, kind)
-        tags += [version for request in answer["pack"] for _, name, version in manifest(request) if name == GONE]
+        tags += [version for request in answer.pack for _, name, version in manifest(request) if name == GONE]
         settle(database, run, {OPEN: b"2"}, {GONE: "vanished"})
     assert tags == [tag(zone, GONE) + remark for remark in ("", "-again1", "-again2")]
 
@@ -636,17 +634,17 @@ def test_what_is_released_is_listed_again(zone, refused, database, kind, release
     answer = list_hour("second", kind, release=release)
     sidecars = [b"2026-11-21T08/cat/README"] if release in ("NOT_IMAGE", "2026-11-21T08/cat") else []
     assert set(listed(database, "second")) == {*names, *sidecars}
-    tags = {name: version for request in answer["pack"] for _, name, version in manifest(request)}
+    tags = {name: version for request in answer.pack for _, name, version in manifest(request)}
     assert set(tags) == set(names)
     assert all(version.endswith("-again1") for version in tags.values())
-    assert answer["run"]["quarantine_limit"] == (1.0 if release else settings.get().quarantine_limit)
-    assert list_hour("third", kind)["run"]["listed"] == len(names)  # no outcome yet
+    assert answer.run.quarantine_limit == (1.0 if release else settings.get().quarantine_limit)
+    assert list_hour("third", kind).run.listed == len(names)  # no outcome yet
     settle(database, "second", {name: name for name in names})
     assert set(listed(database, "first").values()) > {("quarantined", "CORRUPT"), ("quarantined", "TOO_MANY_PIXELS")}
     assert {state for state, _ in listed(database, "second").values()} == ({"ingested"} if names else set()) | (
         {"rejected"} if sidecars else set()
     )
-    assert list_hour("fourth", kind)["run"]["listed"] == 0
+    assert list_hour("fourth", kind).run.listed == 0
     assert ledger_is_whole(database, ("02", "11", "12"))
 
 
@@ -667,10 +665,10 @@ def test_what_is_refused_again_can_be_released_again(zone, refused, database):
     tags = []
     for run in ("second", "third"):
         answer = list_hour(run, release="2026-11-21T08/dog")
-        tags += [version for request in answer["pack"] for _, _, version in manifest(request)]
+        tags += [version for request in answer.pack for _, _, version in manifest(request)]
         settle(database, run, {}, {OTHER: "quarantined"})
     assert [version.partition("-again")[2] for version in tags] == ["1", "2"]
-    assert list_hour("fourth")["run"]["listed"] == 0
+    assert list_hour("fourth").run.listed == 0
 
 
 def test_a_higher_limit_of_the_listing_brings_released_files_in(zone, champion, database, monkeypatch):
@@ -698,7 +696,7 @@ def test_a_backfill_that_repeats_a_run_lists_anew(zone, champion, database):
         found = listing.Run.from_context(
             context(run_id="r", dag_run=dag_run, logical_date=HOUR, interval=(HOUR, HOUR + AN_HOUR))
         )
-        assert found.run_id == listing.list_entries(found)["run"]["run_id"] == run_id
+        assert found.run_id == listing.list_entries(found).run.run_id == run_id
     assert [len(listed(database, run_id)) for run_id in ("r", "r~2", "r~3")] == [1, 3, 4]
 
 
@@ -717,7 +715,7 @@ def test_late_files_are_caught_up_by_scheduled_runs(zone, loaded, database, tmp_
 def test_deferred_files_are_left_for_the_next_run(zone, champion, database):
     """B77, B53"""
     land(zone, b"2026-11-21T08/a.jpg", b"2026-11-21T08/b.jpg.part", at=time.time())
-    assert list_hour("first")["pack"] == []
+    assert list_hour("first").pack == []
     assert run_row(database, "first") == (2, 0, 2, 0)
     assert rows(database, "SELECT FROM entries") == []
     land(zone, b"2026-11-21T08/a.jpg", b"2026-11-21T08/b.jpg.part")
@@ -729,12 +727,12 @@ def test_deferred_files_are_left_for_the_next_run(zone, champion, database):
 def test_a_dry_run_leaves_nothing_in_the_ledger(zone, champion, database):
     land(zone, b"2026-11-21T08/a.jpg", b"2026-11-21T08/README")
     answer = list_hour("r", dry_run=True)
-    assert (answer["run"]["dry_run"], answer["run"]["listed"]) == (True, 1)
-    assert answer["run"]["refused"] == [{"state": "rejected", "reason": "NOT_IMAGE", "entries": 1}]
-    assert [name for request in answer["pack"] for _, name, _ in manifest(request)] == [b"2026-11-21T08/a.jpg"]
+    assert (answer.run.dry_run, answer.run.listed) == (True, 1)
+    assert answer.run.refused == (listing.Refused("rejected", "NOT_IMAGE", 1),)
+    assert [name for request in answer.pack for _, name, _ in manifest(request)] == [b"2026-11-21T08/a.jpg"]
     assert [rows(database, f"SELECT FROM {table}") for table in ("runs", "entries", "drops", "shards")] == [[]] * 4
     again = list_hour("other", dry_run=True)
-    assert [r["shard_id"] for r in again["pack"]] == [r["shard_id"] for r in answer["pack"]]
+    assert [r.shard_id for r in again.pack] == [r.shard_id for r in answer.pack]
 
 
 @pytest.mark.parametrize("names", [[], [b"2026-11-21T08/README", b"2026-11-21T08/.DS_Store"]], ids=["empty", "rejects"])
@@ -742,7 +740,7 @@ def test_a_drop_without_images_is_a_run_without_shards(zone, champion, database,
     """B85"""
     land(zone, *names)
     answer = list_hour("r")
-    assert (answer["run"]["listed"], answer["pack"]) == (0, [])
+    assert (answer.run.listed, answer.pack) == (0, [])
     assert run_row(database, "r") == (len(names), 0, 0, len(names))
     assert set(listed(database, "r").values()) <= {("rejected", "NOT_IMAGE")}
     assert list_hour("r") == answer
@@ -761,7 +759,7 @@ def test_without_the_registry_no_run_begins(zone, champion, database, away):
     with away(), pytest.raises(ledger.Unreachable):
         list_hour("r")
     assert rows(database, "SELECT FROM runs") == []
-    assert list_hour("r")["pack"]
+    assert list_hour("r").pack
     assert rows(database, "SELECT model_version FROM runs") == [(champion,)]
 
 
@@ -781,7 +779,7 @@ def test_listings_made_at_once_agree(zone, champion, database, run_ids):
     land(zone, *names, b"2026-11-21T08/README")
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda run_id: list_hour(run_id, shard_size=10), run_ids))
-    shards = [{r["shard_id"]: manifest(r) for r in answer["pack"]} for answer in answers]
+    shards = [{r.shard_id: manifest(r) for r in answer.pack} for answer in answers]
     assert len(shards[0]) == 5
     assert all(shard == shards[0] for shard in shards)
     assert len(rows(database, "SELECT FROM entries")) == 51
@@ -796,7 +794,7 @@ def test_files_are_compared_in_pieces(zone, champion, database, monkeypatch):
     land(zone, *names)
     list_hour("first")
     settle(database, "first", {name: name for name in names[:20]})
-    assert list_hour("second")["run"]["listed"] == 10
+    assert list_hour("second").run.listed == 10
     assert set(listed(database, "second")) == set(names[20:])
     assert run_row(database, "second") == (30, 20, 0, 10)
 
@@ -805,8 +803,8 @@ def test_files_are_compared_in_pieces(zone, champion, database, monkeypatch):
 def test_shards_that_are_packed_at_once_share_the_cores(zone, champion, files, workers):
     land(zone, *(b"2026-11-21T08/%d.jpg" % i for i in range(files)))
     answer = list_hour("r", shard_size=1)
-    assert len(answer["pack"]) == files
-    assert {request["workers"] for request in answer["pack"]} == workers
+    assert len(answer.pack) == files
+    assert {request.workers for request in answer.pack} == workers
 
 
 def test_a_limit_of_the_run_is_that_of_all_sources(zone, champion, monkeypatch):
@@ -826,5 +824,5 @@ def test_a_limit_of_the_run_is_that_of_all_sources(zone, champion, monkeypatch):
 def test_a_run_may_span_hours_and_set_its_own_limit(zone, champion, database):
     land(zone, *(b"2026-11-21T%02d/a.jpg" % hour for hour in range(6, 12)))
     run = listing.Run("r", "manual", HOUR, HOUR + 3 * AN_HOUR, quarantine_limit=0.0)
-    assert listing.list_entries(run)["run"]["quarantine_limit"] == 0.0
+    assert listing.list_entries(run).run.quarantine_limit == 0.0
     assert set(listed(database, "r")) == {b"2026-11-21T%02d/a.jpg" % hour for hour in (8, 9, 10)}

@@ -187,7 +187,7 @@ def test_a_shard_without_accepted_entries_needs_no_attempt():
 def test_a_batch_records_how_it_was_made():
     run = first_run(A)
     image = f"sha256:{'1' * 64}"
-    load_and_close(run, [attempt | {"image": image} for attempt in run.ready()])
+    load_and_close(run, [replace(attempt, image=image) for attempt in run.ready()])
     columns = "seconds, versions, device, image_digest, shard_sha256"
     [(*made_by, shard_sha256)] = rows(f"SELECT {columns} FROM batches")
     assert made_by == [SECONDS, {"mxnet": "1.9"}, "cpu", image]
@@ -271,7 +271,7 @@ def test_an_attempt_at_something_else_is_refused(changes):
 def test_an_attempt_with_altered_files_did_not_happen(file):
     run = first_run(A)
     [attempt] = run.ready()
-    (settings.get().store / attempt["folder"] / file).write_bytes(b"{}")
+    (settings.get().store / attempt.folder / file).write_bytes(b"{}")
     with pytest.raises(contract.NoResult, match="again"):
         predictions.load(run.run_id, [attempt])
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import ledger_rows as seeding
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -17,6 +18,7 @@ from image_files import pack_request_of
 
 import strandline_contract as contract
 from strandline import settings
+from strandline.attempts import SealedAttempt
 from strandline.ingest import scenes, validation
 from strandline.operators.process import ProcessOperator
 
@@ -166,9 +168,8 @@ def validated(config: settings.Settings, names: list[bytes]) -> dict[str, Any]:
     request = pack_request_of(config, SHARD, names, folder / "manifests" / f"{SHARD}.parquet")
     operator = ProcessOperator(task_id="pack", vision_command="pack", request=request)
     packed = operator.execute({"run_id": RUN_ID, "ti": SimpleNamespace(try_number=1)})
-    run = {"run_id": RUN_ID, "periods": "2026-11-21T08", "listed": len(names), "refused": [], "future": 0}
-    run |= {"classes": ["cat"], "quarantine_limit": 1.0, "source_limits": {}, "dry_run": True}
-    validation.validate(run, [packed])
+    run = seeding.listed_run(RUN_ID, len(names), ("cat",))
+    validation.validate(run, [SealedAttempt.from_dict(packed)])
     return contract.parse_json((folder / "validation" / "validation.json").read_bytes())["near_duplicates"]
 
 

@@ -1,6 +1,7 @@
 """Validation of packed shards: real Parquet files, real Great Expectations, a real ledger and a real browser."""
 
 import csv
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,9 +16,11 @@ import pytest
 
 import strandline_contract as contract
 from strandline import ledger, scan, settings
+from strandline.attempts import SealedAttempt
 from strandline.ingest import alert, expectations, validation
 from strandline.ingest import page as validation_page
 from strandline.ingest.expectations import ValidationError
+from strandline.ingest.listing import PackedShard, Refused
 from strandline.ingest.validation import ValidationStopped
 
 CLASSES = ["cat", "dog"]
@@ -48,7 +51,7 @@ def run_folder() -> Path:
     return settings.get().run_folder(RUN_ID)
 
 
-def pack(rows: Sequence[Row], shard_id: str = "a" * 64, manifest: Sequence[Row] | None = None) -> validation.Packed:
+def pack(rows: Sequence[Row], shard_id: str = "a" * 64, manifest: Sequence[Row] | None = None) -> SealedAttempt:
     """What a run's folder holds of a shard once it is packed; the manifest lists the same entries by default."""
     filled = [
         {"entry": i, "version": "1-1", "image_id": seeding.digest(f"{shard_id}{i}")} | r for i, r in enumerate(rows)
@@ -62,7 +65,7 @@ def pack(rows: Sequence[Row], shard_id: str = "a" * 64, manifest: Sequence[Row] 
     images = [row | {"pixels": b""} for row in filled if row["status"] == "decoded"]
     write(attempt / contract.SHARD_FILE, contract.SHARD_COLUMNS, images)
     seal(attempt)
-    return {"shard_id": shard_id, "folder": str(attempt.relative_to(settings.get().store))}
+    return SealedAttempt(shard_id, str(attempt.relative_to(settings.get().store)))
 
 
 def write(path: Path, columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> None:
@@ -74,18 +77,9 @@ def seal(attempt: Path, files: Sequence[str] = (contract.SHARD_FILE, contract.OU
     contract.write_result(attempt, "pack", files, {}, {}, {})
 
 
-def validate(packed: Sequence[validation.Packed], listed: int, **changes: Any) -> Row:
-    run = {
-        "run_id": RUN_ID,
-        "periods": "2026-11-21T08",
-        "listed": listed,
-        "refused": [],
-        "classes": CLASSES,
-        "quarantine_limit": 1.0,
-        "source_limits": {},
-    }
-    run |= {"future": 0, "dry_run": True}
-    return validation.validate(run | changes, packed)
+def validate(packed: Sequence[SealedAttempt], listed: int, **changes: Any) -> validation.Validated:
+    run = seeding.listed_run(RUN_ID, listed, tuple(CLASSES))
+    return validation.validate(dataclasses.replace(run, **changes), packed)
 
 
 def written() -> list[Row]:
@@ -113,8 +107,8 @@ def test_every_failing_row_is_quarantined(home, failing, changes, reason):
 
     answer = validate([pack(rows)], 1100)
 
-    assert answer["quarantined"] == failing
-    assert answer["accepted"] == 1100 - failing
+    assert answer.quarantined == failing
+    assert answer.accepted == 1100 - failing
     assert [row["reason"] for row in written()] == [None] * (1100 - failing) + [reason] * failing
     assert Counter(row["state"] for row in written()) == Counter(accepted=1100 - failing, quarantined=failing)
     assert result()["reasons"] == ({reason: failing} if failing else {})
@@ -181,15 +175,15 @@ def test_what_pack_did_not_decode_keeps_its_state_and_reason(home):
 
 def test_what_the_listing_refused_is_counted_and_logged_with_the_page(home, caplog):
     by_listing = [
-        {"state": "quarantined", "reason": "UNREADABLE", "entries": 1},
-        {"state": "rejected", "reason": "SYMLINK", "entries": 4},
+        Refused("quarantined", "UNREADABLE", 1),
+        Refused("rejected", "SYMLINK", 4),
     ]
 
     with caplog.at_level("INFO", logger="strandline.ingest.validation"):
-        answer = validate([pack([decoded(), refused("EMPTY")])], 2, refused=by_listing)
+        answer = validate([pack([decoded(), refused("EMPTY")])], 2, refused=tuple(by_listing))
 
     page = run_folder() / "validation" / "index.html"
-    assert (answer["entries"], answer["accepted"], answer["quarantined"], answer["rejected"]) == (7, 1, 2, 4)
+    assert (answer.entries, answer.accepted, answer.quarantined, answer.rejected) == (7, 1, 2, 4)
     assert (result()["reasons"], result()["rejected"]) == ({"EMPTY": 1, "UNREADABLE": 1}, {"SYMLINK": 4})
     assert f"1 accepted, 2 quarantined, 4 rejected, 0 vanished. The page: {page}" in caplog.text
     assert "Rejected, by reason" in page.read_text()
@@ -198,8 +192,8 @@ def test_what_the_listing_refused_is_counted_and_logged_with_the_page(home, capl
 def test_files_of_hours_to_come_are_on_the_page(home):
     answer = validate([pack([decoded()])], 1, future=1234)
 
-    assert answer["warnings"][0].startswith("1,234 files lie in hours that have not begun, and wait for them")
-    assert answer["warnings"][0] in (run_folder() / "validation" / "index.html").read_text()
+    assert answer.warnings[0].startswith("1,234 files lie in hours that have not begun, and wait for them")
+    assert answer.warnings[0] in (run_folder() / "validation" / "index.html").read_text()
 
 
 def test_every_refused_file_is_in_a_table_that_no_spreadsheet_computes(home):
@@ -248,8 +242,8 @@ def test_a_warning_leaves_a_note_on_an_accepted_image(home):
 
     both = ["BLANK", "ALPHA CONVERTED BLANK", "BLANK UNKNOWN_LABEL", None]
     assert [row["notes"] for row in written()] == [*notes.values(), *both]
-    assert answer["accepted"] == 17
-    assert answer["warnings"] == [
+    assert answer.accepted == 17
+    assert answer.warnings == [
         "Expected more than one colour (a contrast of at least 0.001), but 3 of 17 (17.6%) fail.",
         "Expected a folder that is one of the model's classes, but 7 of 13 (53.8%) fail.",
         "Expected at most one folder below the hour, whose name is the label, but 2 of 17 (11.8%) fail.",
@@ -280,7 +274,7 @@ def test_near_duplicates_are_counted_and_named_by_scene(home):
     counted = result()["near_duplicates"]
     assert (counted["compared"], counted["alike"], counted["scenes"]) == (6, 5, 2)
     assert counted["largest"] == [{"name": scene[0].removeprefix("'"), "files": len(scene)} for scene in names]
-    assert (answer["accepted"], result()["goes_on"], result()["alerts"]) == (7, True, [])
+    assert (answer.accepted, result()["goes_on"], result()["alerts"]) == (7, True, [])
     page = (run_folder() / "validation" / "index.html").read_text()
     assert "5 of 6 images · 83.3%" in page
     assert '<a href="near-duplicates.csv">' in page
@@ -308,7 +302,7 @@ def test_a_shard_that_was_packed_before_hashes_goes_on(home):
     packed = pack([decoded(dhash=LOOK), decoded(dhash=LOOK), refused("EMPTY")])
     spoil(packed, lambda table: table.drop_columns("dhash"))
 
-    assert validate([packed], 3)["accepted"] == 2
+    assert validate([packed], 3).accepted == 2
     assert [row["dhash"] for row in written()] == [None] * 3
     assert "Near duplicates" not in (run_folder() / "validation" / "index.html").read_text()
 
@@ -361,7 +355,7 @@ def test_a_folder_with_too_large_a_share_of_broken_files_is_set_aside(home, brok
 
     answer = validate([pack(rows)], len(rows), quarantine_limit=limit)
 
-    assert (answer["accepted"], answer["quarantined"]) == ((60, entries) if aside else (len(rows) - broken, broken))
+    assert (answer.accepted, answer.quarantined) == ((60, entries) if aside else (len(rows) - broken, broken))
     reasons = {"TRUNCATED": broken, "SET_ASIDE": entries - broken} if aside else {"TRUNCATED": broken}
     assert result()["reasons"] == {reason: count for reason, count in reasons.items() if count}
     assert result()["goes_on"] is True
@@ -389,7 +383,7 @@ def test_one_bad_folder_stops_no_other(home):
 
     answer = validate([pack(rows)], len(rows), quarantine_limit=0.2)
 
-    assert (answer["accepted"], answer["quarantined"]) == (60, 240)
+    assert (answer.accepted, answer.quarantined) == (60, 240)
     assert {row["state"] for row in written()[-60:]} == {"accepted"}
     assert result()["verdict"] == "The run goes on with 60 of 300 entries, without 3 folders that are set aside."
     with pytest.raises(alert.Alert, match=r"T05/cat .21 of 100.*T06/cat .80 of 80.*T07/dog .60 of 60"):
@@ -496,12 +490,12 @@ def test_many_vanished_files_are_an_alert(home, vanished, listed, alarms):
 
     answer = validate([pack(rows)], listed)
 
-    assert answer["accepted"] == listed - vanished
+    assert answer.accepted == listed - vanished
     assert found("vanished_share")["success"] is not alarms
     if not alarms:
         alert.alert(RUN_ID)
         return
-    assert "but 72 of 100 (72.0%) are" in answer["warnings"][0]
+    assert "but 72 of 100 (72.0%) are" in answer.warnings[0]
     with pytest.raises(alert.Alert, match=r"72 of 100 \(72.0%\) are. Find out what removes"):
         alert.alert(RUN_ID)
 
@@ -540,7 +534,7 @@ def test_a_row_without_what_it_must_have_is_an_error_of_ours(home, row, column):
 @pytest.mark.parametrize("column", [name for name, _ in contract.MANIFEST_COLUMNS])
 def test_a_manifest_of_another_shape_is_an_error_of_ours(home, column):
     packed = pack([decoded()])
-    path = run_folder() / "manifests" / f"{packed['shard_id']}.parquet"
+    path = run_folder() / "manifests" / f"{packed.shard_id}.parquet"
     pq.write_table(pq.read_table(path).drop_columns(column), path)
     with pytest.raises(ValidationError, match=rf"lacks {column} \("):
         validate([packed], 1)
@@ -548,7 +542,7 @@ def test_a_manifest_of_another_shape_is_an_error_of_ours(home, column):
 
 def test_a_file_that_is_not_parquet_is_an_error_of_ours(home):
     packed = pack([decoded()])
-    attempt = settings.get().store / packed["folder"]
+    attempt = settings.get().store / packed.folder
     (attempt / contract.OUTCOMES_FILE).write_bytes(b"PAR1 but no more")
     seal(attempt)
     with pytest.raises(ValidationError, match=r"outcomes.parquet cannot be read"):
@@ -559,7 +553,7 @@ def test_a_file_that_is_not_parquet_is_an_error_of_ours(home):
 def test_a_result_that_does_not_list_a_file_is_an_error_of_ours(home, file):
     packed = pack([decoded()])
     seal(
-        settings.get().store / packed["folder"],
+        settings.get().store / packed.folder,
         [contract.SHARD_FILE, contract.OUTCOMES_FILE][file == contract.SHARD_FILE :][:1],
     )
     with pytest.raises(ValidationError, match=f"does not list {file}"):
@@ -568,15 +562,15 @@ def test_a_result_that_does_not_list_a_file_is_an_error_of_ours(home, file):
 
 def test_an_altered_file_is_no_result(home):
     packed = pack([decoded()])
-    with (settings.get().store / packed["folder"] / contract.SHARD_FILE).open("ab") as file:
+    with (settings.get().store / packed.folder / contract.SHARD_FILE).open("ab") as file:
         file.write(b"x")
     with pytest.raises(contract.NoResult, match="shard"):
         validate([packed], 1)
 
 
-def spoil(packed: validation.Packed, change: Any) -> None:
+def spoil(packed: SealedAttempt, change: Any) -> None:
     """Rewrite the outcomes of a shard, and seal the attempt again."""
-    attempt = settings.get().store / packed["folder"]
+    attempt = settings.get().store / packed.folder
     table = pq.read_table(attempt / contract.OUTCOMES_FILE)
     pq.write_table(change(table), attempt / contract.OUTCOMES_FILE)
     seal(attempt)
@@ -626,8 +620,8 @@ def test_a_drop_without_news_succeeds_with_explicit_counts(home, rows, counts):
 
     states = ("accepted", "quarantined", "rejected", "vanished")
     assert {state: answer[state] for state in states} == dict.fromkeys(states, 0) | counts
-    assert answer["entries"] == len(rows)
-    assert len(answer["shards"]) == ("accepted" in counts)
+    assert answer.entries == len(rows)
+    assert len(answer.shards) == ("accepted" in counts)
     schema = pq.read_schema(run_folder() / "validation" / "outcomes.parquet")
     assert schema.names == [name for name, _ in validation.OUTCOMES_COLUMNS]
     assert schema.types == [pa.type_for_alias(kind) for _, kind in validation.OUTCOMES_COLUMNS]
@@ -644,14 +638,15 @@ def test_shards_go_on_in_order_with_the_hash_and_rows_of_theirs(home):
         pack([decoded(width=1)], "d" * 64),
     ]
 
-    shards = validate(packed, 7)["shards"]
+    shards = validate(packed, 7).shards
 
     assert shards == [
-        packed[i]
-        | {
-            "rows": rows,
-            "sha256": contract.sha256_file(settings.get().store / packed[i]["folder"] / contract.SHARD_FILE),
-        }
+        PackedShard(
+            packed[i].shard_id,
+            packed[i].folder,
+            rows,
+            contract.sha256_file(settings.get().store / packed[i].folder / contract.SHARD_FILE),
+        )
         for i, rows in ((1, 1), (2, 2))
     ]
     places = [(row["shard_id"][0], row["entry"]) for row in written()]
@@ -701,9 +696,9 @@ def test_a_run_can_be_validated_again_with_a_higher_limit(database):
     seeding.Run(RUN_ID, seeding.register(), ()).record()
     packed = [pack([refused("EMPTY")] * 30 + [decoded()] * 30)]
 
-    assert validate(packed, 60, quarantine_limit=0.2, dry_run=False)["accepted"] == 0
+    assert validate(packed, 60, quarantine_limit=0.2, dry_run=False).accepted == 0
     before = recorded(database)
-    assert validate(packed, 60, quarantine_limit=0.5, dry_run=False)["accepted"] == 30
+    assert validate(packed, 60, quarantine_limit=0.5, dry_run=False).accepted == 30
 
     shares = [
         (row["success"], row["latest"]) for row in recorded(database) if row["expectation"] == "quarantined_share"

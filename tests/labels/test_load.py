@@ -58,7 +58,7 @@ def csv(*rows: tuple, header="image_id,label") -> str:
 
 def load(**kwargs) -> dict[str, int]:
     """What is not zero."""
-    return {name: count for name, count in labels.load("labelling", **kwargs).items() if count}
+    return {name: count for name, count in labels.load("labelling", **kwargs).to_dict().items() if count}
 
 
 def fetch(database, statement, *parameters):
@@ -170,7 +170,7 @@ def test_what_is_no_use_is_said_to_a_person(books, red):
     assert "none.csv: none of its 2 rows counts: UNKNOWN_CLASS 2" in said
     put("none.csv", csv((A, "dog")))
     put("bad.csv", csv((A, "dog")))
-    assert labels.load("another run")["loaded"] == 2
+    assert labels.load("another run").loaded == 2
     assert red() is None
 
 
@@ -401,7 +401,7 @@ def test_without_a_folder_or_a_champion_it_says_what_to_do(database):
     with pytest.raises(labels.LabelError, match="STRANDLINE_LABELS"):
         load()
     settings.get().labels.mkdir()
-    assert labels.load("labelling") == ZERO
+    assert labels.load("labelling").to_dict() == ZERO
     put("a.csv", csv((A, "dog")))
     with pytest.raises(NoChampion, match="make up"):
         load()
@@ -620,7 +620,7 @@ def many(sizes, database):
 
 
 def test_a_sample_is_random_and_uncertain_and_made_once(many):
-    assert labels.choose_audit(seed="s") == {"runs": 1, "asked": 9}
+    assert labels.choose_audit(seed="s") == labels.AuditSample(1, 9)
     first = asked(many)
     images = [image for (image,) in fetch(many, "SELECT image_id FROM predictions")]
     assert first["random"] == set(sorted(images, key=lambda image: digest("s" + image))[:6])
@@ -630,8 +630,8 @@ def test_a_sample_is_random_and_uncertain_and_made_once(many):
         margins[image] = best - second
     others = sorted(set(margins) - first["random"], key=lambda image: (margins[image], image))
     assert first["uncertain"] == set(others[:3])
-    assert labels.choose_audit() == {"runs": 0, "asked": 0}
-    assert labels.choose_audit(["run 1"], seed="other") == {"runs": 1, "asked": 0}
+    assert labels.choose_audit() == labels.AuditSample(0, 0)
+    assert labels.choose_audit(["run 1"], seed="other") == labels.AuditSample(1, 0)
     assert asked(many) == first
     assert fetch(many, "SELECT seed, population, random, uncertain FROM audit_samples") == [("s", 40, 6, 3)]
     assert ledger.prove()
@@ -640,7 +640,7 @@ def test_a_sample_is_random_and_uncertain_and_made_once(many):
 def test_what_is_labelled_is_not_asked_for_as_uncertain_but_at_random(many):
     for (image,) in fetch(many, "SELECT image_id FROM predictions"):
         labels.record(image, "cat", "ada")
-    assert labels.choose_audit() == {"runs": 1, "asked": 6}
+    assert labels.choose_audit() == labels.AuditSample(1, 6)
     assert asked(many)["uncertain"] == set()
 
 
@@ -659,7 +659,7 @@ def test_a_backfill_an_empty_run_and_an_open_one(sizes, database):
     ingest(Run("empty", version, [refused("b.jpg")]))
     run = Run("open", version, [File("c.jpg")])
     predictions.load(run.run_id, run.ready())
-    assert labels.choose_audit() == {"runs": 1, "asked": 0}
+    assert labels.choose_audit() == labels.AuditSample(1, 0)
     assert fetch(database, "SELECT run_id, population FROM audit_samples") == [("empty", 0)]
 
 

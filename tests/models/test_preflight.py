@@ -7,6 +7,7 @@ import pytest
 
 import strandline_contract as contract
 from strandline import settings
+from strandline.attempts import SealedAttempt
 from strandline.models import preflight, versions
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -18,7 +19,7 @@ def test_a_check_is_asked_of_the_kind_of_host_that_classifies(monkeypatch):
     version = seeding.register()
     monkeypatch.setenv("STRANDLINE_DEVICE", "gpu")
     settings.get.cache_clear()
-    request = contract.parse_request("preflight", preflight.plan())
+    request = contract.parse_request("preflight", preflight.plan().to_dict())
     assert (request.shard_id, request.device) == ("gpu", "gpu")
     assert request.bundle == contract.BundleRef(f"models/{version}", version)
 
@@ -30,20 +31,20 @@ def test_without_a_champion_there_is_nothing_to_check_with():
 
 
 @pytest.fixture
-def checked() -> dict:
+def checked() -> SealedAttempt:
     """A sealed check."""
     folder = settings.get().store / "checked"
     folder.mkdir(parents=True)
     contract.write_json(folder / contract.REQUEST_FILE, {})
     contract.write_json(folder / contract.PREFLIGHT_FILE, REPORT.to_dict())
     contract.write_result(folder, "preflight", [contract.PREFLIGHT_FILE], {}, {}, {})
-    return {"shard_id": "gpu", "folder": "checked", "image": None}
+    return SealedAttempt("gpu", "checked")
 
 
 def test_a_report_is_returned_and_logged_for_people(checked, caplog):
     caplog.set_level(logging.INFO)
     found = preflight.report(checked)
-    assert contract.PreflightReport.from_dict(found) == REPORT
+    assert found == REPORT
     assert "12,346 images/s on gpu: a card, 1.2.3, 24576 MiB" in caplog.text
     assert "2.0e-06" in caplog.text
 

@@ -28,12 +28,12 @@ class Scene:
     challenger: str
     truth: dict[str, dict[str, int]]
 
-    def pinned(self, run_id: str = "run 1") -> dict:
+    def pinned(self, run_id: str = "run 1") -> evaluation.GatePlan:
         return evaluation.plan(run_id, "user", self.challenger)
 
     def hold(
         self, holdout: float = 0.1, window: float = 0.05, run_id: str = "run 1", loaded: bool = True, **slow
-    ) -> dict:
+    ) -> evaluation.HeldGate:
         """Hold a gate on a challenger that has these shares wrong."""
         pinned = self.pinned(run_id)
         validated = gate_evaluations.validated(evaluation.infra_validate_request(pinned), loaded, run_id=run_id, **slow)
@@ -41,8 +41,8 @@ class Scene:
         shares |= {"holdout-challenger": holdout, "window-challenger": window}
         evaluated = []
         for request in evaluation.evaluations(pinned, validated):
-            truth = self.truth[request["shard_id"].split("-")[0]]
-            answers = gate_evaluations.wrong(truth, shares[request["shard_id"]])
+            truth = self.truth[request.shard_id.split("-")[0]]
+            answers = gate_evaluations.wrong(truth, shares[request.shard_id])
             evaluated.append(gate_evaluations.evaluated(request, answers, run_id))
         return evaluation.evaluate_gate(pinned, validated, evaluated)
 
@@ -69,7 +69,7 @@ def outcomes() -> dict[str, str]:
 
 def test_a_better_challenger_passes_is_approved_and_promoted(scene):
     held = scene.hold()
-    assert (held["outcome"], held["gate_id"]) == ("pass", "run 1")
+    assert (held.outcome, held.gate_id) == ("pass", "run 1")
     assert set(outcomes().values()) == {"pass"}
     assert rows("SELECT outcome, requested_by, approvers, checks FROM gates") == [
         ("pass", "user", ["op", "admin", "user"], len(outcomes()))
@@ -78,7 +78,7 @@ def test_a_better_challenger_passes_is_approved_and_promoted(scene):
     user = {"id": "op", "name": "op"}
     answer = {"chosen_options": ["Approve"], "params_input": {"reason": "good"}, "responded_by_user": user}
     assert promotion.record_approval("run 1", answer | {"responded_at": "2026-11-21T08:00:00+00:00"})
-    assert promotion.promote("run 1")["version"] == scene.challenger
+    assert promotion.promote("run 1").version == scene.challenger
 
 
 def test_the_report_is_what_was_recorded(scene):
@@ -86,10 +86,10 @@ def test_the_report_is_what_was_recorded(scene):
     page = (settings.get().store / "gates").glob("*/index.html")
     text = next(page).read_bytes()
     assert rows("SELECT html_sha256 FROM gates") == [(hashlib.sha256(text).hexdigest(),)]
-    assert held["sentence"] in text.decode()
+    assert held.sentence in text.decode()
     report = json.loads(next((settings.get().store / "gates").glob("*/gate.json")).read_bytes())
     assert {check["name"]: check["outcome"] for check in report["checks"]} == outcomes()
-    assert [check["sentence"] in held["body"] for check in report["checks"]] == [True] * len(report["checks"])
+    assert [check["sentence"] in held.body for check in report["checks"]] == [True] * len(report["checks"])
     numbers = dict(rows("SELECT check_name, found FROM gate_results WHERE found IS NOT NULL"))
     assert numbers["accuracy floor"] == pytest.approx(0.9)
     assert numbers["window"] == pytest.approx(0.05)
@@ -138,23 +138,23 @@ def test_one_source_is_no_slice(scene):
     ],
 )
 def test_a_worse_challenger_fails(scene, changes, check):
-    assert scene.hold(**changes)["outcome"] == "fail"
+    assert scene.hold(**changes).outcome == "fail"
     assert outcomes()[check] == "fail"
     assert rows("SELECT outcome FROM gates") == [("fail",)]
 
 
 def test_an_equal_challenger_is_no_reason_to_change(scene, monkeypatch):
-    assert scene.hold(window=0.1)["outcome"] == "fail"
+    assert scene.hold(window=0.1).outcome == "fail"
     monkeypatch.setenv("STRANDLINE_GATE_WINDOW_RULE", "non-inferior")
     settings.get.cache_clear()
-    assert scene.hold(window=0.1, run_id="run 2")["outcome"] == "pass"
+    assert scene.hold(window=0.1, run_id="run 2").outcome == "pass"
 
 
 def test_golden_images_tell_a_challenger_that_is_not_what_was_measured(scene):
     """F39: the weights answer otherwise than the bundle says."""
     other = dict(list(gate_evaluations.wrong(scene.truth["holdout"], 0.02, start=40).items())[:100])
     scene.challenger = gate_evaluations.make_version("other", other)
-    assert scene.hold()["outcome"] == "fail"
+    assert scene.hold().outcome == "fail"
     assert outcomes()["golden images"] == "fail"
 
 
@@ -164,8 +164,8 @@ def test_swapped_classes_are_told(scene):
     reference = dict(list(scene.truth["holdout"].items())[:100])
     scene.challenger = gate_evaluations.make_version("swapped", reference, classes=swapped)
     held = scene.hold()
-    assert held["outcome"] == "fail"
-    assert "its classes are in another order" in held["body"]
+    assert held.outcome == "fail"
+    assert "its classes are in another order" in held.body
 
 
 def test_classes_in_another_order_are_compared_by_name(scene):
@@ -174,11 +174,11 @@ def test_classes_in_another_order_are_compared_by_name(scene):
     validated = gate_evaluations.validated(evaluation.infra_validate_request(pinned))
     evaluated = []
     for request in evaluation.evaluations(pinned, validated):
-        truth = scene.truth[request["shard_id"].split("-")[0]]
+        truth = scene.truth[request.shard_id.split("-")[0]]
         turned = {image: len(CLASSES) - 1 - label for image, label in truth.items()}
-        evaluated.append(gate_evaluations.evaluated(request, turned if "challenger" in request["shard_id"] else truth))
+        evaluated.append(gate_evaluations.evaluated(request, turned if "challenger" in request.shard_id else truth))
     held = evaluation.evaluate_gate(pinned, validated, evaluated)
-    assert "It alone has 0 right, the champion alone 0" in held["body"]
+    assert "It alone has 0 right, the champion alone 0" in held.body
 
 
 def test_without_a_window_evidence_is_missing(database):
@@ -187,14 +187,14 @@ def test_without_a_window_evidence_is_missing(database):
     registry.install_first(champion, "tester")
     reference = dict(list(gate_evaluations.wrong(truth["holdout"], 0.1).items())[:10])
     scene = Scene(champion, gate_evaluations.make_version("challenger", reference), truth)
-    assert scene.hold()["outcome"] == "not enough evidence"
+    assert scene.hold().outcome == "not enough evidence"
     assert rows("SELECT window_set FROM gates") == [(None,)]
 
 
 def test_a_run_holds_one_gate(scene):
     """A cleared task is no way to better luck."""
-    assert scene.hold(window=0.2)["outcome"] == "fail"
-    assert scene.hold(window=0.0)["outcome"] == "fail"
+    assert scene.hold(window=0.2).outcome == "fail"
+    assert scene.hold(window=0.0).outcome == "fail"
     assert rows("SELECT count(*) FROM gates") == [(1,)]
     assert rows("SELECT count(*) - (SELECT checks FROM gates) FROM gate_results") == [(0,)]
 
@@ -217,7 +217,7 @@ def test_a_plan_is_refused(scene, challenger, expected, says):
 
 def test_twelve_digits_of_a_version_will_do(scene):
     planned = evaluation.plan("run 1", "user", scene.challenger[:12], scene.champion[:12])
-    assert (planned["challenger"], planned["champion"]) == (scene.challenger, scene.champion)
+    assert (planned.challenger, planned.champion) == (scene.challenger, scene.champion)
 
 
 def test_other_classes_cannot_be_compared(scene):
@@ -234,13 +234,13 @@ def test_an_evaluation_of_something_else_is_refused(scene):
     pinned = scene.pinned()
     validated = gate_evaluations.validated(evaluation.infra_validate_request(pinned))
     requests = evaluation.evaluations(pinned, validated)
-    done = [gate_evaluations.evaluated(request, scene.truth[request["shard_id"].split("-")[0]]) for request in requests]
+    done = [gate_evaluations.evaluated(request, scene.truth[request.shard_id.split("-")[0]]) for request in requests]
     with pytest.raises(EvaluationError, match="is not what was asked for"):
         evaluation.evaluate_gate(pinned, validated, done[:-1])
-    stranger = requests[0] | {"bundle": {"path": "models/x", "version": "x"}}
+    stranger = dataclasses.replace(requests[0], bundle=contract.BundleRef("models/x", "x"))
     with pytest.raises(EvaluationError, match="is not about"):
         evaluation.evaluate_gate(pinned, validated, [gate_evaluations.evaluated(stranger, scene.truth["holdout"])])
-    folder = settings.get().store / done[0]["folder"]
+    folder = settings.get().store / done[0].folder
     (folder / contract.PREDICTIONS_FILE).write_bytes(b"")
     with pytest.raises(contract.NoResult):
         evaluation.evaluate_gate(pinned, validated, done)
@@ -259,8 +259,8 @@ def test_attempts_of_another_run_do_not_count(scene):
 def test_a_trial_of_other_versions_is_refused(scene):
     pinned = scene.pinned()
     faster = gate_evaluations.make_version("faster")
-    request = evaluation.infra_validate_request(pinned) | {
-        "challenger": {"path": f"models/{faster}", "version": faster}
-    }
+    request = dataclasses.replace(
+        evaluation.infra_validate_request(pinned), challenger=contract.BundleRef(f"models/{faster}", faster)
+    )
     with pytest.raises(EvaluationError, match="validated other versions"):
         evaluation.evaluations(pinned, gate_evaluations.validated(request))

@@ -1,5 +1,7 @@
 """What is asked after a promotion: on a real Postgres, with loaded runs and real files of an evaluation."""
 
+import dataclasses
+
 import gate_evaluations
 import pytest
 from conftest import Database
@@ -39,12 +41,11 @@ def classify(run_id: str, version: str, count: int = IMAGES, kind: str = "manual
     ledger.close_run(run_id)
 
 
-def look(run_id: str, right: bool | None) -> dict:
+def look(run_id: str, right: bool | None) -> monitoring.ChampionCheck:
     """One look, at which the old champion has all right, or wrong, or answers as the new one does."""
     request = monitoring.plan(run_id)
-    parsed = contract.parse_request("evaluate", request)
     said = {row[0]: CLASSES.index(row[1]) for row in rows("SELECT image_id, label FROM predictions")}
-    labels = read_labels(parsed.labels)
+    labels = read_labels(request.labels)
     answers = {image: said[image] if right is None else 0 if right else 1 for image in labels}
     return monitoring.compare(run_id, gate_evaluations.evaluated(request, answers, run_id))
 
@@ -65,8 +66,8 @@ def rows(statement: str) -> list[tuple]:
 def test_a_champion_that_is_worse_is_asked_about_once(promoted):
     classify("after", promoted["new"])
     found = look("monitor 1", right=True)
-    assert found["worse"]
-    assert (found["version"], found["predecessor"]) == (promoted["new"], promoted["old"])
+    assert found.worse
+    assert (found.version, found.predecessor) == (promoted["new"], promoted["old"])
     assert rows("SELECT number, images, gained, worse FROM champion_checks") == [(1, IMAGES, 0, True)]
     classify("later", promoted["new"])
     assert monitoring.plan("monitor 2") is None
@@ -74,10 +75,10 @@ def test_a_champion_that_is_worse_is_asked_about_once(promoted):
 
 def test_a_champion_that_is_as_good_is_looked_at_again_with_more_labels(promoted):
     classify("after", promoted["new"])
-    assert not look("monitor 1", right=None)["worse"]
+    assert not look("monitor 1", right=None).worse
     assert monitoring.plan("monitor 2") is None
     classify("later", promoted["new"])
-    assert not look("monitor 2", right=None)["worse"]
+    assert not look("monitor 2", right=None).worse
     assert rows("SELECT number, images, gained, lost, p_worse FROM champion_checks ORDER BY number") == [
         (1, IMAGES, 0, 0, 1.0),
         (2, 2 * IMAGES, 0, 0, 1.0),
@@ -86,7 +87,7 @@ def test_a_champion_that_is_as_good_is_looked_at_again_with_more_labels(promoted
 
 def test_a_champion_that_is_better_is_not_asked_about(promoted):
     classify("after", promoted["new"])
-    assert not look("monitor 1", right=False)["worse"]
+    assert not look("monitor 1", right=False).worse
 
 
 def test_looks_are_counted(promoted, monkeypatch):
@@ -103,7 +104,7 @@ def test_looks_are_counted(promoted, monkeypatch):
 def test_judging_again_answers_the_same(promoted):
     classify("after", promoted["new"])
     request = monitoring.plan("monitor 1")
-    answers = dict.fromkeys(read_labels(contract.FileRef(**request["labels"])), 0)
+    answers = dict.fromkeys(read_labels(request.labels), 0)
     attempt = gate_evaluations.evaluated(request, answers, "monitor 1")
     assert monitoring.compare("monitor 1", attempt) == monitoring.compare("monitor 1", attempt)
     assert rows("SELECT count(*) FROM champion_checks") == [(1,)]
@@ -113,9 +114,9 @@ def test_two_runs_take_one_look(promoted):
     classify("after", promoted["new"])
     request = monitoring.plan("monitor 1")
     monitoring.plan("monitor 2")
-    answers = dict.fromkeys(read_labels(contract.FileRef(**request["labels"])), 0)
-    assert monitoring.compare("monitor 1", gate_evaluations.evaluated(request, answers, "monitor 1"))["worse"]
-    assert not monitoring.compare("monitor 2", gate_evaluations.evaluated(request, answers, "monitor 2"))["worse"]
+    answers = dict.fromkeys(read_labels(request.labels), 0)
+    assert monitoring.compare("monitor 1", gate_evaluations.evaluated(request, answers, "monitor 1")).worse
+    assert not monitoring.compare("monitor 2", gate_evaluations.evaluated(request, answers, "monitor 2")).worse
     assert rows("SELECT run_id FROM champion_checks") == [("monitor 1",)]
 
 
@@ -135,8 +136,8 @@ def test_backfills_and_what_people_were_asked_as_uncertain_are_left_out(promoted
 def test_an_evaluation_by_another_version_is_refused(promoted):
     classify("after", promoted["new"])
     request = monitoring.plan("monitor 1")
-    images = read_labels(contract.FileRef(**request["labels"]))
-    other = request | {"bundle": {"path": "models/x", "version": promoted["new"]}}
+    images = read_labels(request.labels)
+    other = dataclasses.replace(request, bundle=contract.BundleRef("models/x", promoted["new"]))
     with pytest.raises(contract.NoResult, match="another check"):
         monitoring.compare("monitor 1", gate_evaluations.evaluated(other, dict.fromkeys(images, 0), "monitor 1"))
 

@@ -98,7 +98,7 @@ def test_a_question_that_lapsed_is_said_until_it_is_asked_again(versions):
 def test_a_passed_and_approved_challenger_becomes_champion(versions):
     first, second, _ = versions
     done = promote(approved("gate 1", second, first))
-    assert (done["version"], done["replaces"]) == (second, first)
+    assert (done.version, done.replaces) == (second, first)
     assert champion() == second
     assert rows("SELECT version, cause, promoted_by, reason, gate_id FROM champions ORDER BY period") == [
         (first, "installed", "tester", "first champion", None),
@@ -383,7 +383,7 @@ def test_a_roll_back_is_one_step(versions):
     first, second, _ = versions
     promote(approved("gate 1", second, first))
     done = roll_back("run 2", "op", "accuracy fell")
-    assert (done["version"], done["replaces"]) == (first, second)
+    assert (done.version, done.replaces) == (first, second)
     assert rows("SELECT version, cause, promoted_by, reason, run_id FROM champions WHERE upper_inf(period)") == [
         (first, "rolled back", "op", "accuracy fell", "run 2")
     ]

@@ -20,6 +20,7 @@ from ledger_rows import HOUR, File, Run
 
 import strandline_contract as contract
 from strandline import ledger, settings
+from strandline.attempts import SealedAttempt
 from strandline.ingest import load as predictions
 from strandline.models import versions
 from strandline.periods import WindowError
@@ -56,27 +57,27 @@ def run() -> Run:
 
 
 def answer(
-    requests: Sequence[Row],
+    requests: Sequence[contract.ClassifyRequest],
     change: Callable[[Row], Row | None] = dict,
     versions: dict[str, str] | None = None,
     device: str = "cpu",
-) -> list[Row]:
+) -> list[SealedAttempt]:
     """An attempt at each request; `change` is to its prediction rows, None takes one out."""
     store, done = settings.get().store, []
     for request in requests:
         folder = store / "attempts" / str(next(seeding.attempt_numbers))
         folder.mkdir(parents=True)
-        contract.write_json(folder / contract.REQUEST_FILE, request)
-        images = pq.read_table(store / request["shard"]["path"])["image_id"].to_pylist()
+        contract.write_json(folder / contract.REQUEST_FILE, request.to_dict())
+        images = pq.read_table(store / request.shard.path)["image_id"].to_pylist()
         rows = [changed for row in seeding.predictions(images) if (changed := change(row))]
         seeding.write_table(folder / contract.PREDICTIONS_FILE, contract.PREDICTION_COLUMNS, rows)
         files = [contract.PREDICTIONS_FILE]
         contract.write_result(folder, "classify", files, {}, {}, versions or {"mxnet": "1.9"}, device)
-        done.append({"shard_id": request["shard_id"], "folder": str(folder.relative_to(store)), "image": None})
+        done.append(SealedAttempt(request.shard_id, str(folder.relative_to(store))))
     return done
 
 
-def replay(run_id: str = "replay 1", start: str = START, **kwargs: Any) -> Row:
+def replay(run_id: str = "replay 1", start: str = START, **kwargs: Any) -> replays.Compared:
     """Plan, answer and compare; `change`, `versions` and `device` are of the answer."""
     how = {name: kwargs.pop(name) for name in ("change", "versions", "device") if name in kwargs}
     return replays.compare(run_id, answer(replays.plan(run_id, start, **kwargs), **how))
@@ -87,17 +88,17 @@ def moved(shift: float, only: str | None = None) -> Callable[[Row], Row]:
     return lambda row: seeding.prediction(row["image_id"], shift) if only in (None, row["image_id"]) else row
 
 
-def counts(found: Row) -> dict[str, int]:
-    return {name: found[name] for name in replays.COUNTS if found[name]}
+def counts(found: replays.Compared) -> dict[str, int]:
+    return {name: getattr(found, name) for name in replays.COUNTS if getattr(found, name)}
 
 
-def report(found: Row) -> Row:
-    return json.loads((Path(found["page"]).parent / "replay.json").read_text())
+def report(found: replays.Compared) -> Row:
+    return json.loads((Path(found.page).parent / "replay.json").read_text())
 
 
-def rows(found: Row) -> dict[str, Row]:
-    table = pq.read_table(Path(found["page"]).parent / "rows.parquet")
-    assert len(table) == found["images"]
+def rows(found: replays.Compared) -> dict[str, Row]:
+    table = pq.read_table(Path(found.page).parent / "rows.parquet")
+    assert len(table) == found.images
     return {row["image_id"]: row for row in table.to_pylist()}
 
 
@@ -118,7 +119,7 @@ def test_the_same_version_and_runtime_give_the_same_bits(run):
     assert {request["bundle"]["version"] for request in requests} == {run.version}
     found = replays.compare("replay 1", answer(requests))
     replays.prove(found)
-    assert (found["status"], counts(found)) == ("equal", {"images": 30, "equal": 30})
+    assert (found.result, counts(found)) == ("equal", {"images": 30, "equal": 30})
     assert {row["status"] for row in rows(found).values()} == {"equal"}
     said = report(found)
     assert said["largest_difference"] == 0
@@ -128,7 +129,7 @@ def test_the_same_version_and_runtime_give_the_same_bits(run):
     assert said["runtimes"][0]["must_be_equal"]
     (row,) = recorded()
     assert row["report"] == said
-    assert row["html_sha256"] == contract.sha256_file(Path(found["page"]))
+    assert row["html_sha256"] == contract.sha256_file(Path(found.page))
     assert predicted() == before
 
 
@@ -144,12 +145,12 @@ def test_shards_are_read_in_parts(run, monkeypatch):
 
 def test_a_run_has_one_replay(run):
     first = replay()
-    written = {path: path.stat().st_mtime_ns for path in Path(first["page"]).parent.iterdir()}
+    written = {path: path.stat().st_mtime_ns for path in Path(first.page).parent.iterdir()}
     assert replays.plan("replay 1", START) == []
     assert replays.compare("replay 1", []) == first
-    assert {path: path.stat().st_mtime_ns for path in Path(first["page"]).parent.iterdir()} == written
+    assert {path: path.stat().st_mtime_ns for path in Path(first.page).parent.iterdir()} == written
     assert len(recorded()) == 1
-    assert replay("replay 2")["page"] != first["page"]
+    assert replay("replay 2").page != first.page
 
 
 def test_one_bit_is_enough_to_be_unequal(run):
@@ -162,7 +163,7 @@ def test_one_bit_is_enough_to_be_unequal(run):
         return row | {"probabilities": nudged}
 
     found = replay(change=nudge)
-    assert (found["status"], counts(found)) == (
+    assert (found.result, counts(found)) == (
         "unequal",
         {"images": 30, "equal": 29, "within_tolerance": 1, "unequal": 1},
     )
@@ -185,22 +186,22 @@ def test_one_bit_is_enough_to_be_unequal(run):
 def test_another_runtime_may_move_within_the_tolerance(run, kwargs, says):
     found = replay(change=moved(1e-4), **kwargs)
     replays.prove(found)
-    assert (found["status"], counts(found)) == ("within tolerance", {"images": 30, "within_tolerance": 30})
-    assert "30 of 30 predictions moved, by 1.0e-04 at the most" in found["sentence"]
+    assert (found.result, counts(found)) == ("within tolerance", {"images": 30, "within_tolerance": 30})
+    assert "30 of 30 predictions moved, by 1.0e-04 at the most" in found.sentence
     assert report(found)["runtimes"][0]["changes"] == [says]
-    assert says in Path(found["page"]).read_text()
+    assert says in Path(found.page).read_text()
 
 
 def test_on_a_gpu_the_same_runtime_may_move_within_the_tolerance(run, database):
     with psycopg.connect(database.owner) as connection:
         connection.execute("UPDATE batches SET device = 'gpu'")
     found = replay(change=moved(1e-4), device="gpu")
-    assert (found["status"], report(found)["runtimes"][0]["changes"]) == ("within tolerance", [])
+    assert (found.result, report(found)["runtimes"][0]["changes"]) == ("within tolerance", [])
 
 
 def test_no_runtime_may_move_further(run):
     found = replay(change=moved(0.3), versions=OTHER_RUNTIME)
-    assert (found["status"], counts(found)) == ("unequal", {"images": 30, "different": 30, "unequal": 30})
+    assert (found.result, counts(found)) == ("unequal", {"images": 30, "different": 30, "unequal": 30})
     with pytest.raises(replays.ReplayUnequal):
         replays.prove(found)
     changed = [row for row in rows(found).values() if row["label"] != row["recorded_label"]]
@@ -215,7 +216,7 @@ def test_the_page_is_bounded_and_the_file_is_whole(run, monkeypatch):
     shown = report(found)["rows"]
     assert len(shown) == 5
     assert (shown[0]["image_id"], shown[0]["status"]) == (image, "different")
-    assert "and 25 more" in Path(found["page"]).read_text()
+    assert "and 25 more" in Path(found.page).read_text()
     assert sum(row["status"] == "within tolerance" for row in rows(found).values()) == 29
 
 
@@ -248,11 +249,11 @@ def test_what_cannot_be_replayed_is_accounted_for(run, lose, images, reason, adv
     lose(run)
     found = replay()
     assert counts(found) == {"images": 30, "missing": images} | ({"equal": 30 - images} if images < 30 else {})
-    assert f"{images} of 30 images could not" in found["sentence"] or images == 30
+    assert f"{images} of 30 images could not" in found.sentence or images == 30
     (said,) = report(found)["missing"]
     assert (said["reason"], said["images"]) == (reason, images)
     assert advice in said["advice"]
-    assert advice in Path(found["page"]).read_text()
+    assert advice in Path(found.page).read_text()
     assert {row["reason"] for row in rows(found).values() if row["status"] == "missing"} == {reason}
 
 
@@ -260,7 +261,7 @@ def test_a_shard_that_was_put_back_is_replayed(run, tmp_path):
     kept = tmp_path / "backup"
     shutil.copytree(settings.get().store / "shards", kept)
     lose_shard(run)
-    assert replay("without")["missing"] == 10
+    assert replay("without").missing == 10
     shutil.copytree(kept, settings.get().store / "shards", dirs_exist_ok=True)
     assert counts(replay("with")) == {"images": 30, "equal": 30}
 
@@ -270,7 +271,7 @@ def test_where_nothing_can_be_replayed_it_is_red(run):
         lose_shard(run, f"shard {number}")
     assert replays.plan("replay 1", START) == []
     found = replays.compare("replay 1", [])
-    assert (found["status"], counts(found)) == ("not replayed", {"images": 30, "missing": 30})
+    assert (found.result, counts(found)) == ("not replayed", {"images": 30, "missing": 30})
     with pytest.raises(replays.ReplayError, match="None of the 30 images could be replayed"):
         replays.prove(found)
 
@@ -326,20 +327,20 @@ def test_another_version_is_held_against_the_one_that_predicted(run):
     other = register("second")
     found = replay(model_version=other, change=moved(0.5))
     replays.prove(found)
-    assert (found["status"], counts(found)) == ("not compared", {"images": 30, "unrecorded": 30})
+    assert (found.result, counts(found)) == ("not compared", {"images": 30, "unrecorded": 30})
     agreement = report(found)["agreement"]
     replayed = rows(found).values()
     assert agreement["images"] == sum(pair["images"] for pair in agreement["pairs"]) == 30
     assert agreement["agreed"] == sum(row["made_label"] == row["label"] for row in replayed) < 30
     assert {row["model_version"] for row in replayed} == {other}
-    assert "have the same label by both" in Path(found["page"]).read_text()
+    assert "have the same label by both" in Path(found.page).read_text()
 
 
 def test_another_version_is_compared_with_its_own_predictions(run):
     other = register("second")
     ingest(Run("backfill", other, [File(f"{number}.jpg", shard="backfilled") for number in range(12)]), shift=0.001)
     found = replay(model_version=other, change=moved(0.001))
-    assert (found["status"], counts(found)) == ("equal", {"images": 30, "equal": 12, "unrecorded": 18})
+    assert (found.result, counts(found)) == ("equal", {"images": 30, "equal": 12, "unrecorded": 18})
     said = report(found)
     assert {(one["run_id"], one["images"]) for one in said["runs"]} == {("the run", 30), ("backfill", 12)}
     assert said["agreement"]["images"] == 30
@@ -368,7 +369,7 @@ def test_the_report_says_when_a_version_was_replaced(run, database):
     (period,) = report(found)["champions"]
     assert (period["version"], period["replaced_by"], period["replaced_by_name"]) == (run.version, second, "second")
     assert period["until"] > period["since"]
-    assert "never champion" in Path(replay("other", model_version=register("third"))["page"]).read_text()
+    assert "never champion" in Path(replay("other", model_version=register("third")).page).read_text()
 
 
 def test_windows_that_cannot_be_replayed_are_named(run, monkeypatch):
@@ -394,7 +395,7 @@ def test_attempts_at_something_else_are_refused(run):
     short = answer(requests, lambda row: row | {"probabilities": row["probabilities"][:2]})
     with pytest.raises(replays.ReplayError, match="each of 3 classes"):
         replays.compare("replay 1", short)
-    (settings.get().store / done[0]["folder"] / contract.PREDICTIONS_FILE).write_bytes(b"altered")
+    (settings.get().store / done[0].folder / contract.PREDICTIONS_FILE).write_bytes(b"altered")
     with pytest.raises(contract.NoResult):
         replays.compare("replay 1", done)
     assert recorded() == []
@@ -422,7 +423,7 @@ def test_the_page_shows_hostile_names_as_text(database, browser, width):
     problems: list[str] = []
     page.on("console", lambda message: problems.append(message.text))
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(Path(found["page"]).as_uri())
+    page.goto(Path(found.page).as_uri())
     assert problems == []
     assert page.locator("h1").inner_text() == "Not equal"
     assert "<script>alert(2)</script>.jpg" in page.locator("body").inner_text()

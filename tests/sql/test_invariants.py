@@ -241,11 +241,11 @@ def wait_for(file: File) -> None:
     path = settings.get().labels / "early.csv"
     path.write_text(f"image_id,label\n{file.image_id},cat\n")
     os.utime(path, (0, 0))
-    assert labels.load("labelling")["waiting"] == 1
+    assert labels.load("labelling").waiting == 1
     run = Run("awaited", seeding.register("second"), [file], kind="backfill")
     predictions.load(run.run_id, run.ready())
     ledger.close_run(run.run_id)
-    assert labels.load("labelling")["accepted"] == 1
+    assert labels.load("labelling").accepted == 1
 
 
 def write_labels(folder: Path) -> None:

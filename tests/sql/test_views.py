@@ -81,7 +81,7 @@ def reported(database: Database) -> None:
     for number in range(2):
         run_id = drifting.ingest(version, drifting.FIRST + number * drifting.HOUR, drifting.rows(100, number), "same")
         (window,) = schedule.list_windows([run_id])
-        drift.report(f"report {number}", **window)
+        drift.report(f"report {number}", window)
 
 
 def promoted(database: Database) -> None:

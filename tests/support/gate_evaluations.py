@@ -14,6 +14,7 @@ from ledger_rows import CLASSES, digest, write_table
 
 import strandline_contract as contract
 from strandline import ledger, settings
+from strandline.attempts import SealedAttempt
 from strandline.models import datasets, registry
 
 
@@ -62,10 +63,10 @@ def freeze(kind: datasets.Kind, count: int) -> tuple[datasets.Dataset, dict[str,
 
 
 def validated(
-    request: Mapping[str, Any], loaded: bool = True, slower: float = 1.0, run_id: str = "run 1"
-) -> dict[str, str]:
+    request: contract.InfraValidateRequest, loaded: bool = True, slower: float = 1.0, run_id: str = "run 1"
+) -> SealedAttempt:
     """An attempt at validating both."""
-    seconds = [0.001 + 0.00001 * (number % 3) for number in range(request["rounds"])] if loaded else []
+    seconds = [0.001 + 0.00001 * (number % 3) for number in range(request.rounds)] if loaded else []
     report = {"loaded": loaded, "detail": "" if loaded else "it fell over", "device": "cpu", "versions": {}}
     report |= {"champion_seconds": seconds, "challenger_seconds": [slower * one for one in seconds]}
     folder = _attempt(run_id, "infra_validate", request)
@@ -75,7 +76,7 @@ def validated(
     return _seal(folder, "infra_validate", contract.INFRA_VALIDATION_FILE)
 
 
-def evaluated(request: Mapping[str, Any], answers: Mapping[str, int], run_id: str = "run 1") -> dict[str, str]:
+def evaluated(request: contract.EvaluateRequest, answers: Mapping[str, int], run_id: str = "run 1") -> SealedAttempt:
     """An attempt at evaluating: the class that the model gives to each image."""
     folder = _attempt(run_id, "evaluate", request)
     found = probabilities(list(answers.values()))
@@ -96,13 +97,13 @@ def wrong(truth: Mapping[str, int], share: float, start: int = 0) -> dict[str, i
     }
 
 
-def _attempt(run_id: str, command: str, request: Mapping[str, Any]) -> Path:
-    folder = settings.get().run_folder(run_id) / command / digest(json.dumps(request, sort_keys=True))
+def _attempt(run_id: str, command: str, request: contract.Request) -> Path:
+    folder = settings.get().run_folder(run_id) / command / digest(json.dumps(request.to_dict(), sort_keys=True))
     folder.mkdir(parents=True, exist_ok=True)
-    contract.write_json(folder / contract.REQUEST_FILE, contract.parse_request(command, dict(request)).to_dict())
+    contract.write_json(folder / contract.REQUEST_FILE, request.to_dict())
     return folder
 
 
-def _seal(folder: Path, command: str, file: str) -> dict[str, str]:
+def _seal(folder: Path, command: str, file: str) -> SealedAttempt:
     contract.write_result(folder, command, [file], {}, {}, {})
-    return {"shard_id": "x", "folder": str(folder.relative_to(settings.get().store))}
+    return SealedAttempt("x", str(folder.relative_to(settings.get().store)))

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 import strandline_contract as contract
 from strandline import ledger, settings
-from strandline.ingest import validation
+from strandline.attempts import SealedAttempt
+from strandline.ingest import listing, validation
 
 CLASSES = ("cat", "dog", "frog")
 SECONDS = {"spawn": 0.1, "import": 0.2, "verify": 0.05, "first_batch": 0.15, "classify": 0.5}
@@ -46,6 +47,22 @@ class File:
     @property
     def image_id(self) -> str | None:
         return None if self.state == "vanished" else digest(self.content or self.name)
+
+
+def listed_run(run_id: str, listed: int, classes: Sequence[str] = CLASSES) -> listing.ListedRun:
+    """A dry run of an hour, which refused nothing."""
+    return listing.ListedRun(
+        run_id=run_id,
+        hours="2026-11-21T08",
+        model_version="0" * 64,
+        classes=tuple(classes),
+        bundle="models/0",
+        listed=listed,
+        refused=(),
+        future=0,
+        dry_run=True,
+        quarantine_limit=1.0,
+    )
 
 
 def refused(name: str, reason: str = "TRUNCATED", **kwargs: Any) -> File:
@@ -112,7 +129,7 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         write_table(folder / contract.OUTCOMES_FILE, validation.OUTCOMES_COLUMNS, rows)
 
-    def classify(self, failing: Collection[str] = (), shift: float = 0.0) -> list[dict[str, str]]:
+    def classify(self, failing: Collection[str] = (), shift: float = 0.0) -> list[SealedAttempt]:
         """An attempt at each shard that has an accepted file; images of the contents `failing` fail."""
         failures = {digest(content) for content in failing}
         return [
@@ -121,7 +138,7 @@ class Run:
             if any(file.state == "accepted" for file in files)
         ]
 
-    def ready(self, failing: Collection[str] = (), shift: float = 0.0) -> list[dict[str, str]]:
+    def ready(self, failing: Collection[str] = (), shift: float = 0.0) -> list[SealedAttempt]:
         """All that a load needs; returns what it is called with."""
         self.record()
         self.write_outcomes()
@@ -200,12 +217,12 @@ def write_attempt(
     write_table(folder / contract.PREDICTIONS_FILE, contract.PREDICTION_COLUMNS, rows)
     counts = {"rows": len(rows)}
     contract.write_result(folder, "classify", [contract.PREDICTIONS_FILE], counts, SECONDS, {"mxnet": "1.9"})
-    return {"shard_id": shard_id, "folder": str(folder.relative_to(store))}
+    return SealedAttempt(shard_id, str(folder.relative_to(store)))
 
 
-def spoil(attempt: Mapping[str, str], file: str, rows: Sequence[dict[str, Any]], **said: str) -> None:
+def spoil(attempt: SealedAttempt, file: str, rows: Sequence[dict[str, Any]], **said: str) -> None:
     """Rewrite a file of an attempt as a hostile process may: each row says the same text, which the file holds once."""
-    folder = settings.get().store / attempt["folder"]
+    folder = settings.get().store / attempt.folder
     table = pa.Table.from_pylist(list(rows), pq.read_schema(folder / file))
     for name, text in said.items():
         column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(table), np.int32)), pa.array([text]))

@@ -22,6 +22,7 @@ from psycopg.types.json import Jsonb
 
 import strandline_contract as contract
 from strandline import ledger, settings
+from strandline.attempts import SealedAttempt
 from strandline.models import datasets, registry, versions
 from strandline.operators.process import ProcessOperator
 from strandline.training import plan as training
@@ -90,10 +91,10 @@ def landed(hour: int) -> set[str]:
         return {row["image_id"] for row in connection.execute(query, [FIRST + hour * HOUR])}
 
 
-def frozen(planned: dict[str, Any], name: str) -> dict[str, str]:
+def frozen(planned: training.Planned, name: str) -> dict[str, str]:
     """The labels of a set of a plan, by image."""
     with ledger.connect("training") as connection:
-        return datasets.labels(settings.get().store, datasets.read(connection, planned["plan"][name]))
+        return datasets.labels(settings.get().store, datasets.read(connection, getattr(planned.plan, name)))
 
 
 def test_the_newest_hours_are_kept_for_the_gate_and_the_others_learnt_from(champion, sets):
@@ -115,13 +116,13 @@ def test_the_newest_hours_are_kept_for_the_gate_and_the_others_learnt_from(champ
 def test_a_request_to_train_starts_from_the_champion_and_names_all_shards(champion, sets):
     land(champion, [100, 100])
     planned = training.plan(dataclasses.replace(ASKED, epochs=3, minutes=0.5, seed=7))
-    request = contract.parse_request("train", planned["train"])
+    request = contract.parse_request("train", planned.train.to_dict())
     assert request.start == contract.BundleRef(f"models/{champion}", champion)
     assert (request.epochs, request.seconds, request.seed, request.shard_id) == (
         3,
         30,
         7,
-        planned["plan"]["training_set"],
+        planned.plan.training_set,
     )
     found: set[str] = set()
     for ref in request.shards:
@@ -134,11 +135,11 @@ def test_a_request_to_train_starts_from_the_champion_and_names_all_shards(champi
             )["image_id"].to_pylist()
         )
     assert frozen(planned, "training_set").keys() <= found
-    assert planned["plan"] == {
+    assert planned.plan.to_dict() == {
         "parent": champion,
         "training_set": request.labels.sha256,
         "holdout": sets["holdout"].dataset_id,
-        "gate_window": planned["plan"]["gate_window"],
+        "gate_window": planned.plan.gate_window,
         "asked_by": "mia",
         "reason": "it is dark",
         "report_id": None,
@@ -219,7 +220,7 @@ def test_a_verdict_is_about_the_windows_that_asked(champion, sets):
     # Half of the 120 images of the two hours that asked, not 80 of all.
     assert frozen(planned, "gate_window").keys() == landed(2)
     assert landed(1) <= frozen(planned, "training_set").keys()
-    assert planned["plan"]["report_id"] == reports[2]
+    assert planned.plan.report_id == reports[2]
     with pytest.raises(TrainingError, match="no drift report"):
         training.plan(dataclasses.replace(ASKED, report_id=reports[0]))
 
@@ -329,7 +330,7 @@ def kill_after_an_epoch(operator: ProcessOperator, folder: Path) -> None:
 def real(champion, sets) -> dict[str, Any]:
     """A plan over shards as packing leaves them."""
     land(champion, [60, 60])
-    return training.plan(dataclasses.replace(ASKED, epochs=3))
+    return training.plan(dataclasses.replace(ASKED, epochs=3)).to_dict()
 
 
 def finish(planned: dict[str, Any], trained: dict[str, Any]) -> list[dict[str, Any]]:
@@ -343,6 +344,10 @@ def finish(planned: dict[str, Any], trained: dict[str, Any]) -> list[dict[str, A
     return [trained, evaluated, packaged]
 
 
+def packaged_bundle(planned: dict[str, Any], *attempts: dict[str, Any]) -> Path:
+    return training.packaged_bundle(training.TrainingPlan.from_dict(planned), *map(SealedAttempt.from_dict, attempts))
+
+
 def test_a_bundle_of_another_plan_than_the_ledgers_is_no_challenger(real):
     """Whoever may change what tasks tell each other changes no lineage, and not what a challenger is measured on."""
     trained = execute("train", real["train"] | {"epochs": 1})
@@ -352,10 +357,10 @@ def test_a_bundle_of_another_plan_than_the_ledgers_is_no_challenger(real):
     _, evaluated, packaged = done = finish(real, trained)
     _, measured, _ = elsewhere = finish(real | {"holdout": real["holdout"] | {"shards": [other]}}, trained)
     forged = execute("package", tasks.packaging(real["plan"] | {"reason": "forged"}, trained, evaluated))
-    assert training.packaged_bundle(real["plan"], *done).is_dir()
+    assert packaged_bundle(real["plan"], *done).is_dir()
     for altered in (elsewhere, (trained, evaluated, forged), (trained, measured, packaged)):
         with pytest.raises(contract.NoResult, match="packs something else than was planned"):
-            training.packaged_bundle(real["plan"], *altered)
+            packaged_bundle(real["plan"], *altered)
     with pytest.raises(contract.NoResult, match="trained on another set"):
         tasks.packaging(real["plan"] | {"training_set": "0" * 64}, trained, evaluated)
     with pytest.raises(contract.NoResult, match="measured another model, or on another set"):
@@ -380,8 +385,8 @@ def test_a_killed_training_goes_on_and_ends_as_a_registered_challenger(real, cha
     ] * 2
 
     done = finish(real, trained)
-    version = registry.register(training.packaged_bundle(real["plan"], *done), "mia", real["plan"])
-    assert registry.register(training.packaged_bundle(real["plan"], *done), "mia", real["plan"]) == version
+    version = registry.register(packaged_bundle(real["plan"], *done), "mia", real["plan"])
+    assert registry.register(packaged_bundle(real["plan"], *done), "mia", real["plan"]) == version
     with ledger.connect("training") as connection:
         (row,) = connection.execute("SELECT * FROM model_lineage WHERE version = %s", [version])
         (model,) = ledger.fetch(connection, "select_model_version", {"version": version})

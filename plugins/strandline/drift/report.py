@@ -20,6 +20,7 @@ from strandline.drift import detectors, evidently_page, evidently_report, near_d
 from strandline.drift import page as drift_page
 from strandline.drift.detectors import columns, embedding_drift, slices
 from strandline.drift.detectors.sample import Integers
+from strandline.drift.schedule import AskedWindow
 from strandline.drift.windows import Data
 from strandline.models import versions
 from strandline.periods import Window, WindowError
@@ -50,19 +51,25 @@ class Comparison:
     evidently: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def report(run_id: str, start: str, end: str, model_version: str | None, alarms: bool) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class Reported(contract.Message):
+    """A report, as the ledger has it: `window` is its name, `page` the path of the HTML."""
+
+    report_id: int
+    window: str
+    model_version: str
+    action: str
+    sentence: str
+    held_back: str | None
+    live: bool
+    page: str
+    requests_retraining: bool
+
+
+def report(run_id: str, asked: AskedWindow) -> Reported:
     """Report a window: files in the store (`index.html`, `report.json`, `evidently.json`) and a row in the ledger.
 
     A run of `report_drift` reports a window once; asked again, it answers with what it reported.
-
-    Args:
-        start, end: of the window, with a time zone, in ISO format.
-        model_version: None stands for the champion.
-        alarms: it may raise an alarm, if its standing in the ledger allows it.
-
-    Returns:
-        report_id, window (its name), model_version, action, sentence, held_back, live, page (the path of the HTML), and
-        `requests_retraining`.
 
     Raises:
         WindowError: the window is not of full periods, there is no such model, files are gone, or the settings allow no
@@ -70,26 +77,26 @@ def report(run_id: str, start: str, end: str, model_version: str | None, alarms:
     """
     config = settings.get()
     with ledger.connect("ingest") as connection:
-        model = versions.find_or_champion(connection, model_version)
+        model = versions.find_or_champion(connection, asked.model_version)
         parse = datetime.datetime.fromisoformat
-        window = Window(parse(start), parse(end), model["version"])
+        window = Window(parse(asked.start), parse(asked.end), model["version"])
         key = {"run_id": run_id, "window_start": window.start, "window_end": window.end}
         key["model_version"] = model["version"]
         if not ledger.fetch(connection, "select_drift_report", key):
             comparison = _compare(connection, config, model, window)
             ledger.execute(connection, "lock_ledger")  # one after the other: each sees the verdicts before it
-            _record(connection, config, key, model, comparison, alarms)
+            _record(connection, config, key, model, comparison, asked.alarms)
         (row,) = ledger.fetch(connection, "select_drift_report", key)
     page = config.store / row["folder"] / PAGE
     log.info("%s: %s. %s The report: %s", window.name, row["action"], row["sentence"], page)
-    return {
-        "report_id": row["report_id"],
-        "window": window.name,
-        "model_version": model["version"],
+    return Reported(
+        report_id=row["report_id"],
+        window=window.name,
+        model_version=model["version"],
         **{name: row[name] for name in ("action", "sentence", "held_back", "live")},
-        "page": str(page),
-        "requests_retraining": row["action"] == "retrain" and not row["held_back"],
-    }
+        page=str(page),
+        requests_retraining=row["action"] == "retrain" and not row["held_back"],
+    )
 
 
 def _compare(

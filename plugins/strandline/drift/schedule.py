@@ -1,10 +1,12 @@
 """Which windows are reported: those of runs that closed their books, those that got labels, or the one asked for."""
 
+import dataclasses
 import datetime
 import logging
 from collections.abc import Sequence
 from typing import Any
 
+import strandline_contract as contract
 from strandline import ledger, periods, settings
 from strandline.drift.windows import COMPARED
 
@@ -13,13 +15,25 @@ log = logging.getLogger(__name__)
 LATE_WINDOWS = 24  # periods that one run's late files make a new report of
 
 
+@dataclasses.dataclass(frozen=True)
+class AskedWindow(contract.Message):
+    """A window to report: `start` and `end` with a time zone, in ISO format; `model_version` None stands for the
+    champion; whether it may raise an alarm, if its standing in the ledger allows it.
+    """
+
+    start: str
+    end: str
+    model_version: str | None
+    alarms: bool
+
+
 def list_windows(
     run_ids: Sequence[str] | None,
     start: str | None = None,
     end: str | None = None,
     model_version: str | None = None,
-) -> list[dict[str, Any]]:
-    """The windows to report, in the order of time, as arguments of `report`.
+) -> list[AskedWindow]:
+    """The windows to report, in the order of time.
 
     Those of runs of `ingest_images`, and of runs that closed since the first of them and were not reported since: each
     run's own interval, and the periods to which it added late files. And those that have enough labels by now to judge
@@ -55,5 +69,5 @@ def list_windows(
     return [_asked(start, end, version, may) for (end, start, version), may in sorted(alarms.items())]
 
 
-def _asked(start: datetime.datetime, end: datetime.datetime, version: str | None, alarms: bool) -> dict[str, Any]:
-    return {"start": start.isoformat(), "end": end.isoformat(), "model_version": version, "alarms": alarms}
+def _asked(start: datetime.datetime, end: datetime.datetime, version: str | None, alarms: bool) -> AskedWindow:
+    return AskedWindow(start.isoformat(), end.isoformat(), version, alarms)

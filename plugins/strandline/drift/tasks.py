@@ -8,11 +8,11 @@ def list_windows(run_ids: Sequence[str] | None, **asked: str | None) -> list[dic
     """As `schedule.list_windows`."""
     from strandline.drift import schedule
 
-    return schedule.list_windows(run_ids, **asked)
+    return [window.to_dict() for window in schedule.list_windows(run_ids, **asked)]
 
 
-def report(run_id: str, **window: Any) -> dict[str, Any]:
+def report(run_id: str, asked: Any) -> dict[str, Any]:
     """As `report.report`, of a window that `list_windows` named."""
-    from strandline.drift import report
+    from strandline.drift import report, schedule
 
-    return report.report(run_id, **window)
+    return report.report(run_id, schedule.AskedWindow.from_dict(asked)).to_dict()

@@ -150,7 +150,8 @@ def folders(
 
 def _folder(config: settings.Settings, batch: Mapping[str, Any]) -> Path:
     attempts.recorded_request(config.store, batch)
-    return attempts.read(config.store, {**batch, "sealed": batch["result_sha256"]}, "classify")[0]
+    done = attempts.SealedAttempt(batch["shard_id"], batch["folder"], batch["result_sha256"])
+    return attempts.read(config.store, done, "classify")[0]
 
 
 def _embeddings(

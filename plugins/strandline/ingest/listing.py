@@ -125,14 +125,64 @@ class Run:
         return drop < self.end and (self.kind == "scheduled" or self.start <= drop)
 
 
+@dataclasses.dataclass(frozen=True)
+class Refused(contract.Message):
+    """Entries that the listing settled by itself, for one reason: quarantined or rejected unopened."""
+
+    state: str
+    reason: str
+    entries: int
+
+
 class Listing(NamedTuple):
-    """What a run lists: entries by shard; those that are in none, as rows of state, reason, entries; and how many files
-    lie in periods that have not begun.
-    """
+    """What a run lists: entries by shard; those that are in none; how many files lie in periods that have not begun."""
 
     shards: dict[str, int]
-    refused: list[dict[str, Any]]
+    refused: tuple[Refused, ...]
     future: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ListedRun(contract.Message):
+    """A run, as its listing has frozen it.
+
+    Args:
+        periods: that it takes, for people.
+        bundle: the model's, relative to the store.
+        listed: entries in shards; `refused` are those that the listing settled by itself.
+        future: files in periods that have not begun.
+        quarantine_limit: the largest share in quarantine of a folder; `source_limits` are such shares for the folders
+            of sources that have one of their own, by name.
+    """
+
+    run_id: str
+    periods: str
+    model_version: str
+    classes: tuple[str, ...]
+    bundle: str
+    listed: int
+    refused: tuple[Refused, ...]
+    future: int
+    dry_run: bool
+    quarantine_limit: float
+    source_limits: dict[str, float]
+
+
+class Listed(NamedTuple):
+    """A listed run, and a request for each of its shards. No file name is in it."""
+
+    run: ListedRun
+    pack: list[contract.PackRequest]
+
+
+@dataclasses.dataclass(frozen=True)
+class PackedShard:
+    """A shard of which validation accepted images: where it lies (relative to the store), its rows and its SHA-256."""
+
+    shard_id: str
+    folder: str
+    rows: int
+    sha256: str
 
 
 def _check_named_once(kind: Kind, start: datetime.datetime, logical_date: datetime.datetime | None) -> None:
@@ -148,16 +198,10 @@ def _check_named_once(kind: Kind, start: datetime.datetime, logical_date: dateti
         )
 
 
-def list_entries(run: Run) -> dict[str, Any]:
+def list_entries(run: Run) -> Listed:
     """List what a run takes up, cut it into shards, and freeze both in the ledger.
 
     A run that was listed before keeps its listing and its model version. A dry run leaves nothing in the ledger.
-
-    Returns:
-        `run`: run_id, model_version, its classes and bundle (relative to the store), `listed` (entries in shards),
-        `refused` (what the listing settled by itself: rows of state, reason, entries), `future` (files in periods
-        that have not begun), dry_run, quarantine_limit, and the source_limits of sources that have one of their own;
-        `pack`: a `contract.PackRequest` a shard, as dicts. No file name is in it.
 
     Raises:
         ListingError: there is no such model, or its bundle is gone; the message says what to do.
@@ -194,8 +238,8 @@ def _list_anew(connection: ledger.Connection, run: Run, model: Mapping[str, Any]
         ledger.record_listing(
             connection, row, _listed(shards, [entry for entry in entries if entry.state], model["classes"])
         )
-    settled = collections.Counter((entry.state, entry.reason) for entry in entries if entry.state)
-    refused = [{"state": state, "reason": reason, "entries": n} for (state, reason), n in sorted(settled.items())]
+    settled = collections.Counter((entry.state, entry.reason or "") for entry in entries if entry.state)
+    refused = tuple(Refused(state, reason, n) for (state, reason), n in sorted(settled.items()))
     return Listing({id_: len(shard) for id_, shard in shards.items()}, refused, counts["future"])
 
 
@@ -273,12 +317,12 @@ def _frozen(connection: ledger.Connection, run_id: str, config: settings.Setting
         if not path.is_file():
             rows = ledger.fetch(connection, "select_shard_entries", {"run_id": run_id, "shard_id": shard["shard_id"]})
             write_manifest(path, [(row["name"], row["version"]) for row in rows])
-    refused = ledger.fetch(connection, "count_listed_outcomes", {"run_id": run_id})
+    refused = tuple(Refused(**row) for row in ledger.fetch(connection, "count_listed_outcomes", {"run_id": run_id}))
     counts = {shard["shard_id"]: shard["entries"] for shard in shards}
     return versions.find_or_champion(connection, row["model_version"]), Listing(counts, refused, row["future"])
 
 
-def _answer(run: Run, model: Mapping[str, Any], listing: Listing, config: settings.Settings) -> dict[str, Any]:
+def _answer(run: Run, model: Mapping[str, Any], listing: Listing, config: settings.Settings) -> Listed:
     shards = listing.shards
     workers = config.cores // max(1, min(len(shards), config.cores))  # the shards of a run are packed at once
     height, width = _image_size(model, config)
@@ -286,22 +330,21 @@ def _answer(run: Run, model: Mapping[str, Any], listing: Listing, config: settin
     for id_ in shards:
         path = _manifest(config, run.run_id, id_)
         manifest = contract.FileRef(str(path.relative_to(config.store)), contract.sha256_file(path))
-        request = contract.PackRequest(id_, manifest, height, width, config.limits, workers)
-        requests.append(request.to_dict())
-    answer = {
-        "run_id": run.run_id,
-        "periods": periods.get().says(run.start, run.end),
-        "model_version": model["version"],
-        "classes": model["classes"],
-        "bundle": model["bundle"],
-        "listed": sum(shards.values()),
-        "refused": listing.refused,
-        "future": listing.future,
-        "dry_run": run.dry_run,
-        "quarantine_limit": _quarantine_limit(run, config),
-        "source_limits": {} if run.quarantine_limit is not None or run.release else config.source_limits,
-    }
-    return {"run": answer, "pack": requests}
+        requests.append(contract.PackRequest(id_, manifest, height, width, config.limits, workers))
+    listed = ListedRun(
+        run_id=run.run_id,
+        periods=periods.get().says(run.start, run.end),
+        model_version=model["version"],
+        classes=tuple(model["classes"]),
+        bundle=model["bundle"],
+        listed=sum(shards.values()),
+        refused=listing.refused,
+        future=listing.future,
+        dry_run=run.dry_run,
+        quarantine_limit=_quarantine_limit(run, config),
+        source_limits={} if run.quarantine_limit is not None or run.release else dict(config.source_limits),
+    )
+    return Listed(listed, requests)
 
 
 def _quarantine_limit(run: Run, config: settings.Settings) -> float:
@@ -319,7 +362,7 @@ def _image_size(model: Mapping[str, Any], config: settings.Settings) -> tuple[in
         raise ListingError(
             f"the bundle of model version {model['version']} is gone ({error}): register it again"
         ) from error
-    return wanted["height"], wanted["width"]
+    return wanted.height, wanted.width
 
 
 def _manifest(config: settings.Settings, run_id: str, id_: str) -> Path:

@@ -14,7 +14,9 @@ from psycopg.types.json import Jsonb
 
 import strandline_contract as contract
 from strandline import attempts, ledger, settings, tables
+from strandline.attempts import SealedAttempt
 from strandline.errors import PermanentError
+from strandline.ingest.listing import ListedRun, PackedShard
 
 ROWS_AT_ONCE = 4096
 SUM_TOLERANCE = 1e-3
@@ -48,7 +50,7 @@ class Attempt:
     result_sha256: str
 
     @classmethod
-    def read(cls, store: Path, classified: Mapping[str, Any], model_version: str, most: int) -> "Attempt":
+    def read(cls, store: Path, classified: SealedAttempt, model_version: str, most: int) -> "Attempt":
         """
         Args:
             most: rows that its shard may have.
@@ -57,7 +59,7 @@ class Attempt:
             LoadError: it classified something else.
             contract.NoResult: its files are missing or altered.
         """
-        shard_id = classified["shard_id"]
+        shard_id = classified.shard_id
         attempt, result = attempts.read(store, classified, "classify")
         request = contract.read_request("classify", attempt / contract.REQUEST_FILE)
         assert isinstance(request, contract.ClassifyRequest)
@@ -74,7 +76,7 @@ class Attempt:
         found = tables.count(predictions, contract.PREDICTION_COLUMNS)
         if not rows == found == result.counts.get("rows"):
             raise LoadError(f"{predictions} has {found} rows, its result {result.counts}, and the shard {rows} rows")
-        shard_sha256, image, folder = request.shard.sha256, classified.get("image"), classified["folder"]
+        shard_sha256, image, folder = request.shard.sha256, classified.image, classified.folder
         sealed = contract.sha256_file(attempt / contract.RESULT_FILE)
         return cls(shard_id, predictions, rows, shard_sha256, result, image, folder, sealed)
 
@@ -85,16 +87,12 @@ class Attempt:
         return self.shard_id, self.shard_rows, *made_by, self.folder, self.result_sha256
 
 
-def load(run_id: str, classified: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+def load(run_id: str, classified: Iterable[SealedAttempt]) -> dict[str, int]:
     """Record the outcome of every entry of a run and of every image in its shards. Loading again changes nothing.
 
     Reads `validation/outcomes.parquet` of the run's folder and the attempts, a few thousand rows at a time. An entry
     that is settled already keeps its outcome, an image its prediction. A shard of which validation accepted nothing
     has no attempt.
-
-    Args:
-        classified: `shard_id`, `folder` (relative to the store) and, of a container, `image` (its digest) of each
-            attempt at classifying.
 
     Returns:
         The number of `shards`; of entries by state; of images `classified` and `failed` by this load, and `known`:
@@ -112,7 +110,7 @@ def load(run_id: str, classified: Iterable[Mapping[str, Any]]) -> dict[str, int]
         # Those of other runs' shards are refused further down, by the ledger.
         most = {shard_id: len(entries) for shard_id, entries in listed.items()}
         attempts = [
-            Attempt.read(config.store, one, run["model_version"], most.get(one["shard_id"], tables.MOST_ROWS))
+            Attempt.read(config.store, one, run["model_version"], most.get(one.shard_id, tables.MOST_ROWS))
             for one in classified
         ]
         _stage_outcomes(connection, listed, config.run_folder(run_id) / "validation" / contract.OUTCOMES_FILE)
@@ -121,24 +119,19 @@ def load(run_id: str, classified: Iterable[Mapping[str, Any]]) -> dict[str, int]
         return {"shards": len(attempts)} | _merge(connection, run)
 
 
-def plan(run: Mapping[str, Any], shards: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A classify request for each shard, as JSON objects.
-
-    Args:
-        run: `bundle` (its folder, relative to the store) and `model_version`.
-        shards: `shard_id`, `folder` (of the attempt that packed it, relative to the store) and `sha256` of each.
-    """
+def plan(run: ListedRun, shards: Sequence[PackedShard]) -> list[contract.ClassifyRequest]:
+    """A classify request for each shard."""
     config = settings.get()
     at_once = max(1, min(len(shards), config.cores))
     return [
         contract.ClassifyRequest(
-            shard_id=shard["shard_id"],
-            shard=contract.FileRef(f"{shard['folder']}/{contract.SHARD_FILE}", shard["sha256"]),
-            bundle=contract.BundleRef(run["bundle"], run["model_version"]),
+            shard_id=shard.shard_id,
+            shard=contract.FileRef(f"{shard.folder}/{contract.SHARD_FILE}", shard.sha256),
+            bundle=contract.BundleRef(run.bundle, run.model_version),
             batch_size=config.classify_batch_size,
             threads=config.cores // at_once,
             device=cast(Literal["cpu", "gpu"], config.device),
-        ).to_dict()
+        )
         for shard in shards
     ]
 

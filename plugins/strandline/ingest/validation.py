@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import csv
+import dataclasses
 import hashlib
 import importlib.metadata
 import io
@@ -10,7 +11,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,11 +21,13 @@ import pyarrow.parquet as pq
 
 import strandline_contract as contract
 from strandline import attempts, ledger, periods, settings, tables
+from strandline.attempts import SealedAttempt
 from strandline.errors import PermanentError
 from strandline.ingest import expectations, folders, scenes
 from strandline.ingest import page as validation_page
 from strandline.ingest.expectations import Finding, ValidationError
-from strandline.scan import class_of, depth, display_name, path_label, source
+from strandline.scan import class_of, depth, display_name, folders, path_label, source
+from strandline.ingest.listing import ListedRun, PackedShard
 
 log = logging.getLogger(__name__)
 
@@ -49,49 +52,28 @@ class ValidationStopped(PermanentError):
     """A critical expectation failed; the message says which, with its numbers, and what to do."""
 
 
-class Refused(TypedDict):
-    """Entries that the listing settled by itself, for one reason: quarantined or rejected unopened."""
-
-    state: str
-    reason: str
-    entries: int
-
-
-class Run(TypedDict):
-    """A run: the number of entries in its shards, its model's classes, the largest share in quarantine of a folder.
-
-    `source_limits` are such shares for the folders of sources that have one of their own, by name.
+@dataclasses.dataclass(frozen=True)
+class Validated:
+    """What became of all that a run listed: entries by state, `warnings` as sentences, and the shards with an accepted
+    image.
     """
 
     run_id: str
-    periods: str  # that it takes, for people
-    listed: int
-    refused: Sequence[Refused]
-    future: int  # files in periods that have not begun
-    classes: Sequence[str]
-    quarantine_limit: float
-    source_limits: Mapping[str, float]
-    dry_run: bool
+    entries: int
+    accepted: int
+    quarantined: int
+    rejected: int
+    vanished: int
+    warnings: list[str]
+    shards: list[PackedShard]
 
 
-class Packed(TypedDict):
-    """A sealed attempt at packing a shard; its folder is relative to the store."""
-
-    shard_id: str
-    folder: str
-
-
-def validate(run: Run, packed: Sequence[Packed]) -> dict[str, Any]:
+def validate(run: ListedRun, packed: Sequence[SealedAttempt]) -> Validated:
     """Decide for each entry of a run, and for the run as a whole, whether it goes on.
 
     Writes `outcomes.parquet` (OUTCOMES_COLUMNS, in the order of `packed`, then of entries), `validation.json`,
     `index.html`, `files.csv` (each file that was not accepted, or has a note) and `near-duplicates.csv` into the run's
     folder `validation`, and, unless it is a dry run, a row for each expectation into the ledger.
-
-    Returns:
-        `run_id`, the counts `entries`, `accepted`, `quarantined`, `rejected` and `vanished` (of all that was listed),
-        the `warnings` as sentences, and `shards`, those with an accepted image: `shard_id`, `folder`, `rows` and
-        `sha256` of the shard.
 
     Raises:
         ValidationStopped: a critical expectation failed; all of the above is written nevertheless.
@@ -99,20 +81,20 @@ def validate(run: Run, packed: Sequence[Packed]) -> dict[str, Any]:
         contract.NoResult: an attempt's files are missing or altered.
     """
     config = settings.get()
-    folder = config.run_folder(run["run_id"])
-    shards = [_read_shard(config.store, folder / "manifests", item, run["classes"]) for item in packed]
+    folder = config.run_folder(run.run_id)
+    shards = [_read_shard(config.store, folder / "manifests", item, run.classes) for item in packed]
     entries = _concatenate([entries for _, entries in shards])
 
-    on_rows = expectations.evaluate(_row_frame(entries), expectations.of_rows(config.limits, run["classes"]))
+    on_rows = expectations.evaluate(_row_frame(entries), expectations.of_rows(config.limits, run.classes))
     outcomes = _outcomes(entries, on_rows)
-    limits = (run["quarantine_limit"], run["source_limits"])
+    limits = (run.quarantine_limit, run.source_limits)
     found = folders.examine(entries, outcomes, *limits, config.quarantine_min_entries)
     (on_folders,) = expectations.evaluate(folders.frame(found), expectations.of_folders(*limits))
     aside = [found[row] for row in on_folders.rows]
     outcomes = folders.set_aside(entries, outcomes, aside)
     # A share of few says little.
-    vanished = config.vanished_limit if run["listed"] >= config.quarantine_min_entries else 1.0
-    on_run = expectations.evaluate(_run_frame(entries, outcomes), expectations.of_run(run["listed"], vanished))
+    vanished = config.vanished_limit if run.listed >= config.quarantine_min_entries else 1.0
+    on_run = expectations.evaluate(_run_frame(entries, outcomes), expectations.of_run(run.listed, vanished))
 
     alike = scenes.find(entries, outcomes)
     result = _result(run, entries, outcomes, [*on_run, on_folders, *on_rows], aside)
@@ -121,20 +103,16 @@ def validate(run: Run, packed: Sequence[Packed]) -> dict[str, Any]:
     digest = _write(folder / "validation", outcomes, result, lists)
     page = folder / "validation" / "index.html"
     log.info("%s %s. The page: %s", result["outcome"], _sums(result["counts"]), page)
-    if not run["dry_run"]:
+    if not run.dry_run:
         _record(result, digest)
     if not result["goes_on"]:
-        raise ValidationStopped(f"run {run['run_id']}: {result['outcome']} {result['advice']} Details: {page}")
+        raise ValidationStopped(f"run {run.run_id}: {result['outcome']} {result['advice']} Details: {page}")
     alive = set(outcomes.filter(_equal(outcomes["state"], "accepted"))["shard_id"].unique().to_pylist())
-    return {
-        "run_id": run["run_id"],
-        **result["counts"],
-        "warnings": result["warnings"],
-        "shards": [shard for shard, _ in shards if shard["shard_id"] in alive],
-    }
+    kept = [shard for shard, _ in shards if shard.shard_id in alive]
+    return Validated(run.run_id, **result["counts"], warnings=result["warnings"], shards=kept)
 
 
-def _read_shard(store: Path, manifests: Path, packed: Packed, classes: Sequence[str]) -> tuple[dict[str, Any], Any]:
+def _read_shard(store: Path, manifests: Path, packed: SealedAttempt, classes: Sequence[str]) -> tuple[PackedShard, Any]:
     """What classify needs to know of a packed shard; and the outcomes of its entries, with `name`, `source`,
     `path_label` and the number of `folders` around it.
     """
@@ -142,7 +120,7 @@ def _read_shard(store: Path, manifests: Path, packed: Packed, classes: Sequence[
     if missing := {contract.SHARD_FILE, contract.OUTCOMES_FILE} - result.files.keys():
         raise ValidationError(f"the result in {folder} does not list {' and '.join(sorted(missing))}: pack it again")
     with _ours():
-        listing = manifests / f"{contract.plain_name(packed['shard_id'])}.parquet"
+        listing = manifests / f"{contract.plain_name(packed.shard_id)}.parquet"
         manifest = tables.read(listing, contract.MANIFEST_COLUMNS)
         outcomes = _read_outcomes(folder / contract.OUTCOMES_FILE, len(manifest) + SURPLUS).sort_by("entry")
         images = tables.count(folder / contract.SHARD_FILE, contract.SHARD_COLUMNS, len(outcomes))
@@ -153,13 +131,13 @@ def _read_shard(store: Path, manifests: Path, packed: Packed, classes: Sequence[
     labels = [class_of(path_label(name), classes) if name else None for name in names.to_pylist()]
     depths = [depth(name) if name else None for name in names.to_pylist()]
     entries = (
-        outcomes.add_column(0, "shard_id", pa.repeat(packed["shard_id"], len(outcomes)))
+        outcomes.add_column(0, "shard_id", pa.repeat(packed.shard_id, len(outcomes)))
         .append_column("name", names)
         .append_column("source", pa.array(origins, pa.string()))
         .append_column("path_label", pa.array(labels, pa.string()))
         .append_column("folders", pa.array(depths, pa.int32()))
     )
-    return {**packed, "rows": images, "sha256": result.files[contract.SHARD_FILE]}, entries
+    return PackedShard(packed.shard_id, packed.folder, images, result.files[contract.SHARD_FILE]), entries
 
 
 def _read_outcomes(path: Path, most: int) -> Any:
@@ -272,22 +250,22 @@ def _outcomes(entries: Any, findings: Sequence[Finding]) -> Any:
 
 
 def _result(
-    run: Run, entries: Any, outcomes: Any, findings: Sequence[Finding], aside: Sequence[folders.Folder]
+    run: ListedRun, entries: Any, outcomes: Any, findings: Sequence[Finding], aside: Sequence[folders.Folder]
 ) -> dict[str, Any]:
     """All that validation.json says, and the page shows."""
     packed = zip(outcomes["state"].to_pylist(), outcomes["reason"].to_pylist(), strict=True)
     ends = collections.Counter(packed)  # by state and reason
     packed_codes = _by_reason(ends, "quarantined")
-    for one in run["refused"]:
-        ends[one["state"], one["reason"]] += one["entries"]
+    for one in run.refused:
+        ends[one.state, one.reason] += one.entries
     states = {state: sum(n for (of, _), n in ends.items() if of == state) for state in STATES.values()}
     counts = {"entries": ends.total(), **states}
     failed = [one for one in findings if one.expectation.severity == "stop" and not one.success]
     noun = periods.get().noun
     return {
-        "run_id": run["run_id"],
+        "run_id": run.run_id,
         "goes_on": not failed,
-        "periods": run["periods"],
+        "periods": run.periods,
         "outcome": _outcome(counts, failed, aside),
         "advice": _advice(packed_codes, failed, aside),
         "alerts": _alerts(findings, aside, packed_codes),
@@ -295,7 +273,7 @@ def _result(
         "reasons": _by_reason(ends, "quarantined"),
         "rejected": _by_reason(ends, "rejected"),
         "warnings": [
-            *[FUTURE.format(run["future"], noun, noun)] * bool(run["future"]),
+            *[FUTURE.format(run.future, noun, noun)] * bool(run.future),
             *(
                 f"Expected {one.expectation.says}, but {one.text}."
                 for one in findings

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import dataclasses
 import datetime
 import logging
 import os
@@ -36,7 +37,31 @@ class _Deferred(Exception):
     """A file is left for the next run; the message says why."""
 
 
-def load(run_id: str, at_once: bool = False) -> dict[str, int]:
+@dataclasses.dataclass(frozen=True)
+class Loaded(contract.Message):
+    """Files `loaded`, `known` (their name has that content already), `refused` and `deferred`; rows `accepted`,
+    `repeated`, `rejected` and, of the files loaded now, `waiting`.
+    """
+
+    loaded: int
+    known: int
+    refused: int
+    deferred: int
+    accepted: int
+    repeated: int
+    rejected: int
+    waiting: int
+
+
+@dataclasses.dataclass(frozen=True)
+class AuditSample(contract.Message):
+    """How many `runs` were looked at, and how many images people are asked about."""
+
+    runs: int
+    asked: int
+
+
+def load(run_id: str, at_once: bool = False) -> Loaded:
     """Load each label file that is new or has changed, in the order of their times, one transaction each.
 
     A broken row is rejected, and breaks no other. One that names an image which is not ingested waits for it, for
@@ -47,16 +72,12 @@ def load(run_id: str, at_once: bool = False) -> dict[str, int]:
         run_id: of ingest_labels.
         at_once: do not wait for images that are not ingested: reject such rows, also those that wait already.
 
-    Returns:
-        Files `loaded`, `known` (their name has that content already), `refused` and `deferred`; rows `accepted`,
-        `repeated`, `rejected` and, of the files loaded now, `waiting`.
-
     Raises:
         LabelError: there is no folder of label files.
         NoChampion: there is none, whose classes are the valid labels.
     """
     patience = 0 if at_once else settings.get().label_patience.total_seconds()
-    totals = collections.Counter(dict.fromkeys(("loaded", "known", "refused", "deferred", *ROWS.values()), 0))
+    totals = collections.Counter(dict.fromkeys((field.name for field in dataclasses.fields(Loaded)), 0))
     with ledger.connect("labels") as connection:
         waiting = ledger.fetch(connection, "select_waiting_label_files", {"patience": patience})
     for file in waiting:
@@ -70,7 +91,7 @@ def load(run_id: str, at_once: bool = False) -> dict[str, int]:
             totals["deferred"] += 1
             continue
         totals.update({row["state"]: 1} | {total: row[status] for status, total in ROWS.items()})
-    return dict(totals)
+    return Loaded(**totals)
 
 
 def check_files(run_id: str) -> None:
@@ -123,7 +144,7 @@ def record(image_id: str, label: str | None, labeller: str, decides: bool = Fals
         return bool(ledger.execute(connection, "insert_person_label", word))
 
 
-def choose_audit(run_ids: Sequence[str] | None = None, seed: str | None = None) -> dict[str, int]:
+def choose_audit(run_ids: Sequence[str] | None = None, seed: str | None = None) -> AuditSample:
     """Choose which images of runs people are asked to label: some at random, and those that the model is least sure of.
 
     A run is sampled once; again changes nothing.
@@ -132,9 +153,6 @@ def choose_audit(run_ids: Sequence[str] | None = None, seed: str | None = None) 
         run_ids: of ingest_images; by default each run that was closed in the last days and has no sample, backfills
             excepted.
         seed: of the random choice; a fresh one for each run by default. The ledger keeps it.
-
-    Returns:
-        `runs` that were looked at, and how many images are `asked` for now.
     """
     config = settings.get()
     asked = 0
@@ -146,7 +164,7 @@ def choose_audit(run_ids: Sequence[str] | None = None, seed: str | None = None) 
             counts = {"random": config.audit_random, "uncertain": config.audit_uncertain}
             sample = {"run_id": run_id, "seed": seed or secrets.token_hex(16), **counts}
             asked += ledger.execute(connection, "insert_audit_sample", sample)
-    return {"runs": len(run_ids), "asked": asked}
+    return AuditSample(len(run_ids), asked)
 
 
 def _new_files(totals: collections.Counter[str]) -> list[Entry]:

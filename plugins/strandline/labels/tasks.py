@@ -5,7 +5,7 @@ def load(run_id: str, at_once: bool) -> dict[str, int]:
     """As `load.load`."""
     from strandline.labels import load
 
-    return load.load(run_id, at_once)
+    return load.load(run_id, at_once).to_dict()
 
 
 def check_files(run_id: str) -> None:
@@ -19,4 +19,4 @@ def choose_audit() -> dict[str, int]:
     """As `load.choose_audit`, of all runs that closed."""
     from strandline.labels import load
 
-    return load.choose_audit()
+    return load.choose_audit().to_dict()

@@ -1,5 +1,6 @@
 """Model bundles as folders: whether one is whole, and is the version that it is kept as."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,32 @@ def read_json(folder: Path, manifest: contract.BundleManifest, name: str) -> Any
         raise BundleError(f"{folder / name} cannot be read: {error}") from error
 
 
-def preprocessing(folder: Path, version: str) -> dict[str, Any]:
-    """What a bundle wants of its images: `width` and `height` in pixels, `mean` and `std` by channel.
+@dataclasses.dataclass(frozen=True)
+class Preprocessing(contract.Message):
+    """What a bundle wants of its images: sides in pixels; by channel, mean and standard deviation of values from 0 to
+    1, empty if it does not say them.
+    """
+
+    height: int
+    width: int
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise contract.BadRequest(f"no image is {self.width} x {self.height} pixels")
+
+
+def preprocessing(folder: Path, version: str) -> Preprocessing:
+    """What a bundle wants of its images.
 
     Raises:
         BundleError: as `verify`, or it does not say so.
     """
     found = read_json(folder, verify(folder, version), contract.PREPROCESSING_FILE)
-    sides = [found.get(side) for side in ("width", "height")] if isinstance(found, dict) else [None]
-    if not all(type(side) is int and side > 0 for side in sides):
-        raise BundleError(f"{folder / contract.PREPROCESSING_FILE} does not say how large images have to be")
-    return dict(found)
+    try:
+        return Preprocessing.from_dict(found)
+    except contract.BadRequest as error:
+        raise BundleError(
+            f"{folder / contract.PREPROCESSING_FILE} does not say how large images have to be: {error}"
+        ) from error

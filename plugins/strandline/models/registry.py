@@ -1,5 +1,6 @@
 """Model bundles: registered in the ledger, kept in the store under the hash of their manifest."""
 
+import dataclasses
 import json
 import shutil
 import tempfile
@@ -10,6 +11,15 @@ from typing import Any
 import strandline_contract as contract
 from strandline import ledger, settings
 from strandline.models.bundles import BundleError, read_json, verify
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What the ledger has of a bundle beside its manifest; None where the bundle has none."""
+
+    classes: list[str]
+    metrics: dict[str, Any] | None
+    lineage: contract.Lineage | None
 
 
 def register(folder: Path, by: str, planned: Mapping[str, Any] | None = None) -> str:
@@ -29,19 +39,17 @@ def register(folder: Path, by: str, planned: Mapping[str, Any] | None = None) ->
     store = settings.get().store
     manifest, version = verify(folder), contract.sha256_file(folder / contract.BUNDLE_MANIFEST)
     facts = _facts(folder, manifest)
-    if planned and {name: (facts["lineage"] or {}).get(name) for name in planned} != dict(planned):
+    lineage = facts.lineage.to_dict() if facts.lineage else {}
+    if planned and {name: lineage.get(name) for name in planned} != dict(planned):
         raise BundleError(f"{folder / contract.LINEAGE_FILE} says otherwise than the ledger where it comes from")
     kept = _keep(folder, manifest, version)
     row = {"version": version, "name": manifest.name, "network": manifest.network, "registered_by": by}
-    row |= {
-        "bundle": str(kept.relative_to(store)),
-        "classes": facts["classes"],
-        "metrics": json.dumps(facts["metrics"]),
-    }
+    facts_row = {"bundle": str(kept.relative_to(store)), "classes": facts.classes, "metrics": json.dumps(facts.metrics)}
     with ledger.connect("training") as connection:
-        ledger.execute(connection, "insert_model_version", row)
-        if facts["lineage"]:
-            ledger.execute(connection, "insert_model_lineage", {"version": version, **facts["lineage"]})
+        ledger.execute(connection, "insert_model_version", row | facts_row)
+        if lineage:
+            texts = {name: json.dumps(lineage[name]) for name in ("versions", "parameters")}
+            ledger.execute(connection, "insert_model_lineage", {"version": version, **lineage, **texts})
     return version
 
 
@@ -91,9 +99,8 @@ def _keep(folder: Path, manifest: contract.BundleManifest, version: str) -> Path
     return kept
 
 
-def _facts(folder: Path, manifest: contract.BundleManifest) -> dict[str, Any]:
-    """What the ledger has of a bundle: `classes`, `metrics` and `lineage`, the last two None where it has none.
-
+def _facts(folder: Path, manifest: contract.BundleManifest) -> Facts:
+    """
     Raises:
         BundleError: they are not in the contract's words.
     """
@@ -107,9 +114,7 @@ def _facts(folder: Path, manifest: contract.BundleManifest) -> dict[str, Any]:
         raise BundleError(f"{folder / contract.METRICS_FILE} is no JSON object")
     raw = read_json(folder, manifest, contract.LINEAGE_FILE)
     try:
-        lineage = None if raw is None else contract.Lineage.from_dict(raw).to_dict()
+        lineage = None if raw is None else contract.Lineage.from_dict(raw)
     except contract.BadRequest as error:
         raise BundleError(f"{folder / contract.LINEAGE_FILE}: {error}") from error
-    if lineage:
-        lineage |= {name: json.dumps(lineage[name]) for name in ("versions", "parameters")}
-    return {"classes": classes, "metrics": metrics, "lineage": lineage}
+    return Facts(classes, metrics, lineage)

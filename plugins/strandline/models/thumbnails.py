@@ -20,7 +20,7 @@ def image_size(store: Path, bundle: contract.BundleRef) -> tuple[int, int]:
         bundles.BundleError: it is gone or altered.
     """
     size = bundles.preprocessing(contract.store_path(store, bundle.path), bundle.version)
-    return size["width"], size["height"]
+    return size.width, size.height
 
 
 def thumbnail(pixels: bytes, size: tuple[int, int]) -> bytes:

@@ -110,8 +110,7 @@ class VisionOperator(BaseOperator):
         given: outputs of other tasks, which that is called with.
 
     Returns:
-        `shard_id`, `folder` (the attempt's, relative to the store), `sealed` (the SHA-256 of its result) and `image`
-        (the digest of the container image that ran, None without one).
+        An `attempts.SealedAttempt`, as a JSON object.
     """
 
     # No request: that is data, and Airflow would run templates found in it. Into `given` it puts outputs as they are.
@@ -128,7 +127,7 @@ class VisionOperator(BaseOperator):
         self.plan = request if callable(request) else None
         self.request = {} if callable(request) else request
 
-    def execute(self, context: Any) -> dict[str, str | None]:
+    def execute(self, context: Any) -> dict[str, Any]:
         config = settings.get()
         if self.plan:
             self.request = self.plan(*self.given)
@@ -147,12 +146,8 @@ class VisionOperator(BaseOperator):
                 self.log.warning("remove %s by hand, which cannot be emptied: %s", folder, error)
             raise
         self.log.info("counts %s, seconds %s", result.counts, result.seconds)
-        return {
-            "shard_id": self.request["shard_id"],
-            "folder": str(folder.relative_to(config.store)),
-            "sealed": sealed,
-            "image": self.image,
-        }
+        done = str(folder.relative_to(config.store))
+        return attempts.SealedAttempt(self.request["shard_id"], done, sealed, self.image).to_dict()
 
     def run(self, config: settings.Settings, folder: Path, run_id: str) -> None:
         """Run the command on the folder's request until it ends.

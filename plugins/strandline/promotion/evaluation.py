@@ -19,6 +19,7 @@ from psycopg.types.json import Jsonb
 
 import strandline_contract as contract
 from strandline import attempts, ledger, periods, settings, tables
+from strandline.attempts import SealedAttempt
 from strandline.errors import PermanentError
 from strandline.models import datasets, thumbnails, versions
 from strandline.models.datasets import Dataset
@@ -73,14 +74,67 @@ class Case(NamedTuple):
         return dict(zip(SIDES, (self.champion, self.challenger), strict=True))
 
 
-def waiting() -> dict[str, str] | None:
-    """The trained `challenger` that waits for its gate, and who `asked_by`; None where none does."""
+class Waiting(NamedTuple):
+    """A trained challenger (a version) that waits for its gate."""
+
+    challenger: str
+    asked_by: str
+
+
+@dataclasses.dataclass(frozen=True)
+class GatePlan:
+    """What a run of promote_model is about, as the ledger has it: versions, and dataset ids, None of a set that was
+    never frozen. Who asked may not approve.
+    """
+
+    gate_id: str
+    champion: str
+    challenger: str
+    holdout: str | None
+    window: str | None
+    requested_by: str
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldGate(contract.Message):
+    """The gate of a run of promote_model, as the ledger has it: `page` is the path of the report, `body` what an
+    approver reads first, in Markdown.
+    """
+
+    gate_id: str
+    outcome: str
+    sentence: str
+    champion: str
+    challenger: str
+    page: str
+    body: str
+
+
+class GateResult(NamedTuple):
+    """A row of `gate_results`."""
+
+    gate_id: str
+    check_name: str
+    outcome: str
+    sentence: str
+    found: float | None
+    low: float | None
+    high: float | None
+    bound: float | None
+    allowed: str | None
+    unit: str | None
+    measured_on: str | None
+    needed: int | None
+
+
+def waiting() -> Waiting | None:
+    """The trained challenger that waits for its gate, and who asked for it; None where none does."""
     with ledger.connect("gate") as connection:
         found = ledger.fetch(connection, "select_waiting_challenger")
-    return {"challenger": found[0]["version"], "asked_by": found[0]["asked_by"]} if found else None
+    return Waiting(found[0]["version"], found[0]["asked_by"]) if found else None
 
 
-def plan(run_id: str, asked_by: str, challenger: str | None, expected: str | None = None) -> dict[str, Any]:
+def plan(run_id: str, asked_by: str, challenger: str | None, expected: str | None = None) -> GatePlan:
     """Pin who is compared, on what: the champion, the fixed holdout and the newest window of labelled images. A run is
     planned once: asked again, it answers with that.
 
@@ -90,27 +144,20 @@ def plan(run_id: str, asked_by: str, challenger: str | None, expected: str | Non
         challenger: a registered version.
         expected: the version that has to be champion; whoever is by default.
 
-    Returns:
-        As `pinned`.
-
     Raises:
         EvaluationError: there is no such challenger, it is the champion, the champion is not who was expected, or
             they know other classes.
     """
     with ledger.connect("gate") as connection:
         if done := ledger.fetch(connection, "select_gate_plan", {"gate_id": run_id}):
-            return done[0]
-        row = _pin(connection, challenger, expected) | {"gate_id": run_id, "requested_by": asked_by}
-        ledger.execute(connection, "insert_gate_plan", row)
+            return GatePlan(**done[0])
+        planned = _pin(connection, run_id, asked_by, challenger, expected)
+        ledger.execute(connection, "insert_gate_plan", dataclasses.asdict(planned))
     return pinned(run_id)
 
 
-def pinned(run_id: str) -> dict[str, Any]:
+def pinned(run_id: str) -> GatePlan:
     """What a run of promote_model is about, as the ledger has it.
-
-    Returns:
-        `gate_id`, `champion` and `challenger` (versions), `holdout` and `window` (dataset ids, or None), and
-        `requested_by`.
 
     Raises:
         EvaluationError: it was not planned.
@@ -119,10 +166,12 @@ def pinned(run_id: str) -> dict[str, Any]:
         found = ledger.fetch(connection, "select_gate_plan", {"gate_id": run_id})
     if not found:
         raise EvaluationError(f"the ledger has no plan of run {run_id}: clear the task that plans")
-    return found[0]
+    return GatePlan(**found[0])
 
 
-def _pin(connection: ledger.Connection, challenger: str | None, expected: str | None) -> dict[str, Any]:
+def _pin(
+    connection: ledger.Connection, run_id: str, asked_by: str, challenger: str | None, expected: str | None
+) -> GatePlan:
     if not challenger:
         raise EvaluationError("no challenger was named: trigger this DAG again with its version")
     champion, asked = _model(versions.champion(connection)), _read_model(connection, challenger)
@@ -135,12 +184,18 @@ def _pin(connection: ledger.Connection, challenger: str | None, expected: str | 
         raise EvaluationError(f"version {challenger} is the champion already")
     if sorted(champion.classes) != sorted(asked.classes):
         raise EvaluationError("the challenger knows other classes than the champion: their answers cannot be compared")
-    sets = {kind: datasets.latest(connection, kind) for kind in ("holdout", "window")}
-    ids = {kind: part.dataset_id if part else None for kind, part in sets.items()}
-    return {"champion": champion.version, "challenger": asked.version, **ids}
+    holdout, window = (datasets.latest(connection, kind) for kind in ("holdout", "window"))
+    return GatePlan(
+        gate_id=run_id,
+        champion=champion.version,
+        challenger=asked.version,
+        holdout=holdout.dataset_id if holdout else None,
+        window=window.dataset_id if window else None,
+        requested_by=asked_by,
+    )
 
 
-def infra_validate_request(pinned: Mapping[str, Any]) -> dict[str, Any]:
+def infra_validate_request(pinned: GatePlan) -> contract.InfraValidateRequest:
     """The request to try both models in the real runner."""
     config, case = settings.get(), _case(pinned)
     return contract.InfraValidateRequest(
@@ -151,17 +206,13 @@ def infra_validate_request(pinned: Mapping[str, Any]) -> dict[str, Any]:
         batch_size=config.classify_batch_size,
         threads=config.cores,
         device=_device(config),
-    ).to_dict()
+    )
 
 
-def evaluations(pinned: Mapping[str, Any], validated: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The requests to answer each set with each model; none where the challenger did not load.
-
-    Args:
-        validated: `folder` of the validation, relative to the store.
-    """
+def evaluations(pinned: GatePlan, validated: SealedAttempt) -> list[contract.EvaluateRequest]:
+    """The requests to answer each set with each model; none where the challenger did not load."""
     config, case = settings.get(), _case(pinned)
-    if not _read_infra_validation(config, case, pinned["gate_id"], validated).loaded:
+    if not _read_infra_validation(config, case, pinned.gate_id, validated).loaded:
         return []
     at_once = max(1, min(len(SIDES) * len(case.sets), config.at_once))
     return [
@@ -173,42 +224,29 @@ def evaluations(pinned: Mapping[str, Any], validated: Mapping[str, Any]) -> list
             threads=max(1, config.cores // at_once),
             device=_device(config),
             shard_id=f"{name}-{side}",
-        ).to_dict()
+        )
         for name, part in case.sets.items()
         for side, model in case.models.items()
     ]
 
 
-def evaluate_gate(
-    pinned: Mapping[str, Any], validated: Mapping[str, Any], evaluated: Iterable[Mapping[str, Any]]
-) -> dict[str, Any]:
+def evaluate_gate(pinned: GatePlan, validated: SealedAttempt, evaluated: Iterable[SealedAttempt]) -> HeldGate:
     """Examine, write the report, record the gate. A run holds one gate: asked again, it answers with that.
-
-    Args:
-        pinned: as `pinned` says.
-        validated, evaluated: `folder` of each attempt, relative to the store.
-
-    Returns:
-        As `held`.
 
     Raises:
         EvaluationError: what was evaluated is not what was asked for.
         contract.NoResult: files of an attempt are missing or altered.
     """
-    run_id: str = pinned["gate_id"]
+    run_id = pinned.gate_id
     config, case = settings.get(), _case(pinned)
     with ledger.connect("gate") as connection:
         if not ledger.fetch(connection, "select_gate", {"gate_id": run_id}):
-            _record(connection, config, run_id, case, validated, evaluated, pinned["requested_by"])
+            _record(connection, config, run_id, case, validated, evaluated, pinned.requested_by)
     return gate_result(run_id)
 
 
-def gate_result(run_id: str) -> dict[str, Any]:
+def gate_result(run_id: str) -> HeldGate:
     """The gate of a run of promote_model, as the ledger has it.
-
-    Returns:
-        gate_id, outcome, sentence, champion, challenger, `page` (the path of the report), and `body`: what an approver
-        reads first, in Markdown.
 
     Raises:
         EvaluationError: none was held.
@@ -225,13 +263,13 @@ def gate_result(run_id: str) -> dict[str, Any]:
     listed = "\n".join(f"- **{check['check_name']}** ({check['outcome']}): {check['sentence']}" for check in checks)
     body = f"{row['sentence']}\n\n{listed}\n\nRequested by {row['requested_by']}. The report: `{page}`"
     told = {name: row[name] for name in ("gate_id", "outcome", "sentence", "champion", "challenger")}
-    return told | {"page": str(page), "body": body}
+    return HeldGate(**told, page=str(page), body=body)
 
 
 def approval_request(run_id: str) -> tuple[str, str]:
     """What an approver is asked about a gate: a line, and a body in Markdown."""
     gate_held = gate_result(run_id)
-    return f"Shall {gate_held['challenger'][:12]} be champion?", gate_held["body"]
+    return f"Shall {gate_held.challenger[:12]} be champion?", gate_held.body
 
 
 def _record(
@@ -239,8 +277,8 @@ def _record(
     config: settings.Settings,
     run_id: str,
     case: Case,
-    validated: Mapping[str, Any],
-    evaluated: Iterable[Mapping[str, Any]],
+    validated: SealedAttempt,
+    evaluated: Iterable[SealedAttempt],
     requested_by: str,
 ) -> None:
     now, rules = datetime.datetime.now(datetime.UTC), _rules(config)
@@ -271,7 +309,7 @@ def _record(
     }
     if ledger.execute(connection, "insert_gate", row):
         results = [_result(run_id, check) for check in held.checks]
-        ledger.copy_rows(connection, "gate_results", list(results[0]), [list(result.values()) for result in results])
+        ledger.copy_rows(connection, "gate_results", GateResult._fields, results)
 
 
 def _shown(
@@ -290,22 +328,22 @@ def _shown(
     }
 
 
-def _result(gate_id: str, check: Check) -> dict[str, Any]:
+def _result(gate_id: str, check: Check) -> GateResult:
     found = check.found
-    return {
-        "gate_id": gate_id,
-        "check_name": check.name,
-        "outcome": check.outcome,
-        "sentence": check.sentence,
-        "found": found and float(found.value),
-        "low": found and float(found.low),
-        "high": found and float(found.high),
-        "bound": check.bound,
-        "allowed": check.allowed,
-        "unit": check.unit,
-        "measured_on": check.measured_on,
-        "needed": check.needed or None,
-    }
+    return GateResult(
+        gate_id=gate_id,
+        check_name=check.name,
+        outcome=check.outcome,
+        sentence=check.sentence,
+        found=float(found.value) if found else None,
+        low=float(found.low) if found else None,
+        high=float(found.high) if found else None,
+        bound=check.bound,
+        allowed=check.allowed,
+        unit=check.unit,
+        measured_on=check.measured_on,
+        needed=check.needed or None,
+    )
 
 
 class _Found(NamedTuple):
@@ -323,7 +361,7 @@ class _Found(NamedTuple):
 Found = Mapping[tuple[str, str], _Found]  # by dataset and side
 
 
-def _read_answers(config: settings.Settings, case: Case, run_id: str, evaluated: Iterable[Mapping[str, Any]]) -> Found:
+def _read_answers(config: settings.Settings, case: Case, run_id: str, evaluated: Iterable[SealedAttempt]) -> Found:
     """All that was asked for, or nothing.
 
     Raises:
@@ -454,7 +492,7 @@ def _golden(
 
 
 def _read_infra_validation(
-    config: settings.Settings, case: Case, run_id: str, validated: Mapping[str, Any]
+    config: settings.Settings, case: Case, run_id: str, validated: SealedAttempt
 ) -> contract.InfraValidationReport:
     """
     Raises:
@@ -473,12 +511,10 @@ def _read_infra_validation(
         ) from error
 
 
-def _case(pinned: Mapping[str, Any]) -> Case:
+def _case(pinned: GatePlan) -> Case:
     with ledger.connect("gate") as connection:
-        champion, challenger = (_read_model(connection, pinned[side]) for side in SIDES)
-        holdout, window = (
-            datasets.read(connection, pinned[kind]) if pinned[kind] else None for kind in ("holdout", "window")
-        )
+        champion, challenger = (_read_model(connection, version) for version in (pinned.champion, pinned.challenger))
+        holdout, window = (datasets.read(connection, one) if one else None for one in (pinned.holdout, pinned.window))
     return Case(champion, challenger, holdout, window)
 
 

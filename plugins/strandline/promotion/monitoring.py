@@ -6,6 +6,7 @@ takes all images since the promotion, and McNemar's exact test one-sided at ALPH
 over all checks together, a champion that is as good is called worse with a probability of at most ALPHA.
 """
 
+import dataclasses
 import datetime
 import json
 import logging
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 
 import strandline_contract as contract
 from strandline import attempts, ledger, settings, tables
+from strandline.attempts import SealedAttempt
 from strandline.stats.paired import Pairs
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,17 @@ ROWS = 20_000  # images of a check, at the most
 PLAN, LABELS = "plan.json", "labels.parquet"
 
 
-def plan(run_id: str) -> dict[str, Any] | None:
+@dataclasses.dataclass(frozen=True)
+class ChampionCheck(contract.Message):
+    """What a look found: whether the champion (`version`) is worse than its predecessor, and that in a sentence."""
+
+    worse: bool
+    sentence: str
+    version: str
+    predecessor: str
+
+
+def plan(run_id: str) -> contract.EvaluateRequest | None:
     """The request to have the old champion classify what was labelled since the promotion. None where the champion did
     not come by a promotion, too little was labelled since the last check, all checks were taken, or one found it worse.
 
@@ -64,17 +76,11 @@ def plan(run_id: str) -> dict[str, Any] | None:
         threads=config.cores,
         device=cast(Literal["cpu", "gpu"], config.device),
         shard_id=period["predecessor"],
-    ).to_dict()
+    )
 
 
-def compare(run_id: str, evaluated: Mapping[str, Any]) -> dict[str, Any]:
+def compare(run_id: str, evaluated: SealedAttempt) -> ChampionCheck:
     """Compare, and record the check. A run checks once: asked again, it answers with what it found.
-
-    Args:
-        evaluated: `folder` of the attempt, relative to the store.
-
-    Returns:
-        `worse`, `sentence`, `version`, and `predecessor`.
 
     Raises:
         contract.NoResult: files of the attempt are missing or altered.
@@ -90,9 +96,9 @@ def compare(run_id: str, evaluated: Mapping[str, Any]) -> dict[str, Any]:
         recorded = ledger.fetch(connection, "select_champion_check", row)
     if not recorded:
         log.info("another run made check %d at the same time", row["number"])
-        return {name: row[name] for name in ("sentence", "version", "predecessor")} | {"worse": False}
+        return ChampionCheck(False, row["sentence"], row["version"], row["predecessor"])
     log.info("check %d: %s", recorded[0]["number"], recorded[0]["sentence"])
-    return {name: recorded[0][name] for name in ("worse", "sentence", "version", "predecessor")}
+    return _check(recorded[0])
 
 
 def worse(run_id: str) -> bool:
@@ -101,17 +107,21 @@ def worse(run_id: str) -> bool:
         return any(row["worse"] for row in ledger.fetch(connection, "select_champion_check", {"run_id": run_id}))
 
 
-def check_of(run_id: str) -> dict[str, Any]:
-    """The check of a run, as the ledger has it: `sentence`, `version` and `predecessor` among others."""
+def check_of(run_id: str) -> ChampionCheck:
+    """The check of a run, as the ledger has it."""
     with ledger.connect("gate") as connection:
         (row,) = ledger.fetch(connection, "select_champion_check", {"run_id": run_id})
-    return row
+    return _check(row)
 
 
 def approval_request(run_id: str) -> tuple[str, str]:
     """What an approver is asked about a worse champion: a line, and a body in Markdown."""
     row = check_of(run_id)
-    return f"Roll back to {row['predecessor'][:12]}?", str(row["sentence"])
+    return f"Roll back to {look.predecessor[:12]}?", look.sentence
+
+
+def _check(row: Mapping[str, Any]) -> ChampionCheck:
+    return ChampionCheck(row["worse"], row["sentence"], row["version"], row["predecessor"])
 
 
 def _compare(pairs: Pairs, alpha: float) -> dict[str, Any]:
@@ -126,7 +136,7 @@ def _compare(pairs: Pairs, alpha: float) -> dict[str, Any]:
     return counts | {"p_worse": p_worse, "alpha": alpha, "worse": worse, "sentence": sentence}
 
 
-def _pairs(config: settings.Settings, run_id: str, planned: Mapping[str, Any], evaluated: Mapping[str, Any]) -> Pairs:
+def _pairs(config: settings.Settings, run_id: str, planned: Mapping[str, Any], evaluated: SealedAttempt) -> Pairs:
     folder, _ = attempts.of_run(config, run_id, evaluated, "evaluate")
     request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
     assert isinstance(request, contract.EvaluateRequest)

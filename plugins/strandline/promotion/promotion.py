@@ -5,6 +5,7 @@ whether a bundle is whole, and what a person's answer says.
 """
 
 import contextlib
+import dataclasses
 import datetime
 import logging
 from collections.abc import Container, Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+import strandline_contract as contract
 from strandline import ledger, settings
 from strandline.errors import PermanentError
 from strandline.models import bundles, versions
@@ -23,6 +25,15 @@ DECISIONS = {"Approve": "approved", "Reject": "rejected"}  # by what a person cl
 
 class PromotionError(PermanentError):
     """The champion stays, and another try cannot help; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ChampionChange(contract.Message):
+    """A version is champion in place of another, `since` when (ISO format)."""
+
+    version: str
+    replaces: str
+    since: str
 
 
 class Answer(NamedTuple):
@@ -121,12 +132,9 @@ def reason(given: object) -> str:
     return line
 
 
-def promote(gate_id: str) -> dict[str, Any]:
+def promote(gate_id: str) -> ChampionChange:
     """Make the challenger of an approved gate the champion, in place of the one that it was compared with. Doing it
     again changes nothing.
-
-    Returns:
-        `version`, `replaces`, and `since` when it is champion.
 
     Raises:
         PromotionError: its bundle is not whole; the gate was not passed or not approved; or the champion changed since.
@@ -137,12 +145,12 @@ def promote(gate_id: str) -> dict[str, Any]:
         done = {"gate_id": gate_id, "expected": gate["champion"]}
         since = ledger.fetch(connection, "promote", done)[0]["since"]
     log.info("version %s is champion since %s", gate["challenger"], since.isoformat())
-    return {"version": gate["challenger"], "replaces": gate["champion"], "since": since.isoformat()}
+    return ChampionChange(gate["challenger"], gate["champion"], since.isoformat())
 
 
 def roll_back(
     run_id: str, by: str | None, why: object, to_version: str | None = None, expected: str | None = None
-) -> dict[str, Any]:
+) -> ChampionChange:
     """Put a version back that was champion before. A run does it once: doing it again changes nothing.
 
     Args:
@@ -150,9 +158,6 @@ def roll_back(
         by: the person who asks.
         to_version: the one before the champion by default.
         expected: to be the champion now; whoever is by default.
-
-    Returns:
-        `version`, `replaces`, and `since` when it is champion.
 
     Raises:
         PromotionError: no reason or no person, it was never champion, its bundle is gone or altered, or the champion is
@@ -172,7 +177,7 @@ def roll_back(
         _check_bundle(connection, row["to_version"])
         ledger.fetch(connection, "roll_back", row)
         changed = _changed(ledger.fetch(connection, "select_roll_back", row)[0])
-    log.info("rolled back from %(replaces)s to %(version)s", changed)
+    log.info("rolled back from %s to %s", changed.replaces, changed.version)
     return changed
 
 
@@ -196,8 +201,8 @@ def _one(connection: ledger.Connection, query: str, row: Mapping[str, Any], othe
     return found[0]
 
 
-def _changed(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {"version": row["version"], "replaces": row["replaces"], "since": row["since"].isoformat()}
+def _changed(row: Mapping[str, Any]) -> ChampionChange:
+    return ChampionChange(row["version"], row["replaces"], row["since"].isoformat())
 
 
 @contextlib.contextmanager

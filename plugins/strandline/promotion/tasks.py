@@ -18,31 +18,36 @@ def plan(
     """
     from strandline.promotion import evaluation
 
-    asked = evaluation.waiting() if woken else {"challenger": challenger, "asked_by": asked_by}
-    if asked is None:
-        return None
-    return evaluation.infra_validate_request(evaluation.plan(run_id, **asked, expected=expected))
+    if woken:
+        if not (waits := evaluation.waiting()):
+            return None
+        challenger, asked_by = waits
+    return evaluation.infra_validate_request(evaluation.plan(run_id, asked_by, challenger, expected)).to_dict()
 
 
-def plan_evaluations(run_id: str, validated: Mapping[str, Any]) -> list[dict[str, Any]]:
+def plan_evaluations(run_id: str, validated: Any) -> list[dict[str, Any]]:
     """As `evaluation.evaluations`, of what the run pinned."""
+    from strandline.attempts import SealedAttempt
     from strandline.promotion import evaluation
 
-    return evaluation.evaluations(evaluation.pinned(run_id), validated)
+    requests = evaluation.evaluations(evaluation.pinned(run_id), SealedAttempt.from_dict(validated))
+    return [request.to_dict() for request in requests]
 
 
-def evaluate_gate(run_id: str, validated: Mapping[str, Any], evaluated: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def evaluate_gate(run_id: str, validated: Any, evaluated: Iterable[Any]) -> dict[str, Any]:
     """As `evaluation.evaluate_gate`, of what the run pinned."""
+    from strandline.attempts import SealedAttempt
     from strandline.promotion import evaluation
 
-    return evaluation.evaluate_gate(evaluation.pinned(run_id), validated, evaluated)
+    validated, *evaluated = map(SealedAttempt.from_dict, (validated, *evaluated))
+    return evaluation.evaluate_gate(evaluation.pinned(run_id), validated, evaluated).to_dict()
 
 
 def passed(run_id: str) -> bool:
     """Whether the run's gate passed, as the ledger has it."""
     from strandline.promotion import evaluation
 
-    return bool(evaluation.gate_result(run_id)["outcome"] == "pass")
+    return evaluation.gate_result(run_id).outcome == "pass"
 
 
 def gate_approval_request(run_id: str) -> tuple[str, str]:
@@ -52,18 +57,34 @@ def gate_approval_request(run_id: str) -> tuple[str, str]:
     return evaluation.approval_request(run_id)
 
 
+def promote(gate_id: str) -> dict[str, Any]:
+    """As `promotion.promote`."""
+    from strandline.promotion import promotion
+
+    return promotion.promote(gate_id).to_dict()
+
+
+def roll_back(run_id: str, by: str | None, why: Any, to_version: str | None, expected: str | None) -> dict[str, Any]:
+    """As `promotion.roll_back`."""
+    from strandline.promotion import promotion
+
+    return promotion.roll_back(run_id, by, why, to_version, expected).to_dict()
+
+
 def plan_monitoring(run_id: str) -> dict[str, Any] | None:
     """As `monitoring.plan`."""
     from strandline.promotion import monitoring
 
-    return monitoring.plan(run_id)
+    request = monitoring.plan(run_id)
+    return request.to_dict() if request else None
 
 
-def compare_champions(run_id: str, evaluated: Mapping[str, Any]) -> dict[str, Any]:
+def compare_champions(run_id: str, evaluated: Any) -> dict[str, Any]:
     """As `monitoring.compare`."""
+    from strandline.attempts import SealedAttempt
     from strandline.promotion import monitoring
 
-    return monitoring.compare(run_id, evaluated)
+    return monitoring.compare(run_id, SealedAttempt.from_dict(evaluated)).to_dict()
 
 
 def is_worse(run_id: str) -> bool:
@@ -87,4 +108,4 @@ def take_answer(run_id: str, answer: Mapping[str, Any]) -> None:
     said = promotion.read_answer(answer, (ROLL_BACK, KEEP))
     if said.option == ROLL_BACK:
         row = monitoring.check_of(run_id)
-        promotion.roll_back(run_id, said.person, said.reason, row["predecessor"], expected=row["version"])
+        promotion.roll_back(run_id, said.person, said.reason, look.predecessor, expected=look.version)

@@ -19,6 +19,7 @@ from psycopg.types.json import Jsonb
 
 import strandline_contract as contract
 from strandline import attempts, ledger, periods, settings
+from strandline.attempts import SealedAttempt
 from strandline.errors import PermanentError
 from strandline.models import versions
 from strandline.periods import Window
@@ -72,8 +73,26 @@ class _Missing(Exception):
         self.reason = reason
 
 
-def plan(run_id: str, start: str, end: str | None = None, model_version: str | None = None) -> list[dict[str, Any]]:
-    """A classify request, as a JSON object, for each shard of a window; none where this run has its replay already.
+@dataclasses.dataclass(frozen=True)
+class Compared(contract.Message):
+    """What a replay found: images by COUNTS, and `page`, the path of the HTML."""
+
+    status: str
+    sentence: str
+    images: int
+    missing: int
+    equal: int
+    within_tolerance: int
+    different: int
+    unrecorded: int
+    unequal: int
+    page: str
+
+
+def plan(
+    run_id: str, start: str, end: str | None = None, model_version: str | None = None
+) -> list[contract.ClassifyRequest]:
+    """A classify request for each shard of a window; none where this run has its replay already.
 
     Args:
         start: the first period, as 2026-11-21T08, in UTC.
@@ -102,7 +121,10 @@ def plan(run_id: str, start: str, end: str | None = None, model_version: str | N
     if len(requests) > MAPPED:
         raise ReplayError(f"{window.name} has {len(requests)} shards, and one run replays {MAPPED}: take fewer {noun}s")
     asked = {"start": window.start.isoformat(), "end": window.end.isoformat(), "model_version": model_version}
-    planned = {"sources": [source.to_dict() for source in sources], "requests": requests}
+    planned = {
+        "sources": [source.to_dict() for source in sources],
+        "requests": [request.to_dict() for request in requests],
+    }
     contract.write_json(folder / PLAN, asked | planned)
     for source in sources:
         if source.reason:
@@ -127,7 +149,7 @@ def _sources(
     config: settings.Settings,
     keys: Sequence[tuple[str | None, str | None]],
     model_version: str | None,
-) -> tuple[list[Source], list[dict[str, Any]]]:
+) -> tuple[list[Source], list[contract.ClassifyRequest]]:
     """The sources of a window, and the requests that they need: one for each shard and way to classify it."""
     query = {"run_ids": [run_id for run_id, _ in keys], "shard_ids": [shard_id for _, shard_id in keys]}
     batches = {
@@ -136,7 +158,7 @@ def _sources(
     versions = {model_version or batch["model_version"] for batch in batches.values()}
     models = {version: _model(connection, version) for version in versions}
     sources: list[Source] = []
-    requests: list[dict[str, Any]] = []
+    requests: list[contract.ClassifyRequest] = []
     places: dict[tuple[Any, ...], int] = {}
     for key in keys:
         batch = batches.get(cast(tuple[str, str], key))
@@ -150,7 +172,7 @@ def _sources(
         same = (request.shard.sha256, version, request.batch_size, request.threads)
         if same not in places:
             places[same] = len(requests)
-            requests.append(request.to_dict())
+            requests.append(request)
         runtime = _runtime(batch["versions"], batch["device"])
         sources.append(Source(*key, version, request=places[same], runtime=runtime))
     return sources, requests
@@ -196,15 +218,12 @@ def _runtime(versions: Mapping[str, str], device: str) -> dict[str, str]:
     return {name: version for name, version in versions.items() if name != "model"} | {"device": device}
 
 
-def compare(run_id: str, classified: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def compare(run_id: str, classified: Sequence[SealedAttempt]) -> Compared:
     """Compare a planned replay with what is recorded: files in the store, and a row in the ledger. A run has one
     replay: asked again, it answers with what it found.
 
     Args:
-        classified: `folder` (relative to the store) of the attempt at each request, in their order.
-
-    Returns:
-        status, sentence, page (the path of the HTML), and COUNTS.
+        classified: the attempt at each request, in their order.
 
     Raises:
         ReplayError: the attempts are not those that were planned, or not fit to be compared.
@@ -217,26 +236,23 @@ def compare(run_id: str, classified: Sequence[Mapping[str, Any]]) -> dict[str, A
         (row,) = ledger.fetch(connection, "select_replay", {"run_id": run_id})
     page = config.store / row["folder"] / PAGE
     log.info("%s The report: %s", row["sentence"], page)
-    return {name: row[name] for name in ("status", "sentence", *COUNTS)} | {"page": str(page)}
+    return Compared(**{name: row[name] for name in ("status", "sentence", *COUNTS)}, page=str(page))
 
 
-def prove(compared: Mapping[str, Any]) -> None:
+def prove(compared: Compared) -> None:
     """
-    Args:
-        compared: what `compare` returned.
-
     Raises:
         ReplayUnequal: predictions that must have come out equal did not.
         ReplayError: not one image could be replayed.
     """
-    if compared["status"] == "unequal":
-        raise ReplayUnequal(f"{compared['sentence']} Which ones: {compared['page']}")
-    if compared["status"] == "not replayed":
-        raise ReplayError(f"{compared['sentence']} Why, and what to do: {compared['page']}")
+    if compared.result == "unequal":
+        raise ReplayUnequal(f"{compared.sentence} Which ones: {compared.page}")
+    if compared.result == "not replayed":
+        raise ReplayError(f"{compared.sentence} Why, and what to do: {compared.page}")
 
 
 def _compare(
-    connection: ledger.Connection, config: settings.Settings, run_id: str, classified: Sequence[Mapping[str, Any]]
+    connection: ledger.Connection, config: settings.Settings, run_id: str, classified: Sequence[SealedAttempt]
 ) -> None:
     folder = _folder(config, run_id)
     planned = json.loads((folder / PLAN).read_bytes())
@@ -258,9 +274,7 @@ def _compare(
     ledger.execute(connection, "insert_replay", row | {"html_sha256": hashlib.sha256(page.encode()).hexdigest()})
 
 
-def _attempts(
-    store: Path, requests: Sequence[Mapping[str, Any]], classified: Sequence[Mapping[str, Any]]
-) -> list[Attempt]:
+def _attempts(store: Path, requests: Sequence[Mapping[str, Any]], classified: Sequence[SealedAttempt]) -> list[Attempt]:
     if len(requests) != len(classified):
         raise ReplayError(
             f"{len(requests)} shards were planned, and {len(classified)} classified: trigger a new replay"

@@ -18,6 +18,7 @@ from typing import Any, Literal, Self, cast
 
 import strandline_contract as contract
 from strandline import attempts, ledger, periods, revision, settings
+from strandline.attempts import SealedAttempt
 from strandline.errors import PermanentError
 from strandline.models import bundles, datasets, versions
 from strandline.models.datasets import Dataset
@@ -72,12 +73,39 @@ class RetrainingRequest:
         return cls(by=PROGRAM, reason=found[0]["sentence"], report_id=found[0]["report_id"], **chosen)
 
 
-def plan(asked: RetrainingRequest) -> dict[str, Any]:
-    """Freeze what a challenger learns from, and what the gate will test it on; the ledger keeps what was planned.
+@dataclasses.dataclass(frozen=True)
+class TrainingPlan(contract.Message):
+    """What a run of retrain_model is about, as the ledger has it: `parent` is a version, the sets are dataset ids."""
 
-    Returns:
-        JSON objects: `plan`, as `planned` says; `train`, the request to train; and `holdout`, the `labels` and `shards`
-        to measure on. So the steps that run a vision command can do without the ledger.
+    parent: str
+    training_set: str
+    holdout: str
+    gate_window: str
+    asked_by: str
+    reason: str
+    report_id: int | None
+    run_id: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Holdout(contract.Message):
+    """The images to measure on."""
+
+    labels: contract.FileRef
+    shards: tuple[contract.FileRef, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned(contract.Message):
+    """All that the steps which run a vision command need: they do without the ledger."""
+
+    plan: TrainingPlan
+    train: contract.TrainRequest
+    holdout: Holdout
+
+
+def plan(asked: RetrainingRequest) -> Planned:
+    """Freeze what a challenger learns from, and what the gate will test it on; the ledger keeps what was planned.
 
     Raises:
         TrainingError: there is no holdout or nothing to replay, or too few labels.
@@ -90,29 +118,25 @@ def plan(asked: RetrainingRequest) -> dict[str, Any]:
         holdout = _latest(connection, "holdout", champion)
         window = _reserve(connection, config, asked, champion["classes"])
         training = _choose(connection, config, asked, champion, window)
-        row = {
-            "parent": champion["version"],
-            "training_set": training.dataset_id,
-            "holdout": holdout.dataset_id,
-            "gate_window": window.dataset_id,
-            **{"asked_by": asked.by, "reason": asked.reason, "report_id": asked.report_id, "run_id": asked.run_id},
-        }
-        ledger.execute(connection, "insert_training", row)
+        training_plan = TrainingPlan(
+            parent=champion["version"],
+            training_set=training.dataset_id,
+            holdout=holdout.dataset_id,
+            gate_window=window.dataset_id,
+            asked_by=asked.by,
+            reason=asked.reason,
+            report_id=asked.report_id,
+            run_id=asked.run_id,
+        )
+        ledger.execute(connection, "insert_training", training_plan.to_dict())
     log.info("training set %s: %d images, %s", training.dataset_id[:12], training.images, training.rule["images"])
     log.info("kept for the gate: %d images that landed %s", window.images, window.rule["landed"])
-    return {
-        "plan": row,
-        "train": _request(config, asked, champion, training).to_dict(),
-        "holdout": {"labels": holdout.labels.to_dict(), "shards": [ref.to_dict() for ref in holdout.shards]},
-    }
+    request = _request(config, asked, champion, training)
+    return Planned(training_plan, request, Holdout(holdout.labels, holdout.shards))
 
 
-def planned(run_id: str) -> dict[str, Any]:
+def planned(run_id: str) -> TrainingPlan:
     """What a run of retrain_model is about, as the ledger has it.
-
-    Returns:
-        `parent` (a version), `training_set`, `holdout` and `gate_window` (dataset ids), `asked_by`, `reason`,
-        `report_id` (or None) and `run_id`.
 
     Raises:
         TrainingError: it was not planned.
@@ -121,28 +145,24 @@ def planned(run_id: str) -> dict[str, Any]:
         found = ledger.fetch(connection, "select_training", {"run_id": run_id})
     if not found:
         raise TrainingError(f"the ledger has no training of run {run_id}: clear the task that plans")
-    return found[0]
+    return TrainingPlan(**found[0])
 
 
-def evaluation(planned: Mapping[str, Any], holdout: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
-    """The request to measure what was trained on the holdout.
-
-    Args:
-        planned, holdout: as `plan` says.
-        trained: `folder` of the attempt, relative to the store.
-    """
+def evaluation(planned: TrainingPlan, holdout: Holdout, trained: SealedAttempt) -> contract.EvaluateRequest:
+    """The request to measure what was trained on the holdout."""
     config = settings.get()
-    return {
-        **holdout,
-        "bundle": _trained(config, planned, trained)[0].to_dict(),
-        "batch_size": config.classify_batch_size,
-        "threads": config.cores,
-        "device": config.device,
-        "shard_id": planned["holdout"],
-    }
+    return contract.EvaluateRequest(
+        bundle=_trained(config, planned, trained)[0],
+        shards=holdout.shards,
+        labels=holdout.labels,
+        batch_size=config.classify_batch_size,
+        threads=config.cores,
+        device=_device(config),
+        shard_id=planned.holdout,
+    )
 
 
-def packaging(planned: Mapping[str, Any], trained: Mapping[str, Any], evaluated: Mapping[str, Any]) -> dict[str, Any]:
+def packaging(planned: TrainingPlan, trained: SealedAttempt, evaluated: SealedAttempt) -> contract.PackageRequest:
     """The request to seal what was trained and measured, with its learning curves and its lineage."""
     config = settings.get()
     bundle, learnt = _trained(config, planned, trained)
@@ -151,9 +171,9 @@ def packaging(planned: Mapping[str, Any], trained: Mapping[str, Any], evaluated:
         contract.read_file(contract.store_path(config.store, bundle.path) / contract.TRAINING_FILE)
     )
     lineage = contract.Lineage(
-        **planned,
+        **planned.to_dict(),
         code_revision=revision.of_code(),
-        image_digest=trained.get("image"),
+        image_digest=trained.image,
         versions=parameters.pop("versions"),
         parameters=parameters,
     )
@@ -165,65 +185,63 @@ def packaging(planned: Mapping[str, Any], trained: Mapping[str, Any], evaluated:
         made_by="retrain_model",
         curves=_output(trained, learnt, contract.CURVES_FILE),
         lineage=lineage,
-        shard_id=planned["training_set"],
-    ).to_dict()
+        shard_id=planned.training_set,
+    )
 
 
 def packaged_bundle(
-    planned: Mapping[str, Any], trained: Mapping[str, Any], evaluated: Mapping[str, Any], packaged: Mapping[str, Any]
+    planned: TrainingPlan, trained: SealedAttempt, evaluated: SealedAttempt, packaged: SealedAttempt
 ) -> Path:
     """The folder of the finished bundle, once it is proven to pack what the ledger says was planned: what the tasks
     between have told each other may have been altered.
-
-    Args:
-        planned: as `planned` says.
 
     Raises:
         contract.NoResult: files are missing or altered, or it is of another plan.
     """
     config = settings.get()
     with ledger.connect("training") as connection:
-        holdout = datasets.read(connection, planned["holdout"])
-    folder, result = attempts.of_run(config, planned["run_id"], packaged, "package")
+        holdout = datasets.read(connection, planned.holdout)
+    folder, result = attempts.of_run(config, planned.run_id, packaged, "package")
     asked = contract.read_request("package", folder / contract.REQUEST_FILE)
     assert isinstance(asked, contract.PackageRequest)
     expected = packaging(planned, trained, evaluated)
-    if asked.lineage:  # the code that asked may be of another revision than this
-        expected["lineage"]["code_revision"] = asked.lineage.code_revision
-    if asked != contract.parse_request("package", expected) or asked.shards != holdout.shards:
+    if asked.lineage and expected.lineage:  # the code that asked may be of another revision than this
+        lineage = dataclasses.replace(expected.lineage, code_revision=asked.lineage.code_revision)
+        expected = dataclasses.replace(expected, lineage=lineage)
+    if asked != expected or asked.shards != holdout.shards:
         raise contract.NoResult(f"{folder} packs something else than was planned: clear `plan` and all after it")
     return contract.store_path(config.store, _bundle(packaged, result).path)
 
 
 def _trained(
-    config: settings.Settings, planned: Mapping[str, Any], trained: Mapping[str, Any]
+    config: settings.Settings, planned: TrainingPlan, trained: SealedAttempt
 ) -> tuple[contract.BundleRef, contract.Result]:
     """What was trained, on the planned set and from the planned weights, and the result of the attempt.
 
     Raises:
         contract.NoResult: it was not.
     """
-    folder, result = attempts.of_run(config, planned["run_id"], trained, "train")
+    folder, result = attempts.of_run(config, planned.run_id, trained, "train")
     request = contract.read_request("train", folder / contract.REQUEST_FILE)
     assert isinstance(request, contract.TrainRequest)
     start = request.start.version if request.start else None
-    if (request.labels.sha256, start) != (planned["training_set"], planned["parent"]):
+    if (request.labels.sha256, start) != (planned.training_set, planned.parent):
         raise contract.NoResult(f"{folder} trained on another set, or from other weights: clear the task that plans")
     return _bundle(trained, result), result
 
 
 def _evaluated(
-    config: settings.Settings, planned: Mapping[str, Any], evaluated: Mapping[str, Any], bundle: contract.BundleRef
+    config: settings.Settings, planned: TrainingPlan, evaluated: SealedAttempt, bundle: contract.BundleRef
 ) -> tuple[contract.EvaluateRequest, contract.Result]:
     """What was asked of the attempt that measured this bundle on the planned holdout, and its result.
 
     Raises:
         contract.NoResult: it was not.
     """
-    folder, result = attempts.of_run(config, planned["run_id"], evaluated, "evaluate")
+    folder, result = attempts.of_run(config, planned.run_id, evaluated, "evaluate")
     request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
     assert isinstance(request, contract.EvaluateRequest)
-    if (request.labels.sha256, request.bundle) != (planned["holdout"], bundle):
+    if (request.labels.sha256, request.bundle) != (planned.holdout, bundle):
         raise contract.NoResult(f"{folder} measured another model, or on another set: clear the task that evaluates")
     return request, result
 
@@ -403,10 +421,10 @@ def _request(
         classes=tuple(champion["classes"]),
         shards=training.shards,
         labels=training.labels,
-        height=size["height"],
-        width=size["width"],
-        mean=tuple(size["mean"]),
-        std=tuple(size["std"]),
+        height=size.height,
+        width=size.width,
+        mean=size.mean,
+        std=size.std,
         epochs=asked.epochs or config.retrain_epochs,
         threads=config.cores,
         seed=asked.seed,
@@ -426,13 +444,13 @@ def _device(config: settings.Settings) -> Literal["cpu", "gpu"]:
     return cast(Literal["cpu", "gpu"], config.device)
 
 
-def _bundle(attempt: Mapping[str, Any], result: contract.Result) -> contract.BundleRef:
+def _bundle(attempt: SealedAttempt, result: contract.Result) -> contract.BundleRef:
     """The bundle that an attempt wrote."""
-    return contract.BundleRef(f"{attempt['folder']}/{contract.BUNDLE_FOLDER}", result.versions["bundle"])
+    return contract.BundleRef(f"{attempt.folder}/{contract.BUNDLE_FOLDER}", result.versions["bundle"])
 
 
-def _output(attempt: Mapping[str, Any], result: contract.Result, name: str) -> contract.FileRef:
-    return contract.FileRef(f"{attempt['folder']}/{name}", result.files[name])
+def _output(attempt: SealedAttempt, result: contract.Result, name: str) -> contract.FileRef:
+    return contract.FileRef(f"{attempt.folder}/{name}", result.files[name])
 
 
 def _written(moment: datetime.datetime | None) -> str:

@@ -9,27 +9,33 @@ def plan(context: Mapping[str, Any]) -> dict[str, Any] | None:
     from strandline.training import plan
 
     asked = plan.RetrainingRequest.from_context(context)
-    return plan.plan(asked) if asked else None
+    return plan.plan(asked).to_dict() if asked else None
 
 
-def evaluation(planned: Mapping[str, Any], holdout: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
+def evaluation(planned: Any, holdout: Any, trained: Any) -> dict[str, Any]:
     """As `plan.evaluation`."""
+    from strandline.attempts import SealedAttempt
     from strandline.training import plan
 
-    return plan.evaluation(planned, holdout, trained)
+    planned, holdout = plan.TrainingPlan.from_dict(planned), plan.Holdout.from_dict(holdout)
+    return plan.evaluation(planned, holdout, SealedAttempt.from_dict(trained)).to_dict()
 
 
-def packaging(planned: Mapping[str, Any], trained: Mapping[str, Any], evaluated: Mapping[str, Any]) -> dict[str, Any]:
+def packaging(planned: Any, trained: Any, evaluated: Any) -> dict[str, Any]:
     """As `plan.packaging`."""
+    from strandline.attempts import SealedAttempt
     from strandline.training import plan
 
-    return plan.packaging(planned, trained, evaluated)
+    trained, evaluated = map(SealedAttempt.from_dict, (trained, evaluated))
+    return plan.packaging(plan.TrainingPlan.from_dict(planned), trained, evaluated).to_dict()
 
 
-def register(run_id: str, trained: Mapping[str, Any], evaluated: Mapping[str, Any], packaged: Mapping[str, Any]) -> str:
+def register(run_id: str, trained: Any, evaluated: Any, packaged: Any) -> str:
     """Register the finished bundle; the version that it is now."""
+    from strandline.attempts import SealedAttempt
     from strandline.models import registry
     from strandline.training import plan
 
     planned = plan.planned(run_id)
-    return registry.register(plan.packaged_bundle(planned, trained, evaluated, packaged), planned["asked_by"], planned)
+    bundle = plan.packaged_bundle(planned, *map(SealedAttempt.from_dict, (trained, evaluated, packaged)))
+    return registry.register(bundle, planned.asked_by, planned.to_dict())
