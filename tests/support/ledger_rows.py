@@ -53,7 +53,7 @@ def listed_run(run_id: str, listed: int, classes: Sequence[str] = CLASSES) -> li
     """A dry run of an hour, which refused nothing."""
     return listing.ListedRun(
         run_id=run_id,
-        hours="2026-11-21T08",
+        periods="2026-11-21T08",
         model_version="0" * 64,
         classes=tuple(classes),
         bundle="models/0",
@@ -62,6 +62,7 @@ def listed_run(run_id: str, listed: int, classes: Sequence[str] = CLASSES) -> li
         future=0,
         dry_run=True,
         quarantine_limit=1.0,
+        source_limits={},
     )
 
 

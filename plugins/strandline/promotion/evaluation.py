@@ -9,69 +9,27 @@ import datetime
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
-import numpy as np
-from numpy.typing import NDArray
 from psycopg.types.json import Jsonb
 
 import strandline_contract as contract
 from strandline import attempts, ledger, periods, settings, tables
 from strandline.attempts import SealedAttempt
-from strandline.errors import PermanentError
 from strandline.models import datasets, thumbnails, versions
-from strandline.models.datasets import Dataset
-from strandline.promotion import gate
+from strandline.promotion import answers, gate
 from strandline.promotion import page as gate_page
-from strandline.promotion.check import Check, InfraValidation, SetName
-from strandline.promotion.comparison import Answers, LabelledSet
+from strandline.promotion.answers import SIDES, Case, EvaluationError, Model
+from strandline.promotion.check import Check
 from strandline.promotion.rules import Rules
 
 log = logging.getLogger(__name__)
 
 ROUNDS = 100  # of a batch each: with 10, what else runs on the host decides
-GOLDEN = 64  # images, at the most
-DROPS = 24  # slices of a window, at the most: the drops that most images landed in
-SOURCES = 24  # and the sources that most came from
 GRACE = datetime.timedelta(hours=1)  # from the gate to the question, and from the answer to its record
-SIDES = ("champion", "challenger")
 REPORT, PAGE = "gate.json", "index.html"
-
-
-class EvaluationError(PermanentError):
-    """No gate can be held, and another try cannot help; the message says why."""
-
-
-class Model(NamedTuple):
-    """A model version of the ledger."""
-
-    version: str
-    bundle: str
-    classes: tuple[str, ...]
-
-    @property
-    def ref(self) -> contract.BundleRef:
-        return contract.BundleRef(self.bundle, self.version)
-
-
-class Case(NamedTuple):
-    """Who is compared, on what. A set that was never frozen is None."""
-
-    champion: Model
-    challenger: Model
-    holdout: Dataset | None
-    window: Dataset | None
-
-    @property
-    def sets(self) -> dict[SetName, Dataset]:
-        both: dict[SetName, Dataset | None] = {"holdout": self.holdout, "window": self.window}
-        return {name: part for name, part in both.items() if part}
-
-    @property
-    def models(self) -> dict[str, Model]:
-        return dict(zip(SIDES, (self.champion, self.challenger), strict=True))
 
 
 class Waiting(NamedTuple):
@@ -212,7 +170,7 @@ def infra_validate_request(pinned: GatePlan) -> contract.InfraValidateRequest:
 def evaluations(pinned: GatePlan, validated: SealedAttempt) -> list[contract.EvaluateRequest]:
     """The requests to answer each set with each model; none where the challenger did not load."""
     config, case = settings.get(), _case(pinned)
-    if not _read_infra_validation(config, case, pinned.gate_id, validated).loaded:
+    if not answers.read_trial(config, case, pinned.gate_id, validated).loaded:
         return []
     at_once = max(1, min(len(SIDES) * len(case.sets), config.at_once))
     return [
@@ -282,9 +240,9 @@ def _record(
     requested_by: str,
 ) -> None:
     now, rules = datetime.datetime.now(datetime.UTC), _rules(config)
-    answers = _read_answers(config, case, run_id, evaluated)
-    sets = {name: _labelled_set(connection, config, case, part, answers) for name, part in case.sets.items()}
-    validation = _infra_validation(config, case, _read_infra_validation(config, case, run_id, validated), answers)
+    found = answers.read(config, case, run_id, evaluated)
+    sets = {name: answers.labelled_set(connection, config, case, part, found) for name, part in case.sets.items()}
+    validation = answers.trial(config, case, answers.read_trial(config, case, run_id, validated), found)
     held = gate.examine(case.champion.classes, sets.get("holdout"), sets.get("window"), validation, rules)
     report = dataclasses.asdict(held) | {"champion": case.champion.version, "challenger": case.challenger.version}
     report |= {"rules": dataclasses.asdict(rules), "requested_by": requested_by, "made_at": f"{now:%Y-%m-%d %H:%M} UTC"}
@@ -344,171 +302,6 @@ def _result(gate_id: str, check: Check) -> GateResult:
         measured_on=check.measured_on,
         needed=check.needed or None,
     )
-
-
-class _Found(NamedTuple):
-    """What a model answered: images, and probabilities [images, classes] in the champion's order of classes."""
-
-    images: Sequence[str]
-    probabilities: NDArray[np.floating[Any]]
-
-    def rows(self, images: Iterable[str]) -> NDArray[np.floating[Any]]:
-        """Of these images, in this order."""
-        place = {image: number for number, image in enumerate(self.images)}
-        return self.probabilities[[place[image] for image in images]]
-
-
-Found = Mapping[tuple[str, str], _Found]  # by dataset and side
-
-
-def _read_answers(config: settings.Settings, case: Case, run_id: str, evaluated: Iterable[SealedAttempt]) -> Found:
-    """All that was asked for, or nothing.
-
-    Raises:
-        EvaluationError: some is missing, or something else was evaluated.
-    """
-    sides = {model.version: side for side, model in case.models.items()}
-    most = max((part.images for part in case.sets.values()), default=0)
-    found: dict[tuple[str, str], _Found] = {}
-    for attempt in evaluated:
-        folder, _ = attempts.of_run(config, run_id, attempt, "evaluate")
-        request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
-        assert isinstance(request, contract.EvaluateRequest)
-        side = sides.get(request.bundle.version)
-        if side is None:
-            raise EvaluationError(f"{folder} evaluated version {request.bundle.version}, which this gate is not about")
-        columns = tables.among(contract.PREDICTION_COLUMNS, "image_id", "probabilities")
-        table = tables.read(folder / contract.PREDICTIONS_FILE, columns, most=most)
-        classes = case.models[side].classes
-        probabilities = np.asarray(table["probabilities"].combine_chunks().flatten()).reshape(-1, len(classes))
-        order = [classes.index(name) for name in case.champion.classes]
-        found[request.labels.sha256, side] = _Found(table["image_id"].to_pylist(), probabilities[:, order])
-    asked = {(part.dataset_id, side) for part in case.sets.values() for side in SIDES}
-    if found and found.keys() != asked:
-        raise EvaluationError("what was evaluated is not what was asked for: clear the task that plans the evaluations")
-    return found
-
-
-def _labelled_set(
-    connection: ledger.Connection, config: settings.Settings, case: Case, part: Dataset, answers: Found
-) -> LabelledSet | None:
-    if not answers:
-        return None
-    labels = datasets.labels(config.store, part)
-    images, classes = list(labels), case.champion.classes
-    if unknown := sorted(set(labels.values()) - set(classes)):
-        raise EvaluationError(
-            f"{part.kind} set {part.dataset_id[:12]} has classes that the models lack: {', '.join(unknown)}"
-        )
-    sides = {side: answers[part.dataset_id, side].rows(images) for side in SIDES}
-    champion, challenger = (Answers(sides[side].argmax(axis=1), sides[side]) for side in SIDES)
-    truth = np.array([classes.index(label) for label in labels.values()], np.int64)
-    return LabelledSet(images, truth, champion, challenger, _slices(connection, config, part, labels))
-
-
-def _slices(
-    connection: ledger.Connection, config: settings.Settings, part: Dataset, labels: Mapping[str, str]
-) -> dict[str, NDArray[np.bool_]]:
-    """By brightness; of images that landed, by the drop, by the source, where there are several, and by who labelled
-    them; of the window, by class, since checks of their own look at the classes of the holdout only.
-    """
-    brightness = _brightness(config, part, labels)
-    dark, bright = np.quantile(brightness, (1 / 3, 2 / 3))
-    masks = {
-        "darkest third": brightness <= dark,
-        "middle third": (brightness > dark) & (brightness <= bright),
-        "brightest third": brightness > bright,
-    }
-    period = periods.get()
-    found = ledger.fetch(connection, "select_dataset_images", {"dataset_id": part.dataset_id})
-    landed = {
-        row["image_id"]: (period.write(row["drop_at"]), row["source"], row["labelled_by"] or "") for row in found
-    }
-    drops, sources, labellers = np.array([landed.get(image, ("", "", "")) for image in labels]).T
-    masks |= {f"{period.noun} {drop}": drops == drop for drop in _most(drops[drops != ""], DROPS)}
-    origins = _most(sources[drops != ""], SOURCES)
-    if len(origins) > 1:
-        masks |= {f"source {name}" if name else "no source": (sources == name) & (drops != "") for name in origins}
-    for labeller in sorted(set(labellers.tolist()) - {""}):
-        masks[f"labelled by {labeller}"] = labellers == labeller
-    if part.kind == "window":
-        truth = np.array(list(labels.values()))
-        masks |= {f"class {name}": truth == name for name in sorted(set(labels.values()))}
-    return masks
-
-
-def _most(values: NDArray[np.str_], count: int) -> list[str]:
-    """So many of the most frequent values, in their order."""
-    names, counts = np.unique(values, return_counts=True)
-    return sorted(names[np.argsort(-counts, kind="stable")][:count].tolist())
-
-
-def _brightness(config: settings.Settings, part: Dataset, images: Iterable[str]) -> NDArray[np.floating[Any]]:
-    found: dict[str, float] = {}
-    for shard in part.shards:
-        columns = tables.among(contract.SHARD_COLUMNS, "image_id", "brightness")
-        table = tables.read(contract.store_path(config.store, shard.path), columns, images=list(images))
-        found |= zip(table["image_id"].to_pylist(), table["brightness"].to_pylist(), strict=True)
-    return np.array([found[image] for image in images], np.float64)
-
-
-def _infra_validation(
-    config: settings.Settings, case: Case, report: contract.InfraValidationReport, answers: Found
-) -> InfraValidation:
-    expected, found, detail = _golden(config, case, answers)
-    return InfraValidation(
-        loaded=report.loaded and not detail,
-        champion_seconds=np.array(report.champion_seconds, np.float64),
-        challenger_seconds=np.array(report.challenger_seconds, np.float64),
-        golden_expected=expected,
-        golden_found=found,
-        detail=report.detail or detail,
-    )
-
-
-def _golden(
-    config: settings.Settings, case: Case, answers: Found
-) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]], str]:
-    """Probabilities that the challenger's bundle says it gives for images of the holdout, those that it gave, and what
-    is wrong with the bundle. Golden images are those of its reference profile: it was measured on the holdout.
-    """
-    none = np.empty((0, len(case.champion.classes)))
-    path = contract.store_path(config.store, case.challenger.bundle) / contract.REFERENCE_FILE
-    if not case.holdout or not answers or not path.is_file():
-        return none, none, ""
-    given = answers[case.holdout.dataset_id, "challenger"]
-    columns = tables.among(contract.PREDICTION_COLUMNS, "image_id", "label", "probabilities")
-    table = tables.read(path, columns, images=given.images).slice(0, GOLDEN)
-    classes = case.challenger.classes
-    if not len(table):
-        return none, none, ""
-    probabilities = np.array(table["probabilities"].to_pylist(), np.float64)
-    if probabilities.shape[1] != len(classes):
-        return none, none, "its reference profile has another number of classes"
-    if [classes[best] for best in probabilities.argmax(axis=1)] != table["label"].to_pylist():
-        return none, none, "its classes are in another order than when it was measured"
-    order = [classes.index(name) for name in case.champion.classes]
-    return probabilities[:, order], given.rows(table["image_id"].to_pylist()), ""
-
-
-def _read_infra_validation(
-    config: settings.Settings, case: Case, run_id: str, validated: SealedAttempt
-) -> contract.InfraValidationReport:
-    """
-    Raises:
-        EvaluationError: others than these two were validated.
-    """
-    folder, _ = attempts.of_run(config, run_id, validated, "infra_validate")
-    request = contract.read_request("infra_validate", folder / contract.REQUEST_FILE)
-    assert isinstance(request, contract.InfraValidateRequest)
-    if (request.champion, request.challenger) != (case.champion.ref, case.challenger.ref):
-        raise EvaluationError(f"{folder} validated other versions than this gate is about: clear the task that plans")
-    try:
-        return contract.InfraValidationReport.from_json(contract.read_file(folder / contract.INFRA_VALIDATION_FILE))
-    except (OSError, contract.BadRequest) as error:
-        raise contract.NoResult(
-            f"{folder / contract.INFRA_VALIDATION_FILE} cannot be read ({error}): run the infra validation again"
-        ) from error
 
 
 def _case(pinned: GatePlan) -> Case:
