@@ -13,7 +13,8 @@ import pytest
 
 import strandline_contract as contract
 from vision import bundles, guard
-from vision.guard import CRASHED, HUNG, Guard
+from vision.guard import Guard
+from vision.reasons import CRASHED, HUNG
 
 PROJECT = Path(__file__).resolve().parents[1]
 BUNDLE = PROJECT.parents[1] / "models" / "cifar_resnet20_v1"

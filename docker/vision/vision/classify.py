@@ -15,6 +15,7 @@ import strandline_contract as contract
 from vision import bundles, preflight, shards
 from vision.guard import Guard
 from vision.paths import Paths
+from vision.reasons import NOT_FINITE
 
 READ_ROWS = 4096
 
@@ -60,7 +61,7 @@ def write_predictions(shard: Path, bundle: bundles.Bundle, guard: Guard, path: P
         for ids, images in read_images(shard, bundle):
             probabilities, embeddings, failures = guard(images)
             finite = np.isfinite(probabilities).all(axis=1)
-            failures[(failures == "") & ~finite] = "NOT_FINITE"
+            failures[(failures == "") & ~finite] = NOT_FINITE
             bad = failures != ""
             best = np.where(bad, 0, np.nan_to_num(probabilities).argmax(axis=1))
             failed += int(bad.sum())

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import strandline_contract as contract
 from vision.bundles import Bundle
+from vision.reasons import CRASHED, HUNG
 
 if TYPE_CHECKING:
     import numpy as np
 
 WORKER = ("-m", "vision.network_worker")
-CRASHED, HUNG = "CLASSIFIER_CRASHED", "CLASSIFIER_HUNG"
 CONFIRMATIONS = 2
 FATAL_IMAGES = 16  # of one shard: if more end the network, something is wrong with the network or with the host
 STALL_SECONDS = 10  # without any use of CPU time

@@ -55,6 +55,9 @@ NOTES = {
     "EXIF_DROPPED": "EXIF data was not kept.",
     "ICC_DROPPED": "A colour profile was neither applied nor kept.",
 }
+# Why an image that was decoded has no prediction.
+NOT_FINITE = "NOT_FINITE"  # probabilities that are no numbers
+CRASHED, HUNG = "CLASSIFIER_CRASHED", "CLASSIFIER_HUNG"  # the network's process died over it, or did not answer
 STATUS_OF = {
     code: status
     for status, codes in (("quarantined", QUARANTINED), ("rejected", REJECTED), ("vanished", VANISHED))

@@ -14,6 +14,7 @@ from great_expectations import expectations as kinds
 
 import strandline_contract as contract
 from strandline import periods
+from strandline.ingest.sources import SET_ASIDE
 
 Severity = Literal["stop", "quarantine", "warn"]
 GX_SEVERITY: dict[Severity, str] = {"stop": "critical", "quarantine": "warning", "warn": "info"}
@@ -159,7 +160,7 @@ def of_folders(limit: float, source_limits: Mapping[str, float]) -> list[Expecta
     says += f" ({own})" if own else ""
     arguments = {"column_A": "limit", "column_B": "share", "or_equal": True}
     return [
-        _refuse("quarantined_share", "SET_ASIDE", says, AT_LEAST, **arguments, ignore_row_if="either_value_is_missing")
+        _refuse("quarantined_share", SET_ASIDE, says, AT_LEAST, **arguments, ignore_row_if="either_value_is_missing")
     ]
 
 

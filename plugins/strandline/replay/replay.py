@@ -52,7 +52,7 @@ MISSING = {
         "the bundle of the model version is gone from the store, or altered",
         f"{PUT_BACK} Or register the same bundle again: its version is its hash.",
     ),
-    "NOT_IN_SHARD": (
+    rows.NOT_IN_SHARD: (
         "its shard does not hold it",
         "The ledger and the store contradict each other: keep both as they are, and report it.",
     ),

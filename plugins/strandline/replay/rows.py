@@ -23,6 +23,7 @@ from strandline import tables
 TOLERANCE = 0.001  # between probabilities: as a load allows between two runs
 ROWS_AT_ONCE = 4096
 SHOWN_ROWS = 50
+NOT_IN_SHARD = "NOT_IN_SHARD"  # why a row is missing of which a source, as a whole, is not
 
 WINDOW_COLUMNS = (
     ("source", "int32"),
@@ -197,7 +198,7 @@ def _hold(recorded: pa.Table, source: Source, attempt: Attempt | None, classes: 
     columns = {name: recorded[name] for name in recorded.column_names} | {
         "model_version": pa.array([source.model_version] * len(recorded), pa.string()),
         "status": status.tolist(),
-        "reason": pa.array([source.reason or "NOT_IN_SHARD"] * len(recorded), pa.string(), mask=seen),
+        "reason": pa.array([source.reason or NOT_IN_SHARD] * len(recorded), pa.string(), mask=seen),
         "label": pa.array(found_labels, pa.string()),
         "difference": pa.array(difference, pa.float32(), mask=~(seen & np.isfinite(difference))),
         "recorded_probabilities": _lists(probabilities, moved),
