@@ -142,6 +142,15 @@ class Listing(NamedTuple):
     future: int
 
 
+class Seen(NamedTuple):
+    """How many files a listing saw, knew and left for another run, `future` of these in hours that have not begun."""
+
+    files_seen: int
+    known: int
+    deferred: int
+    future: int
+
+
 @dataclasses.dataclass(frozen=True)
 class ListedRun(contract.Message):
     """A run, as its listing has frozen it.
@@ -224,7 +233,7 @@ def list_entries(run: Run) -> Listed:
 def _list_anew(connection: ledger.Connection, run: Run, model: Mapping[str, Any], config: settings.Settings) -> Listing:
     """Scan, plan, write the manifests and record the listing."""
     height, width = _image_size(model, config)
-    entries, counts = _take_up(connection, run, model["version"], config.landing)
+    entries, seen = _take_up(connection, run, model["version"], config.landing)
     images = [entry for entry in entries if not entry.state]
     size = run.shard_size or config.shard_size or _measured_size(connection, model["version"])
     planned = plan(images, size, config.max_shards, config.at_once)
@@ -234,19 +243,17 @@ def _list_anew(connection: ledger.Connection, run: Run, model: Mapping[str, Any]
         write_manifest(_manifest(config, run.run_id, id_), [(entry.name, entry.version) for entry in shard])
     if not run.dry_run:
         row = {"run_id": run.run_id, "kind": run.kind, "model_version": model["version"], "listed": len(entries)}
-        row |= {"interval_start": run.start, "interval_end": run.end, **counts}
+        row |= {"interval_start": run.start, "interval_end": run.end, **seen._asdict()}
         ledger.record_listing(
             connection, row, _listed(shards, [entry for entry in entries if entry.state], model["classes"])
         )
     settled = collections.Counter((entry.state, entry.reason or "") for entry in entries if entry.state)
     refused = tuple(Refused(state, reason, n) for (state, reason), n in sorted(settled.items()))
-    return Listing({id_: len(shard) for id_, shard in shards.items()}, refused, counts["future"])
+    return Listing({id_: len(shard) for id_, shard in shards.items()}, refused, seen.future)
 
 
-def _take_up(
-    connection: ledger.Connection, run: Run, model_version: str, root: Path
-) -> tuple[list[Entry], dict[str, int]]:
-    """The entries that a run lists, and how many files it saw, knew and left for the next run."""
+def _take_up(connection: ledger.Connection, run: Run, model_version: str, root: Path) -> tuple[list[Entry], Seen]:
+    """The entries that a run lists, and what it saw beside them."""
     taken: dict[Entry, None] = {}  # a folder that changes while it is read may show a file twice
     known = 0
     left: collections.Counter[str] = collections.Counter()
@@ -266,8 +273,7 @@ def _take_up(
         log.warning("%d files lie in %ss that have not begun, such as %s", left["future"], period.noun, shown)
     reasons = collections.Counter(entry.reason or "to be packed" for entry in taken)
     log.info("of the files taken up: %s", ", ".join(f"{n} {reason}" for reason, n in reasons.items()) or "none")
-    counts = {"known": known, "deferred": left.total(), "future": left["future"]}
-    return list(taken), {"files_seen": known + left.total() + len(taken)} | counts
+    return list(taken), Seen(known + left.total() + len(taken), known, left.total(), left["future"])
 
 
 def _open_entries(connection: ledger.Connection, run: Run, model_version: str, seen: Sequence[Entry]) -> list[Entry]:

@@ -8,7 +8,6 @@ over all checks together, a champion that is as good is called worse with a prob
 
 import dataclasses
 import datetime
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +27,19 @@ log = logging.getLogger(__name__)
 ALPHA = 0.025
 ROWS = 20_000  # images of a check, at the most
 PLAN, LABELS = "plan.json", "labels.parquet"
+
+
+@dataclasses.dataclass(frozen=True)
+class WatchPlan(contract.Message):
+    """What a look compares: the champion (`version`), promoted at (ISO format), with its predecessor; which look it is;
+    and by image, whether the champion has it right.
+    """
+
+    version: str
+    predecessor: str
+    promoted_at: str
+    look: int
+    right: dict[str, bool]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,14 +72,14 @@ def plan(run_id: str) -> contract.EvaluateRequest | None:
         return None
     folder = _folder(config, run_id)
     labels = _write_labels(folder / LABELS, {row["image_id"]: row["truth"] for row in rows})
-    planned = {
-        "version": period["version"],
-        "predecessor": period["predecessor"],
-        "promoted_at": period["promoted_at"].isoformat(),
-        "number": period["checks"] + 1,
-        "right": {row["image_id"]: row["predicted"] == row["truth"] for row in rows},
-    }
-    contract.write_json(folder / PLAN, planned)
+    planned = WatchPlan(
+        version=period["version"],
+        predecessor=period["predecessor"],
+        promoted_at=period["promoted_at"].isoformat(),
+        look=period["checks"] + 1,
+        right={row["image_id"]: row["predicted"] == row["truth"] for row in rows},
+    )
+    contract.write_json(folder / PLAN, planned.to_dict())
     return contract.EvaluateRequest(
         bundle=contract.BundleRef(period["bundle"], period["predecessor"]),
         shards=shards,
@@ -86,10 +98,10 @@ def compare(run_id: str, evaluated: SealedAttempt) -> ChampionCheck:
         contract.NoResult: files of the attempt are missing or altered.
     """
     config = settings.get()
-    planned = json.loads((_folder(config, run_id) / PLAN).read_bytes())
-    names = ("run_id", "version", "predecessor", "promoted_at", "number")
-    row = {name: (planned | {"run_id": run_id})[name] for name in names}
-    row["promoted_at"] = datetime.datetime.fromisoformat(row["promoted_at"])
+    planned = WatchPlan.from_json((_folder(config, run_id) / PLAN).read_bytes())
+    row: dict[str, Any] = {"run_id": run_id, "number": planned.look}
+    row |= {"version": planned.version, "predecessor": planned.predecessor}
+    row |= {"promoted_at": datetime.datetime.fromisoformat(planned.promoted_at)}
     row |= _compare(_pairs(config, run_id, planned, evaluated), ALPHA / config.watch_looks)
     with ledger.connect("gate") as connection:
         ledger.execute(connection, "insert_champion_check", row)
@@ -136,7 +148,7 @@ def _compare(pairs: Pairs, alpha: float) -> dict[str, Any]:
     return counts | {"p_worse": p_worse, "alpha": alpha, "worse": worse, "sentence": sentence}
 
 
-def _pairs(config: settings.Settings, run_id: str, planned: Mapping[str, Any], evaluated: SealedAttempt) -> Pairs:
+def _pairs(config: settings.Settings, run_id: str, planned: WatchPlan, evaluated: SealedAttempt) -> Pairs:
     folder, _ = attempts.of_run(config, run_id, evaluated, "evaluate")
     request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
     assert isinstance(request, contract.EvaluateRequest)
@@ -145,10 +157,10 @@ def _pairs(config: settings.Settings, run_id: str, planned: Mapping[str, Any], e
     columns = tables.among(contract.PREDICTION_COLUMNS, "image_id", "label")
     answers = tables.read(folder / contract.PREDICTIONS_FILE, columns, most=len(labels))
     images = answers["image_id"].to_pylist()
-    if set(images) != set(planned["right"]) or request.bundle.version != planned["predecessor"]:
+    if set(images) != set(planned.right) or request.bundle.version != planned.predecessor:
         raise contract.NoResult(f"{folder} answers another check: clear the task that plans, and all after it")
     before = [truth[image] == label for image, label in zip(images, answers["label"].to_pylist(), strict=True)]
-    return Pairs.of(np.array(before), np.array([planned["right"][image] for image in images]))
+    return Pairs.of(np.array(before), np.array([planned.right[image] for image in images]))
 
 
 def _folder(config: settings.Settings, run_id: str) -> Path:

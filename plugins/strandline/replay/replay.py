@@ -74,6 +74,19 @@ class _Missing(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
+class ReplayPlan(contract.Message):
+    """What is replayed: the window, from `start` to before `end` in ISO format, its sources, and the requests to which
+    they point; `model_version` None stands for the version that each image's own run had pinned.
+    """
+
+    start: str
+    end: str
+    model_version: str | None
+    sources: tuple[Source, ...]
+    requests: tuple[contract.ClassifyRequest, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Compared(contract.Message):
     """What a replay found: images by COUNTS, and `page`, the path of the HTML."""
 
@@ -120,12 +133,9 @@ def plan(
         sources, requests = _sources(connection, config, keys, model_version)
     if len(requests) > MAPPED:
         raise ReplayError(f"{window.name} has {len(requests)} shards, and one run replays {MAPPED}: take fewer {noun}s")
-    asked = {"start": window.start.isoformat(), "end": window.end.isoformat(), "model_version": model_version}
-    planned = {
-        "sources": [source.to_dict() for source in sources],
-        "requests": [request.to_dict() for request in requests],
-    }
-    contract.write_json(folder / PLAN, asked | planned)
+    start, end = window.start.isoformat(), window.end.isoformat()
+    planned = ReplayPlan(start, end, model_version, tuple(sources), tuple(requests))
+    contract.write_json(folder / PLAN, planned.to_dict())
     for source in sources:
         if source.reason:
             says, advice = MISSING[source.reason]
@@ -255,9 +265,9 @@ def _compare(
     connection: ledger.Connection, config: settings.Settings, run_id: str, classified: Sequence[SealedAttempt]
 ) -> None:
     folder = _folder(config, run_id)
-    planned = json.loads((folder / PLAN).read_bytes())
-    sources = [Source.from_dict(source) for source in planned["sources"]]
-    answered = _attempts(config.store, planned["requests"], classified)
+    planned = ReplayPlan.from_json((folder / PLAN).read_bytes())
+    sources = planned.sources
+    answered = _attempts(config.store, planned.requests, classified)
     versions = {source.model_version for source in sources if source.model_version}
     classes = {version: len(_model(connection, version)["classes"]) for version in versions}
     try:
@@ -268,13 +278,15 @@ def _compare(
     page = replay_page.render(report)
     contract.write_whole(folder / REPORT, json.dumps(report, indent=1, ensure_ascii=False).encode())
     contract.write_whole(folder / PAGE, page.encode())
-    row = {"run_id": run_id, "window_start": planned["start"], "window_end": planned["end"], **report["counts"]}
+    row = {"run_id": run_id, "window_start": planned.start, "window_end": planned.end, **report["counts"]}
     row |= {name: report[name] for name in ("model_version", "status", "sentence")}
     row |= {"report": Jsonb(report), "folder": str(folder.relative_to(config.store))}
     ledger.execute(connection, "insert_replay", row | {"html_sha256": hashlib.sha256(page.encode()).hexdigest()})
 
 
-def _attempts(store: Path, requests: Sequence[Mapping[str, Any]], classified: Sequence[SealedAttempt]) -> list[Attempt]:
+def _attempts(
+    store: Path, requests: Sequence[contract.ClassifyRequest], classified: Sequence[SealedAttempt]
+) -> list[Attempt]:
     if len(requests) != len(classified):
         raise ReplayError(
             f"{len(requests)} shards were planned, and {len(classified)} classified: trigger a new replay"
@@ -283,14 +295,14 @@ def _attempts(store: Path, requests: Sequence[Mapping[str, Any]], classified: Se
     for planned, done in zip(requests, classified, strict=True):
         folder, result = attempts.read(store, done, "classify")
         found = contract.read_request("classify", folder / contract.REQUEST_FILE)
-        if found != contract.parse_request("classify", planned) or contract.PREDICTIONS_FILE not in result.files:
+        if found != planned or contract.PREDICTIONS_FILE not in result.files:
             raise ReplayError(f"{folder} answers something else than was planned: trigger a new replay")
         answered.append(Attempt(folder / contract.PREDICTIONS_FILE, _runtime(result.versions, result.device)))
     return answered
 
 
 def _report(
-    connection: ledger.Connection, run_id: str, planned: Mapping[str, Any], sources: Sequence[Source], tally: Tally
+    connection: ledger.Connection, run_id: str, planned: ReplayPlan, sources: Sequence[Source], tally: Tally
 ) -> dict[str, Any]:
     """What replay.json says."""
     statuses = {name.replace(" ", "_"): tally.statuses[name] for name in rows.STATUSES}
@@ -301,8 +313,8 @@ def _report(
     periods = ledger.fetch(connection, "select_champion_periods", {"versions": sorted(versions)})
     return {
         "run_id": run_id,
-        "window": {"start": planned["start"], "end": planned["end"]},
-        "model_version": planned["model_version"],
+        "window": {"start": planned.start, "end": planned.end},
+        "model_version": planned.model_version,
         "replayed_at": datetime.datetime.now(datetime.UTC).isoformat(),
         "status": status,
         "sentence": sentence,
