@@ -59,7 +59,9 @@ class Message:
         return cls.from_dict(parse_json(raw))
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """As a JSON object has it: lists for tuples, so that whatever carries it hands on the same."""
+        value: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return value
 
 
 def parse_json(raw: bytes) -> Any:

@@ -25,6 +25,13 @@ def test_requests_survive_the_border(command):
     assert json.loads(json.dumps(request.to_dict())) == GOLDEN["requests"][command]
 
 
+def test_a_message_is_the_same_object_before_and_after_json():
+    """What carries it may tell lists and tuples apart, as Airflow does."""
+    request = contract.parse_request("evaluate", GOLDEN["requests"]["evaluate"])
+    assert request.to_dict() == GOLDEN["requests"]["evaluate"]
+    assert type(request.to_dict()["shards"]) is list
+
+
 @pytest.mark.parametrize("command", sorted(GOLDEN["requests"]))
 def test_every_missing_unknown_or_mistyped_field_is_named(command):
     golden = GOLDEN["requests"][command]
