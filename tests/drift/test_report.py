@@ -74,7 +74,7 @@ def say(name, run_id, wrong=0.6, rows=None):
 
 def follow(name):
     """What report_drift does where an event wakes it: a report of each window that is due."""
-    return [drift.report(f"{name} {window['start']}", window) for window in asked([])]
+    return [drift.report(f"{name} {window.start}", window) for window in asked([])]
 
 
 def test_a_clean_hour_gets_a_report_and_no_alarm(version):

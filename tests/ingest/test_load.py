@@ -199,7 +199,7 @@ def test_a_batch_records_how_it_was_made():
 def test_predictions_of_one_image_must_agree(where, shift, agrees):
     run = first_run(A, File("far.jpg", content="a.jpg", shard="shard 2"))
     first, second = run.ready()
-    other = seeding.write_attempt(run, second["shard_id"], seeding.predictions([A.image_id], shift=shift))
+    other = seeding.write_attempt(run, second.shard_id, seeding.predictions([A.image_id], shift=shift))
     if where == "a later run":
         predictions.load(run.run_id, [first, second])
         before = snapshot()
@@ -290,11 +290,11 @@ def test_a_prediction_file_that_is_huge_when_read_is_refused_and_the_load_goes_o
 def test_all_shards_of_the_run_and_no_others_must_be_classified():
     run = first_run(A, File("b.jpg", shard="shard 2"))
     first, second = run.ready()
-    with pytest.raises(predictions.LoadError, match=f"{second['shard_id']}, fault was not classified"):
+    with pytest.raises(predictions.LoadError, match=f"{second.shard_id}, fault was not classified"):
         predictions.load(run.run_id, [first])
     other = Run("run 2", run.version, [B])
     other.ready()
-    with pytest.raises(predictions.LoadError, match=f"{second['shard_id']}, fault is not a shard of this run"):
+    with pytest.raises(predictions.LoadError, match=f"{second.shard_id}, fault is not a shard of this run"):
         predictions.load("run 2", [*other.classify(), second])
     with pytest.raises(predictions.LoadError, match="more than once"):
         predictions.load(run.run_id, [first, second, first])

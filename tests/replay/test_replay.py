@@ -114,9 +114,9 @@ def predicted() -> list[Row]:
 def test_the_same_version_and_runtime_give_the_same_bits(run):
     before = predicted()
     requests = replays.plan("replay 1", START)
-    assert {request["shard_id"] for request in requests} == set(run.shards())
-    assert {(request["batch_size"], request["threads"]) for request in requests} == {(64, 1)}
-    assert {request["bundle"]["version"] for request in requests} == {run.version}
+    assert {request.shard_id for request in requests} == set(run.shards())
+    assert {(request.batch_size, request.threads) for request in requests} == {(64, 1)}
+    assert {request.bundle.version for request in requests} == {run.version}
     found = replays.compare("replay 1", answer(requests))
     replays.prove(found)
     assert (found.result, counts(found)) == ("equal", {"images": 30, "equal": 30})
@@ -310,7 +310,7 @@ def test_a_window_of_several_versions_is_replayed_with_each(run):
     second = Run("second run", register("second"), later + again)
     ingest(second)
     requests = replays.plan("replay 1", START, f"{HOUR + timedelta(hours=2):%Y-%m-%dT%H}")
-    assert {request["bundle"]["version"] for request in requests} == {run.version, second.version}
+    assert {request.bundle.version for request in requests} == {run.version, second.version}
     found = replays.compare("replay 1", answer(requests))
     assert counts(found) == {"images": 35, "equal": 35}
     made = {row["name"]: row["made_by"] for row in rows(found).values()}

@@ -14,12 +14,9 @@ from typing import Any
 import pytest
 from image_files import png
 
-import strandline_contract as contract
 from strandline import ledger, periods, settings
-from strandline.attempts import SealedAttempt
 from strandline.errors import PermanentError
-from strandline.ingest import listing, validation
-from strandline.ingest import load as predictions
+from strandline.ingest import listing, tasks
 from strandline.models import registry
 from strandline.operators.process import ProcessOperator
 
@@ -79,20 +76,21 @@ class Ingestion:
         """The numbers of its closing."""
         asked = listing.Run(self.run_id, "manual", HOUR, HOUR + periods.get().length, shard_size=self.shard_size)
         listed = self.step("list", lambda number: listing.list_entries(asked))
-        packed = [self.vision("pack", request) for request in listed.pack]
-        checked = self.step("validate", lambda number: validation.validate(listed.run, packed))
-        requests = predictions.plan(listed.run, checked.shards)
+        run = listed.run.to_dict()
+        packed = [self.vision("pack", request.to_dict()) for request in listed.pack]
+        requests = self.step("validate", lambda number: tasks.validate(run, packed))
         classified = [self.vision("classify", request) for request in requests]
-        self.step("load", lambda number: predictions.load(self.run_id, classified))
+        self.step("load", lambda number: tasks.load(self.run_id, classified))
         counts: dict[str, int] = self.step("close", lambda number: ledger.close_run(self.run_id))
         return counts
 
-    def vision(self, command: str, request: contract.Request) -> SealedAttempt:
+    def vision(self, command: str, request: dict[str, Any]) -> dict[str, Any]:
         def attempt(number: int) -> Any:
-            operator = ProcessOperator(task_id=command, vision_command=command, request=request.to_dict())
+            operator = ProcessOperator(task_id=command, vision_command=command, request=request)
             return operator.execute({"run_id": self.run_id, "ti": SimpleNamespace(try_number=number)})
 
-        return SealedAttempt.from_dict(self.step(command, attempt))
+        done: dict[str, Any] = self.step(command, attempt)
+        return done
 
     def step(self, point: str, work: Callable[[int], Any]) -> Any:
         for number in range(1, TRIES + 1):

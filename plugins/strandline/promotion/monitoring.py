@@ -30,21 +30,21 @@ PLAN, LABELS = "plan.json", "labels.parquet"
 
 
 @dataclasses.dataclass(frozen=True)
-class WatchPlan(contract.Message):
-    """What a look compares: the champion (`version`), promoted at (ISO format), with its predecessor; which look it is;
+class MonitoringPlan(contract.Message):
+    """What a check compares: the champion (`version`), promoted at (ISO format), with its predecessor; which check it is;
     and by image, whether the champion has it right.
     """
 
     version: str
     predecessor: str
     promoted_at: str
-    look: int
+    number: int
     right: dict[str, bool]
 
 
 @dataclasses.dataclass(frozen=True)
 class ChampionCheck(contract.Message):
-    """What a look found: whether the champion (`version`) is worse than its predecessor, and that in a sentence."""
+    """What a check found: whether the champion (`version`) is worse than its predecessor, and that in a sentence."""
 
     worse: bool
     sentence: str
@@ -72,11 +72,11 @@ def plan(run_id: str) -> contract.EvaluateRequest | None:
         return None
     folder = _folder(config, run_id)
     labels = _write_labels(folder / LABELS, {row["image_id"]: row["truth"] for row in rows})
-    planned = WatchPlan(
+    planned = MonitoringPlan(
         version=period["version"],
         predecessor=period["predecessor"],
         promoted_at=period["promoted_at"].isoformat(),
-        look=period["checks"] + 1,
+        number=period["checks"] + 1,
         right={row["image_id"]: row["predicted"] == row["truth"] for row in rows},
     )
     contract.write_json(folder / PLAN, planned.to_dict())
@@ -98,8 +98,8 @@ def compare(run_id: str, evaluated: SealedAttempt) -> ChampionCheck:
         contract.NoResult: files of the attempt are missing or altered.
     """
     config = settings.get()
-    planned = WatchPlan.from_json((_folder(config, run_id) / PLAN).read_bytes())
-    row: dict[str, Any] = {"run_id": run_id, "number": planned.look}
+    planned = MonitoringPlan.from_json((_folder(config, run_id) / PLAN).read_bytes())
+    row: dict[str, Any] = {"run_id": run_id, "number": planned.number}
     row |= {"version": planned.version, "predecessor": planned.predecessor}
     row |= {"promoted_at": datetime.datetime.fromisoformat(planned.promoted_at)}
     row |= _compare(_pairs(config, run_id, planned, evaluated), ALPHA / config.watch_looks)
@@ -128,8 +128,8 @@ def check_of(run_id: str) -> ChampionCheck:
 
 def approval_request(run_id: str) -> tuple[str, str]:
     """What an approver is asked about a worse champion: a line, and a body in Markdown."""
-    row = check_of(run_id)
-    return f"Roll back to {look.predecessor[:12]}?", look.sentence
+    check = check_of(run_id)
+    return f"Roll back to {check.predecessor[:12]}?", check.sentence
 
 
 def _check(row: Mapping[str, Any]) -> ChampionCheck:
@@ -148,7 +148,7 @@ def _compare(pairs: Pairs, alpha: float) -> dict[str, Any]:
     return counts | {"p_worse": p_worse, "alpha": alpha, "worse": worse, "sentence": sentence}
 
 
-def _pairs(config: settings.Settings, run_id: str, planned: WatchPlan, evaluated: SealedAttempt) -> Pairs:
+def _pairs(config: settings.Settings, run_id: str, planned: MonitoringPlan, evaluated: SealedAttempt) -> Pairs:
     folder, _ = attempts.of_run(config, run_id, evaluated, "evaluate")
     request = contract.read_request("evaluate", folder / contract.REQUEST_FILE)
     assert isinstance(request, contract.EvaluateRequest)

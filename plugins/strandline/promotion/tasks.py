@@ -107,5 +107,5 @@ def take_answer(run_id: str, answer: Mapping[str, Any]) -> None:
 
     said = promotion.read_answer(answer, (ROLL_BACK, KEEP))
     if said.option == ROLL_BACK:
-        row = monitoring.check_of(run_id)
-        promotion.roll_back(run_id, said.person, said.reason, look.predecessor, expected=look.version)
+        check = monitoring.check_of(run_id)
+        promotion.roll_back(run_id, said.person, said.reason, check.predecessor, expected=check.version)
