@@ -285,7 +285,8 @@ def _source(one: Mapping[str, Any], classes: Sequence[str]) -> str:
     shares = sorted(zip(one["predicted"], classes, strict=True), key=lambda item: -item[0])[:3]
     most = ", ".join(f"<bdi>{text(name)}</bdi> {count / one['rows']:.0%}" for count, name in shares if count)
     accuracy, right = one["accuracy"], "–"
-    chances = f'<span title="p = {one["label_shift_p_value"]:.2g}">classes: {_how_many(one["label_shift_p_value"])} windows</span>'
+    chance = one["label_shift_p_value"]
+    chances = f'<span title="p = {chance:.2g}">classes: {_how_many(chance)} windows</span>'
     if accuracy:
         right = f"{accuracy['estimate']['value']:.0%} of {accuracy['labelled']:,} ({interval(accuracy['estimate'])})"
         p_value = one["accuracy_p_value"]

@@ -14,7 +14,7 @@ from great_expectations import expectations as kinds
 
 import strandline_contract as contract
 from strandline import periods
-from strandline.ingest.sources import SET_ASIDE
+from strandline.ingest.folders import SET_ASIDE
 
 Severity = Literal["stop", "quarantine", "warn"]
 GX_SEVERITY: dict[Severity, str] = {"stop": "critical", "quarantine": "warning", "warn": "info"}

@@ -26,8 +26,8 @@ from strandline.errors import PermanentError
 from strandline.ingest import expectations, folders, scenes
 from strandline.ingest import page as validation_page
 from strandline.ingest.expectations import Finding, ValidationError
-from strandline.scan import class_of, depth, display_name, folders, path_label, source
 from strandline.ingest.listing import ListedRun, PackedShard
+from strandline.scan import class_of, depth, display_name, path_label, source
 
 log = logging.getLogger(__name__)
 

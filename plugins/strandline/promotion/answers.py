@@ -132,9 +132,7 @@ def _slices(
     }
     period = periods.get()
     found = ledger.fetch(connection, "select_dataset_images", {"dataset_id": part.dataset_id})
-    landed = {
-        row["image_id"]: (period.write(row["drop_at"]), row["source"], row["labelled_by"] or "") for row in found
-    }
+    landed = {row["image_id"]: (period.write(row["drop_at"]), row["source"], row["labelled_by"] or "") for row in found}
     drops, sources, labellers = np.array([landed.get(image, ("", "", "")) for image in labels]).T
     masks |= {f"{period.noun} {drop}": drops == drop for drop in _most(drops[drops != ""], DROPS)}
     origins = _most(sources[drops != ""], SOURCES)

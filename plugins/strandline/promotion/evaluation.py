@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, cast
 from psycopg.types.json import Jsonb
 
 import strandline_contract as contract
-from strandline import attempts, ledger, periods, settings, tables
+from strandline import ledger, settings
 from strandline.attempts import SealedAttempt
 from strandline.models import datasets, thumbnails, versions
 from strandline.promotion import answers, gate

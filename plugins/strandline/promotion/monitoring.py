@@ -31,8 +31,8 @@ PLAN, LABELS = "plan.json", "labels.parquet"
 
 @dataclasses.dataclass(frozen=True)
 class MonitoringPlan(contract.Message):
-    """What a check compares: the champion (`version`), promoted at (ISO format), with its predecessor; which check it is;
-    and by image, whether the champion has it right.
+    """What a check compares: the champion (`version`), promoted at (ISO format), with its predecessor; which check
+    it is; and by image, whether the champion has it right.
     """
 
     version: str

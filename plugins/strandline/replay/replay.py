@@ -255,9 +255,9 @@ def prove(compared: Compared) -> None:
         ReplayUnequal: predictions that must have come out equal did not.
         ReplayError: not one image could be replayed.
     """
-    if compared.result == "unequal":
+    if compared.status == "unequal":
         raise ReplayUnequal(f"{compared.sentence} Which ones: {compared.page}")
-    if compared.result == "not replayed":
+    if compared.status == "not replayed":
         raise ReplayError(f"{compared.sentence} Why, and what to do: {compared.page}")
 
 
