@@ -119,7 +119,7 @@ def test_the_same_version_and_runtime_give_the_same_bits(run):
     assert {request.bundle.version for request in requests} == {run.version}
     found = replays.compare("replay 1", answer(requests))
     replays.prove(found)
-    assert (found.result, counts(found)) == ("equal", {"images": 30, "equal": 30})
+    assert (found.status, counts(found)) == ("equal", {"images": 30, "equal": 30})
     assert {row["status"] for row in rows(found).values()} == {"equal"}
     said = report(found)
     assert said["largest_difference"] == 0
@@ -163,7 +163,7 @@ def test_one_bit_is_enough_to_be_unequal(run):
         return row | {"probabilities": nudged}
 
     found = replay(change=nudge)
-    assert (found.result, counts(found)) == (
+    assert (found.status, counts(found)) == (
         "unequal",
         {"images": 30, "equal": 29, "within_tolerance": 1, "unequal": 1},
     )
@@ -186,7 +186,7 @@ def test_one_bit_is_enough_to_be_unequal(run):
 def test_another_runtime_may_move_within_the_tolerance(run, kwargs, says):
     found = replay(change=moved(1e-4), **kwargs)
     replays.prove(found)
-    assert (found.result, counts(found)) == ("within tolerance", {"images": 30, "within_tolerance": 30})
+    assert (found.status, counts(found)) == ("within tolerance", {"images": 30, "within_tolerance": 30})
     assert "30 of 30 predictions moved, by 1.0e-04 at the most" in found.sentence
     assert report(found)["runtimes"][0]["changes"] == [says]
     assert says in Path(found.page).read_text()
@@ -196,12 +196,12 @@ def test_on_a_gpu_the_same_runtime_may_move_within_the_tolerance(run, database):
     with psycopg.connect(database.owner) as connection:
         connection.execute("UPDATE batches SET device = 'gpu'")
     found = replay(change=moved(1e-4), device="gpu")
-    assert (found.result, report(found)["runtimes"][0]["changes"]) == ("within tolerance", [])
+    assert (found.status, report(found)["runtimes"][0]["changes"]) == ("within tolerance", [])
 
 
 def test_no_runtime_may_move_further(run):
     found = replay(change=moved(0.3), versions=OTHER_RUNTIME)
-    assert (found.result, counts(found)) == ("unequal", {"images": 30, "different": 30, "unequal": 30})
+    assert (found.status, counts(found)) == ("unequal", {"images": 30, "different": 30, "unequal": 30})
     with pytest.raises(replays.ReplayUnequal):
         replays.prove(found)
     changed = [row for row in rows(found).values() if row["label"] != row["recorded_label"]]
@@ -271,7 +271,7 @@ def test_where_nothing_can_be_replayed_it_is_red(run):
         lose_shard(run, f"shard {number}")
     assert replays.plan("replay 1", START) == []
     found = replays.compare("replay 1", [])
-    assert (found.result, counts(found)) == ("not replayed", {"images": 30, "missing": 30})
+    assert (found.status, counts(found)) == ("not replayed", {"images": 30, "missing": 30})
     with pytest.raises(replays.ReplayError, match="None of the 30 images could be replayed"):
         replays.prove(found)
 
@@ -327,7 +327,7 @@ def test_another_version_is_held_against_the_one_that_predicted(run):
     other = register("second")
     found = replay(model_version=other, change=moved(0.5))
     replays.prove(found)
-    assert (found.result, counts(found)) == ("not compared", {"images": 30, "unrecorded": 30})
+    assert (found.status, counts(found)) == ("not compared", {"images": 30, "unrecorded": 30})
     agreement = report(found)["agreement"]
     replayed = rows(found).values()
     assert agreement["images"] == sum(pair["images"] for pair in agreement["pairs"]) == 30
@@ -340,7 +340,7 @@ def test_another_version_is_compared_with_its_own_predictions(run):
     other = register("second")
     ingest(Run("backfill", other, [File(f"{number}.jpg", shard="backfilled") for number in range(12)]), shift=0.001)
     found = replay(model_version=other, change=moved(0.001))
-    assert (found.result, counts(found)) == ("equal", {"images": 30, "equal": 12, "unrecorded": 18})
+    assert (found.status, counts(found)) == ("equal", {"images": 30, "equal": 12, "unrecorded": 18})
     said = report(found)
     assert {(one["run_id"], one["images"]) for one in said["runs"]} == {("the run", 30), ("backfill", 12)}
     assert said["agreement"]["images"] == 30
