@@ -679,7 +679,7 @@ def test_the_ledger_has_a_row_for_each_expectation_once(database):
 
     rows = {row["expectation"]: row for row in recorded(database)}
     assert len(rows) == len(recorded(database)) == len(EVERY_EXPECTATION)
-    assert Counter(row["severity"] for row in rows.values()) == Counter(stop=3, quarantine=8, warn=4)
+    assert Counter(row["severity"] for row in rows.values()) == Counter(stop=3, quarantine=8, warn=5)
     assert {name for name, row in rows.items() if not row["success"]} == {"decodable", "not_blank"}
     assert (rows["decodable"]["evaluated"], rows["decodable"]["unexpected"]) == (3, 1)
     assert (rows["label"]["evaluated"], rows["label"]["unexpected"]) == (2, 0)
