@@ -16,10 +16,12 @@ from local.demo import training_sets
 from local.demo.runs import follow
 from local.stack.api import ApiError
 from strandline import ledger, settings
+from strandline.attempts import SealedAttempt
 from strandline.models import datasets, registry
 from strandline.operators.process import ProcessOperator
 from strandline.promotion import promotion
 from strandline.training import plan as training
+from strandline.training import tasks
 
 pytestmark = pytest.mark.timeout(1500)
 DAG, MONITOR = "promote_model", "monitor_champion"
@@ -108,9 +110,11 @@ def learn(config, champion: str, flipped: float, **how) -> str:
     )
     trained = vision("train", request.to_dict())
     measure_on = {"labels": holdout.labels.to_dict(), "shards": [ref.to_dict() for ref in holdout.shards]}
-    evaluated = vision("evaluate", training.evaluation(planned, measure_on, trained))
-    packaged = vision("package", training.packaging(planned, trained, evaluated))
-    return registry.register(training.packaged_bundle(planned, trained, evaluated, packaged), "tester", planned)
+    evaluated = vision("evaluate", tasks.evaluation(planned, measure_on, trained))
+    packaged = vision("package", tasks.packaging(planned, trained, evaluated))
+    attempts = map(SealedAttempt.from_dict, (trained, evaluated, packaged))
+    bundle = training.packaged_bundle(training.TrainingPlan.from_dict(planned), *attempts)
+    return registry.register(bundle, "tester", planned)
 
 
 def vision(command: str, request: dict) -> dict:
