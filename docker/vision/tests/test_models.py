@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import strandline_contract as contract
-from vision import metrics, preflight, shards
+from vision import metrics, pixels, preflight, shards
 from vision.history import TrainingHistory
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -384,6 +384,23 @@ def test_package_seals_the_trained_weights_with_what_was_measured(store, bundle,
     profile = pq.read_table(sealed / contract.REFERENCE_FILE)
     assert profile.num_rows == 50
     assert {"label", "embedding", "probabilities", *contract.IMAGE_STATISTICS} <= set(profile.column_names)
+
+
+def test_a_shard_that_is_older_than_a_statistic_serves_as_ever(store, bundle, evaluated, fresh):
+    """And a profile that is made of it has the statistic."""
+    older = store / "older.parquet"
+    shard = pq.read_table(store / fresh["shard"]["path"])
+    pq.write_table(shard.drop_columns("sharpness"), older)
+    folder, _ = run(store, "of-older", "classify", classify_request(bundle, {"shard": ref(store, older)}))
+    assert pq.read_table(folder / "predictions.parquet").num_rows == len(shard)
+    request = {"bundle": bundle, "metrics": ref(store, evaluated / "metrics.json"), "made_by": "make shapes"}
+    request |= {"predictions": ref(store, evaluated / "predictions.parquet"), "shards": [ref(store, older)]}
+    folder, _ = run(store, "package-of-older", "package", request)
+    profile = pq.read_table(folder / "bundle" / "reference.parquet").sort_by("image_id")
+    images = shards.pixels(shard.sort_by("image_id")["pixels"], 32, 32)
+    measured = pixels.statistics(images, pixels.luma(images))
+    found = np.column_stack([profile[name] for name in contract.IMAGE_STATISTICS])
+    np.testing.assert_allclose(found, measured, rtol=1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -80,10 +80,9 @@ def write_predictions(shard: Path, bundle: bundles.Bundle, guard: Guard, path: P
 
 def read_images(shard: Path, bundle: bundles.Bundle) -> Iterator[tuple[pa.Array, np.ndarray]]:
     """Image ids and pixels uint8 [n, height, width, 3] of a shard, a few thousand rows at a time."""
-    found = pq.read_schema(shard)
-    if not found.equals(shards.schema(contract.SHARD_COLUMNS)):
-        raise contract.BadInput(f"{shard} does not have the columns of a shard")
-    for batch in pq.ParquetFile(shard).iter_batches(READ_ROWS, columns=["image_id", "pixels"]):
+    columns = ["image_id", "pixels"]
+    shards.check(shard, contract.SHARD_COLUMNS, columns)
+    for batch in pq.ParquetFile(shard).iter_batches(READ_ROWS, columns=columns):
         yield batch["image_id"], shards.pixels(batch["pixels"], bundle.height, bundle.width)
 
 

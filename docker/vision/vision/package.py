@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import strandline_contract as contract
-from vision import bundles, curves, shards
+from vision import bundles, classify, curves, pixels, shards
 from vision.paths import Paths
 
-IMAGE_COLUMNS = ("image_id", "width", "height", "format", "bytes", *contract.IMAGE_STATISTICS)
+FILE_COLUMNS = ("image_id", "width", "height", "format", "bytes")
 
 
 def run(request: contract.PackageRequest, paths: Paths) -> contract.Result:
@@ -30,7 +30,7 @@ def run(request: contract.PackageRequest, paths: Paths) -> contract.Result:
     folder = paths.out / contract.BUNDLE_FOLDER
     shutil.copytree(trained.folder, folder, dirs_exist_ok=True)
     contract.write_json(folder / contract.METRICS_FILE, metrics)
-    rows = _write_reference(request, paths, folder / contract.REFERENCE_FILE)
+    rows = _write_reference(request, paths, trained, folder / contract.REFERENCE_FILE)
     training = json.loads((folder / contract.TRAINING_FILE).read_bytes())
     if request.curves:
         rows_of_epochs = json.loads(contract.verified(paths.store, request.curves).read_bytes())
@@ -51,21 +51,28 @@ def run(request: contract.PackageRequest, paths: Paths) -> contract.Result:
     )
 
 
-def _write_reference(request: contract.PackageRequest, paths: Paths, path: Path) -> int:
+def _write_reference(request: contract.PackageRequest, paths: Paths, bundle: bundles.Bundle, path: Path) -> int:
     """A seeded sample of the evaluated images: predictions, embeddings and image statistics side by side."""
     predictions = shards.read_table(contract.verified(paths.store, request.predictions), contract.PREDICTION_COLUMNS)
     predictions = predictions.filter(pc.is_valid(predictions["label"])).drop_columns(["failure"])
-    images = pa.concat_tables(
-        shards.read_table(contract.verified(paths.store, ref), contract.SHARD_COLUMNS, IMAGE_COLUMNS)
-        for ref in request.shards
-    )
+    images = pa.concat_tables(_images(contract.verified(paths.store, ref), bundle) for ref in request.shards)
     chosen = np.sort(np.random.default_rng(0).permutation(len(predictions))[: request.reference_rows])
     profile = predictions.sort_by("image_id").take(chosen)
     row_of = pc.index_in(profile["image_id"], images["image_id"])
-    for name in IMAGE_COLUMNS[1:]:
+    for name in images.column_names[1:]:
         profile = profile.append_column(name, images[name].take(row_of))
     pq.write_table(profile, path, compression="zstd")
     return int(profile.num_rows)
+
+
+def _images(shard: Path, bundle: bundles.Bundle) -> pa.Table:
+    """What is known of a shard's images. Their statistics are measured again: a shard may be older than one of them."""
+    table = shards.read_table(shard, contract.SHARD_COLUMNS, FILE_COLUMNS)
+    measured = [np.empty((0, len(contract.IMAGE_STATISTICS)), np.float32)]
+    measured += [pixels.statistics(images, pixels.luma(images)) for _, images in classify.read_images(shard, bundle)]
+    for name, values in zip(contract.IMAGE_STATISTICS, np.concatenate(measured).T, strict=True):
+        table = table.append_column(name, pa.array(values))
+    return table
 
 
 def model_card(training: dict[str, Any], metrics: dict[str, Any], made_by: str, reference_rows: int) -> str:

@@ -1,4 +1,4 @@
-"""Parquet files of the contract, read and written with exactly the columns it names."""
+"""Parquet files of the contract: written with exactly the columns it names, read by those that are asked for."""
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,17 +26,25 @@ def schema(columns: Iterable[tuple[str, str]]) -> pa.Schema:
 
 
 def read_table(path: Path, columns: Sequence[tuple[str, str]], select: Sequence[str] | None = None) -> pa.Table:
-    """
+    """These columns, all of the contract's by default. Others are not looked at: a shard may be older than a statistic.
+
     Raises:
-        contract.BadInput: not Parquet, or not with these columns.
+        contract.BadInput: not Parquet, or it lacks one of them, or has it as another type.
     """
+    check(path, columns, select)
+    return pq.read_table(path, columns=list(select or (name for name, _ in columns)))
+
+
+def check(path: Path, columns: Sequence[tuple[str, str]], select: Sequence[str] | None = None) -> None:
+    """As `read_table`, without reading."""
     try:
         found = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
         raise contract.BadInput(f"{path} is not a Parquet file: {error}") from error
-    if not found.equals(schema(columns)):
-        raise contract.BadInput(f"{path} has columns {found.names} of other names or types than the contract's")
-    return pq.read_table(path, columns=list(select) if select else None)
+    kinds = dict(zip(found.names, found.types, strict=True))
+    wanted = schema((name, kind) for name, kind in columns if select is None or name in select)
+    if wrong := [field.name for field in wanted if kinds.get(field.name) != field.type]:
+        raise contract.BadInput(f"{path} lacks {', '.join(wrong)}, or has it as another type than the contract's")
 
 
 class TableWriter:
