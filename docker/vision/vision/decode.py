@@ -7,6 +7,7 @@ import io
 import logging
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import (  # the plugins by name, since Pillow would import every plugin there is to find TIFF and WebP
     AvifImagePlugin,
@@ -54,11 +55,11 @@ class Outcome:
     format: str | None = None
     mode: str | None = None
     bytes: int | None = None
-    brightness: float | None = None
-    contrast: float | None = None
-    saturation: float | None = None
-    sharpness: float | None = None
     dhash: int | None = None
+
+    def row(self) -> dict[str, Any]:
+        """With all statistics, which are attributes once they are measured; None until then."""
+        return dict.fromkeys(contract.IMAGE_STATISTICS) | vars(self)
 
     def refuse(self, refused: Refused) -> None:
         self.status, self.reason, self.detail = refused.status, refused.code, refused.detail

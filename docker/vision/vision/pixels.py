@@ -91,7 +91,7 @@ def luma(images: np.ndarray) -> np.ndarray:
 
 
 def statistics(images: np.ndarray, luma: np.ndarray) -> np.ndarray:
-    """float32 [n, 4] of uint8 [n, height, width, 3], in the order of contract.IMAGE_STATISTICS.
+    """float32 [n, statistics] of uint8 [n, height, width, 3], in the order of contract.IMAGE_STATISTICS.
 
     With luma Y of each pixel:
         brightness  mean of Y

@@ -120,7 +120,7 @@ class _Worker:
             if len(files) == 1:
                 outcome = Outcome()
                 outcome.refuse(death.refused)
-                return Answer([vars(outcome)], [])
+                return Answer([outcome.row()], [])
         alone = [self.answer([file]) for file in files]
         return Answer([o for a in alone for o in a.outcomes], [p for a in alone for p in a.pixels])
 

@@ -40,7 +40,7 @@ def main(descriptor: int) -> None:
             except EOFError:
                 return
             outcomes, blocks = answer(root, request, [(name.encode("latin-1"), version) for name, version in listed])
-            connection.send_bytes(json.dumps([vars(outcome) for outcome in outcomes]).encode())
+            connection.send_bytes(json.dumps([outcome.row() for outcome in outcomes]).encode())
             connection.send_bytes(blocks)
 
 
