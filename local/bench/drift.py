@@ -43,8 +43,8 @@ SEED = 7
 EVIDENTLY = 8  # windows of a kind that Evidently judges, a second each
 SMALL_REFERENCE = 1000  # up to so many reference rows, Evidently uses other methods
 COLUMNS = (  # that Evidently is given
-    *("brightness", "contrast", "saturation", "sharpness", "width", "height", "bytes"),
-    *("confidence", "margin", "entropy", "label"),
+    *contract.IMAGE_STATISTICS,
+    *("width", "height", "bytes", "confidence", "margin", "entropy", "label"),
 )
 UNTOUCHED: Pool = ("untouched", 0.0)
 FRAME = "frame"  # the change of which each strength is a frame of the same images

@@ -7,6 +7,7 @@ import re
 
 import drift_windows as drifting
 import psycopg
+import pyarrow.parquet as pq
 import pytest
 from drift_windows import FIRST, HOUR, ingest, rows, worse
 
@@ -380,6 +381,17 @@ def test_a_missing_reference_says_so(tmp_path, missing):
     assert (found.action, found.live) == ("none", True)
     assert "Nothing to compare with: model cifar_resnet20_v1 was registered without" in found.sentence
     assert content(found)["drift"] is None
+
+
+def test_a_reference_that_is_older_than_a_statistic_says_so(tmp_path):
+    older = tmp_path / "older.parquet"
+    pq.write_table(drifting.halves()[0].drop_columns("sharpness"), older)
+    version = drifting.register(tmp_path, **{"reference.parquet": older.read_bytes()})
+    said = content(report(ingest(version, FIRST, rows(120))))
+    (column,) = [one for one in said["columns"] if one["column"] == "sharpness"]
+    assert (column["score"], column["problem"]) == (None, "The reference has no values.")
+    assert "brightness" in said["column_p_values"]
+    assert "sharpness" not in said["column_p_values"]
 
 
 def test_a_large_window_is_sampled(version, monkeypatch):

@@ -15,10 +15,9 @@ import pandas as pd
 from evidently import DataDefinition, Dataset, Report
 from evidently.presets import DataDriftPreset
 
-NUMBERS = (
-    *("brightness", "contrast", "saturation", "sharpness", "width", "height", "aspect", "bytes"),
-    *("confidence", "margin", "entropy"),
-)
+import strandline_contract as contract
+
+NUMBERS = (*contract.IMAGE_STATISTICS, "width", "height", "aspect", "bytes", "confidence", "margin", "entropy")
 LABEL = "label"
 SHOWN_CLASSES = 3  # in a sentence
 

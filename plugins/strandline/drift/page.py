@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import strandline_contract as contract
 from strandline.drift import evidently_page
 from strandline.drift import plots as drift_plots
 from strandline.drift.plots import interval
@@ -58,10 +59,7 @@ COLUMNS = {
     "height": "Height",
     "aspect": "Width to height",
     "bytes": "File size",
-    "brightness": "Brightness",
-    "contrast": "Contrast",
-    "saturation": "Saturation",
-    "sharpness": "Sharpness",
+    **{name: name.capitalize() for name in contract.IMAGE_STATISTICS},
     "label": "Predicted class",
     "confidence": "Confidence",
     "margin": "Lead over the second class",

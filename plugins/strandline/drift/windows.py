@@ -81,7 +81,9 @@ def read_reference(config: settings.Settings, model: Mapping[str, Any]) -> Data 
     except BundleError as error:
         raise WindowError(f"the reference of model version {model['version']} is of no use: {error}") from error
     try:
-        table = tables.read(bundle / contract.REFERENCE_FILE, REFERENCE_COLUMNS, most=REFERENCE_ROWS)
+        known = {*tables.names(bundle / contract.REFERENCE_FILE)}  # a profile may be older than a statistic
+        columns = [one for one in REFERENCE_COLUMNS if one[0] in known or one[0] not in contract.IMAGE_STATISTICS]
+        table = tables.read(bundle / contract.REFERENCE_FILE, columns, most=REFERENCE_ROWS)
     except tables.TableError as error:
         raise WindowError(f"the reference of model version {model['version']} is of no use: {error}") from error
     embeddings = np.array(table["embedding"].to_pylist(), np.float32)
@@ -89,7 +91,7 @@ def read_reference(config: settings.Settings, model: Mapping[str, Any]) -> Data 
         [model["classes"].index(label) for label in table["label"].to_pylist()],
         table["probabilities"].to_pylist(),
         embeddings.reshape(len(table), -1),
-        {name: table[name].to_numpy() for name in MEASURES},
+        {name: table[name].to_numpy() if name in known else np.full(len(table), np.nan) for name in MEASURES},
     )
 
 

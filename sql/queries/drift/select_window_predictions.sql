@@ -1,8 +1,8 @@
 -- At most so many images that landed in a window, in the order of their hashes: as good as random, and always the same.
 -- One that landed several times is of the file whose name comes first.
 -- People were asked about the uncertain ones because the model may be wrong there: their labels say nothing of the rest.
-SELECT image_id, name, drop_source AS source, predictions.label, confidence, probabilities, predictions.run_id, predictions.shard_id,
-       width, height, bytes, brightness, contrast, saturation, sharpness,
+SELECT images.*, name, drop_source AS source, predictions.label, confidence, probabilities, predictions.run_id,
+       predictions.shard_id,
        CASE WHEN asked AND source <> 'path' THEN NULL ELSE image_labels.label END AS truth
 FROM (
     SELECT DISTINCT ON (image_id) image_id, display_name AS name, entries.source AS drop_source

@@ -1,6 +1,5 @@
-CREATE TEMPORARY TABLE staged_outcomes (
-    entry_id bigint, shard_id text COLLATE "C", state text, decoded boolean,
-    reason text, detail text, notes text, image_id text COLLATE "C",
-    width integer, height integer, format text, mode text, bytes bigint,
-    brightness real, contrast real, saturation real, sharpness real
-) ON COMMIT DROP
+-- What `images` says of an image, and what became of its entry.
+CREATE TEMPORARY TABLE staged_outcomes ON COMMIT DROP AS
+SELECT images.*, run_entries.shard_id, outcomes.state, outcomes.decoded, outcomes.reason, outcomes.detail
+FROM images, run_entries, outcomes
+WITH NO DATA
