@@ -202,7 +202,7 @@ def _row_frame(entries: Any) -> Any:
             "aspect": long / short,
             "format": _categories(entries["format"]),
             "mode": _categories(entries["mode"]),
-            "contrast": entries["contrast"].to_pandas(),
+            **{name: entries[name].to_pandas() for name in ("bytes", *contract.IMAGE_STATISTICS)},
             "path_label": _categories(labelled),
             "source": _categories(pc.if_else(unlabelled, entries["source"], None)),
             "folders": depths.to_pandas().astype("float64"),
