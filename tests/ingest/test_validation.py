@@ -27,7 +27,7 @@ CLASSES = ["cat", "dog"]
 RUN_ID = "manual__2026-11-21T08:00:00+00:00"
 HOUR = b"2026-11-21T08"
 DECODED = {"status": "decoded", "width": 32, "height": 32, "format": "PNG", "mode": "RGB", "bytes": 3000}
-DECODED |= {"brightness": 0.5, "contrast": 0.2, "saturation": 0.3, "sharpness": 0.1}
+DECODED |= dict.fromkeys(contract.IMAGE_STATISTICS, 0.2)
 Row = dict[str, Any]
 
 

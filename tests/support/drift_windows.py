@@ -100,7 +100,8 @@ class Hour(seeding.Run):
         table = pq.read_table(path)
         for name in ("bytes", *contract.IMAGE_STATISTICS):
             column = table.schema.get_field_index(name)
-            values = pa.array([row[name] for row in self.rows], table.schema.field(name).type)
+            # The profile that rows are drawn from may be older than a statistic.
+            values = pa.array([row.get(name, 0.5) for row in self.rows], table.schema.field(name).type)
             table = table.set_column(column, name, values)
         pq.write_table(table, path)
 
