@@ -66,7 +66,7 @@ def test_an_image_that_crashes_the_network_is_one_failed_row_of_a_run_that_close
         "#!/bin/sh\n"
         f"export PYTHONPATH={hook}:$PYTHONPATH POISON=SIGSEGV POISON_NETWORK=light\n"
         f"export POISON_MARK={colour} POISON_LOG={tmp_path / 'asked'}\n"
-        f'exec {place.vision_python} "$@"\n'
+        f'exec {place.vision.python} "$@"\n'
     )
     python.chmod(python.stat().st_mode | stat.S_IXUSR)
     with straight.settled(tmp_path, database.address, vision_python=python):

@@ -1,6 +1,8 @@
 """Settings: every one from the environment, and a sentence for each that cannot be used."""
 
+import dataclasses
 import datetime
+import re
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ def test_defaults_need_no_environment():
 
 def test_a_setting_comes_from_the_environment():
     loaded = settings.load({"STRANDLINE_API_PORT": "9000", "STRANDLINE_LANDING": "/data/in", "STRANDLINE_RUNNER": ""})
-    assert (loaded.api_port, loaded.landing, loaded.runner) == (9000, Path("/data/in"), "process")
+    assert (loaded.local.api_port, loaded.landing, loaded.vision.runner) == (9000, Path("/data/in"), "process")
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,10 @@ def test_a_setting_comes_from_the_environment():
         ("STRANDLINE_SHARD_SIZE", "0"),
         ("STRANDLINE_FORMATS", "JPEG,JXL"),
         ("STRANDLINE_FORMATS", " , "),
+        ("STRANDLINE_VERSION_FIELDS", "ctime,mtime"),
+        ("STRANDLINE_PERSISTENCE_NEED", "6"),
+        ("STRANDLINE_RETRAIN_MINUTES", "nan"),
+        ("STRANDLINE_APPROVERS", " , "),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named(name, value):
@@ -43,15 +49,41 @@ def test_a_value_that_cannot_be_used_is_named(name, value):
 
 
 def test_sources_have_limits_of_their_own():
-    assert settings.load({}).source_limits == {}
+    assert settings.load({}).ingest.source_limits == {}
     given = settings.load({"STRANDLINE_QUARANTINE_LIMITS": "shop1=0.5, source=camera 7=0.05,"})
-    assert given.source_limits == {"shop1": 0.5, "source=camera 7": 0.05}
+    assert given.ingest.source_limits == {"shop1": 0.5, "source=camera 7": 0.05}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "must"),
+    [
+        ("VANISHED_LIMIT", "-0.1", "at least 0 and at most 1"),
+        ("RETRAIN_REPLAY_SHARE", "1.0", "at least 0 and below 1"),
+        ("RETRAIN_BLEND", "0.0", "above 0 and at most 1"),
+        ("API_PORT", "65536", "at least 1 and at most 65,535"),
+        ("DEVICE", "abacus", "cpu or gpu"),
+    ],
+)
+def test_a_value_out_of_bounds_is_told_them(name, value, must):
+    with pytest.raises(settings.SettingsError, match=f"^STRANDLINE_{name}={value}: it must be {must}$"):
+        settings.load({f"STRANDLINE_{name}": value})
+
+
+def test_bounds_hold_for_what_is_set_in_code_too():
+    with pytest.raises(settings.SettingsError, match="STRANDLINE_SLOTS=0"):
+        dataclasses.replace(settings.Settings().vision, slots=0)
+
+
+def test_no_two_settings_have_one_variable():
+    documented = re.findall(r"^\| `(\w+)`", settings.document(), re.MULTILINE)
+    assert len(documented) == len(set(documented))
+    assert set(documented) == settings.Settings().variables().keys()
 
 
 def test_formats_and_their_limits_reach_the_decoder():
-    assert settings.load({}).limits == contract.Limits()
+    assert settings.load({}).decoding.limits == contract.Limits()
     given = {"FORMATS": "jpeg, heif,jpeg", "MAX_PIXELS": "9", "MAX_JPEG_PIXELS": "8", "MAX_METADATA_BYTES": "7"}
-    limits = settings.load({f"STRANDLINE_{name}": value for name, value in given.items()}).limits
+    limits = settings.load({f"STRANDLINE_{name}": value for name, value in given.items()}).decoding.limits
     assert (limits.formats, limits.max_metadata_bytes) == (("JPEG", "HEIF"), 7)
     assert (limits.max_pixels, limits.max_jpeg_pixels) == (9, 9)  # never less than of any other format
 

@@ -34,13 +34,13 @@ def main() -> None:
         ledger.provision(superuser, {"airflow": _password("airflow")}, database="airflow", owner="airflow")
         ledger.provision(superuser, {"celery": _password("celery")}, database=RESULTS, owner="airflow")
     _make_results()
-    for migration in ledger.migrate(_needed("STRANDLINE_OWNER_URL"), approvers=settings.get().approver_ids):
+    for migration in ledger.migrate(_needed("STRANDLINE_OWNER_URL"), approvers=settings.get().promotion.approver_ids):
         print(f"Ledger: {migration}", flush=True)
     for line in registry.install_bundles(settings.REPOSITORY / "models", "migrate"):
         print(line, flush=True)
     _airflow("db", "migrate")
     _make_users()
-    _airflow("pools", "set", POOL, str(settings.get().at_once), "vision tasks that may run at once")
+    _airflow("pools", "set", POOL, str(settings.get().vision.max_parallel_tasks), "vision tasks that may run at once")
 
 
 def _make_users() -> None:
@@ -58,7 +58,7 @@ def _make_users() -> None:
                 if not added:
                     raise SystemExit(f"Airflow did not make the user {name}: see the lines above")
                 print(f"User {name}", flush=True)
-        for name, number in settings.get().approver_ids.items():
+        for name, number in settings.get().promotion.approver_ids.items():
             user = builder.sm.find_user(name)
             if user is None or str(user.id) != number:
                 found = f"has the id {user.id}" if user else "is no user of Airflow"

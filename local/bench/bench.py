@@ -71,10 +71,9 @@ class Bench:
             base,
             home=home,
             landing=home / "landing",
-            labels=home / "labels",
-            stable_seconds=0.0,
-            api_port=free_port(),
-            postgres_port=free_port(),
+            labels=dataclasses.replace(base.labels, folder=home / "labels"),
+            ingest=dataclasses.replace(base.ingest, stable_seconds=0.0),
+            local=dataclasses.replace(base.local, api_port=free_port(), postgres_port=free_port()),
         )
         self.stack = Stack(self.config, say=_say)
         self.alone = 0
@@ -103,7 +102,7 @@ class Bench:
         period = self.period.write(self.start(number))
         environment = os.environ | {"STRANDLINE_HOME": str(self.cache), "STRANDLINE_LANDING": str(self.config.landing)}
         environment["PYTHONPATH"] = os.pathsep.join(map(str, (settings.REPOSITORY, settings.REPOSITORY / "plugins")))
-        command = [str(self.config.vision_python), "-m", "local.demo.drop", "--count", str(size), "--period", period]
+        command = [str(self.config.vision.python), "-m", "local.demo.drop", "--count", str(size), "--period", period]
         subprocess.run(command, env=environment, check=True)
 
     def ingest(self, api: Api, size: int, number: int, **conf: Any) -> dict[str, Any]:
@@ -125,8 +124,8 @@ class Bench:
         """Images/s and peak memory of each phase alone, and of the whole DAG."""
         _say(f"Each phase alone, {size:,} images ...")
         folder = self.config.run_folder(run["run_id"])
-        pack = self.commands(folder, "pack", workers=self.config.cores)
-        classify = self.commands(folder, "classify", threads=self.config.cores)
+        pack = self.commands(folder, "pack", workers=self.config.vision.cores)
+        classify = self.commands(folder, "classify", threads=self.config.vision.cores)
         load, rows = self.load(run["run_id"], size, run["start"])
         measured = {"pack": pack, "classify": classify, "load": load}
         return {
@@ -154,7 +153,7 @@ class Bench:
         folder.mkdir(parents=True)
         contract.write_json(folder / contract.REQUEST_FILE, request)
         arguments = ["-m", "vision", command, "--request", str(folder / contract.REQUEST_FILE)]
-        return _measure([str(self.config.vision_python), *arguments], vision_environment(self.config, folder))
+        return _measure([str(self.config.vision.python), *arguments], vision_environment(self.config, folder))
 
     def load(self, run_id: str, size: int, start: datetime.datetime) -> tuple[Measured, int]:
         """The run's results into a fresh ledger, and the rows this added; the time is that of `predictions.load`."""
@@ -171,7 +170,7 @@ class Bench:
         _say("classify against a bare GluonCV loop ...")
         requests = sorted((self.config.run_folder(run["run_id"]) / "classify").glob(f"*/*/{contract.REQUEST_FILE}"))
         request = self.config.home / "model-request.json"
-        contract.write_json(request, json.loads(requests[0].read_bytes()) | {"threads": self.config.cores})
+        contract.write_json(request, json.loads(requests[0].read_bytes()) | {"threads": self.config.vision.cores})
         return self.bench_model(request)
 
     def bench_model(self, request: Path) -> dict[str, float]:
@@ -179,7 +178,7 @@ class Bench:
 
         environment = vision_environment(self.config, self.config.home)
         environment["PYTHONPATH"] = os.pathsep.join(map(str, (VISION_PROJECT, settings.REPOSITORY)))
-        command = [str(self.config.vision_python), "-m", "local.bench.model", "--store", str(self.config.store)]
+        command = [str(self.config.vision.python), "-m", "local.bench.model", "--store", str(self.config.store)]
         done = subprocess.run(
             [*command, "--request", str(request)], env=environment, stdout=subprocess.PIPE, check=True
         )
@@ -192,7 +191,7 @@ class Bench:
         version = self.deep_bundle(champion_run)
         run = self.ingest(api, size, number, model_version=version)
         folder = self.config.run_folder(run["run_id"])
-        alone = self.commands(folder, "classify", threads=self.config.cores)
+        alone = self.commands(folder, "classify", threads=self.config.vision.cores)
         return {"classify": size / alone.seconds, "whole_dag": size / run["seconds"], "task_seconds": run["tasks"]}
 
     def deep_bundle(self, champion_run: dict[str, Any]) -> str:
@@ -206,7 +205,7 @@ class Bench:
         request = {"name": DEEP, "network": DEEP, "classes": classes, "epochs": 1, "batch_size": 16, "peak_lr": 0.01}
         request |= preprocessing | {"shards": [self.ref(pack)], "labels": self.ref(labels), "low_share": 0.0}
         folder = self.config.store / "alone" / "deep"
-        self.vision("train", request | {"threads": self.config.cores}, folder)
+        self.vision("train", request | {"threads": self.config.vision.cores}, folder)
         return self.register(folder / contract.BUNDLE_FOLDER)
 
     def register(self, bundle: Path) -> str:
@@ -298,7 +297,11 @@ def _write_labels(shard: Path, path: Path, classes: Sequence[str], count: int) -
 
 
 def _machine(config: settings.Settings) -> dict[str, Any]:
-    return {"cores": config.cores, "processor": platform.processor() or platform.machine(), "system": platform.system()}
+    return {
+        "cores": config.vision.cores,
+        "processor": platform.processor() or platform.machine(),
+        "system": platform.system(),
+    }
 
 
 def _time(text: str) -> datetime.datetime:

@@ -92,7 +92,7 @@ def main() -> int:
     started = time.perf_counter()
     path = arguments.images or images(config, [UNTOUCHED[0], FRAME] if arguments.bursts else [])
     kinds = [kind for kind in plan(load(path), arguments.windows) if kind.frames > 1 or not arguments.bursts]
-    found = evaluate(path, kinds, config.cores)
+    found = evaluate(path, kinds, config.vision.cores)
     if arguments.bursts:
         print(bench_drift_page.bursts(found))
         return 0
@@ -110,7 +110,7 @@ def images(config: settings.Settings, changes: Sequence[str]) -> Path:
     shutil.rmtree(path.parent, ignore_errors=True)
     path.parent.mkdir(parents=True)
     folders = settings.REPOSITORY, settings.REPOSITORY / "plugins", settings.REPOSITORY / "docker" / "vision"
-    command = [str(config.vision_python), "-m", "local.bench.drift_images", str(path)]
+    command = [str(config.vision.python), "-m", "local.bench.drift_images", str(path)]
     command += ["--changes", *changes] if changes else []
     subprocess.run(command, env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders))}, check=True)
     return path
@@ -232,7 +232,7 @@ def detect(material: Material, kind: Kind, index: int) -> Found:
     if kind.scenes:
         window = window.rows(near_duplicates.distinct(window.data, reference.data))
     sample, truth = window.data.sample, window.truth
-    alpha = multiplicity.alpha_per_window(BUDGET.false_alarms_a_week, BUDGET.weekly_windows, detectors.TESTS)
+    alpha = multiplicity.alpha_per_window(BUDGET.drift.false_alarms_a_week, BUDGET.weekly_windows, detectors.TESTS)
     drift = detectors.measure(sample, reference.data.sample, material.confusion, alpha, truth, index)
     labelled = verdict.decide(drift, material.classes)
     unlabelled = verdict.decide(dataclasses.replace(drift, realized=None), material.classes)

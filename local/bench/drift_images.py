@@ -53,7 +53,7 @@ def main() -> int:
     target = arguments.file
     config = settings.get()
     try:
-        pixels, labels = cifar.load("test", config.home / "cache" / "cifar10", config.cifar_archive)
+        pixels, labels = cifar.load("test", config.home / "cache" / "cifar10", config.local.cifar_archive)
     except cifar.CifarError as error:
         print(error, file=sys.stderr)
         return 1
@@ -108,7 +108,7 @@ def classify(shard: Path, maker: Maker) -> Path:
     shutil.copytree(settings.REPOSITORY / "models" / NAME, bundle)
     ref = {"path": NAME, "version": contract.sha256_file(bundle / contract.BUNDLE_MANIFEST)}
     request = {"shard_id": "images", "shard": maker.ref(shard), "bundle": ref, "batch_size": BATCH_SIZE}
-    return maker.run("classify", "classify", request | {"threads": maker.config.cores})
+    return maker.run("classify", "classify", request | {"threads": maker.config.vision.cores})
 
 
 def as_they_are(images: Images, _: float) -> list[bytes]:

@@ -95,8 +95,8 @@ def page(results: Results) -> str:
     return TEMPLATE.format(
         count=sum(map(len, windows.values())),
         asked=sum(one.evidently is not None for found in windows.values() for one in found),
-        need=BUDGET.persistence_need,
-        of=BUDGET.persistence_of,
+        need=BUDGET.drift.min_windows,
+        of=BUDGET.drift.last_windows,
         minimum=verdict.MINIMUM_ROWS,
         false_alarms=_false_alarms(sections["untouched"]),
         tables="\n\n".join(tables),
@@ -122,9 +122,9 @@ def _is_untouched(kind: Kind) -> bool:
 def _alarms(untouched: Sequence[Found]) -> dict[str, object]:
     alarms = sum(one.anything for one in untouched)
     exact = _exact(alarms, len(untouched))
-    share = BUDGET.false_alarms_a_week / BUDGET.weekly_windows
+    share = BUDGET.drift.false_alarms_a_week / BUDGET.weekly_windows
     return {
-        "weekly_alarms": BUDGET.false_alarms_a_week,
+        "weekly_alarms": BUDGET.drift.false_alarms_a_week,
         "weekly_windows": BUDGET.weekly_windows,
         "budget": _p(share),
         "alarms": alarms,
@@ -292,7 +292,7 @@ def _persistent(found: Sequence[Found]) -> int:
     """Retrainings that would be due if these windows came one after the other."""
     asks = [one.asks for one in found]
     history = itertools.accumulate(([one] for one in asks), list.__add__)
-    return sum(verdict.persistent(one, BUDGET.persistence_need, BUDGET.persistence_of) for one in history)
+    return sum(verdict.persistent(one, BUDGET.drift.min_windows, BUDGET.drift.last_windows) for one in history)
 
 
 def _detection(rows: Results) -> str:

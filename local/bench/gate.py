@@ -71,15 +71,15 @@ def main() -> None:
 def predict(path: Path) -> None:
     """What the champion makes of the test images, as they are and with either cast."""
     config = settings.get()
-    os.environ["OMP_NUM_THREADS"] = str(config.cores)  # before MXNet is imported
+    os.environ["OMP_NUM_THREADS"] = str(config.vision.cores)  # before MXNet is imported
     import strandline_contract as contract
     from local.demo import cifar
     from vision import bundles, networks
 
     folder = settings.REPOSITORY / "models/cifar_resnet20_v1"
     ref = contract.BundleRef("models/cifar_resnet20_v1", contract.sha256_file(folder / contract.BUNDLE_MANIFEST))
-    classify = networks.Classifier(bundles.load(settings.REPOSITORY, ref), "cpu", config.cores, 64)
-    pixels, truth = cifar.load("test", config.home / "cache" / "cifar10", config.cifar_archive)
+    classify = networks.Classifier(bundles.load(settings.REPOSITORY, ref), "cpu", config.vision.cores, 64)
+    pixels, truth = cifar.load("test", config.home / "cache" / "cifar10", config.local.cifar_archive)
     casts = {"none": 0.0, "mild": MILD, "strong": STRONG}
     answers: dict[str, Any] = {
         name: classify((pixels * np.array([1 + cast, 1, 1 - cast])).clip(0, 255).astype(np.uint8))[0]
@@ -155,7 +155,7 @@ def single_table(pool: Pool) -> str:
 def table(pool: Pool, gates: int) -> str:
     """Markdown: how often a gate, and its checks, come to which outcome."""
     head = ("window rule", "labels", "difference", "gate passes", "lacks evidence", "fails", "holdout passes", "fails")
-    with ProcessPoolExecutor(settings.get().cores) as executor:
+    with ProcessPoolExecutor(settings.get().vision.cores) as executor:
         rows = executor.map(functools.partial(_row, pool, gates), CASES)
         lines = [head, ["---"] * len(head), *rows]
     about = f"Agreement {pool.agreement:.1%}, {gates:,} gates a row, {HOLDOUT:,} holdout images"

@@ -80,7 +80,7 @@ def main() -> int:
     try:
         champion = CHAMPION
         if arguments.model_version:
-            champion = model_store.fetch(arguments.model_version, settings.load().model_store, FETCHED)
+            champion = model_store.fetch(arguments.model_version, settings.load().local.model_store, FETCHED)
         for name in arguments.names:
             print(f"strandline/{name} {build(name, arguments.runtime, champion=champion)}")
     except (ImageError, model_store.StoreError) as error:

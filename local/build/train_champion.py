@@ -48,7 +48,7 @@ class Maker:
     def make(self, epochs: int, made_by: str) -> Path:
         """The finished bundle's folder."""
         train, test = self.pack("train"), self.pack("test")
-        threads = {"threads": self.config.cores}
+        threads = {"threads": self.config.vision.cores}
         network: Request = {"name": NAME, "network": NAME, "classes": cifar.CLASSES, "epochs": epochs}
         images: Request = {"height": cifar.SIDE, "width": cifar.SIDE, "mean": MEAN, "std": STD}
         bundle = self.bundle(self.run("train", "train", network | images | train | threads))
@@ -78,8 +78,8 @@ class Maker:
         versions = [f"{s.st_size}-{s.st_mtime_ns}" for s in ((landing / one).stat() for one in names)]
         columns = {"entry": range(len(names)), "name": [os.fsencode(one) for one in names], "version": versions}
         _write(manifest, contract.MANIFEST_COLUMNS, columns)
-        request: Request = {"shard_id": name, "manifest": self.ref(manifest), "workers": self.config.cores}
-        request |= {"height": cifar.SIDE, "width": cifar.SIDE, "limits": self.config.limits.to_dict()}
+        request: Request = {"shard_id": name, "manifest": self.ref(manifest), "workers": self.config.vision.cores}
+        request |= {"height": cifar.SIDE, "width": cifar.SIDE, "limits": self.config.decoding.limits.to_dict()}
         return self.run(f"pack-{name}", "pack", request, landing)
 
     def run(self, name: str, command: str, request: Request, landing: Path | None = None) -> Path:
@@ -109,7 +109,7 @@ class Maker:
     def _write_images(self, split: str, landing: Path) -> dict[str, str]:
         """Every image of a split as a PNG file; its label by its name."""
         cache = self.config.home / "cache" / "cifar10"
-        pixels, labels = cifar.load(split, cache, self.config.cifar_archive)
+        pixels, labels = cifar.load(split, cache, self.config.local.cifar_archive)
         landing.mkdir(parents=True, exist_ok=True)
         names = [f"{number:05d}.png" for number in range(len(pixels))]
         for name, image in zip(names, pixels, strict=True):

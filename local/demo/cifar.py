@@ -213,7 +213,7 @@ def main() -> int:
     """Have the archive at hand, and say where it is."""
     config = settings.get()
     try:
-        path, _ = locate(config.home / "cache" / "cifar10", config.cifar_archive)
+        path, _ = locate(config.home / "cache" / "cifar10", config.local.cifar_archive)
     except CifarError as error:
         print(error, file=sys.stderr)
         return 1

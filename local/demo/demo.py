@@ -113,7 +113,7 @@ def vision(settings: Settings, *arguments: str) -> None:
         DemoError: it failed; it has said why.
     """
     environment = os.environ | configuration.variables(settings) | {"PYTHONPATH": configuration.PYTHONPATH}
-    done = subprocess.run([settings.vision_python, "-m", *arguments], env=environment)
+    done = subprocess.run([settings.vision.python, "-m", *arguments], env=environment)
     if done.returncode:
         raise DemoError(f"{arguments[0]} ended with exit code {done.returncode}")
 

@@ -39,7 +39,7 @@ def main() -> int:
     scene = Scene(arguments.brightness, arguments.blur, tuple(arguments.mostly))
     cache = config.home / "cache" / "cifar10"
     try:
-        written = drop(config.landing, start, arguments.count, cache, config.cifar_archive, scene)
+        written = drop(config.landing, start, arguments.count, cache, config.local.cifar_archive, scene)
     except cifar.CifarError as error:
         print(f"No images to drop: {error}", file=sys.stderr)
         return 1

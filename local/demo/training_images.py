@@ -31,7 +31,7 @@ def main() -> int:
     cache = config.home / "cache" / "cifar10"
     try:
         for kind, split in zip(KINDS, ("test", "train"), strict=True):
-            pixels, labels = cifar.load(split, cache, config.cifar_archive)
+            pixels, labels = cifar.load(split, cache, config.local.cifar_archive)
             pack(maker, kind, pixels, labels, drop.held_out(pixels) if kind == "holdout" else first_of_each(labels))
     except cifar.CifarError as error:
         print(error, file=sys.stderr)

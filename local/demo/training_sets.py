@@ -64,8 +64,10 @@ def of_compose(config: settings.Settings, env_file: Path = dotenv.PATH) -> setti
     passfile = Path(values[dotenv.FOLDER]) / "pgpass-worker"
     url = f"postgresql://127.0.0.1:{port}/strandline?{urlencode({'passfile': passfile}, quote_via=quote)}"
     # What has been fetched already is taken from where it lies.
-    archive = config.cifar_archive or next((config.home / "cache" / "cifar10").glob("*"), None)
-    return dataclasses.replace(config, home=store.parent, database_url=url, cifar_archive=archive)
+    archive = config.local.cifar_archive or next((config.home / "cache" / "cifar10").glob("*"), None)
+    return dataclasses.replace(
+        config, home=store.parent, database_url=url, local=dataclasses.replace(config.local, cifar_archive=archive)
+    )
 
 
 def _is_whole(store: Path, dataset: datasets.Dataset) -> bool:
@@ -80,7 +82,7 @@ def _is_whole(store: Path, dataset: datasets.Dataset) -> bool:
 def _pack(config: settings.Settings) -> None:
     folders = os.pathsep.join([configuration.PYTHONPATH, str(VISION)])
     environment = os.environ | configuration.variables(config) | {"PYTHONPATH": folders}
-    command = [str(config.vision_python), "-m", "local.demo.training_images"]
+    command = [str(config.vision.python), "-m", "local.demo.training_images"]
     if code := subprocess.run(command, env=environment).returncode:
         raise PackError(f"CIFAR-10 was not packed: local.demo.training_images ended with exit code {code}")
 

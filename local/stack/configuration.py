@@ -5,7 +5,6 @@ Airflow's users and all other secrets are made once a checkout, and only their o
 """
 
 import base64
-import dataclasses
 import json
 import os
 import secrets
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import strandline_contract as contract
 from strandline import ledger
-from strandline.settings import PREFIX, REPOSITORY, Settings
+from strandline.settings import REPOSITORY, Settings
 
 USERS = ("viewer", "user", "op", "admin")  # each named after its role in Airflow's simple auth manager
 PYTHONPATH = os.pathsep.join([str(REPOSITORY / "plugins"), str(REPOSITORY)])
@@ -61,8 +60,7 @@ def _surroundings(settings: Settings) -> dict[str, str]:
 
 def variables(settings: Settings) -> dict[str, str]:
     """The settings as environment variables."""
-    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-    return {PREFIX + name.upper(): str(value) for name, value in values.items() if value not in (None, "")}
+    return {name: str(value) for name, value in settings.variables().items() if value not in (None, "")}
 
 
 def _airflow(settings: Settings, airflow_url: str, dags: Path) -> dict[str, str]:
@@ -79,7 +77,7 @@ def _airflow(settings: Settings, airflow_url: str, dags: Path) -> dict[str, str]
             "dag_discovery_safe_mode": False,
             "dags_are_paused_at_creation": False,
             "default_timezone": "utc",
-            "parallelism": max(4, 2 * settings.cores),
+            "parallelism": max(4, 2 * settings.vision.cores),
             "execution_api_server_url": f"{base_url}/execution/",
             "fernet_key": secret(settings, "fernet_key"),
             "simple_auth_manager_users": ",".join(f"{user}:{user}" for user in USERS),
@@ -88,7 +86,7 @@ def _airflow(settings: Settings, airflow_url: str, dags: Path) -> dict[str, str]
         "database": {"sql_alchemy_conn": airflow_url},
         "api": {
             "host": "127.0.0.1",
-            "port": settings.api_port,
+            "port": settings.local.api_port,
             "base_url": base_url,
             "workers": 1,
             "secret_key": secret(settings, "api_secret_key"),
@@ -104,7 +102,7 @@ def _airflow(settings: Settings, airflow_url: str, dags: Path) -> dict[str, str]
 
 
 def api_url(settings: Settings) -> str:
-    return f"http://127.0.0.1:{settings.api_port}"
+    return f"http://127.0.0.1:{settings.local.api_port}"
 
 
 def _passwords_file(settings: Settings) -> Path:

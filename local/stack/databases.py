@@ -31,7 +31,7 @@ def start_server(settings: Settings) -> None:
     Raises:
         PostgresError: the port is taken, or the server cannot run here.
     """
-    postgres.start(_folder(settings), settings.postgres_port, _password(settings, postgres.SUPERUSER))
+    postgres.start(_folder(settings), settings.local.postgres_port, _password(settings, postgres.SUPERUSER))
 
 
 def provision(settings: Settings) -> None:
@@ -47,7 +47,7 @@ def migrate(settings: Settings) -> None:
     Raises:
         LedgerError: the ledger and this checkout's migrations do not fit together.
     """
-    ledger.migrate(url(settings, ledger.OWNER), approvers=settings.approver_ids)
+    ledger.migrate(url(settings, ledger.OWNER), approvers=settings.promotion.approver_ids)
 
 
 def has_ledger(settings: Settings) -> bool:
@@ -90,7 +90,7 @@ def alive(settings: Settings) -> bool:
 
 def url(settings: Settings, role: str, driver: str = "") -> str:
     """Where the role's database is, with its password; `driver` is SQLAlchemy's, as in `+psycopg2`."""
-    found = postgres.url(settings.postgres_port, role, _password(settings, role), DATABASES[role])
+    found = postgres.url(settings.local.postgres_port, role, _password(settings, role), DATABASES[role])
     return found.replace("postgresql:", f"postgresql{driver}:", 1)
 
 
@@ -104,29 +104,29 @@ def ledger_url(settings: Settings, database: str = "strandline") -> str:
         file.writelines(lines)
     partial.rename(path)
     query = urlencode({"passfile": str(path.absolute())}, quote_via=quote)
-    return f"postgresql://{postgres.HOST}:{settings.postgres_port}/{quote(database)}?{query}"
+    return f"postgresql://{postgres.HOST}:{settings.local.postgres_port}/{quote(database)}?{query}"
 
 
 def owner_url(settings: Settings) -> str:
     """Where the ledger is, with its owner's password, for `ledger.connect`."""
     password = quote(_password(settings, ledger.OWNER), safe="")
-    return f"postgresql://{postgres.HOST}:{settings.postgres_port}/{DATABASES[ledger.OWNER]}?password={password}"
+    return f"postgresql://{postgres.HOST}:{settings.local.postgres_port}/{DATABASES[ledger.OWNER]}?password={password}"
 
 
 def another(settings: Settings, name: str) -> str:
     """An empty ledger beside the one in use; where it is."""
     superuser, owner = (
-        postgres.url(settings.postgres_port, role, _password(settings, role), database)
+        postgres.url(settings.local.postgres_port, role, _password(settings, role), database)
         for role, database in ((postgres.SUPERUSER, "postgres"), (ledger.OWNER, name))
     )
     ledger.provision(superuser, {role: _password(settings, role) for role in ledger.ROLES}, database=name)
-    ledger.migrate(owner, approvers=settings.approver_ids)
+    ledger.migrate(owner, approvers=settings.promotion.approver_ids)
     return ledger_url(settings, name)
 
 
 def _as_superuser(settings: Settings) -> str:
     password = _password(settings, postgres.SUPERUSER)
-    return postgres.url(settings.postgres_port, postgres.SUPERUSER, password, DATABASES[ledger.OWNER])
+    return postgres.url(settings.local.postgres_port, postgres.SUPERUSER, password, DATABASES[ledger.OWNER])
 
 
 def _password(settings: Settings, role: str) -> str:

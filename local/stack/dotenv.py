@@ -89,9 +89,9 @@ def _fresh(config: settings.Settings) -> dict[str, str]:
         "STRANDLINE_ENGINE_SOCKET": os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix(
             "unix://"
         ),
-        "STRANDLINE_CORES": str(config.cores),
+        "STRANDLINE_CORES": str(config.vision.cores),
         "STRANDLINE_LANDING_ON_HOST": str(config.landing),
-        "STRANDLINE_LABELS_ON_HOST": str(config.labels),
+        "STRANDLINE_LABELS_ON_HOST": str(config.labels.folder),
         "STRANDLINE_STORE_ON_HOST": str(config.home / "compose" / "store"),
         FOLDER: str(config.home / "compose" / "secrets"),
     }

@@ -84,7 +84,7 @@ class Stack:
             StackError: a port is taken, a component ended, or `timeout` seconds went by.
             PostgresError: Postgres cannot be started.
         """
-        for folder in (self._run, self._logs, self.settings.landing, self.settings.labels):
+        for folder in (self._run, self._logs, self.settings.landing, self.settings.labels.folder):
             folder.mkdir(parents=True, exist_ok=True)
         with self._alone():
             environment = self.environment()
@@ -184,7 +184,7 @@ class Stack:
         return done.stdout.strip()
 
     def _check_api_port(self) -> None:
-        port = self.settings.api_port
+        port = self.settings.local.api_port
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -214,7 +214,7 @@ class Stack:
                 if time.monotonic() > deadline:
                     raise StackError(f"no {pending} after {timeout:.0f} s; its log is in {self._logs}")
                 time.sleep(0.5)
-            api.set_pool(POOL, self.settings.at_once, "vision tasks that may run at once")
+            api.set_pool(POOL, self.settings.vision.max_parallel_tasks, "vision tasks that may run at once")
 
     def _pending(self, api: Api, begin: datetime.datetime) -> str:
         """What is not ready yet, in words; nothing when all is."""

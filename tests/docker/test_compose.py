@@ -449,7 +449,7 @@ def same_rows_as_processes(compose: Compose, run_id: str) -> bool:
         folder.mkdir(parents=True)
         shutil.copy(sealed.with_name(contract.REQUEST_FILE), folder)
         environment = vision_environment(config, folder) | {"STRANDLINE_STORE": str(compose.store)}
-        command = [settings.load().vision_python, "-m", "vision", "classify"]
+        command = [settings.load().vision.python, "-m", "vision", "classify"]
         subprocess.run([*command, "--request", folder / contract.REQUEST_FILE], env=environment, check=True)
         for row in pq.read_table(folder / contract.PREDICTIONS_FILE).to_pylist():
             expected[row["image_id"]] = (row["label"], row["probabilities"])

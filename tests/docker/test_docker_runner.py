@@ -100,7 +100,7 @@ def probe(request: dict[str, Any], script: str) -> Any:
 def test_an_attempt_ends_sealed_and_leaves_no_container(config, client, request_):
     done = execute(operator(request_))
     assert done["shard_id"] == SHARD
-    assert done["image"] == client.inspect_image(config.vision_image)["Id"]
+    assert done["image"] == client.inspect_image(config.vision.image)["Id"]
     assert contract.read_result(config.store / done["folder"], "pack").counts["decoded"] == 3
     assert client.containers(all=True, filters=docker_runner.OURS) == []
 
@@ -338,7 +338,7 @@ def test_orphans_are_removed_once_their_deadline_is_over(config, client, request
     made = {}
     for name, deadline in (("orphan", old), ("alive", soon)):
         labels = {docker_runner.RUN: RUN, docker_runner.DEADLINE: deadline.isoformat()}
-        made[name] = client.create_container(config.vision_image, name=f"strandline-test-{name}", labels=labels)["Id"]
+        made[name] = client.create_container(config.vision.image, name=f"strandline-test-{name}", labels=labels)["Id"]
     assert vision.remove_orphans() == ["strandline-test-orphan"]
     left = {found["Id"] for found in client.containers(all=True, filters=docker_runner.OURS)}
     assert left == {made["alive"]}

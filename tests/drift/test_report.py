@@ -64,11 +64,11 @@ def say(name, run_id, wrong=0.6, rows=None):
         ).fetchall()[:rows]
     other = dict(zip(drifting.CLASSES, [*drifting.CLASSES[1:], drifting.CLASSES[0]], strict=True))
     told = [other[row["label"]] if n % 10 < 10 * wrong else row["label"] for n, row in enumerate(found)]
-    path = settings.get().labels / f"{name}.csv"
+    path = settings.get().labels.folder / f"{name}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [f"{row['image_id']},{label}" for row, label in zip(found, told, strict=True)]
     path.write_text("\n".join(["image_id,label", *lines]) + "\n")
-    still = path.stat().st_mtime - settings.get().stable_seconds - 1
+    still = path.stat().st_mtime - settings.get().ingest.stable_seconds - 1
     os.utime(path, (still, still))
     assert labels.load(f"labels {name}").accepted == len(found)
 

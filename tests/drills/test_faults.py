@@ -3,7 +3,6 @@ those of a run without a fault. `docs/faults.md` says which fault is tried where
 """
 
 import contextlib
-import dataclasses
 import datetime
 import itertools
 import os
@@ -19,10 +18,10 @@ from typing import Any
 
 import pytest
 import straight_run as straight
+from stack_settings import stack_settings
 from straight_run import RUN, Ingestion
 
 from local.stack import databases, postgres
-from local.stack.processes import free_port
 from strandline import ledger, settings
 from strandline.ingest import listing
 from strandline.ingest import load as predictions
@@ -38,7 +37,7 @@ def server() -> Iterator[settings.Settings]:
     with tempfile.TemporaryDirectory(prefix="strandline-drills-") as name:
         home = Path(name)
         home.chmod(0o755)
-        config = dataclasses.replace(settings.load({}), home=home, postgres_port=free_port())
+        config = stack_settings(home)
         databases.start(config)
         try:
             yield config
@@ -280,6 +279,6 @@ def test_a_drop_is_listed_whole_whatever_its_shape(place):
         (row,) = connection.execute("SELECT listed FROM runs").fetchall()
         (entries,) = connection.execute("SELECT count(*) AS n FROM run_entries").fetchall()
     assert row["listed"] == entries["n"] == 120_033
-    assert len(listed.pack) <= place.max_shards
+    assert len(listed.pack) <= place.ingest.max_shards
     again = listing.list_entries(asked)
     assert [request.shard_id for request in again.pack] == [request.shard_id for request in listed.pack]

@@ -42,7 +42,7 @@ pytestmark = pytest.mark.timeout(3600)
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for each number that files can show, and `expected.json`."""
     folder = tmp_path_factory.mktemp("inputs")
-    command = [settings.load().vision_python, VISION_TESTS / "inputs.py", folder]
+    command = [settings.load().vision.python, VISION_TESTS / "inputs.py", folder]
     paths = os.pathsep.join(map(str, (VISION_TESTS, VISION_TESTS.parent)))
     subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, check=True)
     for path in folder.rglob("*"):

@@ -1,9 +1,9 @@
 """A whole Strandline on free ports: Postgres, Airflow's processes, the champion, and real images of CIFAR-10."""
 
 import contextlib
-import dataclasses
 import datetime
 import itertools
+import os
 import shutil
 import tempfile
 import time
@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 from running_stack import LATE_HOUR, LATE_IMAGES, Strandline
+from stack_settings import stack_settings
 
 from local.stack.api import Api
-from local.stack.processes import free_port
 from local.stack.stack import Stack
-from strandline import settings
 
 HOUR = datetime.timedelta(hours=1)
 MINUTES_OF_A_TEST = datetime.timedelta(minutes=3)  # from its drop to its last listing
@@ -24,17 +23,15 @@ MINUTES_OF_A_TEST = datetime.timedelta(minutes=3)  # from its drop to its last l
 
 @pytest.fixture(scope="session")
 def strandline(worker_home: Path) -> Iterator[Strandline]:
-    ports = {name: free_port() for name in ("api_port", "postgres_port")}
-    config = dataclasses.replace(
-        settings.load(),
-        home=worker_home / "home",
+    config = stack_settings(
+        worker_home / "home",
+        os.environ,
         landing=worker_home / "landing",
         labels=worker_home / "labels",
         stable_seconds=0.5,
         gate_window_rule="non-inferior",  # so that the same weights under another name pass the gate
         gate_latency_ratio=5.0,  # on a machine that does other things as well
         approval_hours=0.025,  # a minute and a half
-        **ports,
     )
     stack = Stack(config)
     # A file of long ago that no run has seen: the first scheduled run has to find it.

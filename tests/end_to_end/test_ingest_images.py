@@ -209,7 +209,7 @@ def test_shards_are_named_and_bounded(strandline, hour):
 def _settle(strandline) -> None:
     """Wait until the landing zone's youngest file is as old as a run wants it."""
     newest = max(path.lstat().st_ctime for path in strandline.landing.rglob("*"))
-    while time.time() - newest <= strandline.stack.settings.stable_seconds:
+    while time.time() - newest <= strandline.stack.settings.ingest.stable_seconds:
         time.sleep(0.05)
 
 
@@ -247,7 +247,7 @@ def _classified_without_a_fault(strandline, run_id: str) -> dict[str, tuple]:
     folder = config.store / "control" / sealed.parent.name
     folder.mkdir(parents=True)
     shutil.copy(sealed.with_name(contract.REQUEST_FILE), folder)
-    command = [config.vision_python, "-m", "vision", "classify", "--request", folder / contract.REQUEST_FILE]
+    command = [config.vision.python, "-m", "vision", "classify", "--request", folder / contract.REQUEST_FILE]
     subprocess.run(command, env=vision_environment(config, folder), check=True)
     rows = pq.read_table(folder / contract.PREDICTIONS_FILE).to_pylist()
     return {row["image_id"]: (row["label"], row["probabilities"]) for row in rows}

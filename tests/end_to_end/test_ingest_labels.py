@@ -43,7 +43,7 @@ def test_a_label_file_makes_accuracy_and_the_books_hold(strandline, hour):
 
 def put(strandline, name: str, text: str) -> None:
     """A file that nobody has touched for a while."""
-    path = strandline.stack.settings.labels / name
+    path = strandline.stack.settings.labels.folder / name
     path.write_text(text, newline="")
     os.utime(path, (0, 0))
 

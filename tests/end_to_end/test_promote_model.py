@@ -37,7 +37,7 @@ def sets(strandline, hours) -> None:
     run_id = strandline.ingest(hour)
     config = strandline.stack.settings
     [archive] = (settings.load().home / "cache" / "cifar10").iterdir()
-    training_sets.make(dataclasses.replace(config, cifar_archive=archive))
+    training_sets.make(dataclasses.replace(config, local=dataclasses.replace(config.local, cifar_archive=archive)))
     rows = strandline.rows(
         "SELECT image_id, image_labels.label, folder FROM predictions JOIN image_labels USING (image_id)"
         " JOIN batches USING (run_id, shard_id) WHERE run_id = %(run_id)s",
@@ -102,7 +102,7 @@ def learn(config, champion: str, flipped: float, **how) -> str:
         labels=training_set.labels,
         **{name: size[name] for name in ("height", "width")},
         **{name: tuple(size[name]) for name in ("mean", "std")},
-        threads=config.cores,
+        threads=config.vision.cores,
         low_share=0.0,
         start=contract.BundleRef(model["bundle"], champion),
         shard_id=training_set.dataset_id,

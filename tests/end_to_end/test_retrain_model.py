@@ -16,7 +16,10 @@ DAG = "retrain_model"
 def sets(strandline) -> list[str]:
     """CIFAR-10's holdout and original set, of the archive that the drops have fetched."""
     [archive] = (settings.load().home / "cache" / "cifar10").iterdir()
-    return training_sets.make(dataclasses.replace(strandline.stack.settings, cifar_archive=archive))
+    chosen = strandline.stack.settings
+    return training_sets.make(
+        dataclasses.replace(chosen, local=dataclasses.replace(chosen.local, cifar_archive=archive))
+    )
 
 
 def test_a_person_gets_a_challenger_with_its_lineage(strandline, hours, sets):

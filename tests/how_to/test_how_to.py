@@ -63,7 +63,7 @@ def run(copy: Path, function: Callable[..., None], *arguments: object, **environ
     code = "import sys, test_how_to; getattr(test_how_to, sys.argv[1])(*sys.argv[2:])"
     folders = [copy / "plugins", copy, copy / "tests" / "support", copy / "tests" / "how_to"]
     environment |= {"PYTHONPATH": os.pathsep.join(map(str, folders))}
-    environment |= {"STRANDLINE_VISION_PYTHON": settings.get().vision_python}
+    environment |= {"STRANDLINE_VISION_PYTHON": settings.get().vision.python}
     done = subprocess.run(
         [sys.executable, "-c", code, function.__name__, *map(str, arguments)],
         cwd=copy,

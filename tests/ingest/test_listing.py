@@ -349,7 +349,7 @@ def test_a_listing_is_frozen_in_manifests_and_in_the_ledger(zone, champion, data
         "refused": [{"state": "rejected", "reason": "NOT_IMAGE", "entries": 1}],
         "future": 0,
         "dry_run": False,
-        "quarantine_limit": settings.get().quarantine_limit,
+        "quarantine_limit": settings.get().ingest.quarantine_limit,
         "source_limits": {},
     }
     manifests = {request.shard_id: manifest(request) for request in answer.pack}
@@ -358,7 +358,7 @@ def test_a_listing_is_frozen_in_manifests_and_in_the_ledger(zone, champion, data
     assert [name for name, _ in rows_of_all] == sorted(names)
     for request in answer.pack:
         sizes = (request.height, request.width, request.workers)
-        assert (*sizes, request.limits) == (32, 48, 1, settings.get().limits)
+        assert (*sizes, request.limits) == (32, 48, 1, settings.get().decoding.limits)
     for shard_id, shard in manifests.items():
         in_ledger = rows(
             database,
@@ -637,7 +637,7 @@ def test_what_is_released_is_listed_again(zone, refused, database, kind, release
     tags = {name: version for request in answer.pack for _, name, version in manifest(request)}
     assert set(tags) == set(names)
     assert all(version.endswith("-again1") for version in tags.values())
-    assert answer.run.quarantine_limit == (1.0 if release else settings.get().quarantine_limit)
+    assert answer.run.quarantine_limit == (1.0 if release else settings.get().ingest.quarantine_limit)
     assert list_hour("third", kind).run.listed == len(names)  # no outcome yet
     settle(database, "second", {name: name for name in names})
     assert set(listed(database, "first").values()) > {("quarantined", "CORRUPT"), ("quarantined", "TOO_MANY_PIXELS")}
@@ -812,7 +812,7 @@ def test_a_limit_of_the_run_is_that_of_all_sources(zone, champion, monkeypatch):
     settings.get.cache_clear()
     for number, (changes, limits) in enumerate(
         (
-            ({}, (settings.get().quarantine_limit, {"shop1": 0.5})),
+            ({}, (settings.get().ingest.quarantine_limit, {"shop1": 0.5})),
             ({"quarantine_limit": 0.0}, (0.0, {})),
             ({"release": "all"}, (1.0, {})),
         )

@@ -175,7 +175,7 @@ def validated(config: settings.Settings, names: list[bytes]) -> dict[str, Any]:
 
 def test_of_real_photographs_frames_are_found_and_neither_others_nor_flat_images(config):
     folder = config.landing / "2026-11-21T08" / "cat"
-    subprocess.run([config.vision_python, "-c", PICTURES, folder, *photographs()], check=True)
+    subprocess.run([config.vision.python, "-c", PICTURES, folder, *photographs()], check=True)
     names = sorted(os.fsencode(path.relative_to(config.landing)) for path in folder.iterdir())
 
     counted = validated(config, names)

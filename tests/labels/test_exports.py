@@ -117,7 +117,7 @@ def loaded(postgres_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iter
         later = HOUR.replace(hour=9)
         ingest(Run("run 1", version, [File(name) for name in (*NAMES, "twin.jpg")]))
         ingest(Run("run 2", version, [File("twin.jpg", content="other", drop_at=later)]))
-        folder = settings.get().labels
+        folder = settings.get().labels.folder
         folder.mkdir()
         for name, (content, *_) in (FILES | REFUSED).items():
             (folder / name).write_bytes(content)

@@ -25,7 +25,7 @@ ZERO = dict.fromkeys(("loaded", "known", "refused", "deferred", *ROWS), 0)
 @pytest.fixture
 def books(database):
     """A closed run of three images; their paths say cat."""
-    settings.get().labels.mkdir()
+    settings.get().labels.folder.mkdir()
     ingest(Run("run 1", seeding.register(), [File(f"{name}.jpg") for name in "abc"]))
     return database
 
@@ -44,10 +44,10 @@ def ingest(run):
 
 
 def put(name: str, text: str | bytes, age: float = 0) -> Path:
-    path = settings.get().labels / name
+    path = settings.get().labels.folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    still = path.stat().st_mtime - settings.get().stable_seconds - 1 - age
+    still = path.stat().st_mtime - settings.get().ingest.stable_seconds - 1 - age
     os.utime(path, (still, still))
     return path
 
@@ -183,7 +183,7 @@ def test_an_image_is_named_by_hash_entry_or_path(books):
 
 
 def test_a_path_is_found_by_either_name_and_without_an_hour(database):
-    settings.get().labels.mkdir()
+    settings.get().labels.folder.mkdir()
     run = Run("run 1", seeding.register(), [File("raw"), File("plain")])
     entries = run.entries()
     hostile, outside = b"2026-11-21T08/\xff\n.jpg", b"plain/no hour.jpg"
@@ -203,7 +203,7 @@ def test_a_path_is_found_by_either_name_and_without_an_hour(database):
 
 def test_a_path_names_the_image_of_its_source(database):
     """As it landed, and wherever the landing zone lies; two cameras may call a file the same."""
-    settings.get().labels.mkdir()
+    settings.get().labels.folder.mkdir()
     files = [File("1.jpg", content=f"of {source}", source=source) for source in ("", "shop1", "shop2")]
     files.append(File("2.jpg", source="shop2"))
     ingest(Run("run 1", seeding.register(), files))
@@ -262,7 +262,7 @@ def test_of_many_rejected_rows_the_first_are_kept_and_all_are_counted(books, mon
 
 
 def test_files_that_are_none_are_refused_once_and_never_opened(books, tmp_path):
-    folder = settings.get().labels
+    folder = settings.get().labels.folder
     put("a.csv.gz", b"\x1f\x8b")
     put("notes.txt", "x")
     put("b.csv", "no header\n")
@@ -296,7 +296,7 @@ def test_a_file_with_too_many_rows_leaves_nothing(books, monkeypatch):
 
 def test_a_file_that_is_being_written_waits(books):
     put("whole.csv", csv((A, "dog")))
-    (settings.get().labels / "fresh.csv").write_text(csv((B, "dog")))
+    (settings.get().labels.folder / "fresh.csv").write_text(csv((B, "dog")))
     put("half.csv.part", csv((C, "dog")))
     assert load() == {"loaded": 1, "deferred": 2, "accepted": 1}
 
@@ -400,7 +400,7 @@ def test_a_load_that_dies_leaves_nothing_and_is_made_again(books, monkeypatch):
 def test_without_a_folder_or_a_champion_it_says_what_to_do(database):
     with pytest.raises(labels.LabelError, match="STRANDLINE_LABELS"):
         load()
-    settings.get().labels.mkdir()
+    settings.get().labels.folder.mkdir()
     assert labels.load("labelling").to_dict() == ZERO
     put("a.csv", csv((A, "dog")))
     with pytest.raises(NoChampion, match="make up"):

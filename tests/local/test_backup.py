@@ -1,6 +1,5 @@
 """Ledger and store kept together, and restored elsewhere, with a real Postgres on either side."""
 
-import dataclasses
 import shutil
 import subprocess
 import tempfile
@@ -11,10 +10,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import straight_run as straight
+from stack_settings import stack_settings
 
 import strandline_contract as contract
 from local.stack import backup, databases
-from local.stack.processes import free_port
 from strandline import ledger, settings
 from strandline.operators.process import vision_environment
 
@@ -29,14 +28,10 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def place(home: Path) -> settings.Settings:
-    return dataclasses.replace(settings.load({}), home=home, landing=home / "landing", postgres_port=free_port())
-
-
 @pytest.fixture(scope="module")
 def kept(folder) -> Iterator[tuple[Path, settings.Settings, dict]]:
     """A backup of a stack that has ingested an hour; the stack, and what its ledger held."""
-    source = place(folder / "source")
+    source = stack_settings(folder / "source")
     databases.start(source)
     try:
         with straight.settled(source.home, databases.ledger_url(source)):
@@ -55,7 +50,7 @@ def kept(folder) -> Iterator[tuple[Path, settings.Settings, dict]]:
 def test_a_backup_is_restored_elsewhere_and_classifies_the_same(folder, kept):
     path, _, before = kept
     assert not list((path / backup.STORE).rglob("*.partial"))
-    target = place(folder / "target")
+    target = stack_settings(folder / "target")
     try:
         done = backup.restore(target, path)
         assert done["invariants"] > 20
@@ -81,7 +76,7 @@ def classified_again(target: settings.Settings, url: str) -> dict[str, list[floa
         again = target.store / "again" / str(number)
         again.mkdir(parents=True)
         shutil.copy(target.store / folder / contract.REQUEST_FILE, again)
-        command = [target.vision_python, "-m", "vision", "classify", "--request", again / contract.REQUEST_FILE]
+        command = [target.vision.python, "-m", "vision", "classify", "--request", again / contract.REQUEST_FILE]
         subprocess.run(command, env=vision_environment(target, again), check=True)
         rows = pq.read_table(again / contract.PREDICTIONS_FILE).to_pylist()
         found |= {row["image_id"]: row["probabilities"] for row in rows}
@@ -95,7 +90,7 @@ def test_a_backup_with_a_flipped_byte_is_not_restored(folder, kept):
     raw = bytearray(shard.read_bytes())
     raw[len(raw) // 2] ^= 1
     shard.write_bytes(raw)
-    target = place(folder / "never")
+    target = stack_settings(folder / "never")
     with pytest.raises(backup.BackupError, match=contract.SHARD_FILE):
         backup.restore(target, path)
     assert not target.store.exists()

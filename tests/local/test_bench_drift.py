@@ -43,7 +43,7 @@ print(json.dumps({
 def test_stronger_changes_change_more_and_the_neutral_ones_nothing():
     folders = configuration.PYTHONPATH, str(settings.REPOSITORY / "docker" / "vision")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(folders)}
-    command = [settings.load().vision_python, "-c", DISTANCES]
+    command = [settings.load().vision.python, "-c", DISTANCES]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     distances = json.loads(done.stdout)

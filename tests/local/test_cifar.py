@@ -75,7 +75,7 @@ print(drop.drop(Path(landing), start, int(count), Path(landing), Path(archive)))
 
 def vision(*arguments: str | Path, code: int = 0) -> str:
     environment = os.environ | {"PYTHONPATH": configuration.PYTHONPATH}
-    command = [settings.load().vision_python, *map(str, arguments)]
+    command = [settings.load().vision.python, *map(str, arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == code, done.stderr
     return done.stdout if code == 0 else done.stderr

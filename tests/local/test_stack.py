@@ -17,6 +17,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from stack_settings import stack_settings
 
 from local.stack import configuration, postgres, processes
 from local.stack.api import Api, ApiError
@@ -95,8 +96,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def config(home) -> settings.Settings:
-    ports = {name: processes.free_port() for name in ("api_port", "postgres_port")}
-    return dataclasses.replace(settings.load({}), home=home, landing=home / "landing", labels=home / "labels", **ports)
+    return stack_settings(home)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,7 @@ def test_only_loopback_is_listened_on(stack):
         if line
     ]
     ours = {row[1] for row in listening if row[3] == "0A" and row[9] in owned}
-    assert ours == {f"0100007F:{stack.settings.api_port:04X}"}
+    assert ours == {f"0100007F:{stack.settings.local.api_port:04X}"}
 
 
 def socket_inodes(pid: int) -> set[str]:
@@ -215,10 +215,10 @@ def test_a_backfill_runs_every_hour_of_its_range(api):
 
 
 def test_the_pool_has_a_slot_for_each_core(stack, api):
-    assert api.request("GET", f"/pools/{POOL}")["slots"] == stack.settings.cores
-    api.set_pool(POOL, stack.settings.cores + 1, "changed")
-    assert api.request("GET", f"/pools/{POOL}")["slots"] == stack.settings.cores + 1
-    api.set_pool(POOL, stack.settings.cores, "changed back")
+    assert api.request("GET", f"/pools/{POOL}")["slots"] == stack.settings.vision.cores
+    api.set_pool(POOL, stack.settings.vision.cores + 1, "changed")
+    assert api.request("GET", f"/pools/{POOL}")["slots"] == stack.settings.vision.cores + 1
+    api.set_pool(POOL, stack.settings.vision.cores, "changed back")
 
 
 @pytest.mark.parametrize(("user", "allowed"), [("viewer", False), ("user", True), ("op", True), ("admin", True)])
@@ -244,7 +244,7 @@ def test_secrets_are_for_their_owner_only(stack):
 
 
 def test_other_settings_need_a_restart(stack, dags):
-    other = dataclasses.replace(stack.settings, shard_size=17)
+    other = dataclasses.replace(stack.settings, ingest=dataclasses.replace(stack.settings.ingest, shard_size=17))
     with pytest.raises(StackError, match="make down"):
         Stack(other, dags).up()
 

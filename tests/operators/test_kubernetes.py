@@ -1,6 +1,5 @@
 """The cluster's runner: what its pods may do, how they end, and that the manifests beside it are what it needs."""
 
-import dataclasses
 import datetime
 import json
 import os
@@ -75,7 +74,7 @@ def vision(config: settings.Settings, pod: dict[str, Any]) -> list[str]:
             variable["value"] = mounts[variable["value"]]
     container["env"].append({"name": "PYTHONPATH", "value": str(settings.REPOSITORY / "docker" / "vision")})
     arguments = [re.sub("^/store", str(config.store), argument) for argument in container["args"]]
-    return [str(config.vision_python), "-m", "vision", *arguments]
+    return [str(config.vision.python), "-m", "vision", *arguments]
 
 
 def manifests(name: str) -> list[dict[str, Any]]:
@@ -145,10 +144,10 @@ class TestSpec:
         assert container["resources"]["limits"] == container["resources"]["requests"]
         assert container["resources"]["limits"] == {
             "cpu": "1",
-            "memory": str(config.task_memory_bytes),
+            "memory": str(config.vision.memory_bytes),
             "ephemeral-storage": str(128 * 2**20),
         }
-        assert pod["spec"]["activeDeadlineSeconds"] == config.task_timeout_minutes * 60
+        assert pod["spec"]["activeDeadlineSeconds"] == config.vision.timeout_minutes * 60
 
     def test_it_can_write_its_attempt_alone(self, pod):
         (container,) = pod["spec"]["containers"]
@@ -292,7 +291,7 @@ class TestRun:
         young, old = (spec_of(operator(request_), config) for _ in range(2))
         cluster.create(young)
         cluster.create(old)
-        made = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=config.task_timeout_minutes + 2)
+        made = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=config.vision.timeout_minutes + 2)
         cluster.pods[old["metadata"]["name"]].manifest["metadata"]["creationTimestamp"] = made.isoformat()
         assert HardenedPodOperator.remove_orphans(config) == [old["metadata"]["name"]]
         assert list(cluster.pods) == [young["metadata"]["name"]]
@@ -346,7 +345,7 @@ class TestDags:
         task = dag.get_task("pack").unmap({"request": request_})
         assert isinstance(task, HardenedPodOperator)
         assert task.do_xcom_push
-        assert task.execution_timeout == datetime.timedelta(minutes=config.task_timeout_minutes)
+        assert task.execution_timeout == datetime.timedelta(minutes=config.vision.timeout_minutes)
         assert [container["name"] for container in pod["spec"]["containers"]] == ["vision"]
 
 
@@ -355,7 +354,7 @@ class TestManifests:
     def test_they_are_what_the_api_knows(self, name, config):
         for manifest in manifests(name):
             load(manifest, f"V1{manifest['kind']}")
-            assert manifest["metadata"]["namespace"] == config.kubernetes_namespace
+            assert manifest["metadata"]["namespace"] == config.vision.kubernetes_namespace
 
     def test_the_network_policy_closes_the_pods_of_the_runner(self, pod):
         (policy,) = manifests("network-policy.yaml")
@@ -373,10 +372,9 @@ class TestManifests:
 
     def test_the_values_set_what_is_a_setting(self, values, monkeypatch):
         plain = {each["name"]: each["value"] for each in values["env"] if each["name"].startswith("STRANDLINE_")}
-        known = {f"STRANDLINE_{field.name.upper()}" for field in dataclasses.fields(settings.Settings)}
-        assert set(plain) <= known
+        assert plain.keys() <= settings.Settings().variables().keys()
         config = settings.load(plain)
-        assert config.runner == "kubernetes"
+        assert config.vision.runner == "kubernetes"
         mounts = {mount["name"]: mount["mountPath"] for mount in values["volumeMounts"]}
         assert (str(config.store), str(config.landing)) == (mounts["store"], mounts["landing"])
 

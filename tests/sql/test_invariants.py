@@ -218,7 +218,7 @@ def books(postgres_port: int, tmp_path_factory: pytest.TempPathFactory) -> Itera
         for run, failing in ((first, ["failing.jpg"]), (later, []), (empty, [])):
             predictions.load(run.run_id, run.ready(failing))
             ledger.close_run(run.run_id)
-        write_labels(settings.get().labels)
+        write_labels(settings.get().labels.folder)
         labels.load("labelling", at_once=True)
         wait_for(File("awaited.jpg"))
         labels.choose_audit(["first"])
@@ -238,7 +238,7 @@ def change_champions(first: str, second: str) -> None:
 
 def wait_for(file: File) -> None:
     """A label that comes before its image."""
-    path = settings.get().labels / "early.csv"
+    path = settings.get().labels.folder / "early.csv"
     path.write_text(f"image_id,label\n{file.image_id},cat\n")
     os.utime(path, (0, 0))
     assert labels.load("labelling").waiting == 1

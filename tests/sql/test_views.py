@@ -62,7 +62,7 @@ def labelled(database: Database) -> None:
     """Words of every rank, conflicts, files of every state, and an unusable image."""
     ingest(FILES)
     labels.choose_audit(["run"])
-    folder = settings.get().labels
+    folder = settings.get().labels.folder
     folder.mkdir()
     words = [("a.jpg", "dog"), ("a.jpg", "frog"), ("nobody", "cat"), ("b.jpg", "?")]
     rows = [f"{digest(name)},{label}" for name, label in words]

@@ -28,7 +28,7 @@ def drop(landing: Path, hour: datetime.datetime, count: int) -> None:
     config = settings.load()  # its home is where the archive is cached
     environment = os.environ | {"STRANDLINE_HOME": str(config.home), "STRANDLINE_LANDING": str(landing)}
     environment["PYTHONPATH"] = os.pathsep.join(map(str, (settings.REPOSITORY, settings.REPOSITORY / "plugins")))
-    command = [config.vision_python, "-m", "local.demo.drop"]
+    command = [config.vision.python, "-m", "local.demo.drop"]
     command += ["--count", str(count), "--period", periods.get().write(hour)]
     subprocess.run(command, env=environment, check=True)
 

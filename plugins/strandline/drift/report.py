@@ -131,7 +131,7 @@ def _compare(
     current, truth = everything.rows(kept), truth[kept]
     reference = reference.rows(near_duplicates.distinct(reference, reference))
     try:
-        alpha = multiplicity.alpha_per_window(config.false_alarms_a_week, config.weekly_windows, detectors.TESTS)
+        alpha = multiplicity.alpha_per_window(config.drift.false_alarms_a_week, config.weekly_windows, detectors.TESTS)
         confusion = np.array(model["metrics"]["confusion"])
         drift = detectors.measure(current.sample, reference.sample, confusion, alpha, truth)
         drift = dataclasses.replace(drift, duplicates=duplicates)
@@ -226,7 +226,7 @@ def _record(
     (standing,) = ledger.fetch(connection, "select_window_standing", key)
     not_live = _why_not_live(config, standing, comparison, alarms)
     live, reopened = not_live is None, not_live is None and standing["reported"] is not None
-    query = {**key, "windows": config.persistence_of - 1}
+    query = {**key, "windows": config.drift.last_windows - 1}
     around = ledger.fetch(connection, "select_neighbouring_windows", query) if live else []
     judged = _decide(config, model, comparison, around, standing["reported"] if reopened else None)
     if judged.action == "retrain" and not live:
@@ -279,7 +279,7 @@ def _why_not_live(
         return "This report raises no alarm: it is of a model that is not in use."
     if standing["reported"] is None:
         return "This report raises no alarm: a later window was reported before." if standing["overtaken"] else None
-    if standing["labelled"] < config.drift_min_labels <= (realized.labelled if realized else 0):
+    if standing["labelled"] < config.drift.min_labels <= (realized.labelled if realized else 0):
         return None
     return "This report raises no alarm: the window was reported before."
 
@@ -299,9 +299,9 @@ def _decide(
         [row["asks"] for row in around if row["earlier"]],
         [row["asks"] for row in around if not row["earlier"]],
         reported,
-        need=config.persistence_need,
-        of=config.persistence_of,
-        minimum_labels=config.drift_min_labels,
+        need=config.drift.min_windows,
+        of=config.drift.last_windows,
+        minimum_labels=config.drift.min_labels,
     )
 
 
@@ -311,16 +311,16 @@ def _held_back(
     """Why no retraining is requested although it is due; None where it is. [start, end) are the windows that ask."""
     (labels,) = ledger.fetch(connection, "count_labelled_images", {"start": start, "end": end})
     (requests,) = ledger.fetch(connection, "select_retraining_requests")
-    if labels["labelled"] < config.retrain_min_labels:
+    if labels["labelled"] < config.training.min_labels:
         return (
             f"Retraining waits for labels: the windows that ask for it have {labels['labelled']:,} labelled images, and"
-            f" {config.retrain_min_labels:,} are needed."
+            f" {config.training.min_labels:,} are needed."
         )
-    cooldown = datetime.timedelta(hours=config.retrain_cooldown_hours)
+    cooldown = datetime.timedelta(hours=config.training.cooldown_hours)
     if requests["latest"] and requests["now"] < requests["latest"] + cooldown:
         until = f"{requests['latest'] + cooldown:%Y-%m-%d %H:%M} UTC"
         return f"Retraining was requested a short while ago: there will be no other request before {until}."
-    if requests["of_the_week"] >= config.retrain_weekly_budget:
+    if requests["of_the_week"] >= config.training.weekly_budget:
         return (
             f"Retraining was requested {requests['of_the_week']} times in 7 days, as often as the budget allows: a"
             " person may trigger retrain_model."

@@ -52,7 +52,7 @@ def list_windows(
         last = period.parse(end) if end else first + period.length
         return [_asked(first, last, model_version, alarms=False)]
     config = settings.get()
-    query = {"labels": config.drift_min_labels, "days": config.drift_label_days, "rows": COMPARED}
+    query = {"labels": config.drift.min_labels, "days": config.drift.label_days, "rows": COMPARED}
     with ledger.connect("ingest") as connection:
         rows = ledger.fetch(connection, "select_run_windows", {"run_ids": list(run_ids)})
         labelled = ledger.fetch(connection, "select_labelled_windows", query)

@@ -235,9 +235,9 @@ def _list_anew(connection: ledger.Connection, run: Run, model: Mapping[str, Any]
     height, width = _image_size(model, config)
     entries, seen = _take_up(connection, run, model["version"], config.landing)
     images = [entry for entry in entries if not entry.state]
-    size = run.shard_size or config.shard_size or _measured_size(connection, model["version"])
-    planned = plan(images, size, config.max_shards, config.at_once)
-    packing = {"height": height, "width": width, "limits": config.limits.to_dict()}
+    size = run.shard_size or config.ingest.shard_size or _measured_size(connection, model["version"])
+    planned = plan(images, size, config.ingest.max_shards, config.vision.max_parallel_tasks)
+    packing = {"height": height, "width": width, "limits": config.decoding.limits.to_dict()}
     shards = {shard_id(shard, packing): shard for shard in planned}
     for id_, shard in shards.items():
         write_manifest(_manifest(config, run.run_id, id_), [(entry.name, entry.version) for entry in shard])
@@ -330,13 +330,14 @@ def _frozen(connection: ledger.Connection, run_id: str, config: settings.Setting
 
 def _answer(run: Run, model: Mapping[str, Any], listing: Listing, config: settings.Settings) -> Listed:
     shards = listing.shards
-    workers = config.cores // max(1, min(len(shards), config.cores))  # the shards of a run are packed at once
+    cores = config.vision.cores
+    workers = cores // max(1, min(len(shards), cores))  # the shards of a run are packed at once
     height, width = _image_size(model, config)
     requests = []
     for id_ in shards:
         path = _manifest(config, run.run_id, id_)
         manifest = contract.FileRef(str(path.relative_to(config.store)), contract.sha256_file(path))
-        requests.append(contract.PackRequest(id_, manifest, height, width, config.limits, workers))
+        requests.append(contract.PackRequest(id_, manifest, height, width, config.decoding.limits, workers))
     listed = ListedRun(
         run_id=run.run_id,
         periods=periods.get().says(run.start, run.end),
@@ -348,7 +349,7 @@ def _answer(run: Run, model: Mapping[str, Any], listing: Listing, config: settin
         future=listing.future,
         dry_run=run.dry_run,
         quarantine_limit=_quarantine_limit(run, config),
-        source_limits={} if run.quarantine_limit is not None or run.release else dict(config.source_limits),
+        source_limits={} if run.quarantine_limit is not None or run.release else dict(config.ingest.source_limits),
     )
     return Listed(listed, requests)
 
@@ -357,7 +358,7 @@ def _quarantine_limit(run: Run, config: settings.Settings) -> float:
     """Who releases files has judged their folder."""
     if run.quarantine_limit is not None:
         return run.quarantine_limit
-    return 1.0 if run.release else config.quarantine_limit
+    return 1.0 if run.release else config.ingest.quarantine_limit
 
 
 def _image_size(model: Mapping[str, Any], config: settings.Settings) -> tuple[int, int]:

@@ -122,15 +122,15 @@ def load(run_id: str, classified: Iterable[SealedAttempt]) -> dict[str, int]:
 def plan(run: ListedRun, shards: Sequence[PackedShard]) -> list[contract.ClassifyRequest]:
     """A classify request for each shard."""
     config = settings.get()
-    at_once = max(1, min(len(shards), config.cores))
+    at_once = max(1, min(len(shards), config.vision.cores))
     return [
         contract.ClassifyRequest(
             shard_id=shard.shard_id,
             shard=contract.FileRef(f"{shard.folder}/{contract.SHARD_FILE}", shard.sha256),
             bundle=contract.BundleRef(run.bundle, run.model_version),
-            batch_size=config.classify_batch_size,
-            threads=config.cores // at_once,
-            device=cast(Literal["cpu", "gpu"], config.device),
+            batch_size=config.vision.batch_size,
+            threads=config.vision.cores // at_once,
+            device=cast(Literal["cpu", "gpu"], config.vision.device),
         )
         for shard in shards
     ]

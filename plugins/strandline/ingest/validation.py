@@ -85,15 +85,15 @@ def validate(run: ListedRun, packed: Sequence[SealedAttempt]) -> Validated:
     shards = [_read_shard(config.store, folder / "manifests", item, run.classes) for item in packed]
     entries = _concatenate([entries for _, entries in shards])
 
-    on_rows = expectations.evaluate(_row_frame(entries), expectations.of_rows(config.limits, run.classes))
+    on_rows = expectations.evaluate(_row_frame(entries), expectations.of_rows(config.decoding.limits, run.classes))
     outcomes = _outcomes(entries, on_rows)
     limits = (run.quarantine_limit, run.source_limits)
-    found = folders.examine(entries, outcomes, *limits, config.quarantine_min_entries)
+    found = folders.examine(entries, outcomes, *limits, config.ingest.quarantine_min_entries)
     (on_folders,) = expectations.evaluate(folders.frame(found), expectations.of_folders(*limits))
     aside = [found[row] for row in on_folders.rows]
     outcomes = folders.set_aside(entries, outcomes, aside)
     # A share of few says little.
-    vanished = config.vanished_limit if run.listed >= config.quarantine_min_entries else 1.0
+    vanished = config.ingest.vanished_limit if run.listed >= config.ingest.quarantine_min_entries else 1.0
     on_run = expectations.evaluate(_run_frame(entries, outcomes), expectations.of_run(run.listed, vanished))
 
     alike = scenes.find(entries, outcomes)

@@ -161,7 +161,7 @@ def choose_audit(run_ids: Sequence[str] | None = None, seed: str | None = None) 
             rows = ledger.fetch(connection, "select_unsampled_runs", {"days": SAMPLED_DAYS})
             run_ids = [row["run_id"] for row in rows]
         for run_id in run_ids:
-            counts = {"random": config.audit_random, "uncertain": config.audit_uncertain}
+            counts = {"random": config.labels.audit_random, "uncertain": config.labels.audit_uncertain}
             sample = {"run_id": run_id, "seed": seed or secrets.token_hex(16), **counts}
             asked += ledger.execute(connection, "insert_audit_sample", sample)
     return AuditSample(len(run_ids), asked)
@@ -169,7 +169,7 @@ def choose_audit(run_ids: Sequence[str] | None = None, seed: str | None = None) 
 
 def _new_files(totals: collections.Counter[str]) -> list[Entry]:
     """The files that are not recorded, the oldest first; those that may still change are counted as deferred."""
-    root = settings.get().labels
+    root = settings.get().labels.folder
     try:
         found = list(scan(root, lambda _: True, time.time_ns()))
     except LandingError as error:
@@ -261,7 +261,7 @@ def _kind(entry: Entry) -> str:
         raise Refused("PACKED")
     if not name.endswith(tuple(SUFFIXES)):
         raise Refused("NOT_LABELS")
-    if entry.size > settings.get().label_max_file_bytes:
+    if entry.size > settings.get().labels.max_file_bytes:
         raise Refused("TOO_LARGE")
     return SUFFIXES[name[name.rindex(b".") :]]
 
@@ -276,7 +276,7 @@ def _open(entry: Entry) -> Iterator[BinaryIO]:
     *folders, leaf = entry.name.split(b"/")
     with contextlib.ExitStack() as opened:
         try:
-            fd = os.open(settings.get().labels, FOLDER)
+            fd = os.open(settings.get().labels.folder, FOLDER)
             for folder in folders:
                 opened.callback(os.close, fd)
                 fd = os.open(folder, FOLDER | os.O_NOFOLLOW, dir_fd=fd)
@@ -291,12 +291,12 @@ def _open(entry: Entry) -> Iterator[BinaryIO]:
 
 
 def _version(file: BinaryIO) -> str:
-    return contract.version_tag(os.fstat(file.fileno()), settings.get().kept_fields)
+    return contract.version_tag(os.fstat(file.fileno()), settings.get().ingest.kept_fields)
 
 
 def _stage(connection: ledger.Connection, file: BinaryIO, kind: str, entry: Entry, classes: Sequence[str]) -> str:
     """Copy all rows, good and bad, to the database; the content's hash."""
-    now, max_rows = datetime.datetime.now(datetime.UTC), settings.get().label_max_rows
+    now, max_rows = datetime.datetime.now(datetime.UTC), settings.get().labels.max_rows
     reader = Reader(file, kind, default_labeller(entry.name), classes, now, max_rows)
     ledger.stage(connection, "create_staged_labels", Row._fields, reader.rows())
     return reader.sha256

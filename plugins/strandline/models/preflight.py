@@ -20,11 +20,11 @@ def plan() -> contract.PreflightRequest:
     with ledger.connect("ingest") as connection:
         champion = versions.champion(connection)
     return contract.PreflightRequest(
-        shard_id=config.device,
+        shard_id=config.vision.device,
         bundle=contract.BundleRef(champion["bundle"], champion["version"]),
-        batch_size=config.classify_batch_size,
-        threads=config.cores,
-        device=cast(Literal["cpu", "gpu"], config.device),
+        batch_size=config.vision.batch_size,
+        threads=config.vision.cores,
+        device=cast(Literal["cpu", "gpu"], config.vision.device),
     )
 
 

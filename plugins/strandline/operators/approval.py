@@ -36,7 +36,7 @@ def request_approval(task_id: str, ask: Ask, options: list[str], take: Take) -> 
     There is no default answer: without one in time the task fails, and is not tried again by itself.
     """
     config = settings.get()
-    approvers: list[Any] = [{"id": number, "name": name} for name, number in config.approver_ids.items()]
+    approvers: list[Any] = [{"id": number, "name": name} for name, number in config.promotion.approver_ids.items()]
     # Airflow runs no task whose form could not be sent as it is: a missing reason is left for `read_answer` to refuse.
     reason = params.reason("Needed: why you answer so. It stays in the record.")
     return ApprovalOperator(
@@ -46,6 +46,6 @@ def request_approval(task_id: str, ask: Ask, options: list[str], take: Take) -> 
         options=options,
         params={"reason": reason},
         assigned_users=approvers,
-        response_timeout=datetime.timedelta(hours=config.approval_hours),
+        response_timeout=datetime.timedelta(hours=config.promotion.approval_hours),
         retries=0,
     )

@@ -73,9 +73,9 @@ class HardenedDockerOperator(VisionOperator):
             self.on_kill()
         code, how = state["ExitCode"], f"ended with exit code {state['ExitCode']}"
         if state["OOMKilled"]:
-            how = f"ran out of memory: STRANDLINE_TASK_MEMORY_BYTES allows {config.task_memory_bytes:,} bytes"
+            how = f"ran out of memory: STRANDLINE_TASK_MEMORY_BYTES allows {config.vision.memory_bytes:,} bytes"
         elif code == 137:
-            how = f"was killed, by a person, the engine or its deadline of {config.task_timeout_minutes:g} minutes"
+            how = f"was killed, by a person, the engine or its deadline of {config.vision.timeout_minutes:g} minutes"
         self.check_exit_code(code, how, last)
 
     def on_kill(self) -> None:
@@ -104,7 +104,7 @@ class HardenedDockerOperator(VisionOperator):
         return str(self._client.inspect_image(image)["Id"])
 
     def _labels(self, config: settings.Settings, folder: Path, run_id: str) -> dict[str, str]:
-        deadline = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=config.task_timeout_minutes)
+        deadline = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=config.vision.timeout_minutes)
         return {
             RUN: run_id,
             SHARD: str(self.request["shard_id"]),
@@ -138,7 +138,7 @@ class HardenedDockerOperator(VisionOperator):
 
     def _entrypoint(self, config: settings.Settings) -> list[str]:
         """The image's own, under a deadline that holds without us, too: a container ends though its worker died."""
-        return ["timeout", "--signal=KILL", str(config.task_timeout_minutes * 60), "python", "-m", "vision"]
+        return ["timeout", "--signal=KILL", str(config.vision.timeout_minutes * 60), "python", "-m", "vision"]
 
     def _lines(self) -> Iterator[str]:
         assert self._client
@@ -167,10 +167,10 @@ class HardenedDockerOperator(VisionOperator):
 
 def connect(config: settings.Settings) -> APIClient:
     """The Docker Engine of the settings."""
-    tls = config.docker_tls
+    tls = config.vision.docker_tls
     return DockerHook(
         docker_conn_id=None,
-        base_url=config.docker_url,
+        base_url=config.vision.docker_url,
         version="auto",
         tls=DockerHook.construct_tls_config(str(tls / "ca.pem"), str(tls / "cert.pem"), str(tls / "key.pem"))
         if tls
@@ -192,14 +192,14 @@ def host_config(
         security_opt=["no-new-privileges:true"],
         read_only=True,
         tmpfs={str(SCRATCH): f"rw,noexec,nosuid,nodev,size={SCRATCH_BYTES}"},
-        mem_limit=config.task_memory_bytes,
-        memswap_limit=config.task_memory_bytes,
+        mem_limit=config.vision.memory_bytes,
+        memswap_limit=config.vision.memory_bytes,
         nano_cpus=min(cores, os.cpu_count() or 1) * 10**9,
         pids_limit=PIDS,
         ulimits=[
             docker.types.Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
             docker.types.Ulimit(name="core", soft=0, hard=0),
-            docker.types.Ulimit(name="fsize", soft=config.attempt_bytes, hard=config.attempt_bytes),
+            docker.types.Ulimit(name="fsize", soft=config.vision.attempt_bytes, hard=config.vision.attempt_bytes),
         ],
         init=True,
         device_requests=gpus,
@@ -243,8 +243,8 @@ def _wait_until_gone(client: APIClient, container: str) -> None:
 
 def _mounts(config: settings.Settings, folder: Path, place: Path) -> list[docker.types.Mount]:
     """The landing zone and the store, read-only, and the attempt's folder: as the engine's host knows them."""
-    store = config.store_on_host or config.store
-    landing = config.landing_on_host or config.landing
+    store = config.vision.store_on_host or config.store
+    landing = config.vision.landing_on_host or config.landing
     return [
         docker.types.Mount(str(LANDING), str(landing), type="bind", read_only=True),
         docker.types.Mount(str(STORE), str(store), type="bind", read_only=True),

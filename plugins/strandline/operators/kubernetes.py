@@ -57,7 +57,7 @@ class HardenedPodOperator(VisionOperator, KubernetesPodOperator):
     def __init__(self, **kwargs: Any) -> None:
         # For the provider, pushing to XCom means a sidecar; that is in steps of its `execute`, which do not run here.
         # How long a pod may wait for a node is bounded by the task's own timeout.
-        patience = int(settings.get().task_timeout_minutes * 60)
+        patience = int(settings.get().vision.timeout_minutes * 60)
         given: dict[str, Any] = {
             "do_xcom_push": True,
             "base_container_name": CONTAINER,
@@ -77,7 +77,7 @@ class HardenedPodOperator(VisionOperator, KubernetesPodOperator):
 
     def run(self, config: settings.Settings, folder: Path, run_id: str) -> None:
         pod = self.build_pod(config, folder, run_id)
-        self.image = config.vision_image.partition("@")[2]
+        self.image = config.vision.image.partition("@")[2]
         self.pod = pod  # what `on_kill` deletes
         try:
             self._remove_stale_attempts(pod)
@@ -97,10 +97,10 @@ class HardenedPodOperator(VisionOperator, KubernetesPodOperator):
     def remove_orphans(cls, config: settings.Settings) -> list[str]:
         """Delete each pod that is older than a task may get: it has ended, or waits for a node that never came."""
         client = KubernetesHook().core_v1_client
-        late = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=config.task_timeout_minutes)
+        late = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=config.vision.timeout_minutes)
         orphans = [
             found
-            for found in _find(client, config.kubernetes_namespace, OURS)
+            for found in _find(client, config.vision.kubernetes_namespace, OURS)
             if found.metadata.creation_timestamp < late - ORPHAN_GRACE
         ]
         for orphan in orphans:
@@ -118,19 +118,19 @@ class HardenedPodOperator(VisionOperator, KubernetesPodOperator):
             kind="Pod",
             metadata=k8s.V1ObjectMeta(
                 name=f"strandline-{self.vision_command}-{folder.name}",
-                namespace=config.kubernetes_namespace,
+                namespace=config.vision.kubernetes_namespace,
                 labels=OURS | {name: make_safe_label_value(value) for name, value in names.items()},
                 annotations=names,
             ),
             spec=k8s.V1PodSpec(
                 containers=[self._container(config, place)],
                 volumes=[
-                    _claim("landing", config.landing_claim, read_only=True),
-                    _claim("store", config.store_claim, read_only=False),
+                    _claim("landing", config.vision.landing_claim, read_only=True),
+                    _claim("store", config.vision.store_claim, read_only=False),
                     _memory("scratch", SCRATCH_BYTES),
                 ],
                 restart_policy="Never",
-                active_deadline_seconds=max(1, round(config.task_timeout_minutes * 60)),
+                active_deadline_seconds=max(1, round(config.vision.timeout_minutes * 60)),
                 termination_grace_period_seconds=GRACE,
                 automount_service_account_token=False,
                 enable_service_links=False,
@@ -150,7 +150,8 @@ class HardenedPodOperator(VisionOperator, KubernetesPodOperator):
         own = STORE / place
         resources = _resources(config, self.request)
         environment = mounts_environment(LANDING, STORE, home=SCRATCH)
-        environment[contract.FILE_BYTES] = str(config.attempt_bytes)  # a pod has no such limit: the command sets it
+        # A pod has no such limit: the command sets it.
+        environment[contract.FILE_BYTES] = str(config.vision.attempt_bytes)
         return k8s.V1Container(
             name=CONTAINER,
             image=_pullable(config),
@@ -187,9 +188,9 @@ class HardenedPodOperator(VisionOperator, KubernetesPodOperator):
         end = next((each for each in ends if each), None)
         code = end.exit_code if end else contract.EXIT_TEMPORARY
         if status.reason == "DeadlineExceeded":
-            how = f"was stopped at its deadline of {config.task_timeout_minutes:g} minutes"
+            how = f"was stopped at its deadline of {config.vision.timeout_minutes:g} minutes"
         elif end and end.reason == "OOMKilled":
-            how = f"ran out of memory: STRANDLINE_TASK_MEMORY_BYTES allows {config.task_memory_bytes:,} bytes"
+            how = f"ran out of memory: STRANDLINE_TASK_MEMORY_BYTES allows {config.vision.memory_bytes:,} bytes"
         elif status.reason or not end:
             how = f"was stopped by the cluster: {status.reason or 'no reason given'}. {status.message or ''}".rstrip()
         elif code == 137:
@@ -237,7 +238,7 @@ def _resources(config: settings.Settings, request: dict[str, Any]) -> dict[str, 
     """What a pod is given, and not more."""
     resources = {
         "cpu": str(request.get("threads") or request.get("workers") or 1),
-        "memory": str(config.task_memory_bytes),
+        "memory": str(config.vision.memory_bytes),
         "ephemeral-storage": str(DISK_BYTES),
     }
     return resources | {GPU: "1"} if request.get("device") == "gpu" else resources

@@ -26,7 +26,7 @@ class ProcessOperator(VisionOperator):
 
     def run(self, config: settings.Settings, folder: Path, run_id: str) -> None:
         self._process = subprocess.Popen(
-            [config.vision_python, "-m", "vision", self.vision_command, "--request", folder / contract.REQUEST_FILE],
+            [config.vision.python, "-m", "vision", self.vision_command, "--request", folder / contract.REQUEST_FILE],
             env=vision_environment(config, folder),
             cwd=folder,
             stdin=subprocess.DEVNULL,
@@ -35,7 +35,7 @@ class ProcessOperator(VisionOperator):
             text=True,
             errors="backslashreplace",
             start_new_session=True,
-            preexec_fn=lambda: _limit(config.task_memory_bytes, config.attempt_bytes),
+            preexec_fn=lambda: _limit(config.vision.memory_bytes, config.vision.attempt_bytes),
         )
         try:
             assert self._process.stdout is not None

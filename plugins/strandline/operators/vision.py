@@ -78,19 +78,14 @@ def _arguments(task_id: str, command: str) -> dict[str, Any]:
         "task_id": task_id,
         "vision_command": command,
         "pool": "classifier",
-        "queue": "gpu" if config.device == "gpu" and command != "pack" else "default",
-        "execution_timeout": datetime.timedelta(minutes=config.task_timeout_minutes),
+        "queue": "gpu" if config.vision.device == "gpu" and command != "pack" else "default",
+        "execution_timeout": datetime.timedelta(minutes=config.vision.timeout_minutes),
     }
 
 
 def runner(config: settings.Settings) -> "type[VisionOperator]":
-    """
-    Raises:
-        SettingsError: STRANDLINE_RUNNER names no runner.
-    """
-    if config.runner not in RUNNERS:
-        raise settings.SettingsError(f"STRANDLINE_RUNNER={config.runner}: the runners are {', '.join(RUNNERS)}")
-    module, name = RUNNERS[config.runner]
+    """The class of operator that STRANDLINE_RUNNER names."""
+    module, name = RUNNERS[config.vision.runner]
     operator: type[VisionOperator] = getattr(importlib.import_module(module), name)
     return operator
 
@@ -134,9 +129,9 @@ class VisionOperator(BaseOperator):
         folder = self._new_attempt(config, context["run_id"], context["ti"].try_number)
         self.log.info("%s of shard %s in %s", self.vision_command, self.request["shard_id"], folder)
         request = contract.sha256_file(folder / contract.REQUEST_FILE)
-        most = config.attempt_bytes
+        most = config.vision.attempt_bytes
         try:
-            with attempts.watched(folder, most, config.attempt_files, self.on_kill):
+            with attempts.watched(folder, most, config.vision.attempt_files, self.on_kill):
                 self.run(config, folder, context["run_id"])
             result, sealed = attempts.seal(folder, self.vision_command, request, most)
         except BaseException:
@@ -210,7 +205,7 @@ def image_by_digest(config: settings.Settings) -> str:
     Raises:
         PermanentError: it is not named by digest.
     """
-    image = config.vision_image
+    image = config.vision.image
     if not DIGEST.search(image):
         raise PermanentError(
             f"STRANDLINE_VISION_IMAGE is {image or 'not set'}: it must name an image by digest, as name@sha256:... "

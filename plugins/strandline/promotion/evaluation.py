@@ -161,8 +161,8 @@ def infra_validate_request(pinned: GatePlan) -> contract.InfraValidateRequest:
         champion=case.champion.ref,
         challenger=case.challenger.ref,
         rounds=ROUNDS,
-        batch_size=config.classify_batch_size,
-        threads=config.cores,
+        batch_size=config.vision.batch_size,
+        threads=config.vision.cores,
         device=_device(config),
     )
 
@@ -172,14 +172,14 @@ def evaluations(pinned: GatePlan, validated: SealedAttempt) -> list[contract.Eva
     config, case = settings.get(), _case(pinned)
     if not answers.read_trial(config, case, pinned.gate_id, validated).loaded:
         return []
-    at_once = max(1, min(len(SIDES) * len(case.sets), config.at_once))
+    at_once = max(1, min(len(SIDES) * len(case.sets), config.vision.max_parallel_tasks))
     return [
         contract.EvaluateRequest(
             bundle=model.ref,
             shards=part.shards,
             labels=part.labels,
-            batch_size=config.classify_batch_size,
-            threads=max(1, config.cores // at_once),
+            batch_size=config.vision.batch_size,
+            threads=max(1, config.vision.cores // at_once),
             device=_device(config),
             shard_id=f"{name}-{side}",
         )
@@ -262,8 +262,8 @@ def _record(
         "folder": folder,
         "html_sha256": hashlib.sha256(page.encode()).hexdigest(),
         "requested_by": requested_by,
-        "approvers": list(config.approver_ids),
-        "answer_by": now + datetime.timedelta(hours=config.approval_hours) + GRACE,
+        "approvers": list(config.promotion.approver_ids),
+        "answer_by": now + datetime.timedelta(hours=config.promotion.approval_hours) + GRACE,
     }
     if ledger.execute(connection, "insert_gate", row):
         results = [_result(run_id, check) for check in held.checks]
@@ -321,17 +321,17 @@ def _model(row: Mapping[str, Any]) -> Model:
 
 def _rules(config: settings.Settings) -> Rules:
     return Rules(
-        floor=config.gate_floor,
-        holdout_margin=config.gate_holdout_margin,
-        window_rule=cast(Literal["superior", "non-inferior"], config.gate_window_rule),
-        window_margin=config.gate_window_margin,
-        class_floor=config.gate_class_floor,
-        latency_ratio=config.gate_latency_ratio,
+        floor=config.promotion.gate_floor,
+        holdout_margin=config.promotion.gate_holdout_margin,
+        window_rule=cast(Literal["superior", "non-inferior"], config.promotion.gate_window_rule),
+        window_margin=config.promotion.gate_window_margin,
+        class_floor=config.promotion.gate_class_floor,
+        latency_ratio=config.promotion.gate_latency_ratio,
     )
 
 
 def _device(config: settings.Settings) -> Literal["cpu", "gpu"]:
-    return cast(Literal["cpu", "gpu"], config.device)
+    return cast(Literal["cpu", "gpu"], config.vision.device)
 
 
 def _jsonable(value: Any) -> Any:

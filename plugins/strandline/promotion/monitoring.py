@@ -62,12 +62,12 @@ def plan(run_id: str) -> contract.EvaluateRequest | None:
     config = settings.get()
     with ledger.connect("gate") as connection:
         periods = ledger.fetch(connection, "select_monitored_period")
-        if not periods or periods[0]["worse"] or periods[0]["checks"] >= config.watch_looks:
+        if not periods or periods[0]["worse"] or periods[0]["checks"] >= config.promotion.watch_looks:
             return None
         (period,) = periods
         rows = ledger.fetch(connection, "select_monitored_images", {**period, "rows": ROWS})
         shards = tuple(attempts.recorded_shards(connection, config.store, (row["folder"] for row in rows)))
-    if len(rows) < period["images"] + config.watch_labels:
+    if len(rows) < period["images"] + config.promotion.watch_labels:
         log.info("%d images were labelled since the promotion: too few for another check", len(rows))
         return None
     folder = _folder(config, run_id)
@@ -84,9 +84,9 @@ def plan(run_id: str) -> contract.EvaluateRequest | None:
         bundle=contract.BundleRef(period["bundle"], period["predecessor"]),
         shards=shards,
         labels=contract.FileRef(str((folder / LABELS).relative_to(config.store)), labels),
-        batch_size=config.classify_batch_size,
-        threads=config.cores,
-        device=cast(Literal["cpu", "gpu"], config.device),
+        batch_size=config.vision.batch_size,
+        threads=config.vision.cores,
+        device=cast(Literal["cpu", "gpu"], config.vision.device),
         shard_id=period["predecessor"],
     )
 
@@ -102,7 +102,7 @@ def compare(run_id: str, evaluated: SealedAttempt) -> ChampionCheck:
     row: dict[str, Any] = {"run_id": run_id, "number": planned.number}
     row |= {"version": planned.version, "predecessor": planned.predecessor}
     row |= {"promoted_at": datetime.datetime.fromisoformat(planned.promoted_at)}
-    row |= _compare(_pairs(config, run_id, planned, evaluated), ALPHA / config.watch_looks)
+    row |= _compare(_pairs(config, run_id, planned, evaluated), ALPHA / config.promotion.watch_looks)
     with ledger.connect("gate") as connection:
         ledger.execute(connection, "insert_champion_check", row)
         recorded = ledger.fetch(connection, "select_champion_check", row)

@@ -59,7 +59,7 @@ def read_answer(answer: Mapping[str, Any], options: Container[str]) -> Answer:
     person = user.get("name")
     if not person:
         raise PromotionError("nobody answered: the champion stays")
-    if settings.get().approver_ids.get(person) != user.get("id"):
+    if settings.get().promotion.approver_ids.get(person) != user.get("id"):
         raise PromotionError(
             f"{person} with the id {user.get('id')} is none of STRANDLINE_APPROVERS: the champion stays"
         )

@@ -212,7 +212,7 @@ def _request(
     _verify(config, recorded.shard, "SHARD_GONE")
     _verify(config, contract.FileRef(f"{model['bundle']}/{contract.BUNDLE_MANIFEST}", model["version"]), "MODEL_GONE")
     bundle = contract.BundleRef(model["bundle"], model["version"])
-    device = cast(Literal["cpu", "gpu"], config.device)
+    device = cast(Literal["cpu", "gpu"], config.vision.device)
     return dataclasses.replace(recorded, bundle=bundle, device=device)
 
 

@@ -155,8 +155,8 @@ def evaluation(planned: TrainingPlan, holdout: Holdout, trained: SealedAttempt) 
         bundle=_trained(config, planned, trained)[0],
         shards=holdout.shards,
         labels=holdout.labels,
-        batch_size=config.classify_batch_size,
-        threads=config.cores,
+        batch_size=config.vision.batch_size,
+        threads=config.vision.cores,
         device=_device(config),
         shard_id=planned.holdout,
     )
@@ -303,12 +303,12 @@ def _reserve(
     drops = [row for row in drops if since is None or row["drop_at"] >= since]
     usable = sum(row["usable"] for row in drops)
     span = f" from {_written(since)} on" if since else ""
-    if usable < config.retrain_min_labels:
+    if usable < config.training.min_labels:
         raise TrainingError(
-            f"there are {usable:,} labelled images{span}, and {config.retrain_min_labels:,} are needed: label"
-            f" {config.retrain_min_labels - usable:,} more, or lower STRANDLINE_RETRAIN_MIN_LABELS"
+            f"there are {usable:,} labelled images{span}, and {config.training.min_labels:,} are needed: label"
+            f" {config.training.min_labels - usable:,} more, or lower STRANDLINE_RETRAIN_MIN_LABELS"
         )
-    wanted, needed = min(config.retrain_window_images, usable // 2), config.retrain_min_labels // 2
+    wanted, needed = min(config.training.window_images, usable // 2), config.training.min_labels // 2
     number = _drops_to_keep(drops, wanted, needed)
     first = drops[max(number, 1) - 1]["drop_at"]
     if not number:
@@ -351,7 +351,7 @@ def _asking_since(
     """Where the windows begin that ask for a retraining; None where a person asks, who means all labelled images."""
     if asked.report_id is None:
         return None
-    query = {"report_id": asked.report_id, "windows": config.persistence_of}
+    query = {"report_id": asked.report_id, "windows": config.drift.last_windows}
     (found,) = ledger.fetch(connection, "select_asking_since", query)
     if found["since"] is None:
         raise TrainingError(f"the ledger has no drift report {asked.report_id} that asks for a retraining")
@@ -367,19 +367,19 @@ def _choose(
     window: Dataset,
 ) -> Dataset:
     """Freeze the training set: what landed before the window, balanced and with replay."""
-    classes, most, share = champion["classes"], config.retrain_images, config.retrain_replay_share
+    classes, most, share = champion["classes"], config.training.images, config.training.rehearsal_share
     before = datetime.datetime.fromisoformat(window.rule["since"])
     query = {"classes": classes, "before": before, "per_class": most}
     landed = ledger.fetch(connection, "select_learnable_images", query)
     original = _latest(connection, "original", champion) if share else None
     known = _by_hash(datasets.labels(config.store, original), asked.seed) if original else []
-    new, replayed = balance(_rows(landed), known, classes, most, share, config.retrain_balance)
+    new, replayed = balance(_rows(landed), known, classes, most, share, config.training.balance)
     taken = {image for image, _ in new}
     shards = _shards(connection, config, [row for row in landed if row["image_id"] in taken])
     rule = {
         "images": f"{len(new)} that landed, {len(replayed)} replayed",
         "landed": f"labelled, before {_written(before)}, in no holdout and no window; of each class the newest, at most"
-        f" {config.retrain_balance:g} times as many as the median class has",
+        f" {config.training.balance:g} times as many as the median class has",
         "replayed": f"original set {original.dataset_id if original else None}: as many as make all classes equal, at"
         f" least {share:.0%} of each class, by SHA-256 of seed and image",
         "seed": asked.seed,
@@ -425,23 +425,23 @@ def _request(
         width=size.width,
         mean=size.mean,
         std=size.std,
-        epochs=asked.epochs or config.retrain_epochs,
-        threads=config.cores,
+        epochs=asked.epochs or config.training.epochs,
+        threads=config.vision.cores,
         seed=asked.seed,
-        peak_lr=config.retrain_peak_lr,
+        peak_lr=config.training.peak_lr,
         low_share=0.0,  # small crops teach the shapes that the champion knows already
         device=_device(config),
         start=contract.BundleRef(champion["bundle"], champion["version"]),
-        seconds=60 * (asked.minutes or config.retrain_minutes),
+        seconds=60 * (asked.minutes or config.training.minutes),
         validation_share=VALIDATION_SHARE,
         patience=PATIENCE,
-        weight_interpolation=config.retrain_blend,
+        weight_interpolation=config.training.weight_interpolation,
         shard_id=training.dataset_id,
     )
 
 
 def _device(config: settings.Settings) -> Literal["cpu", "gpu"]:
-    return cast(Literal["cpu", "gpu"], config.device)
+    return cast(Literal["cpu", "gpu"], config.vision.device)
 
 
 def _bundle(attempt: SealedAttempt, result: contract.Result) -> contract.BundleRef:
