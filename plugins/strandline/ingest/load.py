@@ -210,9 +210,9 @@ def _merge(connection: ledger.Connection, run: Mapping[str, Any]) -> dict[str, i
     ledger.execute(connection, "insert_images", run)
     _check(connection, "find_image_faults", run, f"run {run_id} and the ledger decoded the same content differently")
     ledger.execute(connection, "insert_outcomes", run)
-    ledger.execute(connection, "create_settled_images")
-    ledger.execute(connection, "insert_settled_images", run)
-    ledger.execute(connection, "analyze_settled_images")
+    ledger.execute(connection, "create_resolved_images")
+    ledger.execute(connection, "insert_resolved_images", run)
+    ledger.execute(connection, "analyze_resolved_images")
     ledger.execute(connection, "insert_batches", run)
     loaded = {
         "classified": ledger.execute(connection, "insert_predictions", run),
@@ -220,7 +220,7 @@ def _merge(connection: ledger.Connection, run: Mapping[str, Any]) -> dict[str, i
     }
     _check(connection, "find_disagreements", run, f"run {run_id} and the ledger disagree about what a model says")
 
-    statuses = {row["status"]: row["images"] for row in ledger.fetch(connection, "count_settled_images")}
+    statuses = {row["status"]: row["images"] for row in ledger.fetch(connection, "count_resolved_images")}
     states = {row["state"]: row["entries"] for row in ledger.fetch(connection, "count_run_outcomes", run)}
     if "open" in states or any(statuses.get(status, 0) != count for status, count in loaded.items()):
         raise LoadError(f"run {run_id} was not loaded whole: {states}, {statuses}, loaded {loaded}")
