@@ -552,17 +552,18 @@ def test_a_failing_migration_leaves_nothing_of_itself(empty_database, checkout):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda folder: (folder / "0001_ledger.sql").write_text("SELECT 1"), "changed after it was applied"),
-        (lambda folder: (folder / "0001_ledger.sql").rename(folder / "0001_other.sql"), "use a newer checkout"),
-        (lambda folder: [path.unlink() for path in folder.iterdir()], "use a newer checkout"),
-        (lambda folder: (folder / "0099_later.sql").write_text("SELECT 1"), "numbered without gaps"),
+        (lambda files: files[0].write_text("SELECT 1"), "changed after it was applied"),
+        (lambda files: files[-1].rename(files[-1].with_stem(f"{len(files):04}_other")), "use a newer checkout"),
+        (lambda files: [path.unlink() for path in files], "use a newer checkout"),
+        (lambda files: files[0].with_stem("0099_later").write_text("SELECT 1"), "numbered without gaps"),
+        (lambda files: files[0].rename(files[0].with_stem("0001_other")), "of an older schema, begun with 0001_"),
     ],
-    ids=["changed", "renamed", "missing", "gap"],
+    ids=["changed", "renamed", "missing", "gap", "another beginning"],
 )
 def test_a_checkout_that_does_not_fit_the_database_is_refused(empty_database, checkout, change, says):
     ledger.migrate(empty_database.owner, folder=checkout)
     before = names(empty_database.owner)
-    change(checkout / "migrations")
+    change(sorted((checkout / "migrations").iterdir()))
     with pytest.raises(ledger.MigrationError, match=says):
         ledger.migrate(empty_database.owner, folder=checkout)
     assert names(empty_database.owner) == before

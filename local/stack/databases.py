@@ -47,7 +47,14 @@ def migrate(settings: Settings) -> None:
     Raises:
         LedgerError: the ledger and this checkout's migrations do not fit together.
     """
-    ledger.migrate(url(settings, ledger.OWNER), approvers=settings.promotion.approver_ids)
+    try:
+        ledger.migrate(url(settings, ledger.OWNER), approvers=settings.promotion.approver_ids)
+    except ledger.OlderSchema as error:
+        raise ledger.OlderSchema(
+            f"the ledger in {_folder(settings)} is of an older schema that cannot be brought forward: go on with the"
+            f" checkout that made it; or make down, move that folder and {settings.store} elsewhere, and make up begins"
+            " a new ledger"
+        ) from error
 
 
 def has_ledger(settings: Settings) -> bool:

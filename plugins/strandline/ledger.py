@@ -68,10 +68,11 @@ Connection = psycopg.Connection[DictRow]
 class LedgerError(Exception):
     """
     LedgerError
-    ├── Unreachable     the database does not answer, or refuses us
-    ├── MigrationError  the database and the migrations of this checkout do not fit together
-    ├── PeriodChanged   its drops are of another length than STRANDLINE_PERIOD says
-    └── InvariantViolation       a run cannot be closed: an invariant does not hold
+    ├── Unreachable         the database does not answer, or refuses us
+    ├── MigrationError      the database and the migrations of this checkout do not fit together
+    │   └── OlderSchema     it was made by other migrations from the first on: no way leads to those of today
+    ├── PeriodChanged       its drops are of another length than STRANDLINE_PERIOD says
+    └── InvariantViolation  a run cannot be closed: an invariant does not hold
     """
 
 
@@ -80,6 +81,10 @@ class Unreachable(LedgerError):
 
 
 class MigrationError(LedgerError):
+    pass
+
+
+class OlderSchema(MigrationError):
     pass
 
 
@@ -361,6 +366,7 @@ def migrate(owner_url: str, folder: Path = SQL, approvers: Iterable[str] | None 
 
     Raises:
         MigrationError: an applied migration was changed or is missing here, or numbers are not 1, 2, 3...
+        OlderSchema: the database has another first migration.
         Unreachable: no answer from the server.
     """
     files = _migrations(folder)
@@ -473,6 +479,11 @@ def _migrations(folder: Path) -> list[Path]:
 
 
 def _check_applied(applied: Sequence[DictRow], files: Sequence[Path]) -> None:
+    if applied and files and applied[0]["name"] != files[0].name:
+        raise OlderSchema(
+            f"the ledger is of an older schema, begun with {applied[0]['name']}, that cannot be brought forward: go on"
+            " with the checkout that made it, or set its database and its store aside and begin with empty ones"
+        )
     for row in applied:
         path = files[row["number"] - 1] if row["number"] <= len(files) else None
         if path is None or path.name != row["name"]:

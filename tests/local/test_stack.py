@@ -19,10 +19,10 @@ import httpx
 import pytest
 from stack_settings import stack_settings
 
-from local.stack import configuration, postgres, processes
+from local.stack import configuration, databases, postgres, processes
 from local.stack.api import Api, ApiError
-from local.stack.stack import COMPONENTS, POOL, POSTGRES, SUPERVISOR, Stack, StackError
-from strandline import settings
+from local.stack.stack import COMPONENTS, POOL, POSTGRES, SUPERVISOR, Stack, StackError, main
+from strandline import ledger, settings
 
 DAG = """
 import datetime
@@ -344,6 +344,37 @@ def test_a_taken_port_is_said_in_one_sentence(name, tmp_path):
     (sentence,) = done.stderr.splitlines()
     assert f"{ports[name]} " in sentence
     assert f"set {name} to another" in sentence
+
+
+def test_a_ledger_of_an_older_schema_is_said_with_what_to_do(tmp_path, monkeypatch, capsys):
+    older = tmp_path / "older"
+    (older / "migrations").mkdir(parents=True)
+    (older / "migrations" / "0001_ledger.sql").write_text("CREATE TABLE model_versions (version text)")
+    (older / "grants.sql").write_text("SELECT 1")
+    # Not pytest's own folder, which only its user may enter: run by root, Postgres may belong to nobody.
+    with tempfile.TemporaryDirectory(prefix="strandline-older-") as name:
+        home = Path(name)
+        home.chmod(0o755)
+        monkeypatch.setenv("STRANDLINE_HOME", name)
+        monkeypatch.setenv("STRANDLINE_LANDING", f"{name}/landing")
+        monkeypatch.setenv("STRANDLINE_LABELS", f"{name}/labels")
+        for port in ("API", "POSTGRES"):
+            monkeypatch.setenv(f"STRANDLINE_{port}_PORT", str(processes.free_port()))
+        config = settings.load()
+        try:
+            databases.start_server(config)
+            databases.provision(config)
+            ledger.migrate(databases.url(config, ledger.OWNER), folder=older)
+            assert main(["up"]) == 1
+            (sentence,) = capsys.readouterr().err.splitlines()
+            assert f"the ledger in {home}/postgres is of an older schema that cannot be brought forward" in sentence
+            assert f"make down, move that folder and {home}/store elsewhere" in sentence
+            assert main(["down"]) == 0
+            (home / "postgres").rename(home / "aside")
+            databases.start(config)
+            assert databases.has_ledger(config)
+        finally:
+            databases.stop(config)
 
 
 SPAWN = """
