@@ -1,7 +1,6 @@
 """Whose word counts: each way round the gate that SQL, an XCom or an event could be is refused by the database."""
 
 import datetime
-import shutil
 from collections.abc import Callable
 
 import psycopg
@@ -410,40 +409,3 @@ def test_invariants_of_the_champions_hold_without_any_run(versions, owner, break
         found = ledger.check_invariants(connection)
         assert found[invariant]
         assert ledger.check_invariants(connection, "whichever run")[invariant] == found[invariant]
-
-
-# What was before
-
-
-def test_what_was_approved_before_is_bound_and_chained_by_the_migration(empty_database, tmp_path):
-    """A ledger of the version before, with a history: nothing of it is lost, and all invariants hold for it."""
-    before = tmp_path / "sql"
-    (before / "views").mkdir(parents=True)
-    (before / "grants.sql").write_text("SELECT 1")
-    shutil.copytree(ledger.SQL / "migrations", before / "migrations")
-    for path in (before / "migrations").glob("*.sql"):
-        if int(path.name[:4]) >= 10:
-            path.unlink()
-    ledger.migrate(empty_database.owner, before)
-    with psycopg.connect(empty_database.owner) as owner:
-        for name in ("first", "second"):
-            model = "INSERT INTO model_versions VALUES (%s, %s, 'n', '{cat}', 'b', NULL, now(), 'trainer')"
-            owner.execute(model, [digest(name), name])
-        owner.execute("SELECT install_first_champion(%s, 'make up')", [digest("first")])
-        gate = """INSERT INTO gates (gate_id, challenger, champion, checks, outcome, sentence, rules, folder,
-                                     html_sha256, requested_by, approvers, answer_by)
-                  VALUES ('old', %s, %s, 1, 'pass', '', '{}', '.', repeat('0', 64), 'user', '{op}', now() + '1 hour')"""
-        owner.execute(gate, [digest("second"), digest("first")])
-        owner.execute(f"{RESULT} VALUES ('old', 'window', 'pass', '', 'above', 'points')")
-    with psycopg.connect(empty_database.owner) as owner:
-        owner.execute("SELECT record_approval('old', 'approved', 'op', 'because', now())")
-        owner.execute("SELECT promote('old', %s)", [digest("first")])
-    assert "0010_authority.sql" in ledger.migrate(empty_database.owner, approvers=["op"])
-    with ledger.connect("ingest", empty_database.address) as connection:
-        assert connection.execute("SELECT count(*) AS steps FROM audit_log").fetchone() == {"steps": 4}
-        assert {name: rows for name, rows in ledger.check_invariants(connection).items() if rows} == {}
-    with psycopg.connect(empty_database.duty("promotion")) as connection:
-        back = "SELECT roll_back('run', %s, %s, 'op', 'worse')"
-        connection.execute(back, [digest("first"), digest("second")])
-    with ledger.connect("ingest", empty_database.address) as connection:
-        assert {name: rows for name, rows in ledger.check_invariants(connection).items() if rows} == {}

@@ -1,6 +1,6 @@
 """Promotion: a challenger is examined, a person answers, the champion changes; and the way back.
 
-The ledger's functions hold the promises (`sql/migrations/0010_authority.sql`). Here is what Postgres cannot know:
+The ledger's functions hold the promises (`sql/migrations/0007_promotion.sql`). Here is what Postgres cannot know:
 whether a bundle is whole, and what a person's answer says.
 """
 

@@ -1,7 +1,5 @@
--- Where the embeddings of a batch's predictions and, by its request, its shard are found.
-ALTER TABLE batches ADD COLUMN folder text;  -- of the attempt, relative to the store; null where nothing was classified
-
--- One row a report. A window is [start, end) of landing hours. The same run of report_drift makes a window's report once.
+-- One row a report. A window is [start, end) of landing hours. The same run of report_drift makes a window's report
+-- once.
 CREATE TABLE drift_reports (
     report_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run_id text COLLATE "C" NOT NULL,  -- of report_drift

@@ -1,24 +1,12 @@
--- The ledger: one row for every fact, inserted and never changed. Hashes and ids compare as bytes (COLLATE "C"),
--- which is what they are, and faster than any language's order.
+-- What landed, what became of it, and what was measured of it.
 
-CREATE TABLE model_versions (
-    version text COLLATE "C" PRIMARY KEY CHECK (length(version) = 64 AND version !~ '[^0-9a-f]'),
-    name text NOT NULL,
-    network text NOT NULL,
-    classes text[] NOT NULL CHECK (cardinality(classes) > 0),
-    bundle text NOT NULL,  -- its folder, relative to the store
-    metrics jsonb,
-    registered_at timestamptz NOT NULL DEFAULT now(),
-    registered_by text NOT NULL
+-- What is done one after the other takes its row here FOR UPDATE. An advisory lock anybody may take, a row only who may
+-- update its table.
+CREATE TABLE locks (
+    name text PRIMARY KEY,
+    taken boolean NOT NULL DEFAULT false  -- never set: there has to be a column that may be updated
 );
-
-CREATE TABLE champions (
-    version text COLLATE "C" NOT NULL REFERENCES model_versions,
-    period tstzrange NOT NULL CHECK (NOT isempty(period) AND lower(period) IS NOT NULL),
-    promoted_by text NOT NULL,
-    reason text NOT NULL,
-    EXCLUDE USING gist (period WITH &&)
-);
+INSERT INTO locks (name) VALUES ('ledger');
 
 CREATE TABLE drops (
     drop_at timestamptz PRIMARY KEY,
@@ -50,6 +38,8 @@ CREATE TABLE runs (
     known integer NOT NULL CHECK (known >= 0),
     deferred integer NOT NULL CHECK (deferred >= 0),
     listed integer NOT NULL CHECK (listed >= 0),
+    -- Of those deferred, how many lie in hours that have not begun: most likely mistyped.
+    future integer NOT NULL DEFAULT 0 CHECK (future BETWEEN 0 AND deferred),
     started_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT run_interval_goes_forward CHECK (interval_start < interval_end),
     CONSTRAINT run_accounts_for_every_file CHECK (files_seen = known + deferred + listed),
@@ -107,6 +97,8 @@ CREATE TABLE outcomes (
     CONSTRAINT decoded_has_a_hash CHECK (NOT decoded OR sha256 IS NOT NULL)
 );
 CREATE INDEX outcomes_run ON outcomes (run_id);
+-- What all the paths of an image say: those of its duplicates, beside that of the entry that was ingested.
+CREATE INDEX outcomes_duplicates ON outcomes (image_id) WHERE state = 'duplicate';
 
 -- One row a shard of a run, once it is loaded. `ok + failed` are the accepted images of the run's entries in it.
 -- A shard of whose entries none was accepted is not classified: `shard_rows`, hash and device are null.
@@ -125,6 +117,10 @@ CREATE TABLE batches (
     device text,
     shard_sha256 text COLLATE "C",
     image_digest text,
+    folder text,  -- of the attempt, relative to the store; null where nothing was classified
+    -- Of the attempt's result, which has those of its request and its outputs, so that all of it can be checked later;
+    -- null where nothing was classified.
+    result_sha256 text COLLATE "C" CHECK (length(result_sha256) = 64 AND result_sha256 !~ '[^0-9a-f]'),
     loaded_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (run_id, shard_id),
     UNIQUE (run_id, shard_id, model_version),
@@ -184,19 +180,3 @@ CREATE TABLE closings (
     classified integer NOT NULL,
     failed integer NOT NULL
 );
-
--- The only way to a champion so far, and only to the very first one.
-CREATE FUNCTION install_first_champion(candidate text, installed_by text) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
-AS $$
-BEGIN
-    LOCK TABLE champions IN SHARE ROW EXCLUSIVE MODE;
-    IF EXISTS (SELECT FROM champions) THEN
-        RETURN false;
-    END IF;
-    INSERT INTO champions (version, period, promoted_by, reason)
-    VALUES (candidate, tstzrange(now(), NULL), installed_by, 'first champion');
-    RETURN true;
-END
-$$;
-REVOKE ALL ON FUNCTION install_first_champion FROM PUBLIC;

@@ -1,5 +1,19 @@
--- Frozen sets of labelled images: what a model was trained on, and what it is tested on. In the store a set is a Parquet
--- file of image ids and labels, by whose hash it is known, and the shards that have the images.
+-- The ledger: one row for every fact, inserted and never changed. Hashes and ids compare as bytes (COLLATE "C"),
+-- which is what they are, and faster than any language's order.
+
+CREATE TABLE model_versions (
+    version text COLLATE "C" PRIMARY KEY CHECK (length(version) = 64 AND version !~ '[^0-9a-f]'),
+    name text NOT NULL,
+    network text NOT NULL,
+    classes text[] NOT NULL CHECK (cardinality(classes) > 0),
+    bundle text NOT NULL,  -- its folder, relative to the store
+    metrics jsonb,
+    registered_at timestamptz NOT NULL DEFAULT now(),
+    registered_by text NOT NULL
+);
+
+-- Frozen sets of labelled images: what a model was trained on, and what it is tested on. In the store a set is a
+-- Parquet file of image ids and labels, by whose hash it is known, and the shards that have the images.
 CREATE TABLE datasets (
     dataset_id text COLLATE "C" PRIMARY KEY CHECK (length(dataset_id) = 64 AND dataset_id !~ '[^0-9a-f]'),
     kind text NOT NULL CHECK (kind IN ('original', 'training', 'holdout', 'window')),

@@ -1,4 +1,21 @@
--- How a champion changes: by a gate that its challenger passed and a person approved; or back, with a reason.
+-- How a champion changes: by a gate that its challenger passed and a person approved; or back, with a reason. Whose
+-- word counts: who may approve and roll back, what an approval binds, and what nobody can slip in.
+
+-- Who may answer and roll back, as the setting `approvers` said when the ledger was migrated last.
+CREATE TABLE approvers (
+    name text COLLATE "C" PRIMARY KEY CHECK (name ~ '\S')
+);
+
+-- What a run of promote_model is about: the steps after its plan read it here.
+CREATE TABLE gate_plans (
+    gate_id text COLLATE "C" PRIMARY KEY,  -- the run of promote_model
+    challenger text COLLATE "C" NOT NULL REFERENCES model_versions,
+    champion text COLLATE "C" NOT NULL REFERENCES model_versions,
+    holdout_set text COLLATE "C" REFERENCES datasets,
+    window_set text COLLATE "C" REFERENCES datasets,
+    requested_by text NOT NULL CHECK (requested_by ~ '\S'),
+    planned_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
 
 -- One row a gate: what a challenger showed against a champion. `gate_id` is the run of promote_model that held it.
 CREATE TABLE gates (
@@ -18,9 +35,12 @@ CREATE TABLE gates (
     answer_by timestamptz NOT NULL,
     made_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT challenger_is_another CHECK (challenger <> champion),
+    CONSTRAINT approvers_are_named CHECK (cardinality(approvers) > 0 AND array_position(approvers, NULL) IS NULL),
     UNIQUE (gate_id, requested_by)
 );
 CREATE INDEX gates_challenger ON gates (challenger);
+CREATE TRIGGER gates_are_audited AFTER INSERT ON gates
+    FOR EACH ROW EXECUTE FUNCTION audit('requested_by', 'examined');
 
 CREATE TABLE gate_results (
     gate_id text COLLATE "C" NOT NULL REFERENCES gates,
@@ -38,6 +58,56 @@ CREATE TABLE gate_results (
     PRIMARY KEY (gate_id, check_name)
 );
 
+-- A gate has exactly its checks, and an outcome that follows from them, once the transaction that inserts ends.
+CREATE FUNCTION gate_follows(gate text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = public, pg_temp
+RETURN (
+    SELECT count(gate_results.gate_id) = gates.checks AND gates.outcome = CASE
+               WHEN bool_or(gate_results.outcome = 'fail') THEN 'fail'
+               WHEN bool_and(gate_results.outcome = 'pass') THEN 'pass'
+               ELSE 'not enough evidence' END
+    FROM gates
+    LEFT JOIN gate_results USING (gate_id)
+    WHERE gates.gate_id = gate
+    GROUP BY gates.gate_id
+);
+
+CREATE FUNCTION check_gate() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+BEGIN
+    IF gate_follows(NEW.gate_id) IS NOT TRUE THEN
+        RAISE EXCEPTION 'gate % has not just the checks that it says, or its outcome does not follow from them', NEW.gate_id
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION check_gate FROM PUBLIC;
+CREATE CONSTRAINT TRIGGER gate_is_whole AFTER INSERT ON gates
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_gate();
+CREATE CONSTRAINT TRIGGER gate_stays_whole AFTER INSERT ON gate_results
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_gate();
+
+-- The SHA-256 of all that a gate says, its report's hash included: what an approver has approved.
+CREATE FUNCTION gate_evidence(gate text) RETURNS text
+LANGUAGE sql STABLE SET search_path = public, pg_temp SET timezone = 'UTC' SET extra_float_digits = 1
+RETURN (
+    SELECT encode(sha256(convert_to(jsonb_build_array(
+        gate_id, challenger, champion, holdout_set, window_set, checks, outcome, sentence, rules, folder, html_sha256,
+        requested_by, approvers, answer_by, made_at,
+        (
+            SELECT jsonb_agg(jsonb_build_array(
+                check_name, outcome, sentence, found, low, high, bound, allowed, unit, measured_on, needed
+            ) ORDER BY check_name COLLATE "C")
+            FROM gate_results
+            WHERE gate_results.gate_id = gates.gate_id
+        )
+    )::text, 'UTF8')), 'hex')
+    FROM gates
+    WHERE gate_id = gate
+);
+
 -- One answer a gate. It refers to its gate with who requested it: so self-approval is refused by the table itself.
 CREATE TABLE approvals (
     gate_id text COLLATE "C" PRIMARY KEY,
@@ -46,19 +116,31 @@ CREATE TABLE approvals (
     approver text NOT NULL CHECK (approver ~ '\S'),
     reason text NOT NULL CHECK (reason ~ '\S'),
     decided_at timestamptz NOT NULL,
+    evidence text COLLATE "C" NOT NULL,  -- gate_evidence of what was answered to
     recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     FOREIGN KEY (gate_id, requested_by) REFERENCES gates (gate_id, requested_by),
-    CONSTRAINT nobody_approves_their_own CHECK (decision = 'rejected' OR lower(approver) <> lower(requested_by))
+    CONSTRAINT nobody_approves_their_own CHECK (decision = 'rejected' OR lower(approver) <> lower(requested_by)),
+    CONSTRAINT evidence_is_a_hash CHECK (length(evidence) = 64 AND evidence !~ '[^0-9a-f]')
 );
+CREATE TRIGGER approvals_are_audited AFTER INSERT ON approvals
+    FOR EACH ROW EXECUTE FUNCTION audit('approver', 'decision');
 
-ALTER TABLE champions
-    ADD COLUMN cause text NOT NULL DEFAULT 'installed' CHECK (cause IN ('installed', 'promoted', 'rolled back')),
-    ADD COLUMN gate_id text COLLATE "C" UNIQUE REFERENCES approvals,  -- of a promotion
-    ADD COLUMN run_id text COLLATE "C" UNIQUE,  -- of a roll back: of Airflow
-    ADD CONSTRAINT change_says_by_what CHECK (
+CREATE TABLE champions (
+    version text COLLATE "C" NOT NULL REFERENCES model_versions,
+    period tstzrange NOT NULL CHECK (NOT isempty(period) AND lower(period) IS NOT NULL),
+    promoted_by text NOT NULL,
+    reason text NOT NULL,
+    cause text NOT NULL DEFAULT 'installed' CHECK (cause IN ('installed', 'promoted', 'rolled back')),
+    gate_id text COLLATE "C" UNIQUE REFERENCES approvals,  -- of a promotion
+    run_id text COLLATE "C" UNIQUE,  -- of a roll back: of Airflow
+    CONSTRAINT change_says_by_what CHECK (
         (cause = 'promoted') = (gate_id IS NOT NULL) AND (cause = 'rolled back') = (run_id IS NOT NULL)
     ),
-    ADD CONSTRAINT change_says_who_and_why CHECK (promoted_by ~ '\S' AND reason ~ '\S');
+    CONSTRAINT change_says_who_and_why CHECK (promoted_by ~ '\S' AND reason ~ '\S'),
+    EXCLUDE USING gist (period WITH &&)
+);
+CREATE TRIGGER champions_are_audited AFTER INSERT ON champions
+    FOR EACH ROW EXECUTE FUNCTION audit('promoted_by', 'cause');
 
 -- A check of a promotion: what the new champion and the one before it answer to the images that were labelled since.
 CREATE TABLE champion_checks (
@@ -79,54 +161,24 @@ CREATE TABLE champion_checks (
     UNIQUE (promoted_at, number)
 );
 
--- Every step, by whoever and however it was made: the rows come from triggers, and not even their owner changes one.
-CREATE TABLE audit_log (
-    audit_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    who text NOT NULL,  -- the person, as Airflow knows them
-    what text NOT NULL,
-    of_table text NOT NULL,
-    details jsonb NOT NULL,  -- the row that was inserted
-    role text NOT NULL DEFAULT session_user  -- of the database
-);
-
-CREATE FUNCTION refuse_change() RETURNS trigger
-LANGUAGE plpgsql
-AS $$
-BEGIN
-    RAISE EXCEPTION '% is append-only: nobody may % it', TG_TABLE_NAME, lower(TG_OP);
-END
-$$;
-CREATE TRIGGER audit_log_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
-
--- Arguments: the column of who did it; the column of what was done, or the words for it.
-CREATE FUNCTION audit() RETURNS trigger
+-- Make a version the very first champion, which passes no gate; whether it became that.
+CREATE FUNCTION install_first_champion(candidate text, installed_by text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
-DECLARE
-    fact jsonb := to_jsonb(NEW);
 BEGIN
-    INSERT INTO audit_log (who, what, of_table, details)
-    VALUES (fact ->> TG_ARGV[0], coalesce(fact ->> TG_ARGV[1], TG_ARGV[1]), TG_TABLE_NAME, fact);
-    RETURN NULL;
+    LOCK TABLE champions IN SHARE ROW EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM champions) THEN
+        RETURN false;
+    END IF;
+    INSERT INTO champions (version, period, promoted_by, reason)
+    VALUES (candidate, tstzrange(now(), NULL), installed_by, 'first champion');
+    RETURN true;
 END
 $$;
-REVOKE ALL ON FUNCTION audit FROM PUBLIC;
+REVOKE ALL ON FUNCTION install_first_champion FROM PUBLIC;
 
-INSERT INTO audit_log (at, who, what, of_table, details)
-SELECT lower(period), promoted_by, cause, 'champions', to_jsonb(champions)
-FROM champions
-ORDER BY period;
-
-CREATE TRIGGER gates_are_audited AFTER INSERT ON gates
-    FOR EACH ROW EXECUTE FUNCTION audit('requested_by', 'examined');
-CREATE TRIGGER approvals_are_audited AFTER INSERT ON approvals
-    FOR EACH ROW EXECUTE FUNCTION audit('approver', 'decision');
-CREATE TRIGGER champions_are_audited AFTER INSERT ON champions
-    FOR EACH ROW EXECUTE FUNCTION audit('promoted_by', 'cause');
-
--- Record a person's answer to a gate. The same answer again, as of a task that is tried again, changes nothing.
+-- Record the answer to a gate of somebody who was asked and may answer now, with the evidence for it. The same answer
+-- again, as of a task that is tried again, changes nothing.
 CREATE FUNCTION record_approval(gate text, answer text, person text, why text, answered_at timestamptz) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
@@ -145,14 +197,20 @@ BEGIN
         END IF;
         RAISE EXCEPTION 'gate % was % by % already', gate, known.decision, known.approver;
     END IF;
-    IF NOT person = ANY (asked.approvers) THEN
+    IF (person = ANY (asked.approvers)) IS NOT TRUE THEN
         RAISE EXCEPTION '% is none of those who may answer: %', person, array_to_string(asked.approvers, ', ');
     END IF;
-    IF answered_at > asked.answer_by THEN
+    IF NOT EXISTS (SELECT FROM approvers WHERE name = person) THEN
+        RAISE EXCEPTION '% is none of those who may answer any more', person;
+    END IF;
+    IF (answered_at <= asked.answer_by) IS NOT TRUE THEN
         RAISE EXCEPTION 'the answer came at %, and was due by %: hold a new gate', answered_at, asked.answer_by;
     END IF;
+    IF asked.made_at > clock_timestamp() THEN
+        RAISE EXCEPTION 'gate % says that it was held at %, which is to come', gate, asked.made_at;
+    END IF;
     IF answer = 'approved' THEN
-        IF asked.outcome <> 'pass' THEN
+        IF asked.outcome <> 'pass' OR gate_follows(gate) IS NOT TRUE THEN
             RAISE EXCEPTION 'gate % was not passed (%): there is nothing to approve', gate, asked.outcome;
         END IF;
         IF lower(person) IN (
@@ -161,13 +219,18 @@ BEGIN
             SELECT lower(registered_by) FROM model_versions WHERE version = asked.challenger
             UNION ALL
             SELECT lower(asked_by) FROM model_lineage WHERE version = asked.challenger
+            UNION ALL
+            SELECT lower(trainings.asked_by)
+            FROM trainings
+            JOIN model_lineage USING (run_id)
+            WHERE version = asked.challenger
         ) THEN
             RAISE EXCEPTION '% asked for this promotion, or trained the challenger: somebody else has to approve it',
                 person;
         END IF;
     END IF;
-    INSERT INTO approvals (gate_id, requested_by, decision, approver, reason, decided_at)
-    VALUES (gate, asked.requested_by, answer, person, why, answered_at);
+    INSERT INTO approvals (gate_id, requested_by, decision, approver, reason, decided_at, evidence)
+    VALUES (gate, asked.requested_by, answer, person, why, answered_at, gate_evidence(gate));
 END
 $$;
 REVOKE ALL ON FUNCTION record_approval FROM PUBLIC;
@@ -200,8 +263,8 @@ END
 $$;
 REVOKE ALL ON FUNCTION replace_champion FROM PUBLIC;
 
--- Make the challenger of a passed and approved gate the champion, in place of the expected one; since when it is.
--- A gate promotes once: doing it again changes nothing.
+-- Make the challenger of a gate the champion, in place of the expected one; since when it is. The gate was passed, and
+-- is what was approved. It promotes once: doing it again changes nothing.
 CREATE FUNCTION promote(gate text, expected text) RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
@@ -223,14 +286,19 @@ BEGIN
         RAISE EXCEPTION 'gate % was compared with %, not with the expected champion %',
             gate, asked.champion, expected;
     END IF;
-    IF asked.outcome <> 'pass' OR asked.checks <> (
-        SELECT count(*) FILTER (WHERE outcome = 'pass') FROM gate_results WHERE gate_id = gate
-    ) THEN
+    IF asked.outcome <> 'pass' OR gate_follows(gate) IS NOT TRUE THEN
         RAISE EXCEPTION 'gate % was not passed: %', gate, asked.sentence;
     END IF;
     SELECT * INTO answer FROM approvals WHERE gate_id = gate;
     IF NOT FOUND OR answer.decision <> 'approved' THEN
         RAISE EXCEPTION 'gate % is not approved', gate;
+    END IF;
+    IF asked.made_at > clock_timestamp() THEN
+        RAISE EXCEPTION 'gate % was held at %, which is to come: the clock of the database went back',
+            gate, asked.made_at;
+    END IF;
+    IF answer.evidence IS DISTINCT FROM gate_evidence(gate) THEN
+        RAISE EXCEPTION 'gate % is not any more what % approved: hold a new one', gate, answer.approver;
     END IF;
     IF EXISTS (SELECT FROM champions WHERE upper_inf(period) AND lower(period) > asked.made_at) THEN
         RAISE EXCEPTION 'the champion changed since gate % was held: hold a new one', gate;
@@ -240,8 +308,10 @@ END
 $$;
 REVOKE ALL ON FUNCTION promote FROM PUBLIC;
 
--- Put a version back that was champion before, in place of the expected one; since when it is. A run rolls back once.
-CREATE FUNCTION roll_back(run text, to_version text, expected text, person text, why text) RETURNS timestamptz
+-- Put a version back that was champion before, in place of the expected one; since when it is. Who may approve may roll
+-- back, and a run does so once.
+CREATE FUNCTION roll_back(run text, to_version text, expected text, person text, why text)
+RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
 DECLARE
@@ -251,6 +321,10 @@ BEGIN
     SELECT lower(period) INTO since FROM champions WHERE run_id = run;
     IF FOUND THEN
         RETURN since;
+    END IF;
+    IF NOT EXISTS (SELECT FROM approvers WHERE name = person) THEN
+        RAISE EXCEPTION '% may not roll back: who may are %', person,
+            (SELECT string_agg(name, ', ' ORDER BY name) FROM approvers);
     END IF;
     IF why IS NULL OR why !~ '\S' THEN
         RAISE EXCEPTION 'a roll back needs a reason';
