@@ -464,7 +464,7 @@ def test_sql_alone_refuses_a_roll_back_without_a_reason(versions):
         "UPDATE gate_results SET outcome = 'pass'",
         "INSERT INTO audit_log (who, what, of_table, details) VALUES ('me', 'it', 'champions', '{}')",
         "DELETE FROM audit_log",
-        "SELECT succeed('a', 'b', 'installed', 'me', 'because', NULL, NULL)",
+        "SELECT replace_champion('a', 'b', 'installed', 'me', 'because', NULL, NULL)",
         "SELECT audit()",
     ],
 )
