@@ -438,30 +438,8 @@ def test_reports_can_be_read_by_source(database):
     assert fetch_all(database.analyst, refusals) == [("", "NOT_IMAGE"), ("shop2", "TRUNCATED"), ("shop2", "VANISHED")]
     assert fetch_all(database.analyst, "SELECT source, labelled FROM reporting.accuracy") == [("shop1", 1)]
     assert fetch_all(database.analyst, "SELECT source, class FROM reporting.class_accuracy") == [("shop1", "cat")]
-    labelling = "SELECT source, hour, images, from_path FROM reporting.labelling"
+    labelling = "SELECT source, period_start, images, from_path FROM reporting.labelling"
     assert fetch_all(database.analyst, labelling) == [("shop1", HOUR, 1, 1)]
-
-
-def test_what_was_listed_before_there_were_sources_has_none(empty_database, tmp_path):
-    before = tmp_path / "sql"
-    shutil.copytree(ledger.SQL, before)
-    for path in (before / "migrations").glob("*.sql"):
-        if int(path.name[:4]) >= 12:
-            path.unlink()
-    for path in (before / "views").glob("*.sql"):
-        path.unlink()
-    (before / "grants.sql").write_text("SELECT 1")
-    ledger.migrate(empty_database.owner, before)
-    with psycopg.connect(empty_database.owner) as owner:
-        owner.execute("INSERT INTO drops VALUES (%s)", [HOUR])
-        owner.execute(
-            "INSERT INTO entries (drop_at, name, version, display_name, size, modified_at)"
-            " VALUES (%(hour)s, 'a.jpg', '1-1', 'a.jpg', 1, %(hour)s)",
-            {"hour": HOUR},
-        )
-    assert "0012_sources.sql" in ledger.migrate(empty_database.owner)
-    found = "SELECT source, drop_at, drops.source FROM entries JOIN drops USING (source, drop_at)"
-    assert fetch_all(empty_database.owner, found) == [("", HOUR, "")]
 
 
 def test_reports_account_for_a_run(database):

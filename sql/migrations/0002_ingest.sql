@@ -8,22 +8,33 @@ CREATE TABLE locks (
 );
 INSERT INTO locks (name) VALUES ('ledger');
 
+-- A drop is [drop_at, drop_end) of one source: how long, is a setting.
 CREATE TABLE drops (
-    drop_at timestamptz PRIMARY KEY,
-    CONSTRAINT drop_is_a_full_hour
-        CHECK (date_trunc('hour', drop_at AT TIME ZONE 'UTC') = drop_at AT TIME ZONE 'UTC')
+    source text COLLATE "C" NOT NULL DEFAULT '',
+    drop_at timestamptz NOT NULL,
+    drop_end timestamptz NOT NULL,
+    PRIMARY KEY (source, drop_at),
+    CONSTRAINT drop_goes_forward CHECK (drop_at < drop_end),
+    CONSTRAINT drop_is_a_full_period CHECK (
+        mod(extract(epoch FROM drop_at AT TIME ZONE 'UTC'), nullif(extract(epoch FROM drop_end - drop_at), 0)) = 0
+    )
 );
 
 CREATE TABLE entries (
     entry_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    drop_at timestamptz NOT NULL REFERENCES drops,
+    -- Where files come from, as a camera or a shop: the folder before the period, as people see it; '' if there is none.
+    source text COLLATE "C" NOT NULL DEFAULT '',
+    drop_at timestamptz NOT NULL,
     name bytea NOT NULL,  -- path relative to the landing zone, as the file system has it
     version text COLLATE "C" NOT NULL,
     display_name text NOT NULL,
     path_label text,
     size bigint NOT NULL,
     modified_at timestamptz NOT NULL,
-    listed_at timestamptz NOT NULL DEFAULT now()
+    listed_at timestamptz NOT NULL DEFAULT now(),
+    FOREIGN KEY (source, drop_at) REFERENCES drops,
+    CONSTRAINT source_is_the_first_folder
+        CHECK (source = '' OR source !~ '/' AND starts_with(display_name, source || '/'))
 );
 -- By hash, because an index row holds at most 2.7 kB and a path may have 4 kB.
 CREATE UNIQUE INDEX entries_drop_name_version ON entries (drop_at, sha256(name), version);
@@ -38,7 +49,7 @@ CREATE TABLE runs (
     known integer NOT NULL CHECK (known >= 0),
     deferred integer NOT NULL CHECK (deferred >= 0),
     listed integer NOT NULL CHECK (listed >= 0),
-    -- Of those deferred, how many lie in hours that have not begun: most likely mistyped.
+    -- Of those deferred, how many lie in periods that have not begun: most likely mistyped.
     future integer NOT NULL DEFAULT 0 CHECK (future BETWEEN 0 AND deferred),
     started_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT run_interval_goes_forward CHECK (interval_start < interval_end),

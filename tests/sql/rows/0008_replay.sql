@@ -15,7 +15,7 @@ FROM unnest('{training,holdout,window}'::text[]) AS kind;
 SELECT install_first_champion(pg_temp.digest('first'), 'make up');
 
 -- An hour: cat.jpg and its copy, dog.jpg, whose classification fails, and a file that is no image.
-INSERT INTO drops (drop_at) VALUES ('2026-11-21 08:00+00');
+INSERT INTO drops (drop_at, drop_end) VALUES ('2026-11-21 08:00+00', '2026-11-21 09:00+00');
 INSERT INTO entries (drop_at, name, version, display_name, path_label, size, modified_at)
 SELECT '2026-11-21 08:00+00', convert_to(name, 'UTF8'), '100-1', name, 'cat', 100, '2026-11-21 08:10+00'
 FROM unnest('{cat.jpg,copy.jpg,dog.jpg,readme.txt}'::text[]) AS name;
