@@ -350,7 +350,7 @@ class TestDags:
 
 
 class TestManifests:
-    @pytest.mark.parametrize("name", ["claims.yaml", "network-policy.yaml", "role.yaml"])
+    @pytest.mark.parametrize("name", ["claims.yaml", "network-policy.yaml", "role.yaml", "store.yaml"])
     def test_they_are_what_the_api_knows(self, name, config):
         for manifest in manifests(name):
             load(manifest, f"V1{manifest['kind']}")
@@ -369,6 +369,14 @@ class TestManifests:
         volumes = [*pod["spec"]["volumes"], *values["volumes"]]
         mounted = {each["persistentVolumeClaim"]["claimName"] for each in volumes if "persistentVolumeClaim" in each}
         assert mounted | {values["logs"]["persistence"]["existingClaim"]} == claims
+
+    def test_who_backs_the_store_up_is_its_owner_and_has_its_folder(self, values):
+        (pod,) = (manifest["spec"] for manifest in manifests("store.yaml"))
+        assert pod["securityContext"] == values["securityContexts"]["pod"]
+        (volume,), (container,) = pod["volumes"], pod["containers"]
+        assert volume in values["volumes"]
+        assert container["volumeMounts"] == [mount for mount in values["volumeMounts"] if mount["name"] == "store"]
+        assert container["image"].partition(":")[0] == values["defaultAirflowRepository"]
 
     def test_the_values_set_what_is_a_setting(self, values, monkeypatch):
         plain = {each["name"]: each["value"] for each in values["env"] if each["name"].startswith("STRANDLINE_")}
