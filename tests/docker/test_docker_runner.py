@@ -2,10 +2,12 @@
 
 import ast
 import contextlib
+import dataclasses
 import datetime
 import json
 import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ from airflow.sdk.exceptions import AirflowException
 from docker.api.client import APIClient
 from engine_filter import filtered
 from image_files import pack_request
+from tls import authority, behind_tls, certificate
 
 import strandline_contract as contract
 from engine_proxy.policy import Policy
@@ -125,6 +128,29 @@ def test_an_attempt_through_the_filter_is_the_same_and_a_tag_of_its_image_is_ref
             filtered_client.inspect_container(other["Id"])
         with pytest.raises(docker.errors.APIError, match="not the vision image"):
             filtered_client.inspect_image("strandline/vision:latest")
+
+
+def test_an_engine_behind_tls_is_used_if_both_sides_show_a_certificate_of_its_authority(
+    config, client, request_, tmp_path, monkeypatch
+):
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # where one is set, it stands for ca.pem
+        monkeypatch.delenv(variable, raising=False)
+    right, wrong = (authority(tmp_path / name) for name in ("right", "wrong"))
+    for folder in (right, wrong):
+        certificate(folder, "server", "subjectAltName=IP:127.0.0.1")
+        certificate(folder, "cert", "extendedKeyUsage=clientAuth", key="key.pem")
+    unknown_client = tmp_path / "unknown"
+    shutil.copytree(wrong, unknown_client)
+    shutil.copy(right / "ca.pem", unknown_client)
+    with behind_tls(Path(ENGINE.removeprefix("unix://")), right) as port:
+        monkeypatch.setenv("STRANDLINE_DOCKER_URL", f"tcp://127.0.0.1:{port}")
+        monkeypatch.setenv("STRANDLINE_DOCKER_TLS", str(right))
+        settings.get.cache_clear()
+        assert execute(operator(request_))["shard_id"] == SHARD
+        other_name = f"tcp://localhost:{port}"
+        for changes in ({"docker_tls": wrong}, {"docker_tls": unknown_client}, {"docker_url": other_name}):
+            with pytest.raises(AirflowException, match="Failed to establish connection"):
+                docker_runner.connect(dataclasses.replace(settings.get(), **changes))
 
 
 def test_a_container_is_bounded_as_the_policy_says(config, client, request_):
