@@ -2,7 +2,10 @@
 
 import contextlib
 import datetime
+import ipaddress
 import json
+import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -24,7 +27,7 @@ import docker
 import strandline_contract as contract
 from local.build import images
 from local.demo import training_sets
-from local.stack import dotenv
+from local.stack import backup, dotenv
 from local.stack.api import Api, ApiError
 from local.stack.processes import free_port
 from strandline import ledger, settings
@@ -67,11 +70,21 @@ class Compose:
         )
         self.landing, self.store = home / "landing", Path(self.values["STRANDLINE_STORE_ON_HOST"])
 
-    def run(self, *arguments: str) -> str:
-        command = ["docker", "compose", "--project-name", PROJECT, "--env-file", str(self.env_file), *arguments]
-        done = subprocess.run(command, cwd=settings.REPOSITORY, capture_output=True, text=True)
+    def run(self, *arguments: str, project: str = PROJECT, **variables: str) -> str:
+        command = ["docker", "compose", "--project-name", project, "--env-file", str(self.env_file), *arguments]
+        done = subprocess.run(
+            command, cwd=settings.REPOSITORY, env=os.environ | variables, capture_output=True, text=True
+        )
         assert done.returncode == 0, f"{' '.join(arguments)}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def shell(self, script: str, folder: Path) -> None:
+        """Lines of a document, in a folder with this deployment's `.env`; `docker compose` in them is of it."""
+        compose = f"docker compose --project-name {PROJECT} --env-file {self.env_file}"
+        compose += f" --file {settings.REPOSITORY / 'docker-compose.yml'}"
+        script = script.replace("docker compose", compose).replace("./.env", str(self.env_file))
+        done = subprocess.run(["bash", "-euc", script], cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, f"{script}: {done.stdout}{done.stderr}"
 
     def api(self, user: str = "admin") -> Api:
         return Api(f"http://127.0.0.1:{self.ports['API']}", user, self.values[f"STRANDLINE_PASSWORD_{user.upper()}"])
@@ -85,13 +98,13 @@ class Compose:
         labels = [docker_runner.RUN] + ([f"{docker_runner.COMMAND}={command}"] if command else [])
         return self.engine.containers.list(filters={"label": labels})
 
-    def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
-        with psycopg.connect(self.url("owner"), row_factory=dict_row) as connection:
+    def rows(self, query: str, database: str = "strandline", **parameters: Any) -> list[dict[str, Any]]:
+        with psycopg.connect(self.url("owner", database), row_factory=dict_row) as connection:
             return connection.execute(query, parameters).fetchall()
 
-    def url(self, role: str) -> str:
+    def url(self, role: str, database: str = "strandline") -> str:
         password = self.values[f"STRANDLINE_PASSWORD_{role.upper()}"]
-        return f"postgresql://strandline_{role}:{password}@127.0.0.1:{self.ports['POSTGRES']}/strandline"
+        return f"postgresql://strandline_{role}:{password}@127.0.0.1:{self.ports['POSTGRES']}/{database}"
 
     def ledger_url(self, service: str = "worker") -> str:
         """With the database roles of a service."""
@@ -115,11 +128,11 @@ def compose(engine, vision_image) -> Iterator[Compose]:
     home.chmod(0o755)
     deployment = Compose(home, engine, vision_image)
     try:
-        deployment.run("down", "--volumes", "--timeout", "1")  # what a killed test left
+        deployment.run("down", "--volumes", "--remove-orphans", "--timeout", "1")  # what a killed test left
         deployment.run("up", "--detach", "--wait", "--scale", "worker=2", "--quiet-pull")
         yield deployment
     finally:
-        deployment.run("down", "--volumes", "--timeout", "1")
+        deployment.run("down", "--volumes", "--remove-orphans", "--timeout", "1")
         shutil.rmtree(home, ignore_errors=True)
 
 
@@ -416,6 +429,100 @@ def test_what_containers_trained_and_tested_is_promoted_by_a_person(compose, api
     champions = compose.rows("SELECT version FROM champions WHERE period @> now()")
     assert (approval["approver"], champions) == ("admin", [{"version": model["version"]}])
     assert compose.vision() == []
+
+
+def commands(document: str, heading: str) -> list[list[str]]:
+    """The commands of each block below a heading of a document, those of more than one line as one."""
+    section = (settings.REPOSITORY / "docs" / document).read_text().partition(f"{heading}\n")[2]
+    section = re.split("^## ", section, maxsplit=1, flags=re.MULTILINE)[0]
+    blocks = re.findall(r"^```\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    return [block.replace("\\\n", "").splitlines() for block in blocks]
+
+
+def test_a_backup_holds_the_store_and_a_ledger_that_an_empty_database_takes(compose):
+    """By the commands of docs/backup.md, while the stack runs on."""
+    keep, restore = commands("backup.md", "## Docker compose")
+    _, _, _, create, load, _ = restore  # all but what unpacks the store, makes roles, drops, and starts what runs here
+    recorded = "SELECT * FROM closings ORDER BY run_id", "SELECT * FROM champions ORDER BY period"
+    before = [compose.rows(query) for query in recorded]
+    compose.shell("\n".join(keep), compose.home)
+    compose.shell(re.sub(r" strandline\b", " restored", f"{create}\n{load}"), compose.home)
+    try:
+        assert [compose.rows(query, "restored") for query in recorded] == before
+        counted = "SELECT count(*) FROM predictions"
+        assert compose.rows(counted, "restored") == compose.rows(counted) != [{"count": 0}]
+        named = compose.rows(ledger.query_files()["select_named_files"].read_text(), "restored")
+    finally:
+        compose.shell("docker compose exec -T postgres dropdb --username postgres restored", compose.home)
+    unpacked = compose.home / "unpacked" / "store"
+    unpacked.mkdir(parents=True)
+    subprocess.run(["tar", "-C", unpacked, "-xf", compose.home / "store.tar"], check=True)
+    assert named
+    assert list(backup._faults(unpacked, named)) == []
+
+
+# In a worker of another host: whether it speaks TLS to each server as it is set up; and then, with another authority's
+# certificate in the place of its own, what it says of each.
+JOIN = """
+import json, os, pathlib, ssl, sys, httpx, psycopg
+from airflow.configuration import conf
+from airflow.providers.celery.executors.celery_executor import app
+from airflow.sdk.api import client
+from strandline import ledger
+def attempt(connect):
+    try:
+        return connect()
+    except Exception as error:
+        return str(error)
+def ask_ledger():
+    with ledger.connect("ingest") as connection:
+        return connection.pgconn.ssl_in_use
+def ask_results():
+    url = conf.get("celery", "result_backend").removeprefix("db+").replace("+psycopg2", "")
+    with psycopg.connect(url) as connection:
+        return connection.pgconn.ssl_in_use
+def ask_broker(**changes):
+    with app.connection(ssl=app.conf.broker_use_ssl | changes) as connection:
+        connection.connect()
+        return isinstance(connection.connection.transport.sock, ssl.SSLSocket)
+def ask_api():
+    context = client.Client._get_ssl_context_cached(os.environ["AIRFLOW__API__SSL_CA_FILE"])
+    url = conf.get("core", "execution_api_server_url")
+    return url.startswith("https:") and httpx.get(url + "health", verify=context).is_success
+def ask_all(**changes):
+    return [attempt(ask) for ask in (ask_ledger, ask_results, lambda: ask_broker(**changes), ask_api)]
+right = ask_all()
+other = pathlib.Path("/tmp/other.pem")
+other.write_text(sys.argv[1])
+os.environ |= {"PGSSLROOTCERT": str(other), "AIRFLOW__API__SSL_CA_FILE": str(other)}
+print(json.dumps([right, ask_all(ca_certs=str(other))]))
+"""
+
+
+def test_a_worker_of_another_host_speaks_tls_and_believes_its_authority_alone(compose, engine):
+    """The last test here: it starts Postgres and RabbitMQ again. Certificates are made as docs/second-host.md says."""
+    for name in ("right", "other"):
+        (compose.home / name).mkdir()
+        compose.shell("\n".join(commands("second-host.md", "### Certificates")[0]), compose.home / name)
+    [bridge] = engine.networks.get("bridge").attrs["IPAM"]["Config"]
+    address = str(ipaddress.ip_network(bridge["Subnet"])[1])  # of this host, as its containers see it
+    places = {"STRANDLINE_ADDRESS": address, "STRANDLINE_FIRST_HOST": address}
+    places["STRANDLINE_TLS_ON_HOST"] = str(compose.home / "right" / "tls")
+    files = {
+        name: ["-f", "docker-compose.yml", "-f", f"deploy/compose/{name}-host.yml"] for name in ("first", "second")
+    }
+    behind_tls = "postgres", "rabbitmq", "api-server-tls"
+    compose.run(*files["first"], "up", "--detach", "--wait", "--no-deps", *behind_tls, **places)
+    joined = f"{PROJECT}-joined"
+    run = "run", "--rm", "--no-deps", "-T", "--entrypoint", "python", "worker", "-c", JOIN
+    try:
+        other = (compose.home / "other" / "tls" / "ca.pem").read_text()
+        output = compose.run(*files["second"], *run, other, project=joined, **places)
+    finally:
+        compose.run(*files["second"], "down", "--volumes", project=joined, **places)
+    right, refused = json.loads(output.splitlines()[-1])
+    assert right == [True] * 4
+    assert ["certificate verify failed" in said.lower() for said in refused] == [True] * 4, refused
 
 
 def ended(api: Api, run_id: str) -> str | None:
