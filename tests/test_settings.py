@@ -92,6 +92,7 @@ def test_formats_and_their_limits_reach_the_decoder():
 def test_what_follows_from_the_period_unless_it_is_said(period, windows):
     given = {"STRANDLINE_PERIOD": period}
     assert settings.load(given).weekly_windows == windows
+    assert settings.load(given).weekly_false_alarms == (4 if period == "15 minutes" else 1)
     assert settings.load(given).label_patience == datetime.timedelta(hours=72 if period == "day" else 3)
     given |= {"STRANDLINE_WINDOWS_A_WEEK": "5", "STRANDLINE_LABEL_PATIENCE_HOURS": "0"}
     assert settings.load(given).weekly_windows == 5

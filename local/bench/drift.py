@@ -232,7 +232,7 @@ def detect(material: Material, kind: Kind, index: int) -> Found:
     if kind.scenes:
         window = window.rows(near_duplicates.distinct(window.data, reference.data))
     sample, truth = window.data.sample, window.truth
-    alpha = multiplicity.alpha_per_window(BUDGET.drift.false_alarms_a_week, BUDGET.weekly_windows, detectors.TESTS)
+    alpha = multiplicity.alpha_per_window(BUDGET.weekly_false_alarms, BUDGET.weekly_windows, detectors.TESTS)
     drift = detectors.measure(sample, reference.data.sample, material.confusion, alpha, truth, index)
     labelled = verdict.decide(drift, material.classes)
     unlabelled = verdict.decide(dataclasses.replace(drift, realized=None), material.classes)

@@ -122,9 +122,9 @@ def _is_untouched(kind: Kind) -> bool:
 def _alarms(untouched: Sequence[Found]) -> dict[str, object]:
     alarms = sum(one.anything for one in untouched)
     exact = _exact(alarms, len(untouched))
-    share = BUDGET.drift.false_alarms_a_week / BUDGET.weekly_windows
+    share = BUDGET.weekly_false_alarms / BUDGET.weekly_windows
     return {
-        "weekly_alarms": BUDGET.drift.false_alarms_a_week,
+        "weekly_alarms": BUDGET.weekly_false_alarms,
         "weekly_windows": BUDGET.weekly_windows,
         "budget": _p(share),
         "alarms": alarms,

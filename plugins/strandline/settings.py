@@ -259,9 +259,10 @@ class Labels(_Room):
 class Drift(_Room):
     """When a window is called changed, and when windows ask for a retraining."""
 
-    false_alarms_a_week: float = _setting(
-        1.0,
-        "windows of a week that may be called changed although nothing is; without any, no change could be called one",
+    false_alarms_a_week: float | None = _setting(
+        None,
+        "windows of a week that may be called changed although nothing is; by default 1; of 15 minutes 4, as an hour has"
+        " so many",
         above=0,
     )
     windows_a_week: int | None = _setting(
@@ -410,6 +411,11 @@ class Settings(_Room):
     def weekly_windows(self) -> int:
         """Windows that are reported in a week."""
         return self.drift.windows_a_week or datetime.timedelta(weeks=1) // self.ingest.period_length
+
+    @property
+    def weekly_false_alarms(self) -> float:
+        """Windows of a week that may be called changed although nothing is: no test needs a level below an hour's."""
+        return self.drift.false_alarms_a_week or max(1.0, PERIODS["hour"] / self.ingest.period_length)
 
     @property
     def label_patience(self) -> datetime.timedelta:

@@ -297,7 +297,7 @@ def test_late_files_have_their_hour_reported_again(version, monkeypatch):
 def test_late_files_have_their_quarter_of_an_hour_reported_again(version, monkeypatch):
     monkeypatch.setenv("STRANDLINE_PERIOD", "15 minutes")
     settings.get.cache_clear()
-    of_late, _ = asked(ingest(version, FIRST + HOUR, rows(5, 2), late=1))
+    of_late, _ = asked(ingest(version, FIRST + HOUR, rows(40, 2), late=20))
     window = {"start": FIRST.isoformat(), "end": (FIRST + datetime.timedelta(minutes=15)).isoformat()}
     assert {side: of_late[side] for side in window} == window
     found = drift.report("report", **of_late)

@@ -131,7 +131,7 @@ def _compare(
     current, truth = everything.rows(kept), truth[kept]
     reference = reference.rows(near_duplicates.distinct(reference, reference))
     try:
-        alpha = multiplicity.alpha_per_window(config.drift.false_alarms_a_week, config.weekly_windows, detectors.TESTS)
+        alpha = multiplicity.alpha_per_window(config.weekly_false_alarms, config.weekly_windows, detectors.TESTS)
         confusion = np.array(model["metrics"]["confusion"])
         drift = detectors.measure(current.sample, reference.sample, confusion, alpha, truth)
         drift = dataclasses.replace(drift, duplicates=duplicates)
