@@ -261,8 +261,8 @@ class Drift(_Room):
 
     false_alarms_a_week: float | None = _setting(
         None,
-        "windows of a week that may be called changed although nothing is; by default 1; of 15 minutes 4, as an hour has"
-        " so many",
+        "windows of a week that may be called changed although nothing is; by default 1; of 15 minutes 4, as an hour"
+        " has so many",
         above=0,
     )
     windows_a_week: int | None = _setting(
