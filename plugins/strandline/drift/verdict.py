@@ -9,7 +9,7 @@ from strandline.drift.detectors import Drift
 from strandline.drift.detectors.performance import Performance
 from strandline.stats.estimates import Estimate
 
-MINIMUM_ROWS = 100  # with fewer, and one false alarm a week, more than a fifth of falls by 12 points are missed
+MINIMUM_ROWS = 100  # with fewer, and one false alarm a week, more than a fifth of falls by 13 points are missed
 SMALLEST_LABEL_SHIFT = 0.05  # distance of mixes that is worth a word: a large window shows any difference
 SMALLEST_EMBEDDING_DRIFT = 0.08  # distance of images that is worth a word; half of them as JPEG of quality 95 make 0.06
 SMALLEST_FALL = 0.03  # of accuracy, that is worth a retraining
