@@ -29,12 +29,17 @@ def halves():
 
 
 def frames(
-    scenes: windows.Data, reference: windows.Data, of_each: int, seed: int, apart: float = FRAME[0]
+    scenes: windows.Data,
+    reference: windows.Data,
+    of_each: int,
+    seed: int,
+    apart: float = FRAME[0],
+    differ: float = FRAME[1],
 ) -> tuple[windows.Data, np.ndarray]:
     """Frames of each scene in random order, and the numbers of their scenes."""
     rng = np.random.default_rng([4, seed])
     numbers = rng.permutation(np.repeat(np.arange(len(scenes.sample)), of_each))
-    burst, differ = scenes.rows(numbers), FRAME[1]
+    burst = scenes.rows(numbers)
     features = burst.sample.embeddings.shape[1]
     moved = rng.normal(0, apart * near_duplicates._median_distance(reference) / features**0.5, (len(numbers), features))
     looks = {
@@ -52,6 +57,14 @@ def drawn(source: windows.Data, rows: int, seed: int) -> windows.Data:
 def test_five_frames_of_each_of_sixty_scenes_are_sixty_images(halves):
     reference, source = halves
     burst, numbers = frames(drawn(source, 60, 0), reference, 5, 0)
+    kept = distinct(burst, reference)
+    assert set(numbers[kept]) == set(range(60))
+    assert len(kept) <= 62
+
+
+def test_frames_with_something_new_at_their_edges_are_one_image_still(halves):
+    reference, source = halves
+    burst, numbers = frames(drawn(source, 60, 0), reference, 5, 0, differ=0.16)
     kept = distinct(burst, reference)
     assert set(numbers[kept]) == set(range(60))
     assert len(kept) <= 62
