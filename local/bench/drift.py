@@ -182,10 +182,15 @@ def plan(material: Material, times: float = 1) -> list[Kind]:
     for (name, more), rows in itertools.product(small.items(), (50, 100, 200)):
         count = 100 if name == "untouched" else 30
         kinds.append(kind("small", f"{name}, {rows} images", count, rows=rows, **more))
-    for scenes, one_each in ((120, True), (300, True), (60, False), (300, False)) if frames else ():
-        name = f"{scenes} scenes" + ("" if one_each else ", every frame counted")
-        count = 200 if one_each else 30
-        kinds.append(kind("bursts", name, count, rows=scenes, frames=len(frames), scenes=one_each, evidently=0))
+    bursts: tuple[tuple[str, tuple[int, int], int, dict[str, Any]], ...] = (
+        ("", (120, 300), 200, {}),
+        (", frames split again", (120, 300), 200, {"split": True}),
+        (", every frame counted", (60, 300), 30, {"scenes": False}),
+    )
+    for name, sizes, count, more in bursts if frames else ():
+        for scenes in sizes:
+            about = {"rows": scenes, "frames": len(frames), "evidently": 0} | more
+            kinds.append(kind("bursts", f"{scenes} scenes{name}", count, **about))
     return kinds
 
 
@@ -222,13 +227,19 @@ def detect(material: Material, kind: Kind, index: int) -> Found:
     """Draw a window of this kind, and say what is found in it."""
     rng = np.random.default_rng([SEED, index, *kind.name.encode()])
     reference, pool = material.reference, material.pools[kind.pool]
-    if kind.split:
+    free = np.arange(len(pool.truth))
+    if kind.split and kind.frames > 1:
+        order = rng.permutation(len(pool.truth))
+        half = len(order) // 2
+        reference, free = _frames(material, order[:half], rng, every=False), order[half:]
+        pool = pool.rows(free)
+    elif kind.split:
         order = rng.permutation(len(material.everything.truth))
         half = len(reference.truth)
         reference, pool = material.everything.rows(order[:half]), material.everything.rows(order[half:])
     mix = MIXES[kind.mix](rng, material.classes) if kind.mix else None
     rows = draw(pool.truth, mix, kind.rows, rng)
-    window = pool.rows(rows) if kind.frames == 1 else _frames(material, rows, rng)
+    window = pool.rows(rows) if kind.frames == 1 else _frames(material, free[rows], rng)
     if kind.scenes:
         window = window.rows(near_duplicates.distinct(window.data, reference.data))
     sample, truth = window.data.sample, window.truth
@@ -260,8 +271,8 @@ def detect(material: Material, kind: Kind, index: int) -> Found:
     )
 
 
-def _frames(material: Material, rows: Integers, rng: Generator) -> Images:
-    """All frames of these images, in random order."""
+def _frames(material: Material, rows: Integers, rng: Generator, every: bool = True) -> Images:
+    """All frames of these images, in random order; or any one of each, in theirs."""
     parts = [pool.rows(rows) for (change, _), pool in material.pools.items() if change == FRAME]
     samples = [part.data.sample for part in parts]
     predicted = np.concatenate([one.predicted for one in samples])
@@ -270,8 +281,9 @@ def _frames(material: Material, rows: Integers, rng: Generator) -> Images:
     )
     measures = {name: np.concatenate([one.data.measures[name] for one in parts]) for name in windows.MEASURES}
     data = windows.Data(Sample(predicted, probabilities, embeddings), measures)
-    every = Images(data, np.concatenate([part.truth for part in parts]))
-    return every.rows(rng.permutation(len(predicted)))
+    all_frames = Images(data, np.concatenate([part.truth for part in parts]))
+    one_each = rng.integers(len(parts), size=len(rows)) * len(rows) + np.arange(len(rows))
+    return all_frames.rows(rng.permutation(len(predicted)) if every else one_each)
 
 
 def draw(truth: Integers, mix: Floats | None, rows: int, rng: Generator) -> Integers:

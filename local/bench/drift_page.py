@@ -36,7 +36,8 @@ Pool = tuple[str, float]  # the change that was made to images, and how strong i
 class Kind:
     """Windows of one kind. `split`: parted from the reference again for each, out of all test images. The first
     `evidently` of them are judged by Evidently, too, and with `small_reference` against fewer rows as well. Each of the
-    `rows` comes in so many `frames`; with `scenes`, one of each scene counts, as it does in a real window.
+    `rows` comes in so many `frames`; then a `split` reference is of frames, too. With `scenes`, one of each scene
+    counts, as it does in a real window.
     """
 
     section: str
@@ -243,8 +244,10 @@ Windows of fewer than {minimum} images get no verdict.
 
 **Counted**: the mean number of images that count. **Wrongly** changed: mix, images or accuracy was found changed in
 windows of unchanged images, with an exact 95% interval. A scene is an image; its frames are moved by up to a pixel
-either way, with noise of one level of 255. The rows in which every frame counts show what would come of it: no window
-of the product is judged so.
+either way, with noise of one level of 255. **Frames split again**: the reference is made of frames too, one each of half
+of the images, and scenes come from the other half: nothing has changed. Against the champion's reference, moved edges
+and noise are a change of their own. The rows in which every frame counts show what would come of it: no window of the
+product is judged so.
 
 ## Mix or images?
 
