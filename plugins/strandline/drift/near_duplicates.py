@@ -17,8 +17,8 @@ LOOKS = ("brightness", "contrast", "saturation", "sharpness")  # what a shift of
 # Chosen on CIFAR-10: of two frames of a scene, moved by a pixel and with noise, 1.2 % are told apart, and of 120 scenes
 # x 5 frames 120.4 are left; of 5,000 different photographs 4,932. What is left of a burst counts twice, which alarms;
 # different images that are taken for one cost power. Embeddings alone would not do: the worse the images, the less
-# a model tells them apart. Beside limits of 0.3 on each look but sharpness and on embeddings, one distance over all tells
-# frames apart a third as often, and takes photographs for one half as often.
+# a model tells them apart. Beside limits of 0.3 on each look but sharpness and on embeddings, one distance over all
+# tells frames apart a third as often, and takes photographs for one half as often.
 LOOK = 0.6  # standard deviations of the reference that two frames differ by in their looks, at the most
 EMBEDDING = 0.35  # the same, in median distances of the reference's embeddings
 WIDEST = 2  # a scene holds what is so many times that from its first row, at the most
