@@ -70,7 +70,7 @@ def report_drift():
 
     @task(outlets=[RETRAINING])
     def request_retraining(reports: list[dict], *, outlet_events) -> list[dict]:
-        requests = [one for one in reports if one["requests_retraining"]]
+        requests = [report for report in reports if report["requests_retraining"]]
         if not requests:
             raise AirflowSkipException("no window asks for a retraining, or it is held back")
         outlet_events[RETRAINING].extra = requests[-1]  # for people: `retrain_model` looks into the ledger

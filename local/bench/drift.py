@@ -275,7 +275,7 @@ def _frames(material: Material, rows: Integers, rng: Generator, every: bool = Tr
     """All frames of these images, in random order; or any one of each, in theirs."""
     parts = [pool.rows(rows) for (change, _), pool in material.pools.items() if change == FRAME]
     samples = [part.data.sample for part in parts]
-    predicted = np.concatenate([one.predicted for one in samples])
+    predicted = np.concatenate([sample.predicted for sample in samples])
     probabilities, embeddings = (
         np.concatenate([getattr(one, name) for one in samples]) for name in ("probabilities", "embeddings")
     )

@@ -88,8 +88,8 @@ Results = Sequence[tuple[Kind, Sequence[Found]]]
 
 
 def page(results: Results) -> str:
-    sections = {name: [one for one in results if one[0].section == name] for name in HEADINGS}
-    windows = {name: [one for _, found in rows for one in found] for name, rows in sections.items()}
+    sections = {name: [result for result in results if result[0].section == name] for name in HEADINGS}
+    windows = {name: [window for _, found in rows for window in found] for name, rows in sections.items()}
     tables = [
         f"### {HEADINGS[name]}\n\n{_detection(rows)}" for name, rows in sections.items() if rows and name != "bursts"
     ]
@@ -121,7 +121,7 @@ def _is_untouched(kind: Kind) -> bool:
 
 
 def _alarms(untouched: Sequence[Found]) -> dict[str, object]:
-    alarms = sum(one.anything for one in untouched)
+    alarms = sum(window.anything for window in untouched)
     exact = _exact(alarms, len(untouched))
     share = BUDGET.weekly_false_alarms / BUDGET.weekly_windows
     return {
@@ -139,7 +139,7 @@ def _alarms(untouched: Sequence[Found]) -> dict[str, object]:
 
 def _worst(changed: Results) -> dict[str, str]:
     """Of windows with changed images alone."""
-    every = [one for _, found in changed for one in found]
+    every = [window for _, found in changed for window in found]
     worst, misjudged = max(changed, key=lambda row: _error(row[1]))
     quiet, unasked = max(changed, key=lambda row: _mean(row[1], "silent"))
     least, seldom = min(changed, key=lambda row: _mean(row[1], "embedding_drift"))
@@ -244,8 +244,8 @@ Windows of fewer than {minimum} images get no verdict.
 
 **Counted**: the mean number of images that count. **Wrongly** changed: mix, images or accuracy was found changed in
 windows of unchanged images, with an exact 95% interval. A scene is an image; its frames are moved by up to a pixel
-either way, with noise of one level of 255. **Frames split again**: the reference is made of frames too, one each of half
-of the images, and scenes come from the other half: nothing has changed. Against the champion's reference, moved edges
+either way, with noise of one level of 255. **Frames split again**: the reference is made of frames too, one each of
+half of the images, and scenes come from the other half: nothing has changed. Against the champion's reference, moved edges
 and noise are a change of their own. The rows in which every frame counts show what would come of it: no window of the
 product is judged so.
 
@@ -293,8 +293,8 @@ def bursts(rows: Results) -> str:
 
 def _persistent(found: Sequence[Found]) -> int:
     """Retrainings that would be due if these windows came one after the other."""
-    asks = [one.asks for one in found]
-    history = itertools.accumulate(([one] for one in asks), list.__add__)
+    asks = [window.asks for window in found]
+    history = itertools.accumulate(([asked] for asked in asks), list.__add__)
     return sum(verdict.persistent(one, BUDGET.drift.min_windows, BUDGET.drift.last_windows) for one in history)
 
 
@@ -333,7 +333,7 @@ def _errors(windows: dict[str, list[Found]]) -> str:
     for section, name in TRUTHS.items():
         if found := windows[section]:
             bias = 100 * (_mean(found, "estimate") - _mean(found, "true"))
-            furthest = 100 * max(abs(one.estimate - one.true) for one in found)
+            furthest = 100 * max(abs(window.estimate - window.true) for window in found)
             cells = [f"{len(found):,}", _off(found), f"{bias:+.1f}", f"{furthest:.1f}", _share(found, "inside")]
             lines.append(f"| {name} | {' | '.join(cells)} |")
     names = "changed | n | mean absolute error | mean error | largest error | inside the interval"
@@ -343,7 +343,7 @@ def _errors(windows: dict[str, list[Found]]) -> str:
 def _evidently(windows: dict[str, list[Found]]) -> str:
     lines = []
     for section, name in TRUTHS.items():
-        if found := [one for one in windows[section] if one.evidently_small]:
+        if found := [window for window in windows[section] if window.evidently_small]:
             small = [one.evidently_small for one in found]
             lines.append(
                 f"| {name} | {_drifted(found)} | {_columns(found)} | {_verdicts(small)} | {_columns_of(small)} |"
@@ -353,11 +353,11 @@ def _evidently(windows: dict[str, list[Found]]) -> str:
 
 
 def _drifted(found: Sequence[Found]) -> str:
-    return _verdicts([one.evidently for one in found])
+    return _verdicts([window.evidently for window in found])
 
 
 def _columns(found: Sequence[Found]) -> str:
-    return _columns_of([one.evidently for one in found])
+    return _columns_of([window.evidently for window in found])
 
 
 def _verdicts(evidently: Sequence[tuple[bool, float] | None]) -> str:
@@ -375,11 +375,11 @@ def _header(names: str) -> list[str]:
 
 
 def _mean(found: Sequence[Found], name: str) -> float:
-    return sum(float(getattr(one, name)) for one in found) / len(found) if found else 0.0
+    return sum(float(getattr(window, name)) for window in found) / len(found) if found else 0.0
 
 
 def _error(found: Sequence[Found]) -> float:
-    return sum(abs(one.estimate - one.true) for one in found) / len(found) if found else 0.0
+    return sum(abs(window.estimate - window.true) for window in found) / len(found) if found else 0.0
 
 
 def _off(found: Sequence[Found]) -> str:
@@ -391,7 +391,7 @@ def _share(found: Sequence[Found], name: str) -> str:
 
 
 def _rate(found: Sequence[Found], name: str) -> str:
-    count = sum(getattr(one, name) for one in found)
+    count = sum(getattr(window, name) for window in found)
     exact = _exact(count, len(found))
     return f"{count} ({_p(exact.low)}–{_p(exact.high)})"
 

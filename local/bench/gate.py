@@ -145,7 +145,7 @@ def single_table(pool: Pool) -> str:
         for loss in LOSSES:
             drawn = rng.multinomial(labels, [(differ - loss) / 2, (differ + loss) / 2, 1 - differ], DRAWS)
             found = [Pairs(labels, gained, lost).interval(alpha) for gained, lost, _ in drawn.tolist()]
-            passes, fails = sum(one.low >= -margin for one in found), sum(one.high < -margin for one in found)
+            passes, fails = sum(window.low >= -margin for window in found), sum(one.high < -margin for one in found)
             row = (f"{labels:,}", f"{100 * margin:.0f}", f"{0 - 100 * loss:+.1f}")
             lines.append((*row, f"{passes / DRAWS:.1%}", f"{fails / DRAWS:.1%}"))
     about = f"Agreement {pool.agreement:.1%}, one alone is right on {differ:.1%}, {DRAWS:,} draws a row"

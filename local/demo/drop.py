@@ -65,7 +65,7 @@ class Scene:
         """Those of a period's images, as `files` gives them, that are in it."""
         if not self.mostly:
             return images
-        return [one for number, one in enumerate(images) if one[0].startswith(self.mostly) or number % 10 == 0]
+        return [image for number, image in enumerate(images) if image[0].startswith(self.mostly) or number % 10 == 0]
 
     def look(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """An image [height, width, 3] as it looks in it."""

@@ -46,7 +46,7 @@ def make(config: settings.Settings) -> list[str]:
             _pack(config)
             found = [_freeze(connection, config, kind) for kind in kinds]
     _hand_over(config.store)
-    return [f"{one.kind}: {one.images:,} images, set {one.dataset_id[:12]}" for one in found if one]
+    return [f"{window.kind}: {window.images:,} images, set {window.dataset_id[:12]}" for window in found if window]
 
 
 def of_compose(config: settings.Settings, env_file: Path = dotenv.PATH) -> settings.Settings:

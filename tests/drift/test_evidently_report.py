@@ -24,7 +24,7 @@ def frame(rows, seed=0, **columns):
 
 def compared(current, reference=None):
     comparison = compare(frame(5000, seed=1) if reference is None else reference, current)
-    assert [one.column for one in comparison.columns] == [*NUMBERS, LABEL]
+    assert [column.column for column in comparison.columns] == [*NUMBERS, LABEL]
     assert {one.method for one in comparison.columns} == {"wasserstein", "jensenshannon"}
     json.dumps([comparison.snapshot, [vars(one) for one in comparison.columns]], allow_nan=False)
     return {one.column: one for one in comparison.columns}, comparison
@@ -34,11 +34,11 @@ def compared(current, reference=None):
 def test_methods_and_thresholds_are_the_same_for_any_number_of_rows(rows):
     columns, comparison = compared(frame(rows, brightness=np.random.default_rng(2).normal(0.5, size=rows)))
 
-    assert {one["config"].get("method") for one in comparison.snapshot["metrics"][1:]} == {
+    assert {metric["config"].get("method") for metric in comparison.snapshot["metrics"][1:]} == {
         "wasserstein",
         "jensenshannon",
     }
-    assert [(one.method, one.threshold) for one in comparison.columns] == [("wasserstein", 0.2)] * 11 + [
+    assert [(column.method, column.threshold) for column in comparison.columns] == [("wasserstein", 0.2)] * 11 + [
         ("jensenshannon", 0.15)
     ]
     assert columns["brightness"].score == pytest.approx(0.5, abs=0.1)
@@ -49,7 +49,7 @@ def test_methods_and_thresholds_are_the_same_for_any_number_of_rows(rows):
 @pytest.mark.parametrize("rows", [1, 40])
 def test_a_small_window_is_scored_but_not_judged(rows):
     columns, _ = compared(frame(rows))
-    assert all(one.score is not None and one.drifted is None for one in columns.values())
+    assert all(column.score is not None and column.drifted is None for column in columns.values())
     assert "In so few images, chance alone" in columns["entropy"].problem
 
 
@@ -145,7 +145,7 @@ def test_a_window_of_one_value_has_drifted(changed):
 def test_without_rows_there_is_nothing_to_compare(reference, current):
     columns, comparison = compared(frame(current), frame(reference))
     assert comparison == Comparison("", tuple(columns.values()), {})
-    assert all(one.problem and one.score is None and one.drifted is None for one in columns.values())
+    assert all(column.problem and column.score is None and column.drifted is None for column in columns.values())
 
 
 def test_a_class_is_no_part_of_the_page():

@@ -288,9 +288,9 @@ def test_hostile_names_run_nothing_anywhere(open_page, hostile, bypass_csp, widt
     evidently.locator(".js-plotly-plot .xtick text", has_text="script").first.wait_for()
 
     assert evidently.locator(".js-plotly-plot svg").count() > 0
-    assert [one.evaluate("window.ran") for one in page.frames] == [None, None]
+    assert [frame.evaluate("window.ran") for frame in page.frames] == [None, None]
     assert opened.said == []
-    assert [Path(one).parent.name for one in opened.requests] == ["window", "assets"]
+    assert [Path(request).parent.name for request in opened.requests] == ["window", "assets"]
     assert page.frames[1].evaluate("window.origin") == "null"
     text = page.locator("main").inner_text()
     assert all(name in text for name in HOSTILE[:3] + HOSTILE[4:])
@@ -317,7 +317,7 @@ def test_what_is_not_evidently_in_its_page_does_not_run(open_page, evidently, ol
         opened.page.frames[1].wait_for_load_state("load")
     else:
         assert "it is left out here" in opened.page.locator("main").inner_text()
-    assert [one.evaluate("window.ran") for one in opened.page.frames] == [None] * (1 + frames)
+    assert [frame.evaluate("window.ran") for frame in opened.page.frames] == [None] * (1 + frames)
 
 
 def test_sources_are_listed_with_what_they_sent(open_page):

@@ -48,7 +48,7 @@ def sets(strandline, hours) -> None:
     labelled = [(row["image_id"], row["label"]) for row in rows]
     with ledger.connect("training", config.database_url) as connection:
         rule = {"images": "a drop"}
-        datasets.freeze(connection, config, "window", labelled, [one.shard for one in requests], rule, "tester")
+        datasets.freeze(connection, config, "window", labelled, [request.shard for request in requests], rule, "tester")
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def test_an_hour_is_replayed_bit_for_bit_and_a_changed_record_is_found(strandlin
     assert [runtime["must_be_equal"] for runtime in said["runtimes"]] == [True]
     assert "processor" in said["runtimes"][0]["recorded"]
     # Photographs that another test's hour had before have been predicted there.
-    assert run_id in {one["run_id"] for one in said["runs"]}
+    assert run_id in {run["run_id"] for run in said["runs"]}
 
     with another_probability(strandline, hour) as image:
         row = replay(strandline, hour, expect="failed", red="prove")

@@ -94,7 +94,11 @@ def test_an_expectation_is_added(edited, database, tmp_path):
     run(edited("add-an-expectation"), there_validate_a_black_picture, tmp_path, database.address)
 
     (result,) = (tmp_path / "store" / "runs").glob("*/validation/validation.json")
-    (found,) = [one for one in json.loads(result.read_bytes())["expectations"] if one["name"] == "not_black"]
+    (found,) = [
+        expectation
+        for expectation in json.loads(result.read_bytes())["expectations"]
+        if expectation["name"] == "not_black"
+    ]
     assert (found["severity"], found["evaluated"], found["unexpected"]) == ("quarantine", 3, 1)
     ends = pq.read_table(result.with_name("outcomes.parquet")).select(["state", "reason", "detail"]).to_pylist()
     refused = {

@@ -93,7 +93,7 @@ def result() -> Row:
 
 def found(name: str) -> Row:
     """What validation.json says of an expectation."""
-    (one,) = [one for one in result()["expectations"] if one["name"] == name]
+    (one,) = [expectation for expectation in result()["expectations"] if expectation["name"] == name]
     return one
 
 

@@ -112,7 +112,7 @@ def test_sources_are_slices_where_there_are_several(scene):
     held = scene.hold()
     (path,) = (settings.get().store / "gates").glob("*/gate.json")
     report = json.loads(path.read_bytes())
-    found = {one["name"]: one["rows"] for one in report["window"]["slices"]}
+    found = {slice_["name"]: slice_["rows"] for slice_ in report["window"]["slices"]}
     expected = {"no source": 100, "source shop1": 200, "source camera-7": 300}
     assert {name: rows for name, rows in found.items() if "source" in name} == expected
     assert not [one["name"] for one in report["holdout"]["slices"] if "source" in one["name"]]
@@ -124,7 +124,7 @@ def test_one_source_is_no_slice(scene):
     load.load(run.run_id, run.ready())
     scene.hold()
     (path,) = (settings.get().store / "gates").glob("*/gate.json")
-    assert not [one for one in json.loads(path.read_bytes())["window"]["slices"] if "source" in one["name"]]
+    assert not [slice_ for slice_ in json.loads(path.read_bytes())["window"]["slices"] if "source" in slice_["name"]]
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ def test_of_two_promotions_at_once_one_wins(versions):
     approved("gate 1", second, first)
     approved("gate 2", third, first)
     ended = both_at_once(lambda: promote("gate 1"), lambda: promote("gate 2"))
-    assert sorted(type(one).__name__ for one in ended) == ["PromotionError", "dict"]
+    assert sorted(type(run).__name__ for run in ended) == ["PromotionError", "dict"]
     assert rows("SELECT count(*) FROM champions") == [(2,)]
 
 
@@ -217,7 +217,7 @@ def test_one_promotion_by_many_at_once_is_made_once(versions):
     first, second, _ = versions
     approved("gate 1", second, first)
     ended = both_at_once(*[lambda: promote("gate 1")] * 6)
-    assert all(one == ended[0] for one in ended)
+    assert all(run == ended[0] for run in ended)
     assert rows("SELECT count(*) FROM champions") == [(2,)]
 
 
@@ -372,7 +372,7 @@ def test_of_two_answers_at_once_one_counts(versions):
         lambda: record_approval("gate 1", answer("op")),
         lambda: record_approval("gate 1", answer("admin", "Reject", "no")),
     )
-    assert sorted(type(one).__name__ for one in ended) == ["PromotionError", "bool"]
+    assert sorted(type(run).__name__ for run in ended) == ["PromotionError", "bool"]
     assert rows("SELECT count(*) FROM approvals") == [(1,)]
 
 
@@ -398,7 +398,7 @@ def test_rolling_back_twice_goes_back_once(versions):
         lambda: roll_back("run 3", "op", "worse", second, third),
         lambda: roll_back("run 4", "admin", "worse", second, third),
     )
-    assert sorted(type(one).__name__ for one in ended) == ["PromotionError", "dict"]
+    assert sorted(type(run).__name__ for run in ended) == ["PromotionError", "dict"]
     assert champion() == second
 
 

@@ -174,7 +174,7 @@ def test_wilson_refuses_what_is_no_share(hits, rows):
 def test_reliability_and_its_error():
     confidence, right = np.array([1.0, 0.95, 0.5, 0.5]), np.array([1, 0, 1, 1], bool)
     bins = calibration.reliability(confidence, right)
-    assert [(one.rows, one.confidence, one.accuracy) for one in bins] == [(2, 0.5, 1.0), (2, 0.975, 0.5)]
+    assert [(bin_.rows, bin_.confidence, bin_.accuracy) for bin_ in bins] == [(2, 0.5, 1.0), (2, 0.975, 0.5)]
     assert calibration.calibration_error(confidence, right) == pytest.approx((2 * 0.5 + 2 * 0.475) / 4)
     assert calibration.calibration_error(confidence[:0], right[:0]) == 0
 

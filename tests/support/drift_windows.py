@@ -114,7 +114,7 @@ class Hour(seeding.Run):
             return []
         (shard_id,) = self.shards()
         images = [row["image_id"] for row in predicted]
-        pixels = {one: hashlib.shake_128(one.encode()).digest(SIDE * SIDE * 3) for one in images}
+        pixels = {image: hashlib.shake_128(image.encode()).digest(SIDE * SIDE * 3) for image in images}
         return [seeding.write_attempt(self, shard_id, predicted, pixels)]
 
 

@@ -69,7 +69,7 @@ def freeze(connection: ledger.Connection, kind: Any, names: list[str]) -> datase
 def write_shard(path: Path, image_ids: list[str]) -> contract.FileRef:
     """With all columns of the contract, and noise for images."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    noise = [hashlib.shake_128(one.encode()).digest(SIDE * SIDE * 3) for one in image_ids]
+    noise = [hashlib.shake_128(image.encode()).digest(SIDE * SIDE * 3) for image in image_ids]
     columns: dict[str, list[Any]] = {"image_id": image_ids, "pixels": noise, "format": ["PNG"] * len(image_ids)}
     columns |= {name: [SIDE] * len(image_ids) for name in ("width", "height", "bytes")}
     columns |= {name: [0.5] * len(image_ids) for name in contract.IMAGE_STATISTICS}

@@ -248,7 +248,7 @@ def _examples(examples: Sequence[Example]) -> str:
         f'<figure><img src="data:image/png;base64,{base64.b64encode(one.png).decode()}" alt="" width="96" height="96">'
         f"<figcaption><b><bdi>{text(one.label)}</bdi></b>, {one.confidence:.0%} sure"
         f'<bdi class="name">{text(one.name)}</bdi></figcaption></figure>'
-        for one in [one for one in examples if len(one.png) <= EXAMPLE_BYTES][:EXAMPLES]
+        for one in [example for example in examples if len(example.png) <= EXAMPLE_BYTES][:EXAMPLES]
     )
     return (
         f"""<h2>Images that differ most from the reference</h2>
@@ -301,7 +301,7 @@ def _source(one: Mapping[str, Any], classes: Sequence[str]) -> str:
 def _table(report: Mapping[str, Any]) -> str:
     chances = report.get("column_p_values", {})
     columns = sorted(report["columns"], key=lambda one: -((one["score"] or 0) / one["threshold"]))
-    rows = "".join(_row(one, chances.get(one["column"])) for one in columns)
+    rows = "".join(_row(column, chances.get(column["column"])) for column in columns)
     return (
         f"""<h2>Each measure of the images</h2>
 <p class="soft">How far the window's distribution is from the reference's: of numbers in standard deviations, of classes

@@ -216,7 +216,7 @@ def evaluate(frame: Any, expectations: Sequence[Expectation]) -> list[Finding]:
     # COMPLETE: any other format lists at most twenty of the rows that fail. Without names of index columns these are
     # the frame's own row numbers, twenty times faster than a dict for each.
     found = batch.validate(suite, result_format={"result_format": "COMPLETE", "return_unexpected_index_query": False})
-    by_name = {one.expectation_config.meta["name"]: one for one in found.results}  # its order is another
+    by_name = {result.expectation_config.meta["name"]: result for result in found.results}  # its order is another
     return [_finding(expectation, by_name[expectation.name], frame) for expectation in expectations]
 
 

@@ -80,7 +80,7 @@ def set_aside(entries: Any, outcomes: Any, aside: Sequence[Folder]) -> Any:
     """The outcomes, with each accepted entry of these folders quarantined, and the note on all that are quarantined."""
     if not aside:
         return outcomes
-    by_name = {one.name: one for one in aside}
+    by_name = {folder.name: folder for folder in aside}
     columns = {name: outcomes[name].to_pylist() for name in ("state", "reason", "detail", "notes")}
     state, reason, detail, notes = columns.values()
     for row, name in enumerate(entries["name"].to_pylist()):

@@ -19,7 +19,7 @@ def render(result: Mapping[str, Any]) -> str:
         for name, says in {**COUNTS, "vanished": "Vanished"}.items()
     )
     advice = f"<p>{escape(result['advice'])}</p>" if result["advice"] else ""
-    failing = [one for one in result["expectations"] if one["examples"]]
+    failing = [expectation for expectation in result["expectations"] if expectation["examples"]]
     body = f"""<section class="result {colour}">
 <p class="soft">Validation of {periods} (UTC), run <code><bdi>{run_id}</bdi></code></p>
 <h1>{escape(result["outcome"])}</h1>
@@ -47,7 +47,7 @@ def _warnings(warnings: Iterable[str]) -> str:
 
 
 def _table(expectations: Iterable[Mapping[str, Any]]) -> str:
-    rows = "\n".join(_row(one) for one in expectations)
+    rows = "\n".join(_row(expectation) for expectation in expectations)
     return f"""<table>
 <thead><tr><th scope="col">Expected</th><th scope="col">Where it fails</th><th scope="col">Result</th>
 <th scope="col" class="number">Evaluated</th><th scope="col" class="number">Failing</th>
@@ -125,9 +125,9 @@ def _scenes(count: int) -> str:
 
 def _files(failing: Iterable[Mapping[str, Any]]) -> str:
     cards = "".join(
-        f'<section class="card"><h3>Expected: {escape(one["says"])}</h3><ul class="files">'
-        f"{''.join(_file(example) for example in one['examples'])}</ul>{_more(one)}</section>"
-        for one in failing
+        f'<section class="card"><h3>Expected: {escape(finding["says"])}</h3><ul class="files">'
+        f"{''.join(_file(example) for example in finding['examples'])}</ul>{_more(finding)}</section>"
+        for finding in failing
     )
     return f"<h2>Failing files</h2>\n{cards}" if cards else ""
 

@@ -260,7 +260,7 @@ def _result(
         ends[one.state, one.reason] += one.entries
     states = {state: sum(n for (of, _), n in ends.items() if of == state) for state in STATES.values()}
     counts = {"entries": ends.total(), **states}
-    failed = [one for one in findings if one.expectation.severity == "stop" and not one.success]
+    failed = [finding for finding in findings if finding.expectation.severity == "stop" and not finding.success]
     noun = periods.get().noun
     return {
         "run_id": run.run_id,
@@ -298,7 +298,7 @@ def _sums(counts: Mapping[str, int]) -> str:
 def _described(finding: Finding, entries: Any, outcomes: Any, aside: Sequence[folders.Folder]) -> dict[str, Any]:
     expectation = finding.expectation
     if expectation.code == folders.SET_ASIDE:
-        examples = [{"name": display_name(one.name), "why": one.says} for one in aside[:EXAMPLES]]
+        examples = [{"name": display_name(folder.name), "why": folder.says} for folder in aside[:EXAMPLES]]
     else:
         examples = _examples(finding, entries, outcomes)
     return {
@@ -376,7 +376,7 @@ def _near_duplicates(entries: Any, alike: scenes.Scenes) -> dict[str, Any]:
 
 def _outcome(counts: Mapping[str, int], failed: Sequence[Finding], aside: Sequence[folders.Folder]) -> str:
     if failed:
-        found = "; ".join(f"expected {one.expectation.says}, but {one.text}" for one in failed)
+        found = "; ".join(f"expected {finding.expectation.says}, but {finding.text}" for finding in failed)
         return f"The run is stopped: {found}."
     if not counts["entries"]:
         return "The run goes on: there are no entries to look at."
@@ -406,9 +406,9 @@ def _alerts(findings: Sequence[Finding], aside: Sequence[folders.Folder], reason
     alerts = []
     if aside:
         more = f"; and {len(aside) - FOLDERS:,} more" if len(aside) > FOLDERS else ""
-        named = "; ".join(one.says for one in aside[:FOLDERS])
+        named = "; ".join(folder.says for folder in aside[:FOLDERS])
         alerts.append(f"Set aside: {named}{more}. {_advice(reasons, [], aside)}")
-    (vanished,) = (one for one in findings if one.expectation.name == "vanished_share")
+    (vanished,) = (finding for finding in findings if finding.expectation.name == "vanished_share")
     if not vanished.success:
         alerts.append(
             f"Expected {vanished.expectation.says}, but {vanished.text}. Find out what removes or rewrites files while"
@@ -436,8 +436,8 @@ def _write(folder: Path, outcomes: Any, result: dict[str, Any], lists: Mapping[s
 def _record(result: Mapping[str, Any], digest: str) -> None:
     """One row for each expectation, in a transaction of its own; the same result again adds none."""
     with ledger.connect("ingest") as connection:
-        for one in result["expectations"]:
-            row = {"run_id": result["run_id"], "digest": digest, **one}
+        for expectation in result["expectations"]:
+            row = {"run_id": result["run_id"], "digest": digest, **expectation}
             ledger.execute(connection, "insert_validation_result", row)
 
 

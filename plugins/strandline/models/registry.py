@@ -105,7 +105,9 @@ def _facts(folder: Path, manifest: contract.BundleManifest) -> Facts:
         BundleError: they are not in the contract's words.
     """
     classes = read_json(folder, manifest, contract.CLASSES_FILE)
-    if not (isinstance(classes, list) and classes and all(isinstance(one, str) and one.strip() for one in classes)):
+    if not (
+        isinstance(classes, list) and classes and all(isinstance(label, str) and label.strip() for label in classes)
+    ):
         raise BundleError(f"{folder / contract.CLASSES_FILE} is no list of names")
     if len(set(classes)) < len(classes):
         raise BundleError(f"{folder / contract.CLASSES_FILE} has a class twice")

@@ -170,7 +170,7 @@ def _set(title: str, name: str, report: Report, images: Mapping[str, Image]) -> 
 def _lost(lost: Sequence[Report], images: Mapping[str, Image]) -> str:
     if not lost:
         return ""
-    items = "".join(_image(one, images.get(one["image"])) for one in lost)
+    items = "".join(_image(image, images.get(image["image"])) for image in lost)
     return (
         '<section class="card"><h3>Images that only the champion has right</h3><p class="soft">Those of which the'
         f' challenger is most sure.</p><ul class="files">{items}</ul></section>'

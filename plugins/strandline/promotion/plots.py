@@ -158,10 +158,10 @@ def reliability(champion: Report, challenger: Report) -> str:
         path = "L".join(f"{x(one['confidence'])} {y(one['accuracy'])}" for one in bins)
         drawing.append(f'<path class="{name}" d="M{path}"/>')
         drawing += [
-            f"<g><title>{one['rows']:,} images: {one['confidence']:.0%} sure, {one['accuracy']:.0%} right</title>"
-            f'<circle class="{name}" cx="{x(one["confidence"])}" cy="{y(one["accuracy"])}"'
-            f' r="{1.5 + 6 * math.sqrt(one["rows"] / total):.2f}"/></g>'
-            for one in bins
+            f"<g><title>{bin_['rows']:,} images: {bin_['confidence']:.0%} sure, {bin_['accuracy']:.0%} right</title>"
+            f'<circle class="{name}" cx="{x(bin_["confidence"])}" cy="{y(bin_["accuracy"])}"'
+            f' r="{1.5 + 6 * math.sqrt(bin_["rows"] / total):.2f}"/></g>'
+            for bin_ in bins
         ]
     drawing.append(
         f'<text class="soft" x="{(left + WIDTH - 10) / 2}" y="{bottom + 34}" text-anchor="middle">how sure it is</text>'

@@ -86,9 +86,9 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 def _missing(missing: Iterable[Mapping[str, Any]]) -> str:
     cards = "".join(
-        f'<section class="card"><h3>{one["images"]:,} images: {text(one["says"])}</h3><p>{text(one["advice"])}</p>'
-        f'<ul class="files">{"".join(map(_detail, one["details"]))}</ul>{_more(one["more"])}</section>'
-        for one in missing
+        f'<section class="card"><h3>{row["images"]:,} images: {text(row["says"])}</h3><p>{text(row["advice"])}</p>'
+        f'<ul class="files">{"".join(map(_detail, row["details"]))}</ul>{_more(row["more"])}</section>'
+        for row in missing
     )
     return f"<h2>What could not be replayed</h2>\n{cards}" if cards else ""
 
@@ -134,8 +134,8 @@ def _agreement(agreement: Mapping[str, Any] | None) -> str:
     if not agreement:
         return ""
     matrix: collections.Counter[tuple[str, str]] = collections.Counter()
-    for one in agreement["pairs"]:
-        matrix[one["made"], one["replayed"]] += one["images"]
+    for pair in agreement["pairs"]:
+        matrix[pair["made"], pair["replayed"]] += pair["images"]
     sizes: collections.Counter[str] = collections.Counter()
     for (made, replayed), images in matrix.items():
         sizes.update(dict.fromkeys({made, replayed}, images))
@@ -196,10 +196,10 @@ def _periods(periods: Iterable[Mapping[str, Any]]) -> str:
 
 def _runtimes(runtimes: Iterable[Mapping[str, Any]]) -> str:
     items = "".join(
-        f'<section class="card"><h3>{sum(one["statuses"].values()):,} images: {_due(one)}</h3>'
-        f"<ul>{''.join(f'<li>{text(change)}</li>' for change in one['changes'])}</ul>"
-        f'<p class="soft">Now: {text(", ".join(map(" ".join, one["replayed"].items())))}</p></section>'
-        for one in runtimes
+        f'<section class="card"><h3>{sum(runtime["statuses"].values()):,} images: {_due(runtime)}</h3>'
+        f"<ul>{''.join(f'<li>{text(change)}</li>' for change in runtime['changes'])}</ul>"
+        f'<p class="soft">Now: {text(", ".join(map(" ".join, runtime["replayed"].items())))}</p></section>'
+        for runtime in runtimes
     )
     return f"<h2>Runtime</h2>\n{items}" if items else ""
 

@@ -43,7 +43,7 @@ def calibration_error(confidence: Floats, right: Bools) -> float:
     people compare that number with the gate's. Both are tested by tests/contract/test_statistics.py.
     """
     bins = reliability(confidence, right)
-    return sum(one.rows * abs(one.confidence - one.accuracy) for one in bins) / max(len(confidence), 1)
+    return sum(bin_.rows * abs(bin_.confidence - bin_.accuracy) for bin_ in bins) / max(len(confidence), 1)
 
 
 def calibration_change(

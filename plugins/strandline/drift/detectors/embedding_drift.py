@@ -41,9 +41,9 @@ def detect(window: Sample, reference: Sample, weights: Floats, seed: int = 0) ->
     groups = [np.flatnonzero(_embedded(reference) == one) for one in range(reference.classes)]
     kept = rng.permutation(np.concatenate([_thin(rows, weights[rows], rng) for rows in groups]))[:COMPARED_ROWS]
     statistics, compared, sizes = np.zeros(1 + permutation.PERMUTATIONS), 0, 0.0
-    for one in range(reference.classes):
-        ours = window.embeddings[drawn[window.predicted[drawn] == one]]
-        theirs = reference.embeddings[kept[reference.predicted[kept] == one]]
+    for label in range(reference.classes):
+        ours = window.embeddings[drawn[window.predicted[drawn] == label]]
+        theirs = reference.embeddings[kept[reference.predicted[kept] == label]]
         if len(ours) and len(theirs):
             size = len(ours) * len(theirs) / (len(ours) + len(theirs))
             statistics += size * _discrepancies(ours, theirs, rng)
@@ -60,8 +60,8 @@ def most_changed(window: Sample, reference: Sample, count: int) -> Integers:
     over the reference's (Gretton et al., 2012, section 2.3). Of classes that both sides have.
     """
     witness = np.full(len(window.embeddings), -np.inf)
-    for one in range(reference.classes):
-        (ours,), (theirs,) = (np.nonzero(_embedded(side) == one) for side in (window, reference))
+    for label in range(reference.classes):
+        (ours,), (theirs,) = (np.nonzero(_embedded(side) == label) for side in (window, reference))
         if len(ours) and len(theirs):
             kernel = _kernel(np.concatenate([window.embeddings[ours], reference.embeddings[theirs]]))[: len(ours)]
             witness[ours] = kernel[:, : len(ours)].mean(axis=1) - kernel[:, len(ours) :].mean(axis=1)

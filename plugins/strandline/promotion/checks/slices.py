@@ -15,21 +15,22 @@ def check(evidence: Evidence) -> Check:
     """Slices of fewer images than the rules say are counted, and not judged."""
     rules, margin = evidence.rules, evidence.rules.slice_margin
     slices = {
-        f"{one} of the {set_name}": part.pairs(mask)
+        f"{slice_} of the {set_name}": part.pairs(mask)
         for set_name, part in (("holdout", evidence.holdout), ("window", evidence.window))
         if part is not None
-        for one, mask in part.slices.items()
+        for slice_, mask in part.slices.items()
     }
     judged = {one: pairs for one, pairs in slices.items() if pairs.rows >= rules.slice_rows}
     small = f"{count(len(slices) - len(judged), 'slice')} of fewer than {rules.slice_rows:,} images"
     if not judged:
         return Check(NAME, "pass", f"There is none to judge, and {small}.")
-    p_values = {one: pairs.p_below(-margin) for one, pairs in judged.items()}
-    adjusted, found = holm(p_values), {one: pairs.interval(rules.alpha) for one, pairs in judged.items()}
+    p_values = {name: pairs.p_below(-margin) for name, pairs in judged.items()}
+    adjusted, found = holm(p_values), {name: pairs.interval(rules.alpha) for name, pairs in judged.items()}
     by_harm = sorted(p_values, key=p_values.__getitem__)
-    failing, worst = [one for one in by_harm if adjusted[one] <= rules.alpha], by_harm[0]
+    failing, worst = [name for name in by_harm if adjusted[name] <= rules.alpha], by_harm[0]
     says = (
-        f"Shown to lose more than {points(margin)}: {listed([f'{one}, {difference(found[one])}' for one in failing])}."
+        f"Shown to lose more than {points(margin)}:"
+        f" {listed([f'{name}, {difference(found[name])}' for name in failing])}."
         if failing
         else f"None of {count(len(judged), 'slice')} is shown to lose more than {points(margin)}; the worst is"
         f" {worst}, {difference(found[worst])}."
