@@ -1,4 +1,4 @@
--- One row a report. A window is [start, end) of landing hours. The same run of report_drift makes a window's report
+-- One row a report. A window is [start, end) of landing periods. The same run of report_drift makes a window's report
 -- once.
 CREATE TABLE drift_reports (
     report_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -143,7 +143,7 @@ class Listing(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """How many files a listing saw, knew and left for another run, `future` of these in hours that have not begun."""
+    """How many files a listing saw, knew and left for another run, `future` of these in periods that have not begun."""
 
     files_seen: int
     known: int
