@@ -246,8 +246,8 @@ Windows of fewer than {minimum} images get no verdict.
 windows of unchanged images, with an exact 95% interval. A scene is an image; its frames are moved by up to a pixel
 either way, with noise of one level of 255. **Frames split again**: the reference is made of frames too, one each of
 half of the images, and scenes come from the other half: nothing has changed. Against the champion's reference, moved
-edges and noise are a change of their own. The rows in which every frame counts show what would come of it: no window of the
-product is judged so.
+edges and noise are a change of their own. The rows in which every frame counts show what would come of it: no window
+of the product is judged so.
 
 ## Mix or images?
 
