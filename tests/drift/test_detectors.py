@@ -232,7 +232,7 @@ def test_without_weights_a_mix_would_pass_for_changed_images(quick, halves):
 def test_changed_images_are_found_in_any_mix(halves, shares):
     reference, source = halves
     found = detectors.measure(worsened(window_of(source, shares, 200, 1)), reference, CONFUSION, ALPHA)
-    assert found.images.p_value <= ALPHA
+    assert found.embedding_drift.p_value <= ALPHA
 
 
 def test_images_of_a_class_that_the_reference_lacks_are_not_compared(quick, halves):
@@ -472,7 +472,7 @@ def test_of_a_hundred_thousand_rows_a_thousand_images_are_compared(halves, share
     window = window_of(source, shares, 2500, 5)
     many = take(window, np.random.default_rng(0).integers(len(window), size=100_000))
     found = detectors.measure(many, reference, CONFUSION, ALPHA)
-    assert found.images.rows == embedding_drift.COMPARED_ROWS
+    assert found.embedding_drift.rows == embedding_drift.COMPARED_ROWS
 
 
 def test_one_row_is_measured_and_not_judged(halves):
@@ -489,9 +489,9 @@ def test_a_reference_without_anything_like_the_window_gives_an_answer_still(quic
     both = sample(certain, np.random.default_rng(0).normal(size=(400, 3)))
     perfect = np.eye(10, dtype=int) * 1000
     found = detectors.measure(take(both, slice(200)), take(both, slice(200, 400)), perfect, 0.01)
-    assert found.images.compared == 0
-    assert found.mix.p_value <= 0.01
-    assert found.mix.shares[CAT].value == pytest.approx(1)
+    assert found.embedding_drift.compared == 0
+    assert found.label_shift.p_value <= 0.01
+    assert found.label_shift.shares[CAT].value == pytest.approx(1)
     assert decide(found, CLASSES, [True]).action == "warn"
 
 

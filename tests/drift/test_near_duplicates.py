@@ -105,6 +105,6 @@ def test_unchanged_scenes_alarm_at_their_level_and_would_not_if_each_frame_count
         burst, _ = frames(drawn(source, 120, seed), reference, 5, seed, 0.01)  # more noise is another image
         for name, window in (("scenes", burst.rows(distinct(burst, reference))), ("frames", burst)):
             found = detectors.measure(window.sample, reference.sample, CONFUSION, 0.05)
-            alarms[name] += (found.mix.p_value <= 0.05) + (found.images.p_value <= 0.05)
+            alarms[name] += (found.label_shift.p_value <= 0.05) + (found.embedding_drift.p_value <= 0.05)
     assert alarms["scenes"] <= 7  # of 40 tests; 2 are expected, and more than 7 with a probability of 0.001
     assert alarms["frames"] >= 25

@@ -118,7 +118,7 @@ def test_a_changed_mix_asks_a_person(version):
         hour = FIRST + number * HOUR
         found.append(report(ingest(version, hour, rows(200, number, label="dog")), f"report {number}"))
     assert {one.action for one in found} == {"warn"}
-    assert "A person should say whether this mix is expected" in found[-1]["sentence"]
+    assert "A person should say whether this mix is expected" in found[-1].sentence
 
 
 def test_without_labels_retraining_waits(version):
@@ -299,11 +299,11 @@ def test_late_files_have_their_quarter_of_an_hour_reported_again(version, monkey
     settings.get.cache_clear()
     of_late, _ = asked(ingest(version, FIRST + HOUR, rows(40, 2), late=20))
     window = {"start": FIRST.isoformat(), "end": (FIRST + datetime.timedelta(minutes=15)).isoformat()}
-    assert {side: of_late[side] for side in window} == window
-    found = drift.report("report", **of_late)
-    assert found["window"] == f"{FIRST:%Y-%m-%dT%H}00"
+    assert {side: getattr(of_late, side) for side in window} == window
+    found = drift.report("report", of_late)
+    assert found.window == f"{FIRST:%Y-%m-%dT%H}00"
     (window,) = schedule.list_windows(None, start=f"{FIRST:%Y-%m-%dT%H}:45")
-    assert window["end"] == (FIRST + HOUR).isoformat()
+    assert window.end == (FIRST + HOUR).isoformat()
 
 
 def test_frames_of_one_scene_count_once(version):
@@ -324,7 +324,7 @@ def test_a_report_says_what_each_source_sent(version):
     """Where there are several; the verdict is of the whole window."""
     one = report(ingest(version, FIRST, rows(150), truth="same", sources=["shop1"]))
     assert content(one)["sources"] == []
-    assert "Each source" not in drift.Path(one["page"]).read_text()
+    assert "Each source" not in drift.Path(one.page).read_text()
 
     cats = [row for pair in zip(rows(150, 1), rows(150, 2, label="cat"), strict=True) for row in pair]
     found = report(ingest(version, FIRST + HOUR, cats, truth="cat", sources=["shop1", "camera-7"]), "report 2")
@@ -335,7 +335,7 @@ def test_a_report_says_what_each_source_sent(version):
     assert shop["label_shift_p_value"] > 0.05 > 0.01 > camera["label_shift_p_value"]
     assert camera["predicted"][drifting.CLASSES.index("cat")] == camera["rows"]
     assert camera["accuracy"]["estimate"]["value"] == 1.0 > shop["accuracy"]["estimate"]["value"]
-    assert "<bdi>camera-7</bdi>" in drift.Path(found["page"]).read_text()
+    assert "<bdi>camera-7</bdi>" in drift.Path(found.page).read_text()
 
 
 def test_an_empty_window_says_so(version):
