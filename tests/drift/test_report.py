@@ -269,7 +269,7 @@ def test_another_model_than_the_champion_never_alarms(version, tmp_path):
     other = drifting.register(tmp_path / "other", **{"MODEL_CARD.md": b"another"})
     found = [report(ingest(other, FIRST + n * HOUR, rows(300, n, worse), truth="cat"), f"{n}") for n in range(2)]
     assert [one.live for one in found] == [False, False]
-    assert {one["model_version"] for one in found} == {other}
+    assert {one.model_version for one in found} == {other}
 
 
 def test_runs_that_close_while_one_waits_are_reported_with_it(version):

@@ -21,7 +21,7 @@ from conftest import Database, new_ledger
 from psycopg.rows import dict_row
 
 import strandline_contract as contract
-from strandline import ledger, settings
+from strandline import ledger, periods, settings
 from strandline.attempts import SealedAttempt
 from strandline.ingest import listing, validation
 from strandline.ingest import load as predictions
@@ -69,7 +69,7 @@ class Zone:
         for number in numbers:
             land(self.made / number, settings.get().landing / f"{hour:%Y-%m-%dT%H}" / "cat")
         self.runs += 1
-        run = listing.Run(f"drill__{self.runs}", "manual", hour, hour + listing.HOUR, quarantine_limit=1.0)
+        run = listing.Run(f"drill__{self.runs}", "manual", hour, hour + periods.get().length, quarantine_limit=1.0)
         listed = listing.list_entries(run)
         packed = [vision("pack", request, run.run_id) for request in listed.pack]
         validated = validation.validate(listed.run, packed)
@@ -208,7 +208,7 @@ def test_alone_it_ends_the_same(
     if number not in expected:
         assert re.search(rf"^\| {number} \|.*(`[a-z_/]+\.py::|not here)", CATALOGUE.read_text(), re.M)
         return
-    one_by_one.ingest([number], FIRST + NUMBERS.index(number) * listing.HOUR)
+    one_by_one.ingest([number], FIRST + NUMBERS.index(number) * periods.get().length)
     facts = one_by_one.facts()
     names = {text.encode("latin-1") for text in expected[number]} & in_one_drop.keys()
     assert {name: facts.get(name) for name in names} == {name: in_one_drop[name] for name in names}

@@ -117,7 +117,7 @@ def there_report_a_light_picture(home: str, url: str, owner: str) -> None:
     from PIL import Image
 
     from strandline import ledger
-    from strandline.drift import report
+    from strandline.drift import report, schedule
 
     hour = straight.HOUR
     with straight.settled(Path(home), url) as chosen:
@@ -131,7 +131,7 @@ def there_report_a_light_picture(home: str, url: str, owner: str) -> None:
         Image.new("RGB", (32, 32), "white").save(chosen.landing / f"{hour:%Y-%m-%dT%H}" / "cat" / "white.png")
         straight.Ingestion().run()
         end = hour + datetime.timedelta(hours=1)
-        report.report("a test", hour.isoformat(), end.isoformat(), None, alarms=False)
+        report.report("a test", schedule.AskedWindow(hour.isoformat(), end.isoformat(), None, alarms=False))
 
 
 def test_an_image_statistic_is_added(edited, database, tmp_path):

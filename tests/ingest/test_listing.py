@@ -562,7 +562,7 @@ def test_a_run_of_a_day_lists_what_landed_in_it(zone, champion, database, monkey
     land(zone, *day, b"2026-11-22/e.jpg", b"2062-11-21/f.jpg")
     run = listing.Run.from_context(context(params={"period": "2026-11-21"}))
     answer = listing.list_entries(run)
-    assert (answer["run"]["periods"], answer["run"]["future"]) == ("2026-11-21", 1)
+    assert (answer.run.periods, answer.run.future) == ("2026-11-21", 1)
     assert set(listed(database, run.run_id)) == day
     assert rows(database, "SELECT path_label FROM entries WHERE path_label IS NOT NULL ORDER BY 1") == [
         ("cat",),
@@ -817,8 +817,8 @@ def test_a_limit_of_the_run_is_that_of_all_sources(zone, champion, monkeypatch):
             ({"release": "all"}, (1.0, {})),
         )
     ):
-        answer = list_hour(f"run {number}", **changes)["run"]
-        assert (answer["quarantine_limit"], answer["source_limits"]) == limits
+        run = list_hour(f"run {number}", **changes).run
+        assert (run.quarantine_limit, run.source_limits) == limits
 
 
 def test_a_run_may_span_hours_and_set_its_own_limit(zone, champion, database):

@@ -163,7 +163,7 @@ def test_what_pack_did_not_decode_keeps_its_state_and_reason(home):
         ("vanished", "CHANGED", "CHANGED, says pack", False),
         ("accepted", None, None, True),
     ]
-    assert [answer[state] for state in ("entries", "accepted", "quarantined", "rejected", "vanished")] == [
+    assert [getattr(answer, state) for state in ("entries", "accepted", "quarantined", "rejected", "vanished")] == [
         4,
         1,
         1,
@@ -428,7 +428,7 @@ def test_a_label_before_the_hour_is_warned_of(home):
     answer = validate([pack([decoded(name) for name in notes])], len(notes))
 
     assert [row["notes"] for row in written()] == [*notes.values()]
-    assert "the folder of a label is below the hour, not before it, but 1 of 2 (50.0%) are." in answer["warnings"][-1]
+    assert "the folder of a label is below the hour, not before it, but 1 of 2 (50.0%) are." in answer.warnings[-1]
 
 
 def test_a_source_may_have_a_limit_of_its_own(home):
@@ -619,7 +619,7 @@ def test_a_drop_without_news_succeeds_with_explicit_counts(home, rows, counts):
     answer = validate(packed, len(rows))
 
     states = ("accepted", "quarantined", "rejected", "vanished")
-    assert {state: answer[state] for state in states} == dict.fromkeys(states, 0) | counts
+    assert {state: getattr(answer, state) for state in states} == dict.fromkeys(states, 0) | counts
     assert answer.entries == len(rows)
     assert len(answer.shards) == ("accepted" in counts)
     schema = pq.read_schema(run_folder() / "validation" / "outcomes.parquet")

@@ -105,7 +105,7 @@ def test_every_kind_of_window_is_judged_and_has_its_row(material):
     for drifted, share in (untouched.evidently, untouched.evidently_small):
         assert drifted == (share >= 0.5)
     found = {kind.name: one for kind, (one,) in results}
-    assert found["90% dogs"].mix
+    assert found["90% dogs"].label_shift
     assert found["90% dogs"].evidently is None
     assert all(one.true == 1 for one in found.values())  # as the test has it
     assert (found["300 scenes"].images, found["300 scenes, every frame counted"].images) == (100, 200)

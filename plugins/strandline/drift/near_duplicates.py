@@ -39,7 +39,9 @@ def distinct(window: Data, reference: Data, preferred: NDArray[np.bool_] | None 
     """
     # By these numbers two rows are near if they are at most 1 apart.
     embeddings = window.sample.embeddings / max(EMBEDDING * _median_distance(reference), 1e-9)
-    looks = _looks(window) / np.maximum(LOOK * _looks(reference).std(axis=0), 1e-3)
+    scale = np.maximum(LOOK * _looks(reference).std(axis=0), 1e-3)
+    # A look that either side lacks, since it is older than that statistic, tells nothing apart.
+    looks = np.nan_to_num(_looks(window) / np.where(np.isnan(scale), np.inf, scale))
     rows = np.hstack([looks, embeddings]).astype(np.float32)
 
     def near(others: Integers, row: int, apart: float) -> NDArray[np.bool_]:
