@@ -78,7 +78,7 @@ def there_validate_a_black_picture(home: str, url: str) -> None:
     import straight_run as straight
     from PIL import Image
 
-    from strandline.ingest import listing, validation
+    from strandline.ingest import listing, tasks
 
     hour = straight.HOUR
     with straight.settled(Path(home), url) as chosen:
@@ -86,8 +86,8 @@ def there_validate_a_black_picture(home: str, url: str) -> None:
         straight.drop(chosen.landing, good=1, broken=0)
         Image.new("RGB", (32, 32), "black").save(chosen.landing / f"{hour:%Y-%m-%dT%H}" / "cat" / "black.png")
         listed = listing.list_entries(listing.Run(straight.RUN, "manual", hour, hour + datetime.timedelta(hours=1)))
-        packed = [straight.Ingestion().vision("pack", request) for request in listed["pack"]]
-        validation.validate(listed["run"], packed)
+        packed = [straight.Ingestion().vision("pack", request.to_dict()) for request in listed.pack]
+        tasks.validate(listed.run.to_dict(), packed)
 
 
 def test_an_expectation_is_added(edited, database, tmp_path):
