@@ -31,8 +31,8 @@ def test_the_demo_accounts_for_every_file_and_again_adds_nothing(strandline, cac
     assert counts["classified"] == counts["ingested"]
     assert "The 20 broken or hostile files came to the ends that were expected of them." in told
     assert re.search(r"all +\d+\.\d +\d+", told), told
-    assert re.search(r"Drift in the first hour: (none|watch)\n", told), told  # one hour in 168 may be called changed
-    assert re.search(r"Drift in the first dark hour: (watch|retrain)\n +The images look different", told), told
+    assert re.search(r"Drift in the first hour: (none|warn)\n", told), told  # one hour in 168 may be called changed
+    assert re.search(r"Drift in the first dark hour: (warn|retrain)\n +The images look different", told), told
     assert all(Path(page).is_file() for page in re.findall(r"^ +(/.+/drift/.+/index\.html)$", told, re.MULTILINE))
     facts = count(strandline)
     assert demo.run(strandline.stack, strandline.api, 300) == 0
