@@ -377,7 +377,8 @@ def test_a_listing_is_frozen_in_manifests_and_in_the_ledger(zone, champion, data
 def test_no_name_is_in_the_answer(zone, champion):
     """B70: Airflow renders templates in what it maps over."""
     land(zone, *(b"2026-11-21T08/{{ secret }}/" + name for name in HOSTILE))
-    text = json.dumps(list_hour("r"))
+    listed = list_hour("r")
+    text = json.dumps([listed.run.to_dict(), *(request.to_dict() for request in listed.pack)])
     assert not [part for part in ("{{", "secret", "['x']", "$(id)", "nnn", "\\\\.") if part in text]
 
 

@@ -166,7 +166,7 @@ def test_an_image_of_two_shards_fails_only_when_it_fails_in_both():
     )
     load_and_close(run, [failing, fine])
     assert failures() == []
-    assert rows("SELECT shard_id FROM predictions") == [(fine["shard_id"],)]
+    assert rows("SELECT shard_id FROM predictions") == [(fine.shard_id,)]
     assert rows("SELECT ok, failed FROM batches") == [(1, 0), (1, 0)]
 
 

@@ -385,7 +385,7 @@ def test_one_bad_folder_stops_no_other(home):
 
     assert (answer.accepted, answer.quarantined) == (60, 240)
     assert {row["state"] for row in written()[-60:]} == {"accepted"}
-    assert result()["verdict"] == "The run goes on with 60 of 300 entries, without 3 folders that are set aside."
+    assert result()["outcome"] == "The run goes on with 60 of 300 entries, without 3 folders that are set aside."
     with pytest.raises(alert.Alert, match=r"T05/cat .21 of 100.*T06/cat .80 of 80.*T07/dog .60 of 60"):
         alert.alert(RUN_ID)
 

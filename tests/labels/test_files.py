@@ -159,7 +159,7 @@ def test_cells_that_are_not_what_they_should_be(column, value, reason):
         (b'{"image_id": "%s", "label": "cat"', "BAD_JSON"),
         (b'{"image_id": "%s", "label": null}', "NO_LABEL"),
         (b'{"image_id": "%s"}', "NO_LABEL"),
-        (b'{"image": "%s", "label": "cat"}', "NO_COLUMNS"),
+        (b'{"picture": "%s", "label": "cat"}', "NO_COLUMNS"),
         (b'{"image_id": "%s", "class": "cat", "category": "dog"}', "TWO_LABELS"),
         (b'{"image_id": "%s", "label": "cat", "labeller": [7]}', "BAD_JSON"),
         (b'{"image_id": "%s", "label": ["cat", "dog"]}', "SEVERAL_LABELS"),
