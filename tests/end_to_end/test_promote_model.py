@@ -308,7 +308,7 @@ def test_the_gate_tells_what_learnt_from_wrong_labels(strandline, config, flippe
 
 
 def test_a_champion_that_turns_out_worse_is_rolled_back_when_a_person_says_so(strandline, config, hours):
-    """As if the gate had erred: the watch holds both models against the first images after the promotion."""
+    """As if the gate had erred: monitoring compares both models on the first images after the promotion."""
     first, op = champion(strandline), strandline.stack.api("op")
     worse = learn(config, first, 0.3, **WORSE)
     before = len(op.runs(MONITOR))
