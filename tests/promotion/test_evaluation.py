@@ -116,7 +116,7 @@ def test_sources_are_slices_where_there_are_several(scene):
     expected = {"no source": 100, "source shop1": 200, "source camera-7": 300}
     assert {name: rows for name, rows in found.items() if "source" in name} == expected
     assert not [one["name"] for one in report["holdout"]["slices"] if "source" in one["name"]]
-    assert held["outcome"] == "pass"
+    assert held.outcome == "pass"
 
 
 def test_one_source_is_no_slice(scene):
@@ -256,7 +256,7 @@ def test_attempts_of_another_run_do_not_count(scene):
         )
 
 
-def test_a_trial_of_other_versions_is_refused(scene):
+def test_an_infra_validation_of_other_versions_is_refused(scene):
     pinned = scene.pinned()
     faster = gate_evaluations.make_version("faster")
     request = dataclasses.replace(

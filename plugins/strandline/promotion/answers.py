@@ -161,7 +161,7 @@ def _brightness(config: settings.Settings, part: Dataset, images: Iterable[str])
     return np.array([found[image] for image in images], np.float64)
 
 
-def trial(
+def infra_validation(
     config: settings.Settings, case: Case, report: contract.InfraValidationReport, answers: Found
 ) -> InfraValidation:
     expected, found, detail = _golden(config, case, answers)
@@ -200,7 +200,7 @@ def _golden(
     return probabilities[:, order], given.rows(table["image_id"].to_pylist()), ""
 
 
-def read_trial(
+def read_infra_validation(
     config: settings.Settings, case: Case, run_id: str, validated: SealedAttempt
 ) -> contract.InfraValidationReport:
     """

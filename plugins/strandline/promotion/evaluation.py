@@ -170,7 +170,7 @@ def infra_validate_request(pinned: GatePlan) -> contract.InfraValidateRequest:
 def evaluations(pinned: GatePlan, validated: SealedAttempt) -> list[contract.EvaluateRequest]:
     """The requests to answer each set with each model; none where the challenger did not load."""
     config, case = settings.get(), _case(pinned)
-    if not answers.read_trial(config, case, pinned.gate_id, validated).loaded:
+    if not answers.read_infra_validation(config, case, pinned.gate_id, validated).loaded:
         return []
     at_once = max(1, min(len(SIDES) * len(case.sets), config.vision.max_parallel_tasks))
     return [
@@ -242,7 +242,8 @@ def _record(
     now, rules = datetime.datetime.now(datetime.UTC), _rules(config)
     found = answers.read(config, case, run_id, evaluated)
     sets = {name: answers.labelled_set(connection, config, case, part, found) for name, part in case.sets.items()}
-    validation = answers.trial(config, case, answers.read_trial(config, case, run_id, validated), found)
+    measured = answers.read_infra_validation(config, case, run_id, validated)
+    validation = answers.infra_validation(config, case, measured, found)
     held = gate.examine(case.champion.classes, sets.get("holdout"), sets.get("window"), validation, rules)
     report = dataclasses.asdict(held) | {"champion": case.champion.version, "challenger": case.challenger.version}
     report |= {"rules": dataclasses.asdict(rules), "requested_by": requested_by, "made_at": f"{now:%Y-%m-%d %H:%M} UTC"}
