@@ -96,6 +96,7 @@ check: dev-environments ## Check format, types and the direction of imports
 	$(AIRFLOW) -m ruff format --check .
 	$(AIRFLOW) -m ruff check .
 	$(AIRFLOW) -m mypy
+	$(AIRFLOW) -m mypy --config-file tests/mypy.ini
 	$(dir $(AIRFLOW))lint-imports
 
 docs: environments ## Write docs/settings.md and docs/dags.md again

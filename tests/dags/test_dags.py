@@ -86,7 +86,7 @@ def test_ingest_images_has_true_hourly_intervals(dags):
 
 @pytest.mark.parametrize(("logical_date", "start"), [("06:00", 6), ("06:30", 6), ("05:59:59", 5)])
 def test_a_run_by_hand_gets_the_hour_that_its_logical_date_names(dags, logical_date, start):
-    moment = pendulum.parse(f"2026-11-19T{logical_date}Z")
+    moment = pendulum.DateTime.fromisoformat(f"2026-11-19T{logical_date}+00:00")
     found = dags["ingest_images"].timetable.infer_manual_data_interval(run_after=moment)
     assert (found.start, found.end) == (moment.replace(hour=start, minute=0, second=0), found.start.add(hours=1))
 

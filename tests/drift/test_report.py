@@ -302,8 +302,8 @@ def test_late_files_have_their_quarter_of_an_hour_reported_again(version, monkey
     assert {side: getattr(of_late, side) for side in window} == window
     found = drift.report("report", of_late)
     assert found.window == f"{FIRST:%Y-%m-%dT%H}00"
-    (window,) = schedule.list_windows(None, start=f"{FIRST:%Y-%m-%dT%H}:45")
-    assert window.end == (FIRST + HOUR).isoformat()
+    (last,) = schedule.list_windows(None, start=f"{FIRST:%Y-%m-%dT%H}:45")
+    assert last.end == (FIRST + HOUR).isoformat()
 
 
 def test_frames_of_one_scene_count_once(version):

@@ -10,6 +10,7 @@ import shutil
 import time
 import types
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import psycopg
@@ -294,7 +295,8 @@ def settle(database, run_id: str, ingested: dict[bytes, bytes], ended: dict[byte
     """End entries of a run as a load does: by the content of those ingested, by the state of others."""
     with psycopg.connect(database.owner, row_factory=namedtuple_row) as connection:
         query = "SELECT * FROM run_entries JOIN entries USING (entry_id) JOIN runs USING (run_id) WHERE run_id = %s"
-        for row in connection.execute(query, [run_id]).fetchall():
+        found: list[Any] = connection.execute(query, [run_id]).fetchall()
+        for row in found:
             if row.name in ingested:
                 ingest(connection, row, hashlib.sha256(ingested[row.name]).hexdigest())
             elif state := (ended or {}).get(row.name):

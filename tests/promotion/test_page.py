@@ -43,7 +43,7 @@ def labelled(rows, lost, classes, slices=()):
 def report(classes=("bird", "cat", "dog"), lost=0, window=2000, ratio=1.0, slices=(), loaded=True):
     seconds, golden = np.array([1.0, 1.01, 0.99, 1.02, 0.98, 1.01]), np.full((2, 3), 1 / 3)
     validation = InfraValidation(loaded, seconds, ratio * seconds[::-1], golden, golden, "<b>no memory</b>")
-    sets = (
+    holdout, newest = (
         (labelled(6000, lost, len(classes)), labelled(window, 0, len(classes), slices) if window else None)
         if loaded
         else (None, None)
@@ -54,7 +54,7 @@ def report(classes=("bird", "cat", "dog"), lost=0, window=2000, ratio=1.0, slice
         "requested_by": "<i>ada</i>",
         "made_at": "21 November 2026, 08:00 UTC",
         "rules": dataclasses.asdict(RULES),
-        **dataclasses.asdict(examine(classes, *sets, validation, RULES)),
+        **dataclasses.asdict(examine(classes, holdout, newest, validation, RULES)),
     }
     return json.loads(json.dumps(found, allow_nan=False))  # as it comes back from gate.json
 

@@ -209,7 +209,7 @@ def test_of_two_promotions_at_once_one_wins(versions):
     approved("gate 1", second, first)
     approved("gate 2", third, first)
     ended = both_at_once(lambda: promote("gate 1"), lambda: promote("gate 2"))
-    assert sorted(type(run).__name__ for run in ended) == ["PromotionError", "dict"]
+    assert sorted(type(run).__name__ for run in ended) == ["ChampionChange", "PromotionError"]
     assert rows("SELECT count(*) FROM champions") == [(2,)]
 
 
@@ -398,7 +398,7 @@ def test_rolling_back_twice_goes_back_once(versions):
         lambda: roll_back("run 3", "op", "worse", second, third),
         lambda: roll_back("run 4", "admin", "worse", second, third),
     )
-    assert sorted(type(run).__name__ for run in ended) == ["PromotionError", "dict"]
+    assert sorted(type(run).__name__ for run in ended) == ["ChampionChange", "PromotionError"]
     assert champion() == second
 
 

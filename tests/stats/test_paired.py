@@ -194,7 +194,9 @@ def test_the_change_of_calibration_holds_the_truth():
 def test_the_change_of_calibration_comes_from_its_seed():
     rng = np.random.default_rng(3)
     sides = [(rng.random(300), rng.random(300) < 0.5) for _ in range(2)]
-    assert calibration.calibration_change(*sides, ALPHA, 1) == calibration.calibration_change(*sides, ALPHA, 1)
+    before, after = sides
+    found = [calibration.calibration_change(before, after, ALPHA, 1) for _ in range(2)]
+    assert found[0] == found[1]
     assert calibration.calibration_change(sides[0], sides[0], ALPHA)[0] == estimates.Estimate(0, 0, 0)
 
 

@@ -7,7 +7,7 @@ import datetime
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 import strandline_contract as contract
 from strandline import ledger, settings
+from strandline.attempts import SealedAttempt
 from strandline.ingest import load as predictions
 from strandline.models import registry
 
@@ -105,7 +106,7 @@ class Hour(seeding.Run):
             table = table.set_column(column, name, values)
         pq.write_table(table, path)
 
-    def classify(self, failing: Sequence[str] = (), shift: float = 0.0) -> list[dict[str, str]]:
+    def classify(self, failing: Collection[str] = (), shift: float = 0.0) -> list[SealedAttempt]:
         predicted = []
         for file, row in zip(self.files, self.rows, strict=True):
             fields = {name: row[name] for name in ("label", "confidence", "probabilities", "embedding")}

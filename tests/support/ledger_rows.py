@@ -198,7 +198,7 @@ def write_attempt(
     /,
     pixels: Mapping[str, bytes] | None = None,
     **changes: Any,
-) -> dict[str, str]:
+) -> SealedAttempt:
     """A sealed attempt at classifying a shard, and the shard, with these pixels; `changes` are to its request."""
     store = settings.get().store
     folder = settings.get().run_folder(run.run_id) / "classify" / shard_id / str(next(attempt_numbers))
