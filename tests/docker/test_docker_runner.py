@@ -150,18 +150,19 @@ def test_an_engine_behind_tls_is_used_if_both_sides_show_a_certificate_of_its_au
         other_name = f"tcp://localhost:{port}"
         for changes in ({"docker_tls": wrong}, {"docker_tls": unknown_client}, {"docker_url": other_name}):
             with pytest.raises(AirflowException, match="Failed to establish connection"):
-                docker_runner.connect(dataclasses.replace(settings.get(), **changes))
+                vision_room = dataclasses.replace(settings.get().vision, **changes)
+                docker_runner.connect(dataclasses.replace(settings.get(), vision=vision_room))
 
 
 def test_a_container_is_bounded_as_the_policy_says(config, client, request_):
     task = operator(request_)
     found = client.inspect_container(start(config, client, task))
     (folder,) = (config.run_folder(RUN) / "pack" / SHARD).iterdir()
-    config, host = found["Config"], found["HostConfig"]
+    of_container, host = found["Config"], found["HostConfig"]
     policy = json.loads(POLICY.read_text())
     if os.getuid():  # a worker that is not root runs its containers as itself
         policy["Config"]["User"] = f"{os.getuid()}:{os.getgid() or os.getuid()}"
-    assert {name: config[name] for name in policy["Config"]} == policy["Config"]
+    assert {name: of_container[name] for name in policy["Config"]} == policy["Config"]
     assert {name: host[name] for name in policy["HostConfig"]} == policy["HostConfig"]
     place = f"/store/{folder.relative_to(config.store)}"
     mounts = {m["Destination"]: (m["Source"], m["RW"]) for m in found["Mounts"]}
@@ -173,8 +174,8 @@ def test_a_container_is_bounded_as_the_policy_says(config, client, request_):
     assert not any("docker.sock" in str(mount) for mount in found["Mounts"])
     assert found["Image"] == task.image
     labels = {docker_runner.RUN: RUN, docker_runner.SHARD: SHARD, docker_runner.ATTEMPT: folder.name}
-    assert labels.items() <= config["Labels"].items()
-    variables = {line.split("=", 1)[0] for line in config["Env"]}
+    assert labels.items() <= of_container["Labels"].items()
+    variables = {line.split("=", 1)[0] for line in of_container["Env"]}
     assert not {name for name in variables if "PASSWORD" in name or "DATABASE" in name or "SECRET" in name}
 
 

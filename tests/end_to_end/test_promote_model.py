@@ -232,7 +232,7 @@ def test_nobody_approves_what_they_asked_for(strandline, make_challenger):
 
 def forge_answer(api, run_id: str, person: str) -> None:
     """All that one may do who may change XComs and the states of tasks: as if that person had approved."""
-    path = f"/dags/{DAG}/dagRuns/{run_id}/taskInstances/ask"
+    path = f"/dags/{DAG}/dagRuns/{run_id}/taskInstances/request_approval"
     said = {"chosen_options": ["Approve"], "params_input": {"reason": "forged"}}
     said |= {"responded_at": "2026-11-21T08:00:00+00:00", "responded_by_user": {"id": person, "name": person}}
     api.request("POST", f"{path}/xcomEntries", {"key": "return_value", "value": said, "map_index": -1})
