@@ -149,9 +149,9 @@ def test_an_engine_behind_tls_is_used_if_both_sides_show_a_certificate_of_its_au
         assert execute(operator(request_))["shard_id"] == SHARD
         other_name = f"tcp://localhost:{port}"
         for changes in ({"docker_tls": wrong}, {"docker_tls": unknown_client}, {"docker_url": other_name}):
+            other = dataclasses.replace(settings.get(), vision=dataclasses.replace(settings.get().vision, **changes))
             with pytest.raises(AirflowException, match="Failed to establish connection"):
-                vision_room = dataclasses.replace(settings.get().vision, **changes)
-                docker_runner.connect(dataclasses.replace(settings.get(), vision=vision_room))
+                docker_runner.connect(other)
 
 
 def test_a_container_is_bounded_as_the_policy_says(config, client, request_):
@@ -181,8 +181,7 @@ def test_a_container_is_bounded_as_the_policy_says(config, client, request_):
 
 @pytest.mark.parametrize(("device", "expected"), [("cpu", None), ("gpu", [["gpu"]])])
 def test_a_gpu_is_asked_for_by_requests_that_want_one(config, client, device, expected):
-    config = docker_runner.host_config(client, config, {"threads": 1, "device": device}, [])
-    asked = config.get("DeviceRequests")
+    asked = docker_runner.host_config(client, config, {"threads": 1, "device": device}, []).get("DeviceRequests")
     assert (asked and asked[0]["Capabilities"]) == expected
 
 
