@@ -286,7 +286,7 @@ def test_a_challenger_that_does_not_load_ends_the_run_at_the_gate(strandline, ma
     ("flipped", "how", "outcome"),
     [
         (0.3, WORSE, "fail"),
-        (0.0, WORSE | {"blend": 0.5}, "pass"),  # as good
+        (0.0, WORSE | {"weight_interpolation": 0.5}, "pass"),  # as good
     ],
 )
 def test_the_gate_tells_what_learnt_from_wrong_labels(strandline, config, flipped, how, outcome):
