@@ -60,7 +60,7 @@ def promote(stack: Stack, api: Api, before: Runs) -> bool:
         (challenger,) = ledger.fetch(connection, "select_challenger")
     print(f"\n  Challenger {challenger['version'][:12]}, trained on {challenger['images']:,} images,")
     print(
-        f"  has {challenger['accuracy']:.1%} of the holdout right. The gate holds it against the champion.\n",
+        f"  has {challenger['accuracy']:.1%} of the holdout right. The gate compares it with the champion.\n",
         flush=True,
     )
     run_id = follow(stack, api, PROMOTE, before.promote)
