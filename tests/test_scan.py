@@ -16,6 +16,7 @@ import pytest
 import strandline_contract as contract
 from strandline import scan as entries
 from strandline import settings
+from strandline_contract.reasons import STATUS_OF
 
 UTC = datetime.UTC
 HOUR = datetime.datetime(2026, 11, 21, 8, tzinfo=UTC)
@@ -101,6 +102,10 @@ def test_every_name_is_listed_byte_for_byte(zone):
         assert (entry.state, entry.version) == (None, version)
         assert entry.display_name == FOLDER.decode() + shown
         assert entry.display_name.isprintable()
+
+
+def test_every_code_is_in_the_contract():
+    assert entries.DETAILS.keys() <= STATUS_OF.keys()
 
 
 def test_three_hundred_nested_folders_are_entered(zone):

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import strandline_contract as contract
 from strandline import periods, settings
 from strandline.periods import EPOCH
+from strandline_contract.reasons import STATUS_OF
 
 HOUR = datetime.timedelta(hours=1)
 HOUR_NS = 3600 * 10**9
@@ -237,22 +238,22 @@ class _Scanner:
             if not stat.S_ISDIR(status.st_mode) or status.st_dev != self.device:
                 return self.entry(level, leaf, status)
             if depth >= MAX_DEPTH or len(name) > MAX_NAME_BYTES:
-                return self._entry(name, status, period, "rejected", "NAME_TOO_LONG")
+                return self._entry(name, status, period, *_refused("NAME_TOO_LONG"))
             if os.access(leaf, os.R_OK | os.X_OK, dir_fd=level.fd):
                 return _Level(os.open(leaf, FOLDER | os.O_NOFOLLOW, dir_fd=level.fd), name + b"/", period)
         except (FileNotFoundError, NotADirectoryError):  # replaced this very moment: the next run sees by what
             return None
-        return self._entry(name, status, period, "quarantined", "UNREADABLE", "-unreadable")
+        return self._entry(name, status, period, *_refused("UNREADABLE"), "-unreadable")
 
     def entry(self, level: _Level, leaf: bytes, status: os.stat_result) -> Entry | None:
         """What one path is, by its stat alone."""
         name = level.prefix + leaf
         if stat.S_ISLNK(status.st_mode):
-            return self._entry(name, status, path_period(name + b"/"), "rejected", "SYMLINK")
+            return self._entry(name, status, path_period(name + b"/"), *_refused("SYMLINK"))
         if status.st_dev != self.device:
-            return self._entry(name, status, path_period(name + b"/"), "rejected", "OTHER_DEVICE")
+            return self._entry(name, status, path_period(name + b"/"), *_refused("OTHER_DEVICE"))
         if not stat.S_ISREG(status.st_mode):
-            return self._entry(name, status, level.period, "rejected", "SPECIAL")
+            return self._entry(name, status, level.period, *_refused("SPECIAL"))
         state, reason = self._state(name, leaf.lower(), status)
         readable = state is not None or os.access(leaf, os.R_OK, dir_fd=level.fd)
         return self._entry(name, status, level.period, state, reason, "" if readable else "-unreadable")
@@ -263,14 +264,14 @@ class _Scanner:
         if abs(self.now_ns - status.st_mtime_ns) < self.settings.ingest.stable_seconds * 10**9:
             return "deferred", None
         if len(name) > MAX_NAME_BYTES:
-            return "rejected", "NAME_TOO_LONG"
+            return _refused("NAME_TOO_LONG")
         if leaf in SIDECAR_NAMES or leaf.startswith(SIDECAR_PREFIX) or leaf.endswith(SIDECAR_SUFFIXES):
-            return "rejected", "NOT_IMAGE"
+            return _refused("NOT_IMAGE")
         if leaf.endswith(PARTIAL_SUFFIXES) or b"/." in b"/" + name:
             old = self.now_ns - _landed_ns(status) >= self.settings.ingest.partial_name_hours * HOUR_NS
-            return ("rejected", "PARTIAL_NAME") if old else ("deferred", None)
+            return _refused("PARTIAL_NAME") if old else ("deferred", None)
         if status.st_size > self.settings.decoding.max_file_bytes:
-            return "rejected", "TOO_LARGE"
+            return _refused("TOO_LARGE")
         return None, None
 
     def _entry(
@@ -289,6 +290,11 @@ class _Scanner:
                 return None
             state, reason = "future", None
         return Entry(drop, name, version, status.st_size, status.st_mtime_ns, state, reason)
+
+
+def _refused(code: str) -> tuple[str, str]:
+    """State and reason of an entry that is not opened."""
+    return STATUS_OF[code], code
 
 
 def _period_folder(path: bytes) -> re.Match[bytes] | None:

@@ -22,6 +22,7 @@ from strandline.ingest import page as validation_page
 from strandline.ingest.expectations import ValidationError
 from strandline.ingest.listing import PackedShard, Refused
 from strandline.ingest.validation import ValidationStopped
+from strandline_contract.reasons import QUARANTINED
 
 CLASSES = ["cat", "dog"]
 RUN_ID = "manual__2026-11-21T08:00:00+00:00"
@@ -370,6 +371,12 @@ def test_a_folder_with_too_large_a_share_of_broken_files_is_set_aside(home, brok
     page = (run_folder() / "validation" / "index.html").read_text()
     assert page.count("2026-11-21T08/cat (") >= 2
     assert {row["notes"] for row in written()} == {"SET_ASIDE", None}
+
+
+def test_every_code_that_quarantines_is_in_the_contract():
+    codes = {one.code for one in expectations.of_rows(contract.Limits(), CLASSES) if one.severity == "quarantine"}
+    assert codes - {None} <= QUARANTINED.keys()
+    assert "TOO_SMALL" in codes
 
 
 def test_one_bad_folder_stops_no_other(home):
