@@ -74,7 +74,7 @@ def predict(path: Path) -> None:
     os.environ["OMP_NUM_THREADS"] = str(config.vision.cores)  # before MXNet is imported
     import strandline_contract as contract
     from local.demo import cifar
-    from vision import bundles, networks
+    from vision.models import bundles, networks
 
     folder = settings.REPOSITORY / "models/cifar_resnet20_v1"
     ref = contract.BundleRef("models/cifar_resnet20_v1", contract.sha256_file(folder / contract.BUNDLE_MANIFEST))

@@ -34,15 +34,17 @@ def measure(store: Path, raw: dict[str, Any], rounds: int, single: int) -> dict[
     import numpy as np
 
     import strandline_contract as contract
-    from vision import bundles, classify, networks
-    from vision.guard import Guard
+    from vision import shards
+    from vision.commands import classify
+    from vision.models import bundles, networks
+    from vision.models.guard import Guard
 
     request = contract.ClassifyRequest.from_dict(raw)
     bundle = bundles.load(store, request.bundle)
     shard = contract.verified(store, request.shard)
     guard = Guard()
     guard.start(bundle, request.device, request.threads, request.batch_size)
-    images = np.concatenate([images for _, images in classify.read_images(shard, bundle)])
+    images = np.concatenate([images for _, images in shards.read_images(shard, bundle.height, bundle.width)])
     count = len(images) // request.batch_size * request.batch_size
     batches = [
         networks.normalise(images[i : i + request.batch_size], bundle.mean, bundle.std)

@@ -39,7 +39,7 @@ def fetch(config: settings.Settings, model: str, bundle: Path) -> int:
     user.mkdir(parents=True, exist_ok=True)
     environment = {name: os.environ[name] for name in ("PATH", *PASSED_ON) if name in os.environ}
     environment |= {"HOME": str(user), "MPLCONFIGDIR": str(user), "PYTHONPATH": str(VISION)}
-    command = [str(config.vision.python), "-m", "vision.pretrained", model, "--out", str(bundle)]
+    command = [str(config.vision.python), "-m", "vision.models.pretrained", model, "--out", str(bundle)]
     return subprocess.run(command, env=environment).returncode
 
 

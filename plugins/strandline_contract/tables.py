@@ -26,7 +26,7 @@ OUTCOME_COLUMNS = (
     ("mode", "string"),
     ("bytes", "int64"),
     *((name, "float") for name in IMAGE_STATISTICS),
-    ("dhash", "int64"),  # 64 bits of what it looks like: vision.pixels.dhash
+    ("dhash", "int64"),  # 64 bits of what it looks like: vision.decoding.pixels.dhash
 )
 PREDICTION_COLUMNS = (
     ("image_id", "string"),

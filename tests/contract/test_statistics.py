@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 try:
-    from vision.metrics import BINS, calibration_error, wilson
+    from vision.models.metrics import BINS, calibration_error, wilson
 except ModuleNotFoundError:
     from strandline.stats.calibration import BINS, calibration_error
     from strandline.stats.estimates import wilson

@@ -102,7 +102,7 @@ def test_vision_says_how_to_use_it(engine, vision_image):
 
 
 def test_vision_imports_all_it_calls_on_a_read_only_root(engine, vision_image):
-    program = "import vision.pack; import vision.train, vision.classify, vision.evaluate, vision.package"
+    program = "from vision.commands import pack; from vision.commands import classify, evaluate, package, train"
     run(engine, vision_image, "python", "-c", program)
 
 

@@ -32,7 +32,7 @@ class LightClassifier:
     def batches(self, images: np.ndarray):
         pending = None
         for start in range(0, len(images), self._batch_size):
-            submitted = sys.modules["vision.networks"].normalise(images[start : start + self._batch_size], 0, 1)
+            submitted = sys.modules["vision.models.networks"].normalise(images[start : start + self._batch_size], 0, 1)
             if pending is not None:
                 yield self._answer(pending)
             pending = submitted
@@ -45,17 +45,17 @@ class LightClassifier:
 
 
 def light_networks() -> types.ModuleType:
-    module = types.ModuleType("vision.networks")
+    module = types.ModuleType("vision.models.networks")
     module.Classifier, module.normalise = LightClassifier, lambda images, mean, std: images
     return module
 
 
 if os.environ.get("POISON_NETWORK") == "light":
-    import vision
+    import vision.models
 
-    vision.networks = sys.modules["vision.networks"] = light_networks()
+    vision.models.networks = sys.modules["vision.models.networks"] = light_networks()
 
-from vision import bundles, network_worker, networks  # noqa: E402 - the network is chosen above
+from vision.models import bundles, network_worker, networks  # noqa: E402 - the network is chosen above
 
 
 def poison() -> None:

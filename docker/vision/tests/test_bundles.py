@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import strandline_contract as contract
-from vision import bundles
+from vision.models import bundles
 
 FILES = {"weights.params": b"w", "classes.json": b'["a", "b"]', "preprocessing.json": b""}
 SIZE = {"height": 32, "width": 32, "mean": [0, 0, 0], "std": [1, 1, 1]}

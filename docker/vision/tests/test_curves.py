@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from vision import curves
+from vision.models import curves
 
 ROWS = [
     {"loss": 2 / epoch, "validation_loss": 2.2 / epoch, "accuracy": 1 - 0.9 / epoch, "lr": 0.005 / epoch}

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import strandline_contract as contract
-from vision import files
-from vision.reasons import Refused
+from vision.decoding import files
+from vision.decoding.refused import Refused
 
 
 @pytest.fixture

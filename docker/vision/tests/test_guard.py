@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import strandline_contract as contract
-from vision import bundles, guard
-from vision.guard import Guard
-from vision.reasons import CRASHED, HUNG
+from strandline_contract.reasons import CRASHED, HUNG
+from vision.models import bundles, guard
+from vision.models.guard import Guard
 
 PROJECT = Path(__file__).resolve().parents[1]
 BUNDLE = PROJECT.parents[1] / "models" / "cifar_resnet20_v1"

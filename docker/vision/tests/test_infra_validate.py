@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import strandline_contract as contract
-from vision import bundles
+from vision.models import bundles
 
 PROJECT = Path(__file__).resolve().parents[1]
 NETWORKS = {"first": "cifar_resnet20_v1", "second": "cifar_resnet20_v1", "slow": "cifar_resnet56_v1"}
@@ -30,7 +30,7 @@ def make_bundle(folder: Path, network: str, side: int, weights: str = "random") 
     folder.mkdir()
     script = f"""
 import sys, mxnet as mx
-from vision import networks
+from vision.models import networks
 net = networks.build({network!r}, ("a", "b"))
 net.initialize(mx.init.MSRAPrelu("out", 0) if {weights == "random"} else mx.init.Constant(float("nan")))
 net(mx.nd.zeros((1, 3, 32, 32)))

@@ -16,8 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import strandline_contract as contract
-from vision import metrics, pixels, preflight, shards
-from vision.history import TrainingHistory
+from vision import hardware, shards
+from vision.commands import preflight
+from vision.decoding import pixels
+from vision.models import metrics
+from vision.models.history import TrainingHistory
 
 PROJECT = Path(__file__).resolve().parents[1]
 CLASSES = ("stripes", "disc")
@@ -202,7 +205,7 @@ def test_classifying_again_gives_the_same_bits_and_names_what_decides_them(store
     assert once.files == again.files
     assert once.versions == again.versions
     assert once.versions.keys() == {"mxnet", "gluoncv", "numpy", "pillow", "pyarrow", "model", "processor"}
-    assert once.versions["processor"] == preflight.processor()
+    assert once.versions["processor"] == hardware.processor()
 
 
 def test_the_result_says_what_starting_up_took(store, bundle, fresh, monkeypatch):

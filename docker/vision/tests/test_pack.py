@@ -18,7 +18,7 @@ from inputs import Input
 from PIL import features
 
 import strandline_contract as contract
-from vision import reasons
+from strandline_contract import reasons
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def test_decoding_starts_no_process_and_opens_no_connection(catalogue: Drop):
 import json, sys
 from pathlib import Path
 import strandline_contract as contract
-from vision import decode, files, worker
+from vision.decoding import decode, files, worker
 request, landing = contract.read_request("pack", Path(sys.argv[1])), Path(sys.argv[2])
 import pyarrow.parquet as pq
 table = pq.read_table(Path(sys.argv[1]).with_name("manifest.parquet"))

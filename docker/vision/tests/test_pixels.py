@@ -6,7 +6,7 @@ import pytest
 from conftest import Drop
 from PIL import Image
 
-from vision import pixels
+from vision.decoding import pixels
 
 
 def bits(hashes: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import strandline_contract as contract
-from vision import bundles
+from vision.models import bundles
 
 PROJECT = Path(__file__).resolve().parents[1]
 MODEL = "cifar_resnet20_v1"
@@ -22,8 +22,8 @@ FETCH = """
 import sys
 from gluoncv.model_zoo import model_store
 model_store._model_sha1[sys.argv[1]] = sys.argv[2]
-sys.argv = ["vision.pretrained", sys.argv[1], "--out", sys.argv[3]]
-from vision import pretrained
+sys.argv = ["vision.models.pretrained", sys.argv[1], "--out", sys.argv[3]]
+from vision.models import pretrained
 sys.exit(pretrained.main())
 """
 MAKE = """

@@ -132,7 +132,7 @@ def test_a_killed_pack_leaves_no_process_and_no_result(drop: Drop):
         contract.read_result(request.parent, "pack")
 
 
-@pytest.mark.parametrize("module", ["vision.pack", "vision.worker"])
+@pytest.mark.parametrize("module", ["vision.commands.pack", "vision.decoding.worker"])
 def test_the_decoder_shares_no_process_with_mxnet(module: str):
     program = f"import sys, {module}; sys.exit(bool({{'mxnet', 'gluoncv', 'cv2'}} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=False).returncode == 0

@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
             # MXNet's threaded engine lays weights out in an order that a race decides, and rounding follows it.
             os.environ["MXNET_ENGINE_TYPE"] = "NaiveEngine"
         # Imported late: `pack` must never share a process with gluoncv.
-        command = importlib.import_module(f"vision.{arguments.command}")
+        command = importlib.import_module(f"vision.commands.{arguments.command}")
         result = command.run(request, dataclasses.replace(paths, startup=_startup()))
     except contract.BadRequest as error:
         return _fail(contract.EXIT_BAD_REQUEST, error)

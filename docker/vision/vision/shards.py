@@ -1,7 +1,7 @@
 """Parquet files of the contract: written with exactly the columns it names, read by those that are asked for."""
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 import strandline_contract as contract
 
+READ_ROWS = 4096
 _TYPES = {
     "string": pa.string(),
     "binary": pa.binary(),
@@ -75,6 +76,14 @@ class TableWriter:
 
     def close(self) -> None:
         self._open.close()
+
+
+def read_images(shard: Path, height: int, width: int) -> Iterator[tuple[pa.Array, np.ndarray]]:
+    """Image ids and pixels uint8 [n, height, width, 3] of a shard, a few thousand rows at a time."""
+    columns = ["image_id", "pixels"]
+    check(shard, contract.SHARD_COLUMNS, columns)
+    for batch in pq.ParquetFile(shard).iter_batches(READ_ROWS, columns=columns):
+        yield batch["image_id"], pixels(batch["pixels"], height, width)
 
 
 def pixels(column: pa.ChunkedArray | pa.Array, height: int, width: int) -> np.ndarray:

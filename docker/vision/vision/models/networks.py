@@ -9,7 +9,7 @@ import numpy as np
 from gluoncv.model_zoo import get_model
 
 import strandline_contract as contract
-from vision.bundles import Bundle
+from vision.models.bundles import Bundle
 
 
 class Classifier:

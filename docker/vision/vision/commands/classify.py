@@ -4,20 +4,18 @@ The network runs in a process of its own (`guard`): an image that it crashes or 
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 import strandline_contract as contract
-from vision import bundles, preflight, shards
-from vision.guard import Guard
+from strandline_contract.reasons import NOT_FINITE
+from vision import hardware, shards
+from vision.models import bundles
+from vision.models.guard import Guard
 from vision.paths import Paths
-from vision.reasons import NOT_FINITE
-
-READ_ROWS = 4096
 
 
 def run(request: contract.ClassifyRequest, paths: Paths) -> contract.Result:
@@ -41,7 +39,7 @@ def run(request: contract.ClassifyRequest, paths: Paths) -> contract.Result:
         [contract.PREDICTIONS_FILE],
         counts=counts,
         seconds=paths.startup | seconds,
-        versions=found["versions"] | {"model": bundle.version, "processor": preflight.processor()},
+        versions=found["versions"] | {"model": bundle.version, "processor": hardware.processor()},
         device=found["device"],
     )
 
@@ -58,7 +56,7 @@ def write_predictions(shard: Path, bundle: bundles.Bundle, guard: Guard, path: P
     """Stream a shard through the network; returns the rows read, classified and failed."""
     failed = 0
     with shards.TableWriter(path, contract.PREDICTION_COLUMNS) as writer:
-        for ids, images in read_images(shard, bundle):
+        for ids, images in shards.read_images(shard, bundle.height, bundle.width):
             probabilities, embeddings, failures = guard(images)
             finite = np.isfinite(probabilities).all(axis=1)
             failures[(failures == "") & ~finite] = NOT_FINITE
@@ -76,14 +74,6 @@ def write_predictions(shard: Path, bundle: bundles.Bundle, guard: Guard, path: P
                 }
             )
     return {"rows": writer.rows, "classified": writer.rows - failed, "failed": failed}
-
-
-def read_images(shard: Path, bundle: bundles.Bundle) -> Iterator[tuple[pa.Array, np.ndarray]]:
-    """Image ids and pixels uint8 [n, height, width, 3] of a shard, a few thousand rows at a time."""
-    columns = ["image_id", "pixels"]
-    shards.check(shard, contract.SHARD_COLUMNS, columns)
-    for batch in pq.ParquetFile(shard).iter_batches(READ_ROWS, columns=columns):
-        yield batch["image_id"], shards.pixels(batch["pixels"], bundle.height, bundle.width)
 
 
 def _words(words: Sequence[str], indices: np.ndarray, mask: np.ndarray) -> pa.Array:

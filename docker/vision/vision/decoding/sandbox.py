@@ -20,9 +20,9 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import strandline_contract as contract
-from vision import worker
-from vision.decode import Outcome
-from vision.reasons import Refused
+from vision.decoding import worker
+from vision.decoding.decode import Outcome
+from vision.decoding.refused import Refused
 
 CHUNK_FILES = 64
 CHUNK_BYTES = 4 * 2**20
@@ -150,7 +150,7 @@ class _Worker:
         self._connection, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "vision.worker", str(theirs.fileno())],
+                [sys.executable, "-m", "vision.decoding.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

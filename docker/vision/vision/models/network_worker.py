@@ -1,4 +1,4 @@
-"""The classifying process: `python -m vision.network_worker CONNECTION MEMORY`, two file descriptors.
+"""The classifying process: `python -m vision.models.network_worker CONNECTION MEMORY`, two file descriptors.
 
 It is expected to die of hostile images: its parent (`guard`) starts another. Pixels lie in memory that both share;
 a header that precedes each answer is JSON, what follows are raw numbers.
@@ -21,7 +21,7 @@ BEGAN = time.time()
 import numpy as np  # noqa: E402 - what is imported from here on takes seconds, which are counted
 
 import strandline_contract as contract  # noqa: E402
-from vision import bundles, networks  # noqa: E402
+from vision.models import bundles, networks  # noqa: E402
 
 PR_SET_PDEATHSIG = 1
 IMPORTED = time.time()

@@ -12,7 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import strandline_contract as contract
-from vision import bundles, classify, curves, pixels, shards
+from vision import shards
+from vision.decoding import pixels
+from vision.models import bundles, curves
 from vision.paths import Paths
 
 FILE_COLUMNS = ("image_id", "width", "height", "format", "bytes")
@@ -69,7 +71,8 @@ def _images(shard: Path, bundle: bundles.Bundle) -> pa.Table:
     """What is known of a shard's images. Their statistics are measured again: a shard may be older than one of them."""
     table = shards.read_table(shard, contract.SHARD_COLUMNS, FILE_COLUMNS)
     measured = [np.empty((0, len(contract.IMAGE_STATISTICS)), np.float32)]
-    measured += [pixels.statistics(images, pixels.luma(images)) for _, images in classify.read_images(shard, bundle)]
+    for _, images in shards.read_images(shard, bundle.height, bundle.width):
+        measured.append(pixels.statistics(images, pixels.luma(images)))
     for name, values in zip(contract.IMAGE_STATISTICS, np.concatenate(measured).T, strict=True):
         table = table.append_column(name, pa.array(values))
     return table

@@ -12,10 +12,10 @@ import pyarrow as pa
 from PIL import features
 
 import strandline_contract as contract
+from strandline_contract.reasons import DECODED
 from vision import shards
+from vision.decoding.sandbox import Sandbox
 from vision.paths import Paths
-from vision.reasons import DECODED
-from vision.sandbox import Sandbox
 
 GROUP_ROWS = 4096
 GROUP_BYTES = 16 * 2**20

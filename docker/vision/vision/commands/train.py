@@ -21,8 +21,9 @@ import numpy as np
 from mxnet import autograd, gluon
 
 import strandline_contract as contract
-from vision import bundles, curves, networks, shards
-from vision.history import TrainingHistory
+from vision import shards
+from vision.models import bundles, curves, networks
+from vision.models.history import TrainingHistory
 from vision.paths import Paths
 
 VALIDATION = 2**31  # the random stream of the split; those of epochs are numbered from 0

@@ -1,4 +1,5 @@
-"""The decoding process: `python -m vision.worker DESCRIPTOR`. It answers each list of files with outcomes and pixels.
+"""The decoding process: `python -m vision.decoding.worker DESCRIPTOR`. It answers each list of files with outcomes and
+pixels.
 
 It is expected to die of hostile files: its parent (`sandbox`) starts another. Messages are JSON and raw pixels, so that
 a process that hostile bytes took over cannot make its parent run anything.
@@ -18,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 import strandline_contract as contract
-from vision import decode, files, pixels
-from vision.reasons import Refused
+from vision.decoding import decode, files, pixels
+from vision.decoding.refused import Refused
 
 EXIT_OUT_OF_MEMORY = 71
 READY = b"ready"

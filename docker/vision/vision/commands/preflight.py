@@ -1,21 +1,16 @@
 """Find out whether this host can classify: what it has, whether its answers are right, and how fast they come."""
 
-import platform
-import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import strandline_contract as contract
-from vision import bundles
+from vision import hardware
+from vision.models import bundles
 from vision.paths import Paths
 
-NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader")
-VECTORS = ("amx_tile", "avx512_vnni", "avx512f", "avx2", "avx", "sse4_1")  # the widest first, as Linux calls them
-PATIENCE = 60  # seconds for nvidia-smi; a card that is stuck answers never
 BATCHES = 4
 MEASURED_SECONDS = 2.0
 TOLERANCE = 1e-3  # between probabilities of the GPU and of the CPU
@@ -29,9 +24,9 @@ def run(request: contract.PreflightRequest, paths: Paths) -> contract.Result:
         RuntimeError: the host cannot do what is asked of it, or answers wrongly; the message says what to look at.
     """
     started = time.perf_counter()
-    hardware = cards() if request.device == "gpu" else [processor()]
+    found = hardware.cards() if request.device == "gpu" else [hardware.processor()]
     # After nvidia-smi has answered: without a driver, MXNet for CUDA cannot even be imported.
-    from vision.networks import Classifier
+    from vision.models.networks import Classifier
 
     imported = time.perf_counter()
     bundle = bundles.load(paths.store, request.bundle)
@@ -49,7 +44,7 @@ def run(request: contract.PreflightRequest, paths: Paths) -> contract.Result:
     compared = time.perf_counter()
     speed = _images_per_second(classifier, images)
     versions = bundles.runtime_versions() | {"model": bundle.version}
-    report = contract.PreflightReport(request.device, tuple(hardware), versions, speed, difference)
+    report = contract.PreflightReport(request.device, tuple(found), versions, speed, difference)
     contract.write_json(paths.out / contract.PREFLIGHT_FILE, report.to_dict())
     seconds = {
         "libraries": imported - started,
@@ -67,28 +62,6 @@ def run(request: contract.PreflightRequest, paths: Paths) -> contract.Result:
         versions=versions,
         device=classifier.device,
     )
-
-
-def cards() -> list[str]:
-    """A line a card, as nvidia-smi prints it: name, driver, memory.
-
-    Raises:
-        RuntimeError: nvidia-smi is missing, fails, or lists none.
-    """
-    try:
-        done = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, timeout=PATIENCE)
-    except FileNotFoundError as error:
-        raise RuntimeError(
-            "the request asks for a GPU and there is no nvidia-smi: NVIDIA's container toolkit puts it into a container"
-            " that is given a GPU, the driver onto a host"
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise RuntimeError(f"nvidia-smi did not answer in {PATIENCE} s: look at the host's driver (dmesg)") from error
-    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-    if done.returncode or not lines:
-        said = " ".join((done.stdout + done.stderr).split()) or "nothing"
-        raise RuntimeError(f"nvidia-smi ended with {done.returncode} and said: {said}; fix the host's driver")
-    return lines
 
 
 def made_images(count: int, height: int, width: int) -> np.ndarray:
@@ -109,15 +82,6 @@ def largest_difference(ours: np.ndarray, reference: np.ndarray) -> float:
             " rounding explains: do not classify on this host"
         )
     return difference
-
-
-def processor() -> str:
-    """The processor and its widest vectors: by these, its libraries choose how they compute, and so how they round."""
-    lines = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
-    facts = {name.strip(): value.strip() for name, _, value in reversed(lines)}
-    flags = facts.get("flags", "").split()
-    widest = next((flag for flag in VECTORS if flag in flags), None)
-    return facts.get("model name", platform.machine()) + (f" ({widest})" if widest else "")
 
 
 def _images_per_second(classifier: Callable[[np.ndarray], Any], images: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Make a bundle of the zoo's pretrained weights: `python -m vision.pretrained MODEL --out FOLDER`.
+"""Make a bundle of the zoo's pretrained weights: `python -m vision.models.pretrained MODEL --out FOLDER`.
 
 The one program of this project that needs a network, so it is no command of the contract. `MXNET_GLUON_REPO` names a
 mirror with the zoo's layout.
@@ -17,7 +17,7 @@ import requests
 from gluoncv.model_zoo import get_model
 
 import strandline_contract as contract
-from vision import bundles
+from vision.models import bundles
 
 ZOO = "https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/"
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -83,7 +83,7 @@ def _cause(error: BaseException) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="vision.pretrained", description=__doc__)
+    parser = argparse.ArgumentParser(prog="vision.models.pretrained", description=__doc__)
     parser.add_argument("model", help="a name of GluonCV's model zoo, as cifar_resnet110_v1")
     parser.add_argument("--out", type=Path, required=True, help="the bundle's folder")
     arguments = parser.parse_args()

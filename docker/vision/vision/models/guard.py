@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import strandline_contract as contract
-from vision.bundles import Bundle
-from vision.reasons import CRASHED, HUNG
+from strandline_contract.reasons import CRASHED, HUNG
+from vision.models.bundles import Bundle
 
 if TYPE_CHECKING:
     import numpy as np
 
-WORKER = ("-m", "vision.network_worker")
+WORKER = ("-m", "vision.models.network_worker")
 CONFIRMATIONS = 2
 FATAL_IMAGES = 16  # of one shard: if more end the network, something is wrong with the network or with the host
 STALL_SECONDS = 10  # without any use of CPU time

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 import strandline_contract as contract
-from vision import bundles
-from vision.networks import Classifier
+from vision.commands.preflight import made_images
+from vision.models import bundles
+from vision.models.networks import Classifier
 from vision.paths import Paths
-from vision.preflight import made_images
 
 
 def run(request: contract.InfraValidateRequest, paths: Paths) -> contract.Result:

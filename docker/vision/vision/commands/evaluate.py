@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 import strandline_contract as contract
-from vision import bundles, metrics, shards
-from vision.guard import Guard
+from vision import shards
+from vision.models import bundles, metrics
+from vision.models.guard import Guard
 from vision.paths import Paths
 
 

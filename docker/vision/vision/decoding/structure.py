@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import strandline_contract as contract
-from vision import tiff
-from vision.reasons import Refused
+from vision.decoding import tiff
+from vision.decoding.refused import Refused
 
 # First bytes -> format, by Pillow's name where Pillow has one.
 _MAGIC = (

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 from PIL import Image, ImageOps
 
-from vision.reasons import Refused
+from vision.decoding.refused import Refused
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

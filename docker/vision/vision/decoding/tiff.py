@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from PIL import TiffImagePlugin
 
-from vision.reasons import Refused
+from vision.decoding.refused import Refused
 
 _KIND, _OLD_KIND, _SUB_DIRECTORIES, _DNG = 254, 255, 330, 50706
 _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _SAMPLES = 258, 259, 262, 266, 277

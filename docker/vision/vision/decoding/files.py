@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import strandline_contract as contract
-from vision.reasons import Refused
+from vision.decoding.refused import Refused
 
 _FOLDER_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC

@@ -24,8 +24,9 @@ from PIL import (  # the plugins by name, since Pillow would import every plugin
 )
 
 import strandline_contract as contract
-from vision import pixels, structure, tiff
-from vision.reasons import DECODED, Refused
+from strandline_contract.reasons import DECODED
+from vision.decoding import pixels, structure, tiff
+from vision.decoding.refused import Refused
 
 _BITS_PER_SAMPLE = 258
 _JPEGS = ("JPEG", "MPO")  # which have the same first bytes, and decode at a half, a quarter or an eighth of the size

@@ -1,0 +1,1 @@
+"""From untrusted bytes to pixels, in processes that may die of them. Nothing here knows a network."""

@@ -1,0 +1,1 @@
+"""Bundles, and the networks in them: loaded, run, guarded, measured. Nothing here sees an encoded image."""
