@@ -125,7 +125,7 @@ class Bench:
         _say(f"Each phase alone, {size:,} images ...")
         folder = self.config.run_folder(run["run_id"])
         pack = self.commands(folder, "pack", workers=self.config.vision.cores)
-        classify = self.commands(folder, "classify", threads=self.config.vision.cores)
+        classify = self.commands(folder, "classify", runtime=self.config.vision.runtime().to_dict())
         load, rows = self.load(run["run_id"], size, run["start"])
         measured = {"pack": pack, "classify": classify, "load": load}
         return {
@@ -170,7 +170,8 @@ class Bench:
         _say("classify against a bare GluonCV loop ...")
         requests = sorted((self.config.run_folder(run["run_id"]) / "classify").glob(f"*/*/{contract.REQUEST_FILE}"))
         request = self.config.home / "model-request.json"
-        contract.write_json(request, json.loads(requests[0].read_bytes()) | {"threads": self.config.vision.cores})
+        alone = {"runtime": self.config.vision.runtime().to_dict()}
+        contract.write_json(request, json.loads(requests[0].read_bytes()) | alone)
         return self.bench_model(request)
 
     def bench_model(self, request: Path) -> dict[str, float]:
@@ -191,7 +192,7 @@ class Bench:
         version = self.deep_bundle(champion_run)
         run = self.ingest(api, size, number, model_version=version)
         folder = self.config.run_folder(run["run_id"])
-        alone = self.commands(folder, "classify", threads=self.config.vision.cores)
+        alone = self.commands(folder, "classify", runtime=self.config.vision.runtime().to_dict())
         return {"classify": size / alone.seconds, "whole_dag": size / run["seconds"], "task_seconds": run["tasks"]}
 
     def deep_bundle(self, champion_run: dict[str, Any]) -> str:

@@ -74,11 +74,12 @@ def predict(path: Path) -> None:
     os.environ["OMP_NUM_THREADS"] = str(config.vision.cores)  # before MXNet is imported
     import strandline_contract as contract
     from local.demo import cifar
-    from vision.models import bundles, networks
+    from vision import backends
+    from vision.models import bundles
 
     folder = settings.REPOSITORY / "models/cifar_resnet20_v1"
     ref = contract.BundleRef("models/cifar_resnet20_v1", contract.sha256_file(folder / contract.BUNDLE_MANIFEST))
-    classify = networks.Classifier(bundles.load(settings.REPOSITORY, ref), "cpu", config.vision.cores, 64)
+    classify = backends.start(bundles.load(settings.REPOSITORY, ref), config.vision.runtime())
     pixels, truth = cifar.load("test", config.home / "cache" / "cifar10", config.local.cifar_archive)
     casts = {"none": 0.0, "mild": MILD, "strong": STRONG}
     answers: dict[str, Any] = {

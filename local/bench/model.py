@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--single", type=int, default=10, help="images for the worker that builds its model each time")
     arguments = parser.parse_args()
     raw = json.loads(arguments.request.read_bytes())
-    os.environ["OMP_NUM_THREADS"] = str(raw["threads"])  # before MXNet is imported
+    os.environ["OMP_NUM_THREADS"] = str(raw["runtime"]["threads"])  # before MXNet is imported
     print(json.dumps(measure(arguments.store, raw, arguments.rounds, arguments.single)))
 
 
@@ -35,6 +35,7 @@ def measure(store: Path, raw: dict[str, Any], rounds: int, single: int) -> dict[
 
     import strandline_contract as contract
     from vision import shards
+    from vision.backends.backend import normalise
     from vision.commands import classify
     from vision.models import bundles, networks
     from vision.models.guard import Guard
@@ -42,14 +43,11 @@ def measure(store: Path, raw: dict[str, Any], rounds: int, single: int) -> dict[
     request = contract.ClassifyRequest.from_dict(raw)
     bundle = bundles.load(store, request.bundle)
     shard = contract.verified(store, request.shard)
-    guard = Guard()
-    guard.start(bundle, request.device, request.threads, request.batch_size)
+    guard, size = Guard(request.runtime), request.runtime.batch_size
+    guard.start(bundle)
     images = np.concatenate([images for _, images in shards.read_images(shard, bundle.height, bundle.width)])
-    count = len(images) // request.batch_size * request.batch_size
-    batches = [
-        networks.normalise(images[i : i + request.batch_size], bundle.mean, bundle.std)
-        for i in range(0, count, request.batch_size)
-    ]
+    count = len(images) // size * size
+    batches = [normalise(images[i : i + size], bundle.mean, bundle.std) for i in range(0, count, size)]
 
     def bare_net() -> Any:
         net = networks.build(bundle.network, bundle.classes)

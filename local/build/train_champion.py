@@ -48,11 +48,11 @@ class Maker:
     def make(self, epochs: int, made_by: str) -> Path:
         """The finished bundle's folder."""
         train, test = self.pack("train"), self.pack("test")
-        threads = {"threads": self.config.vision.cores}
+        runtime = self.config.vision.runtime()
         network: Request = {"name": NAME, "network": NAME, "classes": cifar.CLASSES, "epochs": epochs}
         images: Request = {"height": cifar.SIDE, "width": cifar.SIDE, "mean": MEAN, "std": STD}
-        bundle = self.bundle(self.run("train", "train", network | images | train | threads))
-        evaluated = self.run("evaluate", "evaluate", {"bundle": bundle, "batch_size": 64} | test | threads)
+        bundle = self.bundle(self.run("train", "train", network | images | train | {"threads": runtime.threads}))
+        evaluated = self.run("evaluate", "evaluate", {"bundle": bundle, "runtime": runtime.to_dict()} | test)
         results = {
             "metrics": self.ref(evaluated / contract.METRICS_FILE),
             "predictions": self.ref(evaluated / contract.PREDICTIONS_FILE),

@@ -23,6 +23,10 @@ REASON_LENGTH = 2000  # characters of what a person gives as a reason
 Some = TypeVar("Some", bound="_Room")
 
 
+BACKENDS = ("openvino", "onnxruntime", "mxnet")
+DEFAULT_BACKENDS = {"cpu": "openvino", "gpu": "onnxruntime"}
+
+
 class SettingsError(Exception):
     """A setting has a value that cannot be used; the message names the variable."""
 
@@ -220,6 +224,10 @@ class Vision(_Room):
     store_claim: str = _setting("strandline-store", "PersistentVolumeClaim there whose root is the store")
     landing_claim: str = _setting("strandline-landing", "PersistentVolumeClaim there whose root is the landing zone")
     device: str = _setting("cpu", "what networks run on", one_of=("cpu", "gpu"))
+    backend: str = _setting(
+        "", "what computes networks; by default openvino on a CPU, onnxruntime on a GPU", one_of=("", *BACKENDS)
+    )
+    precision: str = _setting("f32", "what networks are computed in", one_of=("f32", "bf16"))
     cores: int = _setting(len(os.sched_getaffinity(0)), "cores that vision tasks of this host may use together", low=1)
     slots: int | None = _setting(None, "vision tasks that may run at once, on all hosts; by default one a core", low=1)
     batch_size: int = _setting(64, "images a batch of the network", "CLASSIFY_BATCH_SIZE", low=1)
@@ -236,6 +244,16 @@ class Vision(_Room):
     def max_parallel_tasks(self) -> int:
         """Vision tasks that may run at once, on all hosts together."""
         return self.slots or self.cores
+
+    def runtime(self, at_once: int = 1) -> contract.Runtime:
+        """What computes a network in each of so many tasks that run at once on a host."""
+        return contract.Runtime(
+            backend=typing.cast(Any, self.backend or DEFAULT_BACKENDS[self.device]),
+            threads=max(1, self.cores // at_once),
+            batch_size=self.batch_size,
+            precision=typing.cast(Any, self.precision),
+            device=typing.cast(Any, self.device),
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A model bundle: an immutable folder, sealed by its manifest, whose SHA-256 is the model version.
 
-Beside the files named here a bundle may have METRICS_FILE, CURVES_FILE, CURVES_PLOT and LINEAGE_FILE.
+Its network is a graph, GluonCV's weights, or both: bundles of the first format have no graph. Beside the files named
+here a bundle may have METRICS_FILE, CURVES_FILE, CURVES_PLOT and LINEAGE_FILE.
 """
 
 import dataclasses
@@ -11,12 +12,15 @@ from strandline_contract.files import MAX_FILES, is_whole, plain_name, read_file
 from strandline_contract.messages import BadInput, BadRequest, Message
 
 BUNDLE_MANIFEST = "manifest.json"
-WEIGHTS_FILE = "weights.params"
+GRAPH_FILE = "model.onnx"  # a normalised batch in; `probabilities` and `embedding` out
+WEIGHTS_FILE = "weights.params"  # GluonCV's own
+GOLDEN_FILE = "golden.parquet"  # some images, and what the network answers to them
 CLASSES_FILE = "classes.json"
 PREPROCESSING_FILE = "preprocessing.json"
 TRAINING_FILE = "training.json"  # how it was trained
 REFERENCE_FILE = "reference.parquet"  # what the version predicted of its holdout
 CARD_FILE = "MODEL_CARD.md"
+CONVERTED_FILE = "converted.json"  # the version of which it is another format
 
 
 @dataclasses.dataclass(frozen=True)

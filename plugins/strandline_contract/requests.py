@@ -37,6 +37,19 @@ class Limits(Message):
 
 
 @dataclasses.dataclass(frozen=True)
+class Runtime(Message):
+    """What computes a network: by which library, in which precision, on what, in how many threads, and how many images
+    at once.
+    """
+
+    backend: Literal["openvino", "onnxruntime", "mxnet"]
+    threads: int
+    batch_size: int
+    precision: Literal["f32", "bf16"] = "f32"
+    device: Literal["cpu", "gpu"] = "cpu"
+
+
+@dataclasses.dataclass(frozen=True)
 class PackRequest(Message):
     """Decode the files that a manifest lists into one shard of height x width x 3 pixels."""
 
@@ -56,9 +69,7 @@ class ClassifyRequest(Message):
     shard_id: str
     shard: FileRef
     bundle: BundleRef
-    batch_size: int
-    threads: int
-    device: Literal["cpu", "gpu"] = "cpu"
+    runtime: Runtime
     command: Literal["classify"] = "classify"
 
 
@@ -112,9 +123,7 @@ class EvaluateRequest(Message):
     bundle: BundleRef
     shards: tuple[FileRef, ...]
     labels: FileRef
-    batch_size: int
-    threads: int
-    device: Literal["cpu", "gpu"] = "cpu"
+    runtime: Runtime
     shard_id: str = "evaluate"
     command: Literal["evaluate"] = "evaluate"
 
@@ -158,21 +167,29 @@ class PackageRequest(Message):
 
 
 @dataclasses.dataclass(frozen=True)
+class ConvertRequest(Message):
+    """Give a bundle of the first format a `model.onnx` and golden images. `shard_id` is a name for it."""
+
+    bundle: BundleRef
+    threads: int
+    shard_id: str = "convert"
+    command: Literal["convert"] = "convert"
+
+
+@dataclasses.dataclass(frozen=True)
 class PreflightRequest(Message):
     """Find out whether a host can classify with a bundle on a device. `shard_id` is a name for the check."""
 
     shard_id: str
     bundle: BundleRef
-    batch_size: int
-    threads: int
-    device: Literal["cpu", "gpu"] = "cpu"
+    runtime: Runtime
     command: Literal["preflight"] = "preflight"
 
 
 @dataclasses.dataclass(frozen=True)
 class PreflightReport(Message):
     """What a host can do. `hardware` is the processor, or a line a card: name, driver, memory; `largest_difference`
-    is between probabilities of the GPU and of the CPU, None where no GPU was asked for.
+    is between its probabilities of the golden images and those in the bundle, None if the bundle has no golden images.
     """
 
     device: Literal["cpu", "gpu"]
@@ -193,9 +210,7 @@ class InfraValidateRequest(Message):
     champion: BundleRef
     challenger: BundleRef
     rounds: int
-    batch_size: int
-    threads: int
-    device: Literal["cpu", "gpu"] = "cpu"
+    runtime: Runtime
     command: Literal["infra_validate"] = "infra_validate"
 
 
@@ -219,6 +234,7 @@ Request = (
     | TrainRequest
     | EvaluateRequest
     | PackageRequest
+    | ConvertRequest
     | PreflightRequest
     | InfraValidateRequest
 )
@@ -228,6 +244,7 @@ REQUESTS: dict[str, type[Any]] = {
     "train": TrainRequest,
     "evaluate": EvaluateRequest,
     "package": PackageRequest,
+    "convert": ConvertRequest,
     "preflight": PreflightRequest,
     "infra_validate": InfraValidateRequest,
 }

@@ -115,7 +115,7 @@ def test_the_same_version_and_runtime_give_the_same_bits(run):
     before = predicted()
     requests = replays.plan("replay 1", START)
     assert {request.shard_id for request in requests} == set(run.shards())
-    assert {(request.batch_size, request.threads) for request in requests} == {(64, 1)}
+    assert {(request.runtime.batch_size, request.runtime.threads) for request in requests} == {(64, 1)}
     assert {request.bundle.version for request in requests} == {run.version}
     found = replays.compare("replay 1", answer(requests))
     replays.prove(found)

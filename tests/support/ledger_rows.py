@@ -211,8 +211,7 @@ def write_attempt(
         shard_id,
         contract.FileRef(str(shard.relative_to(store)), contract.sha256_file(shard)),
         contract.BundleRef(f"models/{run.version}", run.version),
-        batch_size=64,
-        threads=1,
+        contract.Runtime("openvino", threads=1, batch_size=64),
     )
     contract.write_json(folder / contract.REQUEST_FILE, replace(request, **changes).to_dict())
     write_table(folder / contract.PREDICTIONS_FILE, contract.PREDICTION_COLUMNS, rows)

@@ -38,10 +38,21 @@ def test_a_manifest_names_files_of_its_folder_only(tmp_path, name):
         bundles.load(tmp_path, make(tmp_path, weights=name))
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", ["classes.json", "preprocessing.json"])
 def test_what_is_read_is_what_the_manifest_seals(tmp_path, name):
     with pytest.raises(contract.BadInput, match=name):
         bundles.load(tmp_path, make(tmp_path, name))
+
+
+def test_a_bundle_has_a_graph_or_weights(tmp_path):
+    reference = make(tmp_path)
+    (tmp_path / "bundle" / contract.WEIGHTS_FILE).rename(tmp_path / "bundle" / contract.GRAPH_FILE)
+    version = bundles.seal(tmp_path / "bundle", "n", "n")
+    assert bundles.load(tmp_path, contract.BundleRef("bundle", version)).graph.is_file()
+    (tmp_path / "bundle" / contract.GRAPH_FILE).unlink()
+    version = bundles.seal(tmp_path / "bundle", "n", "n")
+    with pytest.raises(contract.BadInput, match="names no network"):
+        bundles.load(tmp_path, contract.BundleRef(reference.path, version))
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{", b'{"height": 32}', b'{"mean": 7}', b"[" * 100_000])

@@ -20,6 +20,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 BUNDLE = PROJECT.parents[1] / "models" / "cifar_resnet20_v1"
 BATCH = 32
 MARK = (201, 7, 99)
+RUNTIME = contract.Runtime("openvino", threads=1, batch_size=BATCH)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +45,8 @@ def classify(monkeypatch, bundle, tmp_path):
 
     def run(kind: str, images: np.ndarray) -> tuple[list[str], np.ndarray, int]:
         monkeypatch.setenv("POISON", kind)
-        with Guard() as guarded:
-            guarded.start(bundle, "cpu", 1, BATCH)
+        with Guard(RUNTIME) as guarded:
+            guarded.start(bundle)
             probabilities, embeddings, failures = guarded(images)
         assert embeddings.shape == (len(images), 64)
         asked = [int(line) for line in (tmp_path / "asked").read_text().split()]
@@ -96,7 +97,7 @@ def test_an_image_that_hangs_the_network_costs_one_outcome(classify, monkeypatch
 
 
 def test_the_real_network_answers_all_but_the_poison_image(classify, monkeypatch):
-    """As the light one of the other tests, but for MXNet."""
+    """As the light one of the other tests, but for OpenVINO."""
     monkeypatch.setenv("POISON_NETWORK", "")
     images = made_images(4, [2])
     failures, probabilities, asked = classify("SIGSEGV", images)
@@ -141,8 +142,8 @@ import sys; sys.path.insert(0, {str(PROJECT / "tests")!r})
 from test_guard import *
 guard.WORKER = ({str(PROJECT / "tests" / "poisoned_worker.py")!r},)
 ref = contract.BundleRef(BUNDLE.name, contract.sha256_file(BUNDLE / contract.BUNDLE_MANIFEST))
-guarded = Guard()
-guarded.start(bundles.load(BUNDLE.parent, ref), "cpu", 1, BATCH)
+guarded = Guard(RUNTIME)
+guarded.start(bundles.load(BUNDLE.parent, ref))
 print(guarded._process.pid, flush=True)
 guarded(made_images(2, [1]))
 """

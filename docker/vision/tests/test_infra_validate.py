@@ -28,18 +28,26 @@ def store(tmp_path_factory) -> Path:
 
 def make_bundle(folder: Path, network: str, side: int, weights: str = "random") -> None:
     folder.mkdir()
+    bundles.write_settings(folder, ("a", "b"), side, side, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
     script = f"""
-import sys, mxnet as mx
-from vision.models import networks
+import pathlib, sys, mxnet as mx
+from vision.models import export, networks, trained
+folder = pathlib.Path(sys.argv[1])
 net = networks.build({network!r}, ("a", "b"))
 net.initialize(mx.init.MSRAPrelu("out", 0) if {weights == "random"} else mx.init.Constant(float("nan")))
-net(mx.nd.zeros((1, 3, 32, 32)))
-net.save_parameters(sys.argv[1])
+net(mx.nd.zeros((1, 3, {side}, {side})))
+if {weights == "random"}:
+    trained.write_network(folder, net, {network!r}, 1)
+else:  # a bundle with golden images is refused for them
+    export.write(net, {side}, {side}, folder / {contract.GRAPH_FILE!r})
 """
-    subprocess.run(
-        [sys.executable, "-c", script, str(folder / contract.WEIGHTS_FILE)], env=environment(folder), check=True
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder)],
+        env=environment(folder) | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
     )
-    bundles.write_settings(folder, ("a", "b"), side, side, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+    assert done.returncode == 0, done.stderr
     bundles.seal(folder, folder.name, network)
 
 
@@ -59,7 +67,8 @@ def ref(store: Path, name: str) -> contract.BundleRef:
 
 
 def run(store: Path, out: Path, challenger: contract.BundleRef, champion: str = "first", expect: int = 0) -> str:
-    request = contract.InfraValidateRequest("aa", ref(store, champion), challenger, rounds=4, batch_size=8, threads=1)
+    runtime = contract.Runtime("openvino", threads=1, batch_size=8)
+    request = contract.InfraValidateRequest("aa", ref(store, champion), challenger, rounds=4, runtime=runtime)
     (out / "request.json").write_text(json.dumps(request.to_dict()))
     command = [sys.executable, "-m", "vision", "infra_validate", "--request", str(out / "request.json")]
     done = subprocess.run(command, env=environment(store / champion), capture_output=True, text=True)

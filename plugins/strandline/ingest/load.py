@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -128,9 +128,7 @@ def plan(run: ListedRun, shards: Sequence[PackedShard]) -> list[contract.Classif
             shard_id=shard.shard_id,
             shard=contract.FileRef(f"{shard.folder}/{contract.SHARD_FILE}", shard.sha256),
             bundle=contract.BundleRef(run.bundle, run.model_version),
-            batch_size=config.vision.batch_size,
-            threads=config.vision.cores // at_once,
-            device=cast(Literal["cpu", "gpu"], config.vision.device),
+            runtime=config.vision.runtime(at_once),
         )
         for shard in shards
     ]

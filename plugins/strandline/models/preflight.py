@@ -1,7 +1,6 @@
 """Preflight: whether a host can classify with the champion, asked and answered."""
 
 import logging
-from typing import Literal, cast
 
 import strandline_contract as contract
 from strandline import attempts, ledger, settings
@@ -22,9 +21,7 @@ def plan() -> contract.PreflightRequest:
     return contract.PreflightRequest(
         shard_id=config.vision.device,
         bundle=contract.BundleRef(champion["bundle"], champion["version"]),
-        batch_size=config.vision.batch_size,
-        threads=config.vision.cores,
-        device=cast(Literal["cpu", "gpu"], config.vision.device),
+        runtime=config.vision.runtime(),
     )
 
 

@@ -34,8 +34,10 @@ from strandline.operators.vision import (
     STORE,
     VisionOperator,
     container_user,
+    cores,
     image_by_digest,
     mounts_environment,
+    on_gpu,
 )
 
 PIDS, OPEN_FILES = 256, 1024
@@ -183,8 +185,7 @@ def host_config(
     client: APIClient, config: settings.Settings, request: dict[str, Any], mounts: list[docker.types.Mount]
 ) -> dict[str, Any]:
     """All that bounds a container; `tests/docker/policy.json` holds it, too."""
-    cores = request.get("threads") or request.get("workers") or 1
-    gpus = [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])] if request.get("device") == "gpu" else None
+    gpus = [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])] if on_gpu(request) else None
     host: dict[str, Any] = client.create_host_config(
         mounts=mounts,
         network_mode="none",
@@ -194,7 +195,7 @@ def host_config(
         tmpfs={str(SCRATCH): f"rw,noexec,nosuid,nodev,size={SCRATCH_BYTES}"},
         mem_limit=config.vision.memory_bytes,
         memswap_limit=config.vision.memory_bytes,
-        nano_cpus=min(cores, os.cpu_count() or 1) * 10**9,
+        nano_cpus=min(cores(request), os.cpu_count() or 1) * 10**9,
         pids_limit=PIDS,
         ulimits=[
             docker.types.Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),

@@ -34,8 +34,10 @@ from strandline.operators.vision import (
     USER,
     VisionOperator,
     container_user,
+    cores,
     image_by_digest,
     mounts_environment,
+    on_gpu,
 )
 
 CONTAINER = "vision"
@@ -112,7 +114,7 @@ class HardenedPodOperator(VisionOperator, KubernetesPodOperator):
         place = folder.relative_to(config.store)
         names = {RUN: run_id, SHARD: str(self.request["shard_id"]), COMMAND: self.vision_command, ATTEMPT: folder.name}
         user, _ = container_user(folder)
-        gpu = self.request.get("device") == "gpu"
+        gpu = on_gpu(self.request)
         return k8s.V1Pod(
             api_version="v1",
             kind="Pod",
@@ -237,11 +239,11 @@ def _pullable(config: settings.Settings) -> str:
 def _resources(config: settings.Settings, request: dict[str, Any]) -> dict[str, str]:
     """What a pod is given, and not more."""
     resources = {
-        "cpu": str(request.get("threads") or request.get("workers") or 1),
+        "cpu": str(cores(request)),
         "memory": str(config.vision.memory_bytes),
         "ephemeral-storage": str(DISK_BYTES),
     }
-    return resources | {GPU: "1"} if request.get("device") == "gpu" else resources
+    return resources | {GPU: "1"} if on_gpu(request) else resources
 
 
 def _claim(name: str, claim: str, read_only: bool) -> k8s.V1Volume:

@@ -12,7 +12,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,16 @@ def runner(config: settings.Settings) -> "type[VisionOperator]":
     module, name = RUNNERS[config.vision.runner]
     operator: type[VisionOperator] = getattr(importlib.import_module(module), name)
     return operator
+
+
+def cores(request: Mapping[str, Any]) -> int:
+    """That a command was asked to use."""
+    computing = request.get("runtime", request)
+    return int(computing.get("threads") or computing.get("workers") or 1)
+
+
+def on_gpu(request: Mapping[str, Any]) -> bool:
+    return bool(request.get("runtime", request).get("device") == "gpu")
 
 
 def remove_orphans() -> list[str]:

@@ -161,9 +161,7 @@ def infra_validate_request(pinned: GatePlan) -> contract.InfraValidateRequest:
         champion=case.champion.ref,
         challenger=case.challenger.ref,
         rounds=ROUNDS,
-        batch_size=config.vision.batch_size,
-        threads=config.vision.cores,
-        device=_device(config),
+        runtime=config.vision.runtime(),
     )
 
 
@@ -178,9 +176,7 @@ def evaluations(pinned: GatePlan, validated: SealedAttempt) -> list[contract.Eva
             bundle=model.ref,
             shards=part.shards,
             labels=part.labels,
-            batch_size=config.vision.batch_size,
-            threads=max(1, config.vision.cores // at_once),
-            device=_device(config),
+            runtime=config.vision.runtime(at_once),
             shard_id=f"{name}-{side}",
         )
         for name, part in case.sets.items()
@@ -329,10 +325,6 @@ def _rules(config: settings.Settings) -> Rules:
         class_floor=config.promotion.gate_class_floor,
         latency_ratio=config.promotion.gate_latency_ratio,
     )
-
-
-def _device(config: settings.Settings) -> Literal["cpu", "gpu"]:
-    return cast(Literal["cpu", "gpu"], config.vision.device)
 
 
 def _jsonable(value: Any) -> Any:

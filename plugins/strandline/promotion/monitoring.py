@@ -11,7 +11,7 @@ import datetime
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -84,9 +84,7 @@ def plan(run_id: str) -> contract.EvaluateRequest | None:
         bundle=contract.BundleRef(period["bundle"], period["predecessor"]),
         shards=shards,
         labels=contract.FileRef(str((folder / LABELS).relative_to(config.store)), labels),
-        batch_size=config.vision.batch_size,
-        threads=config.vision.cores,
-        device=cast(Literal["cpu", "gpu"], config.vision.device),
+        runtime=config.vision.runtime(),
         shard_id=period["predecessor"],
     )
 

@@ -13,7 +13,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from psycopg.types.json import Jsonb
 
@@ -179,7 +179,7 @@ def _sources(
             sources.append(Source(*key, version, None, missing.reason, str(missing)))
             continue
         assert batch is not None
-        same = (request.shard.sha256, version, request.batch_size, request.threads)
+        same = (request.shard.sha256, version, request.runtime)
         if same not in places:
             places[same] = len(requests)
             requests.append(request)
@@ -196,7 +196,7 @@ def _model(connection: ledger.Connection, version: str) -> Mapping[str, Any]:
 def _request(
     config: settings.Settings, batch: Mapping[str, Any] | None, model: Mapping[str, Any] | None
 ) -> contract.ClassifyRequest:
-    """What was asked then, for today's device: which hosts there are is a setting.
+    """What was asked then, for today's backend and device: which hosts there are is a setting.
 
     Raises:
         _Missing: it is not known, or a file that it needs is gone or altered.
@@ -212,8 +212,9 @@ def _request(
     _verify(config, recorded.shard, "SHARD_GONE")
     _verify(config, contract.FileRef(f"{model['bundle']}/{contract.BUNDLE_MANIFEST}", model["version"]), "MODEL_GONE")
     bundle = contract.BundleRef(model["bundle"], model["version"])
-    device = cast(Literal["cpu", "gpu"], config.vision.device)
-    return dataclasses.replace(recorded, bundle=bundle, device=device)
+    then, today = recorded.runtime, config.vision.runtime()
+    runtime = dataclasses.replace(today, threads=then.threads, batch_size=then.batch_size)
+    return dataclasses.replace(recorded, bundle=bundle, runtime=runtime)
 
 
 def _verify(config: settings.Settings, file: contract.FileRef, otherwise: str) -> None:

@@ -14,7 +14,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Self
 
 import strandline_contract as contract
 from strandline import attempts, ledger, periods, revision, settings
@@ -155,9 +155,7 @@ def evaluation(planned: TrainingPlan, holdout: Holdout, trained: SealedAttempt) 
         bundle=_trained(config, planned, trained)[0],
         shards=holdout.shards,
         labels=holdout.labels,
-        batch_size=config.vision.batch_size,
-        threads=config.vision.cores,
-        device=_device(config),
+        runtime=config.vision.runtime(),
         shard_id=planned.holdout,
     )
 
@@ -430,7 +428,7 @@ def _request(
         seed=asked.seed,
         peak_lr=config.training.peak_lr,
         low_share=0.0,  # small crops teach the shapes that the champion knows already
-        device=_device(config),
+        device=config.vision.runtime().device,
         start=contract.BundleRef(champion["bundle"], champion["version"]),
         seconds=60 * (asked.minutes or config.training.minutes),
         validation_share=VALIDATION_SHARE,
@@ -438,10 +436,6 @@ def _request(
         weight_interpolation=config.training.weight_interpolation,
         shard_id=training.dataset_id,
     )
-
-
-def _device(config: settings.Settings) -> Literal["cpu", "gpu"]:
-    return cast(Literal["cpu", "gpu"], config.vision.device)
 
 
 def _bundle(attempt: SealedAttempt, result: contract.Result) -> contract.BundleRef:

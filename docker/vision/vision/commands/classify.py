@@ -25,11 +25,11 @@ def run(request: contract.ClassifyRequest, paths: Paths) -> contract.Result:
         contract.BadInput: the shard or the bundle is not what the request says.
     """
     started = time.perf_counter()
-    with Guard() as guard:
+    with Guard(request.runtime) as guard:
         bundle = bundles.load(paths.store, request.bundle)
         shard = _verified_shard(paths.store, request.shard)
         verified = time.perf_counter()
-        found = guard.start(bundle, request.device, request.threads, request.batch_size)
+        found = guard.start(bundle)
         ready = time.perf_counter()
         counts = write_predictions(shard, bundle, guard, paths.out / contract.PREDICTIONS_FILE)
     seconds = {"verify": verified - started, "first_batch": ready - verified, "classify": time.perf_counter() - ready}
@@ -40,7 +40,7 @@ def run(request: contract.ClassifyRequest, paths: Paths) -> contract.Result:
         counts=counts,
         seconds=paths.startup | seconds,
         versions=found["versions"] | {"model": bundle.version, "processor": hardware.processor()},
-        device=found["device"],
+        device=request.runtime.device,
     )
 
 

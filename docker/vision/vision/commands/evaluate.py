@@ -20,7 +20,7 @@ def run(request: contract.EvaluateRequest, paths: Paths) -> contract.Result:
             network crashes or hangs on an image.
     """
     started = time.perf_counter()
-    with Guard() as guard:
+    with Guard(request.runtime) as guard:
         bundle = bundles.load(paths.store, request.bundle)
         ids, images, labels = shards.labelled_images(
             paths.store, request.shards, request.labels, bundle.height, bundle.width
@@ -28,7 +28,7 @@ def run(request: contract.EvaluateRequest, paths: Paths) -> contract.Result:
         if unknown := sorted(set(labels) - set(bundle.classes)):
             raise contract.BadInput(f"the labels have classes that the bundle does not: {', '.join(unknown)}")
         loaded = time.perf_counter()
-        found = guard.start(bundle, request.device, request.threads, request.batch_size)
+        found = guard.start(bundle)
         probabilities, embeddings, failures = guard(images)
     if failed := [f"{image} ({failure})" for image, failure in zip(ids, failures, strict=True) if failure]:
         raise contract.BadInput(f"version {bundle.version} cannot be measured: it fails on image {', '.join(failed)}")
@@ -42,7 +42,7 @@ def run(request: contract.EvaluateRequest, paths: Paths) -> contract.Result:
         counts={"images": len(ids)},
         seconds={"load": loaded - started, "evaluate": time.perf_counter() - loaded},
         versions=found["versions"] | {"model": bundle.version},
-        device=found["device"],
+        device=request.runtime.device,
     )
 
 

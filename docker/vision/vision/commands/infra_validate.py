@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 
 import strandline_contract as contract
-from vision.commands.preflight import made_images
-from vision.models import bundles
-from vision.models.networks import Classifier
+from vision import backends
+from vision.models import bundles, golden
 from vision.paths import Paths
 
 
@@ -29,13 +28,13 @@ def run(request: contract.InfraValidateRequest, paths: Paths) -> contract.Result
         challenger, detail = None, str(error) or type(error).__name__
     loaded = time.perf_counter()
     rounds = [_round(champion, challenger, number) for number in range(request.rounds)] if challenger else []
-    versions = bundles.runtime_versions()
+    versions = champion.backend.versions
     report = contract.InfraValidationReport(
         loaded=challenger is not None,
         detail="" if challenger else detail,
         champion_seconds=tuple(seconds for seconds, _ in rounds),
         challenger_seconds=tuple(seconds for _, seconds in rounds),
-        device=champion.classifier.device,
+        device=request.runtime.device,
         versions=versions,
     )
     contract.write_json(paths.out / contract.INFRA_VALIDATION_FILE, report.to_dict())
@@ -46,7 +45,7 @@ def run(request: contract.InfraValidateRequest, paths: Paths) -> contract.Result
         counts={"images": len(champion.images), "rounds": len(rounds)},
         seconds=paths.startup | {"load": loaded - started, "measure": time.perf_counter() - loaded},
         versions=versions | {"model": request.challenger.version},
-        device=champion.classifier.device,
+        device=request.runtime.device,
     )
 
 
@@ -54,28 +53,29 @@ def run(request: contract.InfraValidateRequest, paths: Paths) -> contract.Result
 class _Runner:
     """A bundle's network, and the made images that it is timed on, in the size that it takes."""
 
-    classifier: Classifier
+    backend: backends.Backend
     images: np.ndarray
 
     @classmethod
     def load(cls, ref: contract.BundleRef, request: contract.InfraValidateRequest, store: Path) -> "_Runner":
         bundle = bundles.load(store, ref)
-        classifier = Classifier(bundle, request.device, request.threads, request.batch_size)
-        return cls(classifier, made_images(request.batch_size, bundle.height, bundle.width))
+        backend = backends.start(bundle, request.runtime)
+        golden.check(backend)
+        return cls(backend, golden.made_images(request.runtime.batch_size, bundle.height, bundle.width))
 
     def check(self) -> None:
         """
         Raises:
             ValueError: what it answers are no probabilities.
         """
-        probabilities, _ = self.classifier(self.images)
+        probabilities, _ = self.backend(self.images)
         if not np.isfinite(probabilities).all():
             raise ValueError("its probabilities are no numbers")
 
     def seconds(self) -> float:
         """For one image."""
         started = time.perf_counter()
-        self.classifier(self.images)
+        self.backend(self.images)
         return (time.perf_counter() - started) / len(self.images)
 
 

@@ -49,7 +49,7 @@ def run(request: contract.PackageRequest, paths: Paths) -> contract.Result:
         [f"{contract.BUNDLE_FOLDER}/{file.name}" for file in sorted(folder.iterdir())],
         counts={"reference_rows": rows},
         seconds={"package": time.perf_counter() - started},
-        versions=bundles.runtime_versions() | {"bundle": version},
+        versions=bundles.installed("numpy", "pyarrow") | {"bundle": version},
     )
 
 

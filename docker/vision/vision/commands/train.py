@@ -22,7 +22,8 @@ from mxnet import autograd, gluon
 
 import strandline_contract as contract
 from vision import shards
-from vision.models import bundles, curves, networks
+from vision.backends.backend import normalise
+from vision.models import bundles, curves, networks, trained
 from vision.models.history import TrainingHistory
 from vision.paths import Paths
 
@@ -59,12 +60,12 @@ def run(request: contract.TrainRequest, paths: Paths) -> contract.Result:
         progress.epoch_done(history)
     trainer.finish()
     folder = paths.out / contract.BUNDLE_FOLDER
-    version = bundles.write_trained(
+    version = trained.write_trained(
         folder,
         trainer.net,
         request,
         data_set={"images": len(learnt), "validation_images": len(checked), "data_set": dataset},
-        done={"epochs_done": history.done, "best_epoch": history.best},
+        done={"epochs_done": history.done, "best_epoch": history.best, "versions": networks.versions()},
     )
     contract.write_json(paths.out / contract.CURVES_FILE, history.rows)
     (paths.out / contract.CURVES_PLOT).write_text(curves.plot(history.rows, history.best), encoding="utf-8")
@@ -75,7 +76,7 @@ def run(request: contract.TrainRequest, paths: Paths) -> contract.Result:
         [*files, contract.CURVES_FILE, contract.CURVES_PLOT],
         counts={"images": len(learnt), "validation_images": len(checked), "epochs": history.done, "best": history.best},
         seconds={"load": loaded - started, "train": history.seconds},
-        versions=bundles.runtime_versions() | {"bundle": version},
+        versions=networks.versions() | {"bundle": version},
         device=request.device,
     )
     checkpoint.unlink(missing_ok=True)
@@ -203,7 +204,7 @@ class _Trainer:
         for step in range(steps):
             chosen = order[step * size : (step + 1) * size]
             batch = augment(images[chosen], side, 0 if low else request.padding, random)
-            data = mx.nd.array(networks.normalise(batch, request.mean, request.std), ctx=self.context)
+            data = mx.nd.array(normalise(batch, request.mean, request.std), ctx=self.context)
             target = mx.nd.array(labels[chosen], ctx=self.context)
             rates.append(learning_rate(request, (epoch + (step + 1) / steps) / epochs))
             self.optimizer.set_learning_rate(rates[-1])
@@ -228,7 +229,7 @@ class _Trainer:
         for start in range(0, len(images), size):
             chosen = np.arange(start, start + size) % len(images)  # the last batch is filled up, for one shape is fast
             count = min(size, len(images) - start)
-            batch = networks.normalise(images[chosen], self.request.mean, self.request.std)
+            batch = normalise(images[chosen], self.request.mean, self.request.std)
             output = self.net(mx.nd.array(batch, ctx=self.context))
             target = mx.nd.array(labels[chosen], ctx=self.context)
             losses.append(loss_of(output, target).asnumpy()[:count])
@@ -298,7 +299,7 @@ def _parent(request: contract.TrainRequest, store: Path) -> bundles.Bundle | Non
 
 def _identity(request: contract.TrainRequest, dataset: str) -> str:
     """All that decides the weights."""
-    return json.dumps(bundles.parameters(request) | {"data_set": dataset}, sort_keys=True)
+    return json.dumps(trained.parameters(request) | {"data_set": dataset}, sort_keys=True)
 
 
 def _checkpoint(request: contract.TrainRequest, paths: Paths) -> Path | None:

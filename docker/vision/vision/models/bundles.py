@@ -4,12 +4,12 @@ import hashlib
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any
 
 import strandline_contract as contract
 
-NEEDED = {contract.WEIGHTS_FILE, contract.CLASSES_FILE, contract.PREPROCESSING_FILE}
-WHERE = ("shards", "labels", "resume", "threads", "shard_id")  # of a training: where its data lay, how fast it was
+NEEDED = {contract.CLASSES_FILE, contract.PREPROCESSING_FILE}
+NETWORKS = {contract.GRAPH_FILE, contract.WEIGHTS_FILE}  # of which it has at least one
+MAX_GRAPH_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,13 @@ class Bundle:
 
     @property
     def weights(self) -> Path:
+        """GluonCV's own, which MXNet loads and a training starts from; an imported model has none."""
         return self.folder / contract.WEIGHTS_FILE
+
+    @property
+    def graph(self) -> Path:
+        """The network for the other backends; a bundle of the first format has none."""
+        return self.folder / contract.GRAPH_FILE
 
 
 def load(store: Path, ref: contract.BundleRef) -> Bundle:
@@ -38,18 +44,44 @@ def load(store: Path, ref: contract.BundleRef) -> Bundle:
     manifest = contract.verify_bundle(folder, ref.version)
     if missing := sorted(NEEDED - manifest.files.keys()):
         raise contract.BadInput(f"the manifest of {folder} does not name {', '.join(missing)}")
+    if not NETWORKS & manifest.files.keys():
+        raise contract.BadInput(f"the manifest of {folder} names no network: neither {' nor '.join(sorted(NETWORKS))}")
+    return read(folder, ref.version, manifest.network)
+
+
+def read(folder: Path, version: str, network: str) -> Bundle:
+    """A bundle by what its folder says of its classes and images.
+
+    Raises:
+        contract.BadInput: it is malformed.
+    """
     try:
         classes, settings = (
             contract.parse_json(contract.read_file(folder / one))
             for one in (contract.CLASSES_FILE, contract.PREPROCESSING_FILE)
         )
         mean, std = tuple(settings["mean"]), tuple(settings["std"])
-        return Bundle(
-            folder, ref.version, manifest.network, tuple(classes), settings["height"], settings["width"], mean, std
-        )
+        return Bundle(folder, version, network, tuple(classes), settings["height"], settings["width"], mean, std)
     except (contract.BadRequest, KeyError, TypeError) as error:
         files = f"{contract.CLASSES_FILE} or {contract.PREPROCESSING_FILE}"
         raise contract.BadInput(f"{folder} has a malformed {files}: {error!r}") from error
+
+
+def read_graph(bundle: Bundle) -> bytes:
+    """A bundle's `model.onnx`.
+
+    Raises:
+        contract.BadInput: it has none, or one that is too large.
+    """
+    try:
+        return contract.read_file(bundle.graph, MAX_GRAPH_BYTES)
+    except FileNotFoundError as error:
+        raise contract.BadInput(
+            f"{bundle.folder} is a bundle of the first format, without {contract.GRAPH_FILE}: convert it (make convert)"
+            " or set STRANDLINE_BACKEND=mxnet"
+        ) from error
+    except OSError as error:
+        raise contract.BadInput(f"{bundle.graph} cannot be read: {error}") from error
 
 
 def seal(folder: Path, name: str, network: str) -> str:
@@ -63,28 +95,6 @@ def seal(folder: Path, name: str, network: str) -> str:
     return hashlib.sha256((folder / contract.BUNDLE_MANIFEST).read_bytes()).hexdigest()
 
 
-def parameters(request: contract.TrainRequest) -> dict[str, Any]:
-    """What a training was asked for, wherever its files lie; a bundle to start from goes by its version."""
-    asked = {key: value for key, value in request.to_dict().items() if key not in WHERE}
-    return asked | {"start": request.start.version if request.start else None}
-
-
-def write_trained(
-    folder: Path, net: Any, request: contract.TrainRequest, data_set: dict[str, Any], done: dict[str, int]
-) -> str:
-    """The bundle of a network just trained, not yet measured; returns its version.
-
-    Args:
-        data_set: what it was trained on, and `done`: how far, for `training.json`.
-    """
-    folder.mkdir(exist_ok=True)
-    net.save_parameters(str(folder / contract.WEIGHTS_FILE))
-    write_settings(folder, request.classes, request.height, request.width, request.mean, request.std)
-    record = parameters(request) | data_set | done | {"versions": runtime_versions()}
-    contract.write_json(folder / contract.TRAINING_FILE, record)
-    return seal(folder, request.name, request.network)
-
-
 def write_settings(
     folder: Path, classes: tuple[str, ...], height: int, width: int, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> None:
@@ -93,8 +103,6 @@ def write_settings(
     contract.write_json(folder / contract.PREPROCESSING_FILE, preprocessing)
 
 
-def runtime_versions() -> dict[str, str]:
-    import mxnet  # its builds for GPUs are installed under other names
-
-    others = {name: installed_version(name) for name in ("gluoncv", "numpy", "pillow", "pyarrow")}
-    return {"mxnet": mxnet.__version__} | others
+def installed(*names: str) -> dict[str, str]:
+    """The versions of these distributions."""
+    return {name: installed_version(name) for name in names}

@@ -29,7 +29,7 @@ WORKER = ("-m", "vision.models.network_worker")
 CONFIRMATIONS = 2
 FATAL_IMAGES = 16  # of one shard: if more end the network, something is wrong with the network or with the host
 STALL_SECONDS = 10  # without any use of CPU time
-SLOWEST = 20  # times the CPU time of the first batch, for which the network is built as well
+SLOWEST = 20  # times the CPU time of the first batch, for which the network is loaded as well
 LEAST_CPU_SECONDS = 10.0  # that every batch may take
 MEMORY_BYTES = 16 * 2**20  # of pixels handed over at once, at the least a batch
 
@@ -56,7 +56,8 @@ class Guard:
     The process imports its libraries from the construction on: what the caller does until `start` costs nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, runtime: contract.Runtime) -> None:
+        self._runtime = runtime
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection
         self._memory_file = os.memfd_create("pixels")
@@ -74,22 +75,21 @@ class Guard:
             self._process.wait()
         os.close(self._memory_file)
 
-    def start(self, bundle: Bundle, device: str, threads: int, batch_size: int) -> dict[str, Any]:
-        """Load the bundle, whose files were checked, and classify a blank image.
+    def start(self, bundle: Bundle) -> dict[str, Any]:
+        """Load the bundle, whose files were checked, and compare what it says of its golden images.
 
         Returns:
-            device, versions (of libraries), classes, features, cpu_seconds and import_seconds.
+            versions (of what decides the values), classes, features, cpu_seconds and import_seconds.
 
         Raises:
-            contract.ContractError: GluonCV has no such network, or the weights are another's.
-            RuntimeError: the device is not there, or the process ended.
+            contract.ContractError: the bundle has no network for this backend, or the weights are another's.
+            RuntimeError: the device is not there or says something else, or the process ended.
         """
         self._job = {
             "bundle": dataclasses.asdict(bundle) | {"folder": str(bundle.folder)},
-            "device": device,
-            "threads": threads,
-            "batch_size": batch_size,
+            "runtime": self._runtime.to_dict(),
         }
+        batch_size = self._runtime.batch_size
         self._image_bytes = bundle.height * bundle.width * 3
         self._rows = max(1, MEMORY_BYTES // (self._image_bytes * batch_size)) * batch_size
         os.ftruncate(self._memory_file, self._rows * self._image_bytes)
@@ -123,7 +123,7 @@ class Guard:
                     done += len(part.failures)
             except _Died as death:
                 # It begins a batch before it has answered the one before.
-                suspects = images[done : done + 2 * self._job["batch_size"]]
+                suspects = images[done : done + 2 * self._runtime.batch_size]
                 parts += self._isolate(suspects, death)
                 done += len(suspects)
         return parts
@@ -190,7 +190,9 @@ class Guard:
         descriptors = (theirs.fileno(), self._memory_file)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, *WORKER, *map(str, descriptors)], pass_fds=descriptors, stdin=subprocess.DEVNULL
+                [sys.executable, *WORKER, self._runtime.backend, *map(str, descriptors)],
+                pass_fds=descriptors,
+                stdin=subprocess.DEVNULL,
             )
 
     def _begin(self) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""The classifying process: `python -m vision.models.network_worker CONNECTION MEMORY`, two file descriptors.
+"""The classifying process: `python -m vision.models.network_worker BACKEND CONNECTION MEMORY`, the last two file
+descriptors.
 
 It is expected to die of hostile images: its parent (`guard`) starts another. Pixels lie in memory that both share;
 a header that precedes each answer is JSON, what follows are raw numbers.
@@ -21,18 +22,19 @@ BEGAN = time.time()
 import numpy as np  # noqa: E402 - what is imported from here on takes seconds, which are counted
 
 import strandline_contract as contract  # noqa: E402
-from vision.models import bundles, networks  # noqa: E402
+from vision import backends  # noqa: E402
+from vision.models import bundles, golden  # noqa: E402
 
 PR_SET_PDEATHSIG = 1
-IMPORTED = time.time()
 
 
-def main(descriptor: int, memory: int) -> None:
+def main(backend: str, descriptor: int, memory: int) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     with Connection(descriptor) as connection:
         try:
-            _serve(connection, memory)
+            backends.load(backend)  # while the parent verifies files
+            _serve(connection, memory, time.time() - BEGAN)
         except EOFError:
             return  # the parent has all that it wanted
         except Exception as error:  # noqa: BLE001 - the parent raises it again
@@ -40,26 +42,26 @@ def main(descriptor: int, memory: int) -> None:
             _send(connection, error=type(error).__name__, message=str(error))
 
 
-def _serve(connection: Connection, memory: int) -> None:
+def _serve(connection: Connection, memory: int, import_seconds: float) -> None:
     job = json.loads(connection.recv_bytes())
     bundle = bundles.Bundle(**job["bundle"] | {"folder": Path(job["bundle"]["folder"])})
     before = time.process_time()
-    classifier = networks.Classifier(bundle, job["device"], job["threads"], job["batch_size"])
-    probabilities, embeddings = classifier(np.zeros((1, bundle.height, bundle.width, 3), np.uint8))
+    backend = backends.start(bundle, contract.Runtime.from_dict(job["runtime"]))
+    golden.check(backend)
+    probabilities, embeddings = backend(np.zeros((1, bundle.height, bundle.width, 3), np.uint8))
     _send(
         connection,
-        device=classifier.device,
-        versions=bundles.runtime_versions(),
+        versions=backend.versions,
         classes=probabilities.shape[1],
         features=embeddings.shape[1],
         cpu_seconds=time.process_time() - before,
-        import_seconds=IMPORTED - BEGAN,
+        import_seconds=import_seconds,
     )
     pixels = np.frombuffer(mmap.mmap(memory, 0, access=mmap.ACCESS_READ), np.uint8)
     while True:
         rows = json.loads(connection.recv_bytes())["rows"]
         images = pixels[: rows * bundle.height * bundle.width * 3].reshape(rows, bundle.height, bundle.width, 3)
-        for probabilities, embeddings in classifier.batches(images):
+        for probabilities, embeddings in backend.batches(images):
             _send(connection, rows=len(probabilities))
             connection.send_bytes(probabilities.tobytes())
             connection.send_bytes(embeddings.tobytes())
@@ -71,6 +73,6 @@ def _send(connection: Connection, **header: Any) -> None:
 
 if __name__ == "__main__":
     try:
-        main(int(sys.argv[1]), int(sys.argv[2]))
+        main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
     except BrokenPipeError:  # the parent has ended
         os._exit(contract.EXIT_FAILED)
