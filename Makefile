@@ -75,7 +75,7 @@ bench-gate: environments ## Measure how often the gate errs, by simulated gates 
 	@$(CONTAINED) PYTHONPATH="$(PYTHONPATH):$(CURDIR)/docker/vision" $(VISION) -m local.bench.gate predict
 	@$(CONTAINED) $(AIRFLOW) -m local.bench.gate simulate
 
-images: python ## Build the container images; RUNTIME=cu112 for those of GPU hosts
+images: python ## Build the container images; RUNTIME=cuda12 for those of GPU hosts
 	@$(PYTHON) -m local.build.images --runtime $(RUNTIME) --model-version "$(MODEL_VERSION)"
 
 test: test-airflow test-vision ## Run all tests; both halves at once: make -j2 -O test

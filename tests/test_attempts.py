@@ -107,7 +107,7 @@ def test_an_attempt_with_a_file_that_is_no_plain_one_did_not_happen(folder, name
 
 def test_an_attempt_that_rewrites_its_request_did_not_happen(folder):
     asked = contract.sha256_file(folder / contract.REQUEST_FILE)
-    contract.write_json(folder / contract.REQUEST_FILE, GOLDEN["requests"]["classify"] | {"threads": 64})
+    contract.write_json(folder / contract.REQUEST_FILE, GOLDEN["requests"]["classify"] | {"shard_id": "bb"})
     contract.write_result(folder, "classify", [OUTPUT], {}, {}, {})
     with pytest.raises(contract.NoResult, match="another request than it was given"):
         seal(folder, asked)
@@ -118,7 +118,7 @@ def test_what_is_altered_after_it_was_sealed_is_seen_though_it_agrees_with_itsel
     done = attempts.SealedAttempt("x", folder.name, seal(folder))
     assert attempts.read(folder.parent, done, "classify")[0] == folder
     (folder / name).unlink()
-    contract.write_json(folder / name, GOLDEN["requests"]["classify"] | {"threads": 64})
+    contract.write_json(folder / name, GOLDEN["requests"]["classify"] | {"shard_id": "bb"})
     contract.write_result(folder, "classify", [OUTPUT], {}, {}, {})
     with pytest.raises(contract.NoResult, match="altered after it was sealed"):
         attempts.read(folder.parent, done, "classify")

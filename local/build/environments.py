@@ -27,6 +27,7 @@ DEV_LOCKS = {"airflow": ["docker/airflow/dev.txt"], "vision": ["docker/vision/de
 # Installed when images are built, not in a checkout.
 IMAGE_LOCKS = [
     "docker/vision/requirements-cu112.txt",
+    "docker/vision/requirements-cuda12.txt",
     "docker/engine-proxy/requirements.txt",
     "docker/build/sbom.txt",
 ]
@@ -35,6 +36,7 @@ CONSTRAINTS = {
     "docker/engine-proxy/requirements": "docker/airflow/requirements.txt",
     "docker/vision/dev": "docker/vision/requirements.txt",
     "docker/vision/requirements-cu112": "docker/vision/requirements.txt",
+    "docker/vision/requirements-cuda12": "docker/vision/requirements.txt",
     "local/requirements": "docker/airflow/requirements.txt",
 }
 OVERRIDES = {

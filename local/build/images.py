@@ -1,4 +1,4 @@
-"""Build the container images: `python -m local.build.images [vision] [airflow] [--runtime cu112]`.
+"""Build the container images: `python -m local.build.images [vision] [airflow] [--runtime cuda12]`.
 
 An image is named by what it is: its version, and its ID, which is a hash of its content; and by the commit it is of.
 What runs it should name the ID that is printed. `:latest` is for people. The vision image holds a champion: the
@@ -31,7 +31,7 @@ def build(name: str, runtime: str = "cpu", champion: Path = CHAMPION) -> str:
 
     Args:
         name: vision or airflow.
-        runtime: of vision: cpu, or cu112 for GPU hosts.
+        runtime: of vision: cpu; cuda12 for GPU hosts, or cu112 for those with old cards, which MXNet knows.
         champion: the bundle that the vision image holds; in `models/` or `FETCHED`, since it is part of the context.
 
     Returns:
@@ -74,7 +74,9 @@ def _docker(command: list[str]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=IMAGES, help="vision, airflow; both unless named")
-    parser.add_argument("--runtime", choices=("cpu", "cu112"), default="cpu", help="of vision: cu112 is for GPU hosts")
+    parser.add_argument(
+        "--runtime", choices=("cpu", "cuda12", "cu112"), default="cpu", help="of vision: cuda12 is for GPU hosts"
+    )
     parser.add_argument("--model-version", default="", help="of the model store; by default, the checkout's champion")
     arguments = parser.parse_args()
     try:

@@ -11,7 +11,7 @@ import os
 import re
 import typing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import strandline_contract as contract
 
@@ -224,10 +224,9 @@ class Vision(_Room):
     store_claim: str = _setting("strandline-store", "PersistentVolumeClaim there whose root is the store")
     landing_claim: str = _setting("strandline-landing", "PersistentVolumeClaim there whose root is the landing zone")
     device: str = _setting("cpu", "what networks run on", one_of=("cpu", "gpu"))
-    backend: str = _setting(
-        "", "what computes networks; by default openvino on a CPU, onnxruntime on a GPU", one_of=("", *BACKENDS)
+    backend: str | None = _setting(
+        None, "what computes networks; by default openvino on a CPU, onnxruntime on a GPU", one_of=BACKENDS
     )
-    precision: str = _setting("f32", "what networks are computed in", one_of=("f32", "bf16"))
     cores: int = _setting(len(os.sched_getaffinity(0)), "cores that vision tasks of this host may use together", low=1)
     slots: int | None = _setting(None, "vision tasks that may run at once, on all hosts; by default one a core", low=1)
     batch_size: int = _setting(64, "images a batch of the network", "CLASSIFY_BATCH_SIZE", low=1)
@@ -245,13 +244,17 @@ class Vision(_Room):
         """Vision tasks that may run at once, on all hosts together."""
         return self.slots or self.cores
 
+    @property
+    def training_device(self) -> Literal["cpu", "gpu"]:
+        """Only MXNet trains; of GPUs, it knows old ones."""
+        return "gpu" if self.device == "gpu" and self.backend == "mxnet" else "cpu"
+
     def runtime(self, at_once: int = 1) -> contract.Runtime:
         """What computes a network in each of so many tasks that run at once on a host."""
         return contract.Runtime(
             backend=typing.cast(Any, self.backend or DEFAULT_BACKENDS[self.device]),
             threads=max(1, self.cores // at_once),
             batch_size=self.batch_size,
-            precision=typing.cast(Any, self.precision),
             device=typing.cast(Any, self.device),
         )
 

@@ -213,11 +213,20 @@ def test_vision_tasks_are_mapped_where_there_are_many_and_bounded(dags, dag_id):
         assert not task.is_mapped or "shard_id" in task.map_index_template
 
 
-@pytest.mark.parametrize(("device", "queues"), [("cpu", ["default"] * 3), ("gpu", ["default", "gpu", "gpu"])])
-def test_what_computes_is_queued_for_the_hosts_that_can(monkeypatch, device, queues):
+@pytest.mark.parametrize(
+    ("device", "backend", "queues"),
+    [
+        ("cpu", "openvino", ["default"] * 4),
+        ("gpu", "onnxruntime", ["default", "default", "gpu", "gpu"]),
+        ("gpu", "mxnet", ["default", "gpu", "gpu", "gpu"]),  # the only one that trains
+    ],
+)
+def test_what_computes_is_queued_for_the_hosts_that_can(monkeypatch, device, backend, queues):
     monkeypatch.setenv("STRANDLINE_DEVICE", device)
+    monkeypatch.setenv("STRANDLINE_BACKEND", backend)
     settings.get.cache_clear()
-    assert [vision_tasks(name, name).kwargs["queue"] for name in ("pack", "classify", "preflight")] == queues
+    commands = ("pack", "train", "classify", "preflight")
+    assert [vision_tasks(name, name).kwargs["queue"] for name in commands] == queues
     settings.get.cache_clear()
 
 

@@ -20,7 +20,7 @@ def test_a_check_is_asked_of_the_kind_of_host_that_classifies(monkeypatch):
     monkeypatch.setenv("STRANDLINE_DEVICE", "gpu")
     settings.get.cache_clear()
     request = contract.parse_request("preflight", preflight.plan().to_dict())
-    assert (request.shard_id, request.device) == ("gpu", "gpu")
+    assert (request.shard_id, request.runtime.device, request.runtime.backend) == ("gpu", "gpu", "onnxruntime")
     assert request.bundle == contract.BundleRef(f"models/{version}", version)
 
 

@@ -189,7 +189,7 @@ class TestSpec:
     def test_a_gpu_is_asked_for_where_the_request_names_one(self, config):
         ref = {"path": "shard.parquet", "sha256": "0" * 64}
         request = {"shard_id": SHARD_ID, "shard": ref, "bundle": {"path": "models/1", "version": "1"}}
-        request |= {"batch_size": 64, "threads": 3, "device": "gpu"}
+        request["runtime"] = {"backend": "onnxruntime", "batch_size": 64, "threads": 3, "device": "gpu"}
         task = HardenedPodOperator(task_id="classify", vision_command="classify", request=request)
         spec = spec_of(task, config)["spec"]
         (container,) = spec["containers"]

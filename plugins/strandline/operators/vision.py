@@ -78,9 +78,14 @@ def _arguments(task_id: str, command: str) -> dict[str, Any]:
         "task_id": task_id,
         "vision_command": command,
         "pool": "classifier",
-        "queue": "gpu" if config.vision.device == "gpu" and command != "pack" else "default",
+        "queue": _queue(config, command),
         "execution_timeout": datetime.timedelta(minutes=config.vision.timeout_minutes),
     }
+
+
+def _queue(config: settings.Settings, command: str) -> str:
+    on_gpu = {"pack": "cpu", "train": config.vision.training_device}.get(command, config.vision.device) == "gpu"
+    return "gpu" if on_gpu else "default"
 
 
 def runner(config: settings.Settings) -> "type[VisionOperator]":

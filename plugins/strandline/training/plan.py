@@ -428,7 +428,7 @@ def _request(
         seed=asked.seed,
         peak_lr=config.training.peak_lr,
         low_share=0.0,  # small crops teach the shapes that the champion knows already
-        device=config.vision.runtime().device,
+        device=config.vision.training_device,
         start=contract.BundleRef(champion["bundle"], champion["version"]),
         seconds=60 * (asked.minutes or config.training.minutes),
         validation_share=VALIDATION_SHARE,

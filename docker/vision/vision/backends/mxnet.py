@@ -23,7 +23,9 @@ class MXNet(Backend):
         self._context = networks.context(runtime.device, runtime.threads)
         net = networks.build(bundle.network, bundle.classes)
         networks.load_weights(net, bundle, self._context)
-        self._net = mx.gluon.SymbolBlock(networks.with_embedding(net), mx.sym.var("data", dtype="float32"), params=net.collect_params())
+        self._net = mx.gluon.SymbolBlock(
+            networks.with_embedding(net), mx.sym.var("data", dtype="float32"), params=net.collect_params()
+        )
         self._net.hybridize(static_alloc=True, static_shape=True)
 
     @property
