@@ -334,6 +334,15 @@ def ingest(connection, row, image: str) -> None:
 HOSTILE = [b"{{ ds }}.jpg", b"['x'].sh", b"\\.", b"\\N", b"\xff\n\t'\".jpg", b"$(id).jpg", b"n" * 255]
 
 
+def test_a_shard_has_no_more_pixels_than_its_bytes_whoever_asks_for_more(zone, champion, monkeypatch):
+    for number in range(7):
+        land(zone, b"2026-11-21T08/cat/%d.jpg" % number)
+    shape = list_hour("seen", dry_run=True).pack[0]
+    monkeypatch.setattr(listing, "SHARD_BYTES", 3 * shape.height * shape.width * 3 + 1)
+    answer = list_hour("cut", shard_size=100)
+    assert sorted(len(manifest(request)) for request in answer.pack) == [2, 2, 3]
+
+
 def test_a_listing_is_frozen_in_manifests_and_in_the_ledger(zone, champion, database):
     names = [b"2026-11-21T08/cat/" + name for name in HOSTILE]
     land(zone, *names)

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 CHUNK = 10_000  # files that are compared with the ledger at a time
 MIN_SHARD = 2_000  # entries that are worth a task of their own while nothing else would run
 DEFAULT_SHARD, MAX_SHARD = 16_384, 65_536  # entries; the most that a retry may cost
+SHARD_BYTES = 2**30  # of pixels, whoever asks for more: 65,536 images of 224 x 224 would be 9.9 GB
 LEFT = ("deferred", "future")  # states of files that are left for another run
 STARTUP_SHARE = 0.1  # of a classification's seconds
 
@@ -236,6 +237,7 @@ def _list_anew(connection: ledger.Connection, run: Run, model: Mapping[str, Any]
     entries, seen = _take_up(connection, run, model["version"], config.landing)
     images = [entry for entry in entries if not entry.state]
     size = run.shard_size or config.ingest.shard_size or _measured_size(connection, model["version"])
+    size = min(size, max(1, SHARD_BYTES // (height * width * 3)))
     planned = plan(images, size, config.ingest.max_shards, config.vision.max_parallel_tasks)
     packing = {"height": height, "width": width, "limits": config.decoding.limits.to_dict()}
     shards = {shard_id(shard, packing): shard for shard in planned}
