@@ -10,8 +10,7 @@ BEGIN
         FROM pg_roles
         WHERE rolname IN (
             'strandline_ingest', 'strandline_labels', 'strandline_people', 'strandline_training', 'strandline_gate',
-            'strandline_promotion', 'strandline_analyst',
-            'strandline_app'  -- of earlier versions, which could do all of it
+            'strandline_promotion', 'strandline_analyst'
         )
     LOOP
         EXECUTE format('REVOKE ALL ON DATABASE %I FROM %I', current_database(), role);
@@ -19,12 +18,10 @@ BEGIN
         EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA reporting FROM %I', role);
         EXECUTE format('REVOKE ALL ON SCHEMA reporting FROM %I', role);
         EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM %I', role);
-        IF role <> 'strandline_app' THEN
-            EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
-            EXECUTE format('GRANT USAGE ON SCHEMA reporting TO %I', role);
-            EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA reporting TO %I', role);
-        END IF;
-        IF role NOT IN ('strandline_app', 'strandline_analyst') THEN
+        EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
+        EXECUTE format('GRANT USAGE ON SCHEMA reporting TO %I', role);
+        EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA reporting TO %I', role);
+        IF role <> 'strandline_analyst' THEN
             EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA public TO %I', role);
         END IF;
         IF role IN ('strandline_ingest', 'strandline_labels') THEN

@@ -302,26 +302,6 @@ def test_each_duty_inserts_what_is_its_own_and_nothing_else(database, duty):
     assert called == [duty == "promotion", duty == "promotion", False]
 
 
-def test_the_role_of_earlier_versions_that_could_do_everything_is_let_in_no_more(empty_database):
-    old = ledger.RETIRED
-    with psycopg.connect(empty_database.superuser, autocommit=True) as superuser:
-        try:
-            superuser.execute(f"CREATE ROLE {old} LOGIN PASSWORD '{PASSWORD}'")
-            ledger.migrate(empty_database.owner)
-            with psycopg.connect(empty_database.owner) as owner:
-                owner.execute(f"GRANT INSERT ON gates TO {old}")
-                owner.execute(f"GRANT CONNECT ON DATABASE {empty_database.name} TO {old}")
-            psycopg.connect(empty_database.url(old)).close()
-            ledger.provision(empty_database.superuser, dict.fromkeys(ledger.ROLES, PASSWORD))
-            ledger.migrate(empty_database.owner)
-            assert superuser.execute("SELECT has_table_privilege(%s, 'gates', 'INSERT')", [old]).fetchone() == (False,)
-            with pytest.raises(psycopg.OperationalError):
-                psycopg.connect(empty_database.url(old))
-        finally:
-            superuser.execute(f"DROP OWNED BY {old}")
-            superuser.execute(f"DROP ROLE {old}")
-
-
 def test_a_url_that_names_a_user_is_refused_with_what_to_do(database):
     url = database.duty("ingest")
     with pytest.raises(ledger.Unreachable, match="leave user and password out") as raised, ledger.connect("gate", url):

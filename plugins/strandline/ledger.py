@@ -24,7 +24,6 @@ Duty = Literal["ingest", "labels", "people", "training", "gate", "promotion"]
 DUTIES: tuple[Duty, ...] = get_args(Duty)
 OWNER, ANALYST = "strandline_owner", "strandline_analyst"
 ROLES = (OWNER, *(f"strandline_{duty}" for duty in DUTIES), ANALYST)
-RETIRED = "strandline_app"  # could do all of it
 BROKEN_ROWS = 20  # shown of an invariant that does not hold
 STREAMED_ROWS = 4096  # fetched at a time
 
@@ -345,8 +344,6 @@ def provision(
             for name, value in DEFAULTS.get(role, {}).items():
                 default = {"role": values["role"], "name": sql.Identifier(name), "value": sql.Literal(value)}
                 connection.execute(_template(PROVISION / "set_default.sql").format(**default))
-        if fetch(connection, "select_role", {"role": RETIRED}):
-            connection.execute(_template(PROVISION / "retire_role.sql").format(role=sql.Identifier(RETIRED)))
         names = {"database": sql.Identifier(database), "owner": sql.Identifier(owner)}
         if not fetch(connection, "select_database", {"database": database}):
             connection.execute(_template(PROVISION / "create_database.sql").format(**names))
