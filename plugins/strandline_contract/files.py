@@ -57,18 +57,6 @@ def is_version(status: os.stat_result, version: str) -> bool:
     return all(said is None or int(said) == one for said, one in zip(match.groups(), found, strict=True))
 
 
-def plain_version(version: str) -> str:
-    """The version as it was once written, `<size>-<mtime>`, with the same remarks."""
-    match = _VERSION.match(version)
-    return f"{match[1]}-{match[2]}{version[match.end() :]}" if match else version
-
-
-def changed_ns(version: str) -> int | None:
-    """The change time that a version names, ns since 1970."""
-    match = _VERSION.match(version)
-    return int(match[3]) if match and match[3] else None
-
-
 def write_json(path: Path, value: object) -> None:
     """As `write_whole`."""
     write_whole(path, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n")

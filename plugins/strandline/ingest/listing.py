@@ -21,7 +21,6 @@ import strandline_contract as contract
 from strandline import ledger, periods, settings
 from strandline.errors import PermanentError
 from strandline.models import bundles, versions
-from strandline.periods import EPOCH
 from strandline.scan import DETAILS, Entry, class_of, path_period, scan
 
 log = logging.getLogger(__name__)
@@ -283,21 +282,14 @@ def _open_entries(connection: ledger.Connection, run: Run, model_version: str, s
     is one that was refused and is released.
     """
     drops, names, versions = ([getattr(entry, field) for entry in seen] for field in ("drop", "name", "version"))
-    plain = [contract.plain_version(version) for version in versions]
-    query = {"drops": drops, "names": names, "versions": versions, "start": run.start, "model": model_version}
-    query |= {"plain": plain, "changed_at": [_changed_at(version) for version in versions], "release": run.release}
-    query |= {"next": list(map(_again, versions)), "next_plain": list(map(_again, plain))}
+    query = {"drops": drops, "names": names, "versions": versions, "next": list(map(_again, versions))}
+    query |= {"start": run.start, "model": model_version, "release": run.release}
     rows = ledger.fetch(connection, "select_open_entries", query)
-    found = [(seen[row["position"]]._replace(version=row["version"]), row["returned"]) for row in rows]
+    found = [(seen[row["position"]], row["returned"]) for row in rows]
     back = [entry._replace(version=_again(entry.version)) for entry, returned in found if returned]
     return [entry for entry, returned in found if not returned] + (
         _open_entries(connection, run, model_version, back) if back else []
     )
-
-
-def _changed_at(version: str) -> datetime.datetime | None:
-    changed = contract.changed_ns(version)
-    return None if changed is None else EPOCH + datetime.timedelta(microseconds=changed // 1000)
 
 
 def _again(version: str) -> str:
