@@ -19,10 +19,10 @@ def main(run_id: str, first: str, report: str) -> None:
     registry.install_first(version, "make bench")
     start = datetime.datetime.fromisoformat(first)
     listing.list_entries(listing.Run(run_id, "manual", start, start + periods.get().length))
-    folder = settings.get().run_folder(run_id)
+    store, folder = settings.get().store, settings.get().run_folder(run_id)
     classified = [
-        SealedAttempt(attempt.parent.parent.name, str(attempt.parent.relative_to(settings.get().store)))
-        for attempt in sorted((folder / "classify").glob(f"*/*/{contract.RESULT_FILE}"))
+        SealedAttempt(result.parent.parent.name, str(result.parent.relative_to(store)), contract.sha256_file(result))
+        for result in sorted((folder / "classify").glob(f"*/*/{contract.RESULT_FILE}"))
     ]
     started = time.perf_counter()
     loaded = predictions.load(run_id, classified)

@@ -31,13 +31,13 @@ class TooMuch(PermanentError):
 
 @dataclasses.dataclass(frozen=True)
 class SealedAttempt(contract.Message):
-    """An attempt, as its task hands it on: `folder` is relative to the store, `sealed` the SHA-256 of its result (None
-    of a batch from before it was kept), `image` the digest of the container image that ran, None without one.
+    """An attempt, as its task hands it on: `folder` is relative to the store, `sealed` the SHA-256 of its result,
+    `image` the digest of the container image that ran, None without one.
     """
 
     shard_id: str
     folder: str
-    sealed: str | None = None
+    sealed: str
     image: str | None = None
 
 
@@ -144,7 +144,7 @@ def read(store: Path, done: SealedAttempt, command: str) -> tuple[Path, contract
     """
     folder = contract.store_path(store, done.folder)
     result = contract.read_result(folder, command)
-    if done.sealed and contract.sha256_file(folder / contract.RESULT_FILE) != done.sealed:
+    if contract.sha256_file(folder / contract.RESULT_FILE) != done.sealed:
         raise contract.NoResult(f"{folder} was altered after it was sealed: run the attempt again")
     return folder, result
 
@@ -182,8 +182,7 @@ def recorded_shards(connection: ledger.Connection, store: Path, folders: Iterabl
 
 
 def recorded_request(store: Path, batch: Mapping[str, Any]) -> contract.ClassifyRequest:
-    """What an attempt was asked for that is a batch of the ledger: `folder`, `result_sha256` (None of attempts before
-    it was kept) and `shard_sha256`.
+    """What an attempt was asked for that is a batch of the ledger: `folder`, `result_sha256` and `shard_sha256`.
 
     Raises:
         contract.NoResult: it is gone, or not the one that the ledger knows.
@@ -191,13 +190,12 @@ def recorded_request(store: Path, batch: Mapping[str, Any]) -> contract.Classify
     folder = contract.store_path(store, batch["folder"])
     path = folder / contract.REQUEST_FILE
     try:
-        if batch["result_sha256"]:
-            raw = contract.read_file(folder / contract.RESULT_FILE)
-            whole = hashlib.sha256(raw).hexdigest() == batch["result_sha256"] and contract.is_whole(
-                folder, contract.REQUEST_FILE, contract.Result.from_json(raw).request
-            )
-            if not whole:
-                raise contract.NoResult(f"{folder} has another request or result than the ledger knows: it was altered")
+        raw = contract.read_file(folder / contract.RESULT_FILE)
+        whole = hashlib.sha256(raw).hexdigest() == batch["result_sha256"] and contract.is_whole(
+            folder, contract.REQUEST_FILE, contract.Result.from_json(raw).request
+        )
+        if not whole:
+            raise contract.NoResult(f"{folder} has another request or result than the ledger knows: it was altered")
         request = contract.read_request("classify", path)
     except (OSError, contract.BadRequest) as error:
         raise contract.NoResult(f"{path} cannot be read: {error}") from error

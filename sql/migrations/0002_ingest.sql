@@ -112,7 +112,7 @@ CREATE INDEX outcomes_run ON outcomes (run_id);
 CREATE INDEX outcomes_duplicates ON outcomes (image_id) WHERE state = 'duplicate';
 
 -- One row a shard of a run, once it is loaded. `ok + failed` are the accepted images of the run's entries in it.
--- A shard of whose entries none was accepted is not classified: `shard_rows`, hash and device are null.
+-- A shard of whose entries none was accepted is not classified: what is of a classification is null.
 CREATE TABLE batches (
     run_id text COLLATE "C" NOT NULL,
     shard_id text COLLATE "C" NOT NULL REFERENCES shards,
@@ -128,16 +128,17 @@ CREATE TABLE batches (
     device text,
     shard_sha256 text COLLATE "C",
     image_digest text,
-    folder text,  -- of the attempt, relative to the store; null where nothing was classified
-    -- Of the attempt's result, which has those of its request and its outputs, so that all of it can be checked later;
-    -- null where nothing was classified.
+    folder text,  -- of the attempt, relative to the store
+    -- Of the attempt's result, which has those of its request and its outputs, so that all of it can be checked later.
     result_sha256 text COLLATE "C" CHECK (length(result_sha256) = 64 AND result_sha256 !~ '[^0-9a-f]'),
     loaded_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (run_id, shard_id),
     UNIQUE (run_id, shard_id, model_version),
     FOREIGN KEY (run_id, model_version) REFERENCES runs (run_id, model_version),
     CONSTRAINT batch_adds_up CHECK (expected = ok + failed),
-    CONSTRAINT classified_or_not CHECK (num_nulls(shard_rows, device, shard_sha256) IN (0, 3))
+    CONSTRAINT classified_or_not CHECK (
+        num_nulls(shard_rows, device, shard_sha256, folder, result_sha256) IN (0, 5)
+    )
 );
 
 -- Results refer to their batch with its model version: that pins one version a run by itself.

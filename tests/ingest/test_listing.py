@@ -508,7 +508,7 @@ def test_other_bytes_of_the_same_size_and_time_are_a_new_version(zone, loaded, d
     change(zone / GOOD.decode())
     os.utime(zone / GOOD.decode(), (0, 1.5e9))
     list_hour("second")
-    seen = "ctime" in fields or fields == "inode" and change is replace
+    seen = "ctime" in fields or (fields == "inode" and change is replace)
     assert set(listed(database, "second")) == ({GOOD} if seen else set())
 
 

@@ -280,9 +280,9 @@ def test_a_prediction_file_that_is_huge_when_read_is_refused_and_the_load_goes_o
     run = first_run(*(File(f"{number}.jpg") for number in range(5000)))
     [attempt] = run.ready()
     whole = seeding.predictions(seeding.image_ids(run.files))
-    seeding.spoil(attempt, contract.PREDICTIONS_FILE, whole, failure="x" * 1_000_000)
+    huge = seeding.spoil(attempt, contract.PREDICTIONS_FILE, whole, failure="x" * 1_000_000)
     with pytest.raises(contract.NoResult, match="more than 1,024 bytes in failure"):
-        predictions.load(run.run_id, [attempt])
+        predictions.load(run.run_id, [huge])
     assert rows("SELECT * FROM predictions") == []
     load_and_close(run, run.classify())
 

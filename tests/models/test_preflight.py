@@ -38,7 +38,7 @@ def checked() -> SealedAttempt:
     contract.write_json(folder / contract.REQUEST_FILE, {})
     contract.write_json(folder / contract.PREFLIGHT_FILE, REPORT.to_dict())
     contract.write_result(folder, "preflight", [contract.PREFLIGHT_FILE], {}, {}, {})
-    return SealedAttempt("gpu", "checked")
+    return SealedAttempt("gpu", "checked", contract.sha256_file(folder / contract.RESULT_FILE))
 
 
 def test_a_report_is_returned_and_logged_for_people(checked, caplog):

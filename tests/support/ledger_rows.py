@@ -217,10 +217,10 @@ def write_attempt(
     write_table(folder / contract.PREDICTIONS_FILE, contract.PREDICTION_COLUMNS, rows)
     counts = {"rows": len(rows)}
     contract.write_result(folder, "classify", [contract.PREDICTIONS_FILE], counts, SECONDS, {"mxnet": "1.9"})
-    return SealedAttempt(shard_id, str(folder.relative_to(store)))
+    return SealedAttempt(shard_id, str(folder.relative_to(store)), contract.sha256_file(folder / contract.RESULT_FILE))
 
 
-def spoil(attempt: SealedAttempt, file: str, rows: Sequence[dict[str, Any]], **said: str) -> None:
+def spoil(attempt: SealedAttempt, file: str, rows: Sequence[dict[str, Any]], **said: str) -> SealedAttempt:
     """Rewrite a file of an attempt as a hostile process may: each row says the same text, which the file holds once."""
     folder = settings.get().store / attempt.folder
     table = pa.Table.from_pylist(list(rows), pq.read_schema(folder / file))
@@ -230,6 +230,7 @@ def spoil(attempt: SealedAttempt, file: str, rows: Sequence[dict[str, Any]], **s
     pq.write_table(table, folder / file, store_schema=False, compression="zstd")
     command = contract.parse_json((folder / contract.RESULT_FILE).read_bytes())["command"]
     contract.write_result(folder, command, [file], {"rows": len(table)}, {}, {})
+    return replace(attempt, sealed=contract.sha256_file(folder / contract.RESULT_FILE))
 
 
 def write_table(path: Path, columns: Sequence[tuple[str, str]], rows: Sequence[dict[str, Any]]) -> None:

@@ -134,16 +134,11 @@ def folders(
     """The attempt that made the predictions of each run and shard among the rows, checked by hash.
 
     Raises:
-        WindowError: it was not recorded, or is gone or altered.
+        WindowError: it is gone or altered.
     """
     batches = sorted({(row["run_id"], row["shard_id"]) for row in rows})
     query = {"run_ids": [run_id for run_id, _ in batches], "shard_ids": [shard_id for _, shard_id in batches]}
     found = ledger.fetch(connection, "select_batch_folders", query)
-    for row in found:
-        if row["folder"] is None:
-            raise WindowError(
-                f"run {row['run_id']} was loaded before the folders of batches were kept: its embeddings are not found"
-            )
     try:
         return {(row["run_id"], row["shard_id"]): _folder(config, row) for row in found}
     except contract.NoResult as error:

@@ -282,8 +282,8 @@ def _open_entries(connection: ledger.Connection, run: Run, model_version: str, s
     is one that was refused and is released.
     """
     drops, names, versions = ([getattr(entry, field) for entry in seen] for field in ("drop", "name", "version"))
-    query = {"drops": drops, "names": names, "versions": versions, "next": list(map(_again, versions))}
-    query |= {"start": run.start, "model": model_version, "release": run.release}
+    query = {"start": run.start, "model": model_version, "release": run.release, "drops": drops, "names": names}
+    query |= {"versions": versions, "next": list(map(_again, versions))}
     rows = ledger.fetch(connection, "select_open_entries", query)
     found = [(seen[row["position"]], row["returned"]) for row in rows]
     back = [entry._replace(version=_again(entry.version)) for entry, returned in found if returned]

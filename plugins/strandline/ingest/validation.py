@@ -38,7 +38,7 @@ SURPLUS = 1000  # outcomes of a shard beyond what is listed: an expectation show
 FORMULA = "=+-@\t\r"  # what a spreadsheet takes for the beginning of one
 
 STATES = {"decoded": "accepted", "quarantined": "quarantined", "rejected": "rejected", "vanished": "vanished"}
-NULL_WHERE_DECODED = {"reason", "detail", "notes", "dhash"}
+NULL_WHERE_DECODED = {"reason", "detail", "notes"}
 OUTCOMES_COLUMNS = (
     ("shard_id", "string"),
     ("entry", "int32"),
@@ -122,7 +122,8 @@ def _read_shard(store: Path, manifests: Path, packed: SealedAttempt, classes: Se
     with _ours():
         listing = manifests / f"{contract.plain_name(packed.shard_id)}.parquet"
         manifest = tables.read(listing, contract.MANIFEST_COLUMNS)
-        outcomes = _read_outcomes(folder / contract.OUTCOMES_FILE, len(manifest) + SURPLUS).sort_by("entry")
+        most = len(manifest) + SURPLUS
+        outcomes = tables.read(folder / contract.OUTCOMES_FILE, contract.OUTCOME_COLUMNS, most=most).sort_by("entry")
         images = tables.count(folder / contract.SHARD_FILE, contract.SHARD_COLUMNS, len(outcomes))
     _check(folder / contract.OUTCOMES_FILE, outcomes)
     listed_at = pc.index_in(outcomes["entry"], value_set=manifest["entry"].combine_chunks())
@@ -138,15 +139,6 @@ def _read_shard(store: Path, manifests: Path, packed: SealedAttempt, classes: Se
         .append_column("folders", pa.array(depths, pa.int32()))
     )
     return PackedShard(packed.shard_id, packed.folder, images, result.files[contract.SHARD_FILE]), entries
-
-
-def _read_outcomes(path: Path, most: int) -> Any:
-    """The outcomes of a shard. Where they were written before there was a `dhash`, it is null."""
-    if "dhash" in tables.names(path):
-        return tables.read(path, contract.OUTCOME_COLUMNS, most=most)
-    known = [column for column in contract.OUTCOME_COLUMNS if column[0] != "dhash"]
-    outcomes = tables.read(path, known, most=most)
-    return outcomes.append_column("dhash", pa.nulls(len(outcomes), pa.int64()))
 
 
 @contextlib.contextmanager

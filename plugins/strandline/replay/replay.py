@@ -38,10 +38,6 @@ PUT_BACK = "Put it back from a backup of the store, and trigger another replay."
 # Why an image cannot be replayed, and what to do.
 MISSING = {
     "NO_RESULT": ("the ledger has no result of it", "Its run was not loaded whole: clear that run's task load."),
-    "FOLDER_UNKNOWN": (
-        "it was classified before the ledger kept where the files of a classification are",
-        "It cannot be replayed; its prediction stands.",
-    ),
     "REQUEST_GONE": ("the request of its classification is gone from the store, or altered", PUT_BACK),
     "SHARD_GONE": (
         "its shard is gone from the store, or altered",
@@ -203,8 +199,6 @@ def _request(
     """
     if batch is None or model is None:
         raise _Missing("NO_RESULT", "it is in no shard")
-    if not batch["folder"] or not batch["shard_sha256"]:
-        raise _Missing("FOLDER_UNKNOWN", f"run {batch['run_id']}")
     try:
         recorded = attempts.recorded_request(config.store, batch)
     except contract.NoResult as error:
