@@ -59,14 +59,11 @@ def make(path: Path, config: settings.Settings, **changes: str) -> dict[str, str
     Returns:
         The variables of `.env`, and the passwords, which are not in it.
     """
-    before = read(path)
-    values = _fresh(config) | before | _built_image() | changes
+    values = _fresh(config) | read(path) | _built_image() | changes
     folder, user = Path(values[FOLDER]), int(values["STRANDLINE_UID"])
     _make_folder(folder, os.getuid())
     folder.chmod(0o700)
-    kept = _fresh_passwords() | before | read(folder / "passwords")  # earlier versions had them in .env
-    passwords = {name: kept[name] for name in _fresh_passwords()}
-    values = {name: value for name, value in values.items() if not _is_secret(name)}
+    passwords = _fresh_passwords() | read(folder / "passwords")
     for name in ("STRANDLINE_LANDING_ON_HOST", "STRANDLINE_LABELS_ON_HOST", "STRANDLINE_STORE_ON_HOST"):
         _make_folder(Path(values[name]), user)
     _write(path, "# For docker compose. Every line may be edited.\n" + _lines(values))
@@ -107,10 +104,6 @@ def _fresh_passwords() -> dict[str, str]:
         "AIRFLOW_SECRET_KEY": secrets.token_urlsafe(32),
         "AIRFLOW_JWT_SECRET": secrets.token_urlsafe(64),
     }
-
-
-def _is_secret(name: str) -> bool:
-    return "PASSWORD" in name or name in ("AIRFLOW_FERNET_KEY", "AIRFLOW_SECRET_KEY", "AIRFLOW_JWT_SECRET")
 
 
 def _of_services(passwords: dict[str, str]) -> dict[str, str]:
