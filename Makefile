@@ -97,7 +97,7 @@ check: dev-environments ## Check format, types and the direction of imports
 	$(AIRFLOW) -m ruff check .
 	$(AIRFLOW) -m mypy
 	$(AIRFLOW) -m mypy --config-file tests/mypy.ini
-	$(dir $(AIRFLOW))lint-imports
+	PYTHONPATH="$(PYTHONPATH):$(CURDIR)/docker/vision" $(dir $(AIRFLOW))lint-imports
 
 docs: environments ## Write docs/settings.md and docs/dags.md again
 	@$(AIRFLOW) -m strandline.settings > docs/settings.md

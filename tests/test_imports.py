@@ -15,14 +15,15 @@ PROGRAMS = Path(sys.executable).parent
 
 def run(folder: Path, program: str, *arguments: str) -> subprocess.CompletedProcess:
     command = [PROGRAMS / program, *arguments]
-    environment = {"PYTHONPATH": str(folder / "plugins"), "PATH": "/usr/bin:/bin"}
+    path = f"{folder / 'plugins'}:{folder / 'docker' / 'vision'}"
+    environment = {"PYTHONPATH": path, "PATH": "/usr/bin:/bin"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
 @pytest.fixture
 def copy(tmp_path) -> Path:
-    shutil.copytree(REPOSITORY / "plugins", tmp_path / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(REPOSITORY / "dags", tmp_path / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("plugins", "dags", "docker/vision/vision"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
     return tmp_path
 
@@ -35,39 +36,40 @@ def plant(file: Path, line: str) -> None:
     file.write_text("".join([*lines[:last], line + "\n", *lines[last:]]))
 
 
+S, V = "plugins/strandline", "docker/vision/vision"
+
+
 @pytest.mark.parametrize(
     ("module", "line", "says"),
     [
-        ("scan.py", "import airflow", "strandline.scan is not allowed to import airflow"),
-        ("ingest/listing.py", "from airflow.sdk import Param", "strandline.ingest is not allowed to import airflow"),
-        ("labels/load.py", "from strandline import assets", "strandline.labels is not allowed to import airflow"),
+        (f"{S}/scan.py", "import airflow", "strandline.scan is not allowed to import airflow"),
         (
-            "ingest/load.py",
-            "from strandline.drift import verdict",
-            "strandline.ingest is not allowed",
+            f"{S}/ingest/listing.py",
+            "from airflow.sdk import Param",
+            "strandline.ingest is not allowed to import airflow",
         ),
-        (
-            "stats/paired.py",
-            "from strandline import ledger",
-            "strandline.stats is not allowed",
-        ),
-        (
-            "settings.py",
-            "from strandline import ledger",
-            "strandline.settings is not allowed",
-        ),
-        ("models/registry.py", "from strandline.promotion import gate", "strandline.models is not allowed"),
+        (f"{S}/labels/load.py", "from strandline import assets", "strandline.labels is not allowed to import airflow"),
+        (f"{S}/ingest/load.py", "from strandline.drift import verdict", "strandline.ingest is not allowed"),
+        (f"{S}/stats/paired.py", "from strandline import ledger", "strandline.stats is not allowed"),
+        (f"{S}/settings.py", "from strandline import ledger", "strandline.settings is not allowed"),
+        (f"{S}/models/registry.py", "from strandline.promotion import gate", "strandline.models is not allowed"),
+        (f"{V}/decoding/decode.py", "from vision.models import bundles", "vision.decoding is not allowed"),
+        (f"{V}/models/bundles.py", "from vision.decoding import pixels", "vision.models is not allowed"),
+        (f"{V}/models/guard.py", "from vision.commands import classify", "vision.models is not allowed"),
+        (f"{V}/shards.py", "from vision.models import bundles", "vision.shards is not allowed"),
+        (f"{V}/commands/train.py", "from vision.commands import pack", "vision.commands.train is not allowed"),
     ],
 )
 def test_an_import_that_goes_up_or_sideways_is_refused(copy, module, line, says):
-    plant(copy / "plugins" / "strandline" / module, line)
+    plant(copy / module, line)
     done = run(copy, "lint-imports")
     assert done.returncode != 0, done.stdout
     assert says in " ".join(done.stdout.split())
 
 
-def test_a_package_that_has_no_place_yet_is_refused(copy):
-    (copy / "plugins" / "strandline" / "drawer.py").write_text('"""What has no room."""\n')
+@pytest.mark.parametrize("package", [S, V])
+def test_a_package_that_has_no_place_yet_is_refused(copy, package):
+    (copy / package / "drawer.py").write_text('"""What has no room."""\n')
     done = run(copy, "lint-imports")
     assert done.returncode != 0
     assert "drawer" in done.stdout
