@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import json
-import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import serving
 from aiohttp import web
 
 from engine_proxy.policy import Policy
@@ -107,10 +107,9 @@ def filtered(policy: Policy, socket: Path, store: Path, engine: RecordingEngine 
     Yields:
         The port.
     """
-    loop, ports, stopped = asyncio.new_event_loop(), [], asyncio.Event()
-    ready = threading.Event()
 
-    async def serve() -> None:
+    @contextlib.asynccontextmanager
+    async def server() -> AsyncIterator[int]:
         runners = []
         if engine:
             runners.append(web.AppRunner(engine.application(), handler_cancellation=True, access_log=None))
@@ -119,18 +118,9 @@ def filtered(policy: Policy, socket: Path, store: Path, engine: RecordingEngine 
         runners.append(web.AppRunner(Filter(policy, socket, store).application(), handler_cancellation=True))
         await runners[-1].setup()
         await web.TCPSite(runners[-1], "127.0.0.1", 0).start()
-        ports.append(runners[-1].addresses[0][1])
-        ready.set()
-        await stopped.wait()
+        yield runners[-1].addresses[0][1]
         for runner in reversed(runners):
             await runner.cleanup()
 
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    assert ready.wait(30)
-    try:
-        yield ports[0]
-    finally:
-        loop.call_soon_threadsafe(stopped.set)
-        thread.join(30)
-        loop.close()
+    with serving.in_a_thread(server) as port:
+        yield port

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import ssl
 import subprocess
-import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+
+import serving
 
 KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
 
@@ -41,7 +42,6 @@ def behind_tls(socket: Path, folder: Path) -> Iterator[int]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(folder / "ca.pem"))
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(folder / "server.pem", folder / "server.key")
-    loop, ports, ready, stopped = asyncio.new_event_loop(), [], threading.Event(), asyncio.Event()
 
     async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -54,19 +54,11 @@ def behind_tls(socket: Path, folder: Path) -> Iterator[int]:
         answers, asks = await asyncio.open_unix_connection(socket)
         await asyncio.gather(pass_on(reader, asks), pass_on(answers, writer))
 
-    async def serve() -> None:
-        server = await asyncio.start_server(join, "127.0.0.1", 0, ssl=context)
-        ports.append(server.sockets[0].getsockname()[1])
-        ready.set()
-        await stopped.wait()
-        server.close()
+    @contextlib.asynccontextmanager
+    async def server() -> AsyncIterator[int]:
+        listening = await asyncio.start_server(join, "127.0.0.1", 0, ssl=context)
+        yield listening.sockets[0].getsockname()[1]
+        listening.close()
 
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    assert ready.wait(30)
-    try:
-        yield ports[0]
-    finally:
-        loop.call_soon_threadsafe(stopped.set)
-        thread.join(30)
-        loop.close()
+    with serving.in_a_thread(server) as port:
+        yield port
