@@ -1,5 +1,5 @@
 """
-## By hand: classify a past window again, and hold it against what is recorded
+## By hand: classify a past window again, and compare it with what is recorded
 
 `plan -> classify -> compare -> prove`
 

@@ -1,6 +1,6 @@
 """How well drift is found: `make bench-drift` writes docs/drift-evaluation.md, and `.strandline/bench-drift.json`.
 
-Windows are drawn from test images of CIFAR-10, as they are and changed in known ways (`bench_drift_pictures` makes
+Windows are drawn from test images of CIFAR-10, as they are and changed in known ways (`drift_images` makes
 them, in the vision environment), and judged by the statistics that judge real windows. The first windows of each kind
 are judged by Evidently's default preset, too.
 """

@@ -45,8 +45,8 @@ def make(config: settings.Settings) -> list[str]:
         if not all(one and _is_whole(config.store, one) for one in found):
             _pack(config)
             found = [_freeze(connection, config, kind) for kind in kinds]
-    _hand_over(config.store)
-    return [f"{window.kind}: {window.images:,} images, set {window.dataset_id[:12]}" for window in found if window]
+    _give_to_owner(config.store)
+    return [f"{one.kind}: {one.images:,} images, set {one.dataset_id[:12]}" for one in found if one]
 
 
 def of_compose(config: settings.Settings, env_file: Path = dotenv.PATH) -> settings.Settings:
@@ -102,7 +102,7 @@ def _freeze(connection: ledger.Connection, config: settings.Settings, kind: data
     return frozen
 
 
-def _hand_over(store: Path) -> None:
+def _give_to_owner(store: Path) -> None:
     """What root has written becomes that of the store's owner: workers write beside it."""
     if os.getuid() == 0:
         owner = store.stat()

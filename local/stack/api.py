@@ -219,21 +219,21 @@ class Api:
         end: datetime,
         reprocess: str = "completed",
         backwards: bool = False,
-        at_once: int = 4,
+        max_active_runs: int = 4,
     ) -> int:
         """Start a backfill of the periods that begin from `start` to `end`, both included; its id.
 
         Args:
             reprocess: which periods that have a run already are run again: none, failed or completed.
             backwards: the last period first.
-            at_once: how many of its runs may run at the same time.
+            max_active_runs: how many of its runs may run at the same time.
         """
         body = {
             "dag_id": dag,
             "from_date": start.isoformat(),
             "to_date": end.isoformat(),
             "reprocess_behavior": reprocess,
-            "max_active_runs": at_once,
+            "max_active_runs": max_active_runs,
             "run_backwards": backwards,
             "dag_run_conf": {},
         }

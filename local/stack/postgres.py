@@ -66,7 +66,7 @@ def start(folder: Path, port: int, password: str, durable: bool = True) -> None:
         raise PostgresError(f"Postgres of {folder} runs on port {running}: stop it before it can use port {port}")
     _check_free(port)
     folder.mkdir(parents=True, exist_ok=True)
-    _hand_over(folder)
+    _give_to_nobody(folder)
     if not (folder / "data").is_dir():
         _make(folder, password)
     options = SETTINGS | ({} if durable else NOT_DURABLE) | {"port": str(port)}
@@ -193,7 +193,7 @@ def _run(folder: Path, program: str, *arguments: str | Path) -> subprocess.Compl
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, **user)
 
 
-def _hand_over(folder: Path) -> None:
+def _give_to_nobody(folder: Path) -> None:
     """Give the folder of root to nobody where root cannot become an ordinary user by a namespace."""
     if os.geteuid() != 0 or folder.stat().st_uid != 0 or _namespaces():
         return

@@ -85,8 +85,8 @@ def batches(
     """
     with _open(path, columns, rows, most) as file:
         names = [name for name, _ in columns]
-        at_once = PIXEL_ROWS_AT_ONCE if "pixels" in names else ROWS_AT_ONCE
-        found = file.iter_batches(at_once, columns=names, use_threads=False)
+        batch_rows = PIXEL_ROWS_AT_ONCE if "pixels" in names else ROWS_AT_ONCE
+        found = file.iter_batches(batch_rows, columns=names, use_threads=False)
         while True:
             with _refusing(path):
                 batch = next(found, None)

@@ -65,7 +65,7 @@ def test_preflight_reports_survive_the_border():
     assert json.loads(json.dumps(contract.PreflightReport.from_dict(golden).to_dict())) == golden
 
 
-def test_trial_reports_survive_the_border():
+def test_infra_validation_reports_survive_the_border():
     golden = GOLDEN["infra_validation_report"]
     assert json.loads(json.dumps(contract.InfraValidationReport.from_dict(golden).to_dict())) == golden
 

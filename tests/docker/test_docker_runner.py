@@ -306,7 +306,7 @@ def test_memory_beyond_the_limit_ends_the_try_and_says_so(config, client, reques
         ({"manifest": {"path": "../manifest.parquet", "sha256": "0" * 64}}, "store"),
     ],
 )
-def test_what_another_try_cannot_mend_is_not_tried_again(client, request_, change, says):
+def test_what_another_try_cannot_fix_is_not_tried_again(client, request_, change, says):
     with pytest.raises(PermanentError, match=says):
         execute(operator(request_ | change))
 

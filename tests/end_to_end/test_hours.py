@@ -80,7 +80,7 @@ def test_commands_and_backfills_take_the_hours_that_they_name(strandline, taken)
 
     # Backwards, and one at a time. Of the first hour, it repeats the run of the command line.
     land(strandline, "3.txt")
-    strandline.api.wait_backfill(strandline.api.backfill(DAG, FIRST, THIRD, backwards=True, at_once=1))
+    strandline.api.wait_backfill(strandline.api.backfill(DAG, FIRST, THIRD, backwards=True, max_active_runs=1))
     repeated = {
         f"{failed}~2": ("backfill", THIRD),
         f"{made}~1": ("backfill", SECOND),

@@ -680,7 +680,7 @@ def test_a_released_file_names_its_hour():
     assert (run.start, run.release) == (NAMED, "2026-11-19T06/cat/1.jpg")
 
 
-def test_a_backfill_that_repeats_a_run_lists_anew(zone, champion, database):
+def test_a_backfill_that_repeats_a_run_lists_again(zone, champion, database):
     """Airflow clears the run and keeps its id: its frozen listing would be made again, and nothing new taken up."""
     ids = [("SCHEDULED", 0, "r"), ("SCHEDULED", 1, "r"), ("BACKFILL_JOB", 2, "r~2"), ("BACKFILL_JOB", 3, "r~3")]
     for number, (run_type, cleared, run_id) in enumerate(ids):

@@ -102,7 +102,7 @@ def test_data_survive_a_stop_a_kill_and_another_start(folder, port):
     assert fetch(postgres.running_port(folder), "SELECT value FROM kept") == [(1,)]
 
 
-def test_an_interrupted_first_start_is_begun_anew(folder):
+def test_an_interrupted_first_start_begins_again(folder):
     (folder / "data.partial" / "base").mkdir(parents=True)
     port = free_port()
     postgres.start(folder, port, PASSWORD, durable=False)

@@ -222,7 +222,7 @@ class TestRun:
         assert len(cluster.created) == 1
         assert cluster.pods == {}
 
-    def test_what_another_try_cannot_mend_is_not_tried_again(self, cluster, request_):
+    def test_what_another_try_cannot_fix_is_not_tried_again(self, cluster, request_):
         request_["manifest"]["sha256"] = "0" * 64
         with pytest.raises(PermanentError, match=r"SHA-256.*exit code 65"):
             execute(operator(request_))
@@ -277,7 +277,7 @@ class TestRun:
         assert ("list", "events") in cluster.calls
         assert cluster.pods == {}
 
-    def test_a_stale_twin_is_deleted_before_the_start_and_nothing_else(self, config, cluster, request_):
+    def test_a_stale_attempt_is_deleted_before_the_start_and_nothing_else(self, config, cluster, request_):
         real, cluster.runs = cluster.runs, script("import time; time.sleep(600)")
         stale, other = (spec_of(operator(request_ | {"shard_id": shard}), config) for shard in (SHARD_ID, "6" * 64))
         cluster.create(stale)

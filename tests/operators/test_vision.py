@@ -60,7 +60,7 @@ def test_an_attempt_ends_sealed_in_a_folder_of_its_own(config, request_):
         ({"manifest": {"path": "../manifest.parquet", "sha256": "0" * 64}}, "store"),
     ],
 )
-def test_what_another_try_cannot_mend_is_not_tried_again(request_, change, says):
+def test_what_another_try_cannot_fix_is_not_tried_again(request_, change, says):
     with pytest.raises(PermanentError, match=says):
         execute(request_ | change)
 

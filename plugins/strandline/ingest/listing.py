@@ -222,7 +222,7 @@ def list_entries(run: Run) -> Listed:
         if not ledger.fetch(connection, "select_run", {"run_id": run.run_id}):
             ledger.check_period(connection)
             model = versions.find_or_champion(connection, run.model_version)
-            listing = _list_anew(connection, run, model, config)
+            listing = _list_new(connection, run, model, config)
             if run.dry_run:
                 return _answer(run, model, listing, config)
         # Also after a listing of our own: another attempt at the same run may have been first.
@@ -230,7 +230,7 @@ def list_entries(run: Run) -> Listed:
     return _answer(run, model, listing, config)
 
 
-def _list_anew(connection: ledger.Connection, run: Run, model: Mapping[str, Any], config: settings.Settings) -> Listing:
+def _list_new(connection: ledger.Connection, run: Run, model: Mapping[str, Any], config: settings.Settings) -> Listing:
     """Scan, plan, write the manifests and record the listing."""
     height, width = _image_size(model, config)
     entries, seen = _take_up(connection, run, model["version"], config.landing)
@@ -380,17 +380,17 @@ def _measured_size(connection: ledger.Connection, version: str) -> int:
     return min(max(round(size), MIN_SHARD), MAX_SHARD)
 
 
-def plan(entries: Sequence[Entry], size: int, max_shards: int, at_once: int) -> list[list[Entry]]:
+def plan(entries: Sequence[Entry], size: int, max_shards: int, parallel: int) -> list[list[Entry]]:
     """Cut entries into shards of equal size, give or take one, in the order of names and versions.
 
-    Shards have at most `size` entries while that makes no more than `max_shards`, and less where fewer than `at_once`
+    Shards have at most `size` entries while that makes no more than `max_shards`, and less where fewer than `parallel`
     would run.
     """
     ordered = sorted(entries, key=operator.attrgetter("name", "version"))
-    wanted = max(-(-len(ordered) // size), min(at_once, len(ordered) // MIN_SHARD))
-    rounds = -(-wanted // at_once)  # a last round that is full ends sooner than one with a task or two
-    if rounds * at_once * MIN_SHARD <= len(ordered):
-        wanted = rounds * at_once
+    wanted = max(-(-len(ordered) // size), min(parallel, len(ordered) // MIN_SHARD))
+    rounds = -(-wanted // parallel)  # a last round that is full ends sooner than one with a task or two
+    if rounds * parallel * MIN_SHARD <= len(ordered):
+        wanted = rounds * parallel
     count = min(wanted, max_shards)
     ends = [len(ordered) * i // count for i in range(count + 1)] if count else []
     return [ordered[start:end] for start, end in itertools.pairwise(ends)]

@@ -122,13 +122,13 @@ def load(run_id: str, classified: Iterable[SealedAttempt]) -> dict[str, int]:
 def plan(run: ListedRun, shards: Sequence[PackedShard]) -> list[contract.ClassifyRequest]:
     """A classify request for each shard."""
     config = settings.get()
-    at_once = max(1, min(len(shards), config.vision.cores))
+    parallel = max(1, min(len(shards), config.vision.cores))
     return [
         contract.ClassifyRequest(
             shard_id=shard.shard_id,
             shard=contract.FileRef(f"{shard.folder}/{contract.SHARD_FILE}", shard.sha256),
             bundle=contract.BundleRef(run.bundle, run.model_version),
-            runtime=config.vision.runtime(at_once),
+            runtime=config.vision.runtime(parallel),
         )
         for shard in shards
     ]

@@ -1,4 +1,4 @@
-"""Replays: a past window classified again, and held row by row against what is recorded. No prediction is changed.
+"""Replays: a past window classified again, and compared row by row with what is recorded. No prediction is changed.
 
 `plan` freezes what the ledger says of each image of the window, and asks for the shards to be classified again as they
 were: same shard, same batch size, same threads. `compare` reports, and `prove` is red where the same version and
