@@ -7,7 +7,7 @@ request_approval -> check_approval -> promote`, or `choose -> roll_back`
 | task | does |
 |---|---|
 | **choose** | whether to promote or to roll back |
-| **plan** | pins champion, challenger, the holdout and the newest window of labelled images, in the ledger; a run \
+| **plan** | pins champion, challenger, the holdout and the newest labelled images, in the ledger; a run \
 that a new challenger woke looks there for the one that waits, and is skipped where none does |
 | **infra_validate** | in the real runner: does the challenger load and answer, and how fast are both, in turns |
 | **evaluate** | one task a model and set: answers to every image |

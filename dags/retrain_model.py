@@ -77,7 +77,7 @@ from strandline.training import tasks
             type="integer",
             minimum=0,
             title="Seed",
-            description="Decides the order of images and which are replayed: another seed, another challenger.",
+            description="Decides the order of images and which are rehearsed: another seed, another challenger.",
         ),
     },
 )

@@ -43,7 +43,7 @@ GRANT INSERT (image_id, source, labeller, label) ON labels TO strandline_people;
 GRANT INSERT ON model_versions, model_lineage, datasets, dataset_images, trainings TO strandline_training;
 -- When a gate was held is for the database to say.
 GRANT INSERT (
-    gate_id, challenger, champion, holdout_set, window_set, checks, outcome, sentence, rules, folder, html_sha256,
+    gate_id, challenger, champion, holdout_set, recent_set, checks, outcome, sentence, rules, folder, html_sha256,
     requested_by, approvers, answer_by
 ) ON gates TO strandline_gate;
 GRANT INSERT ON gate_plans, gate_results, champion_checks TO strandline_gate;

@@ -117,7 +117,7 @@ def test_an_approval_binds_all_that_the_gate_said(versions, owner):
     for change in (
         "UPDATE gates SET html_sha256 = repeat('1', 64)",
         "UPDATE gates SET holdout_set = NULL, sentence = 'It is a pass, really.'",
-        "UPDATE gate_results SET found = 0.99 WHERE check_name = 'window'",
+        "UPDATE gate_results SET found = 0.99 WHERE check_name = 'recent'",
     ):
         with owner.transaction(force_rollback=True):
             owner.execute(change)
@@ -260,7 +260,7 @@ def trained(database: Database, version: str, parent: str, asked_by: str, run_id
     with psycopg.connect(database.owner) as connection:
         dataset = "INSERT INTO datasets VALUES (%s, 'training', 1, 'x', '[]', '{}', 'x', now()) ON CONFLICT DO NOTHING"
         connection.execute(dataset, [digest("set")])
-        sets = dict.fromkeys(("training_set", "holdout", "gate_window"), digest("set"))
+        sets = dict.fromkeys(("training_set", "holdout", "recent_set"), digest("set"))
         row = {"run_id": run_id, "asked_by": asked_by, "reason": "dark", "report_id": None, "parent": parent, **sets}
         ledger.execute(connection, "insert_training", row)
         row |= {"version": version, "code_revision": "", "image_digest": None, "versions": "{}", "parameters": "{}"}
@@ -288,7 +288,7 @@ def test_a_lineage_in_anothers_name_does_not_help_who_asked(versions, database, 
 
 
 def test_a_bundle_that_says_otherwise_than_the_ledger_where_it_comes_from_is_refused(database):
-    names = ("parent", "training_set", "holdout", "gate_window", "reason", "run_id", "code_revision")
+    names = ("parent", "training_set", "holdout", "recent_set", "reason", "run_id", "code_revision")
     lineage = dict.fromkeys(names, "x") | {"asked_by": "report_drift", "report_id": None, "image_digest": None}
     make_version("told", lineage=lineage | {"versions": {}, "parameters": {}})
     folder = settings.get().home / "made" / "told"

@@ -58,8 +58,8 @@ def test_sources_have_limits_of_their_own():
     ("name", "value", "must"),
     [
         ("VANISHED_LIMIT", "-0.1", "at least 0 and at most 1"),
-        ("RETRAIN_REPLAY_SHARE", "1.0", "at least 0 and below 1"),
-        ("RETRAIN_BLEND", "0.0", "above 0 and at most 1"),
+        ("RETRAIN_REHEARSAL_SHARE", "1.0", "at least 0 and below 1"),
+        ("RETRAIN_INTERPOLATION", "0.0", "above 0 and at most 1"),
         ("API_PORT", "65536", "at least 1 and at most 65,535"),
         ("DEVICE", "abacus", "cpu or gpu"),
     ],

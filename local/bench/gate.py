@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MILD, STRONG = 0.15, 0.3  # colour casts: of red up and blue down
 HOLDOUT = 10_000
-CASES = (  # the rule of the window, its labels, how much worse the challenger is
+CASES = (  # the rule of the recent set, its labels, how much worse the challenger is
     ("non-inferior", 1_000, 0.0),
     ("non-inferior", 1_000, 0.02),
     ("superior", 1_000, 0.0),
@@ -116,19 +116,19 @@ def draw(pool: Pool, rows: int, loss: float, rng: np.random.Generator) -> "Label
     return LabelledSet([str(row) for row in range(rows)], pool.truth[drawn], champion, challenger, slices)
 
 
-def simulate(pool: Pool, rules: "Rules", window: int, loss: float, gates: int, holdout: int = HOLDOUT) -> "list[Gate]":
-    """Gates of challengers that are worse by `loss`, on the holdout and on the window, and as fast as the champion."""
+def simulate(pool: Pool, rules: "Rules", recent: int, loss: float, gates: int, holdout: int = HOLDOUT) -> "list[Gate]":
+    """Gates of challengers that are worse by `loss`, on holdout and recent set, and as fast as the champion."""
     from strandline.promotion.check import InfraValidation
     from strandline.promotion.gate import examine
 
     names = [str(index) for index in range(pool.one.shape[1])]
     found = []
     for seed in range(gates):
-        rng = np.random.default_rng([seed, window, round(1e4 * (1 + loss))])
+        rng = np.random.default_rng([seed, recent, round(1e4 * (1 + loss))])
         seconds = rng.lognormal(-8, 0.03, (2, 7))
         golden = pool.one[:8]
         validation = InfraValidation(True, seconds[0], seconds[1], golden, golden)
-        sets = draw(pool, holdout, loss, rng), draw(pool, window, loss, rng)
+        sets = draw(pool, holdout, loss, rng), draw(pool, recent, loss, rng)
         found.append(examine(names, *sets, validation, rules, seed))
     return found
 
@@ -146,7 +146,7 @@ def single_table(pool: Pool) -> str:
         for loss in LOSSES:
             drawn = rng.multinomial(labels, [(differ - loss) / 2, (differ + loss) / 2, 1 - differ], DRAWS)
             found = [Pairs(labels, gained, lost).interval(alpha) for gained, lost, _ in drawn.tolist()]
-            passes, fails = sum(window.low >= -margin for window in found), sum(one.high < -margin for one in found)
+            passes, fails = sum(recent.low >= -margin for recent in found), sum(one.high < -margin for one in found)
             row = (f"{labels:,}", f"{100 * margin:.0f}", f"{0 - 100 * loss:+.1f}")
             lines.append((*row, f"{passes / DRAWS:.1%}", f"{fails / DRAWS:.1%}"))
     about = f"Agreement {pool.agreement:.1%}, one alone is right on {differ:.1%}, {DRAWS:,} draws a row"
@@ -155,7 +155,7 @@ def single_table(pool: Pool) -> str:
 
 def table(pool: Pool, gates: int) -> str:
     """Markdown: how often a gate, and its checks, come to which outcome."""
-    head = ("window rule", "labels", "difference", "gate passes", "lacks evidence", "fails", "holdout passes", "fails")
+    head = ("recent rule", "labels", "difference", "gate passes", "lacks evidence", "fails", "holdout passes", "fails")
     with ProcessPoolExecutor(settings.get().vision.cores) as executor:
         rows = executor.map(functools.partial(_row, pool, gates), CASES)
         lines = [head, ["---"] * len(head), *rows]
@@ -167,7 +167,7 @@ def _row(pool: Pool, gates: int, case: tuple[Any, int, float]) -> list[str]:
     from strandline.promotion.rules import Rules
 
     rule, labels, loss = case
-    found = simulate(pool, Rules(window_rule=rule), labels, loss, gates)
+    found = simulate(pool, Rules(recent_rule=rule), labels, loss, gates)
     outcomes = Counter(gate.outcome for gate in found)
     checks = Counter((check.name, check.outcome) for gate in found for check in gate.checks)
     missed = {f"{name}: {outcome}": count for (name, outcome), count in checks.most_common() if outcome != "pass"}

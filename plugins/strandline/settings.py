@@ -322,14 +322,14 @@ class Training(_Room):
         24.0, "time after a request for retraining in which there is no other", "RETRAIN_COOLDOWN_HOURS", low=0
     )
     weekly_budget: int = _setting(2, "requests for retraining in any 7 days", "RETRAIN_WEEKLY_BUDGET", low=0)
-    window_images: int = _setting(
-        1_000, "of the newest labelled images so many are kept for the gate, or half", "RETRAIN_WINDOW_IMAGES", low=1
+    recent_images: int = _setting(
+        1_000, "of the newest labelled images so many are kept for the gate, or half", "RETRAIN_RECENT_IMAGES", low=1
     )
     images: int = _setting(6_000, "images of a training set, at the most", "RETRAIN_IMAGES", low=1)
     rehearsal_share: float = _setting(
         0.67,
-        "part of a training set, at least, that is replayed of the original one",
-        "RETRAIN_REPLAY_SHARE",
+        "part of a training set, at least, that is taken from the original one",
+        "RETRAIN_REHEARSAL_SHARE",
         low=0,
         below=1,
     )
@@ -346,7 +346,7 @@ class Training(_Room):
     weight_interpolation: float = _setting(
         0.5,
         "how far from the champion's weights to the learnt ones: less forgets less",
-        "RETRAIN_BLEND",
+        "RETRAIN_INTERPOLATION",
         above=0,
         high=1,
     )
@@ -360,11 +360,14 @@ class Promotion(_Room):
     gate_holdout_margin: float = _setting(
         0.01, "loss of accuracy on the holdout that is allowed against the champion", above=0, below=1
     )
-    gate_window_rule: str = _setting(
-        "superior", "what a challenger must be on the newest window", one_of=("superior", "non-inferior")
+    gate_recent_rule: str = _setting(
+        "superior", "what a challenger must be on the newest labelled images", one_of=("superior", "non-inferior")
     )
-    gate_window_margin: float = _setting(
-        0.02, "loss of accuracy on the window that is allowed where non-inferior will do", above=0, below=1
+    gate_recent_margin: float = _setting(
+        0.02,
+        "loss of accuracy on the newest labelled images that is allowed where non-inferior will do",
+        above=0,
+        below=1,
     )
     gate_class_floor: float = _setting(
         0.5, "recall of each class of the holdout that a challenger needs", low=0, below=1

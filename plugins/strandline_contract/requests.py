@@ -131,13 +131,13 @@ class EvaluateRequest(Message):
 @dataclasses.dataclass(frozen=True)
 class Lineage(Message):
     """Where a model comes from: `parent` is the version whose weights it started from; `training_set`, `holdout` and
-    `gate_window` are datasets by their ids; `image_digest` is that of the container that trained, None without one.
+    `recent_set` are datasets by their ids; `image_digest` is that of the container that trained, None without one.
     """
 
     parent: str
     training_set: str
     holdout: str
-    gate_window: str
+    recent_set: str
     asked_by: str
     reason: str
     report_id: int | None

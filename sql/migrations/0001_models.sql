@@ -16,7 +16,7 @@ CREATE TABLE model_versions (
 -- Parquet file of image ids and labels, by whose hash it is known, and the shards that have the images.
 CREATE TABLE datasets (
     dataset_id text COLLATE "C" PRIMARY KEY CHECK (length(dataset_id) = 64 AND dataset_id !~ '[^0-9a-f]'),
-    kind text NOT NULL CHECK (kind IN ('original', 'training', 'holdout', 'window')),
+    kind text NOT NULL CHECK (kind IN ('original', 'training', 'holdout', 'recent')),
     images integer NOT NULL CHECK (images > 0),
     labels text NOT NULL,  -- the Parquet file, relative to the store
     shards jsonb NOT NULL,  -- contract.FileRef of each
@@ -40,7 +40,7 @@ CREATE TABLE model_lineage (
     parent text COLLATE "C" NOT NULL,  -- the model version whose weights it started from
     training_set text COLLATE "C" NOT NULL,  -- dataset_id
     holdout text COLLATE "C" NOT NULL,
-    gate_window text COLLATE "C" NOT NULL,  -- the newest labelled images, which it has not seen
+    recent_set text COLLATE "C" NOT NULL,  -- the newest labelled images, which it has not seen
     asked_by text NOT NULL,
     reason text NOT NULL,
     report_id bigint,  -- the drift report that asked

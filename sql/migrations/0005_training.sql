@@ -9,7 +9,7 @@ CREATE TABLE trainings (
     parent text COLLATE "C" NOT NULL REFERENCES model_versions,
     training_set text COLLATE "C" NOT NULL REFERENCES datasets,
     holdout text COLLATE "C" NOT NULL REFERENCES datasets,
-    gate_window text COLLATE "C" NOT NULL REFERENCES datasets,
+    recent_set text COLLATE "C" NOT NULL REFERENCES datasets,
     planned_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX trainings_run ON trainings (run_id);

@@ -12,7 +12,7 @@ CREATE TABLE gate_plans (
     challenger text COLLATE "C" NOT NULL REFERENCES model_versions,
     champion text COLLATE "C" NOT NULL REFERENCES model_versions,
     holdout_set text COLLATE "C" REFERENCES datasets,
-    window_set text COLLATE "C" REFERENCES datasets,
+    recent_set text COLLATE "C" REFERENCES datasets,
     requested_by text NOT NULL CHECK (requested_by ~ '\S'),
     planned_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
@@ -23,7 +23,7 @@ CREATE TABLE gates (
     challenger text COLLATE "C" NOT NULL REFERENCES model_versions,
     champion text COLLATE "C" NOT NULL REFERENCES model_versions,
     holdout_set text COLLATE "C" REFERENCES datasets,
-    window_set text COLLATE "C" REFERENCES datasets,  -- the newest labelled window
+    recent_set text COLLATE "C" REFERENCES datasets,  -- the newest labelled images
     checks integer NOT NULL CHECK (checks > 0),
     outcome text NOT NULL CHECK (outcome IN ('pass', 'fail', 'not enough evidence')),
     sentence text NOT NULL,
@@ -53,7 +53,7 @@ CREATE TABLE gate_results (
     bound double precision,
     allowed text NOT NULL CHECK (allowed IN ('above', 'below')),  -- the bound
     unit text NOT NULL,
-    measured_on text CHECK (measured_on IN ('holdout', 'window')),
+    measured_on text CHECK (measured_on IN ('holdout', 'recent')),
     needed integer CHECK (needed > 0),  -- more labels, that would most likely show it
     PRIMARY KEY (gate_id, check_name)
 );
@@ -94,7 +94,7 @@ CREATE FUNCTION gate_evidence(gate text) RETURNS text
 LANGUAGE sql STABLE SET search_path = public, pg_temp SET timezone = 'UTC' SET extra_float_digits = 1
 RETURN (
     SELECT encode(sha256(convert_to(jsonb_build_array(
-        gate_id, challenger, champion, holdout_set, window_set, checks, outcome, sentence, rules, folder, html_sha256,
+        gate_id, challenger, champion, holdout_set, recent_set, checks, outcome, sentence, rules, folder, html_sha256,
         requested_by, approvers, answer_by, made_at,
         (
             SELECT jsonb_agg(jsonb_build_array(

@@ -4,7 +4,7 @@ CREATE VIEW labelled_images AS
 SELECT image_labels.image_id, label, drop_at, attempt.folder,
        sets.kinds && ARRAY['original', 'training'] AS learnt,
        sets.kinds && ARRAY['holdout'] AS held_out,
-       sets.kinds && ARRAY['window'] AS in_window
+       sets.kinds && ARRAY['recent'] AS is_recent
 FROM image_labels
 JOIN images USING (image_id)
 JOIN entries USING (entry_id)

@@ -41,8 +41,8 @@ HOUR = datetime.datetime(2026, 5, 1, tzinfo=datetime.UTC)
 SETTINGS = """\
 STRANDLINE_RETRAIN_EPOCHS=1
 STRANDLINE_RETRAIN_IMAGES=1500
-STRANDLINE_GATE_WINDOW_RULE=non-inferior
-STRANDLINE_GATE_WINDOW_MARGIN=0.05
+STRANDLINE_GATE_RECENT_RULE=non-inferior
+STRANDLINE_GATE_RECENT_MARGIN=0.05
 STRANDLINE_GATE_LATENCY_RATIO=5
 """
 LASTING = ("postgres", "rabbitmq", "api-server", "scheduler", "dag-processor", "triggerer", "worker", "engine-proxy")

@@ -29,7 +29,7 @@ def strandline(worker_home: Path) -> Iterator[Strandline]:
         landing=worker_home / "landing",
         labels=worker_home / "labels",
         stable_seconds=0.5,
-        gate_window_rule="non-inferior",  # so that the same weights under another name pass the gate
+        gate_recent_rule="non-inferior",  # so that the same weights under another name pass the gate
         gate_latency_ratio=5.0,  # on a machine that does other things as well
         approval_hours=0.025,  # a minute and a half
     )

@@ -31,7 +31,7 @@ WORSE = {"epochs": 2, "peak_lr": 0.005}  # with wrong labels
 
 @pytest.fixture(scope="module")
 def sets(strandline, hours) -> None:
-    """The holdout, and a window of a drop."""
+    """The holdout, and a recent set of a drop."""
     hour = next(hours)
     strandline.drop(hour, 1200)  # so many that equal models are seen to be equal
     run_id = strandline.ingest(hour)
@@ -48,7 +48,7 @@ def sets(strandline, hours) -> None:
     labelled = [(row["image_id"], row["label"]) for row in rows]
     with ledger.connect("training", config.database_url) as connection:
         rule = {"images": "a drop"}
-        datasets.freeze(connection, config, "window", labelled, [request.shard for request in requests], rule, "tester")
+        datasets.freeze(connection, config, "recent", labelled, [request.shard for request in requests], rule, "tester")
 
 
 @pytest.fixture
@@ -83,14 +83,14 @@ def make_challenger(config, tmp_path):
 def learn(config, champion: str, flipped: float, **how) -> str:
     """A version that the champion became by learning from its own original images, so many of their labels wrong."""
     with ledger.connect("training", config.database_url) as connection:
-        original, holdout, window = (datasets.latest(connection, kind) for kind in ("original", "holdout", "window"))
+        original, holdout, recent = (datasets.latest(connection, kind) for kind in ("original", "holdout", "recent"))
         [model] = ledger.fetch(connection, "select_champion")
         known, classes = datasets.labels(config.store, original), model["classes"]
         wrong = {image: number < flipped * IMAGES for number, image in enumerate(sorted(known)[:IMAGES])}
         rows = [(image, classes[(classes.index(known[image]) + flip) % len(classes)]) for image, flip in wrong.items()]
         rule = {"images": f"{flipped:.0%} of the labels are wrong"}
         training_set = datasets.freeze(connection, config, "training", rows, original.shards, rule, "tester")
-    sets = {"training_set": training_set, "holdout": holdout, "gate_window": window}
+    sets = {"training_set": training_set, "holdout": holdout, "recent_set": recent}
     planned = {"parent": champion, "asked_by": "tester", "reason": "", "report_id": None, "run_id": "a test"}
     planned |= {name: one.dataset_id for name, one in sets.items()}
     size = json.loads((config.store / model["bundle"] / contract.PREPROCESSING_FILE).read_bytes())

@@ -56,14 +56,14 @@ def test_freezing_again_changes_nothing():
 
 def test_two_at_once_freeze_one_set():
     with ThreadPoolExecutor() as other, ledger.connect("training") as connection:
-        first = datasets.freeze(connection, settings.get(), "window", rows("a"), [SHARD], RULE, "tester")
-        waiting = other.submit(freeze, "window", rows("a"))
+        first = datasets.freeze(connection, settings.get(), "recent", rows("a"), [SHARD], RULE, "tester")
+        waiting = other.submit(freeze, "recent", rows("a"))
         connection.commit()
         assert waiting.result() == first
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [("original", "holdout"), ("window", "training"), ("holdout", "training")]
+    ("first", "second"), [("original", "holdout"), ("recent", "training"), ("holdout", "training")]
 )
 def test_what_is_learnt_is_never_tested_and_the_other_way_round(first, second):
     freeze(first, rows("a", "b"))
@@ -74,7 +74,7 @@ def test_what_is_learnt_is_never_tested_and_the_other_way_round(first, second):
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [("original", "training"), ("training", "training"), ("window", "window")]
+    ("first", "second"), [("original", "training"), ("training", "training"), ("recent", "recent")]
 )
 def test_sets_of_the_same_side_may_overlap(first, second):
     freeze(first, rows("a", "b"))

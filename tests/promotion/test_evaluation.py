@@ -17,7 +17,7 @@ from strandline.models.versions import VersionError
 from strandline.promotion import evaluation, promotion
 from strandline.promotion.evaluation import EvaluationError
 
-HOLDOUT, WINDOW = 3000, 1500
+HOLDOUT, RECENT = 3000, 1500
 
 
 @dataclasses.dataclass
@@ -32,13 +32,13 @@ class Scene:
         return evaluation.plan(run_id, "user", self.challenger)
 
     def hold(
-        self, holdout: float = 0.1, window: float = 0.05, run_id: str = "run 1", loaded: bool = True, **slow
-    ) -> evaluation.HeldGate:
+        self, holdout: float = 0.1, recent: float = 0.05, run_id: str = "run 1", loaded: bool = True, **slow
+    ) -> evaluation.EvaluatedGate:
         """Hold a gate on a challenger that has these shares wrong."""
         pinned = self.pinned(run_id)
         validated = gate_evaluations.validated(evaluation.infra_validate_request(pinned), loaded, run_id=run_id, **slow)
-        shares = {"holdout-champion": 0.1, "window-champion": 0.1}
-        shares |= {"holdout-challenger": holdout, "window-challenger": window}
+        shares = {"holdout-champion": 0.1, "recent-champion": 0.1}
+        shares |= {"holdout-challenger": holdout, "recent-challenger": recent}
         evaluated = []
         for request in evaluation.evaluations(pinned, validated):
             truth = self.truth[request.shard_id.split("-")[0]]
@@ -50,7 +50,7 @@ class Scene:
 @pytest.fixture
 def scene(database: Database) -> Scene:
     truth = {
-        kind: gate_evaluations.freeze(kind, count)[1] for kind, count in (("holdout", HOLDOUT), ("window", WINDOW))
+        kind: gate_evaluations.freeze(kind, count)[1] for kind, count in (("holdout", HOLDOUT), ("recent", RECENT))
     }
     champion = gate_evaluations.make_version("champion")
     registry.install_first(champion, "tester")
@@ -92,7 +92,7 @@ def test_the_report_is_what_was_recorded(scene):
     assert [check["sentence"] in held.body for check in report["checks"]] == [True] * len(report["checks"])
     numbers = dict(rows("SELECT check_name, found FROM gate_results WHERE found IS NOT NULL"))
     assert numbers["accuracy floor"] == pytest.approx(0.9)
-    assert numbers["window"] == pytest.approx(0.05)
+    assert numbers["recent"] == pytest.approx(0.05)
 
 
 def test_the_report_shows_the_images_that_only_the_champion_has_right(scene):
@@ -106,13 +106,13 @@ def test_sources_are_slices_where_there_are_several(scene):
     """Of the images that landed: one of no source is of none only if it did."""
     landed = {"": 100, "shop1": 200, "camera-7": 300}
     sources = [source for source, count in landed.items() for _ in range(count)]
-    files = [File(f"{n}.jpg", content=f"window {n}", source=source) for n, source in enumerate(sources)]
+    files = [File(f"{n}.jpg", content=f"recent {n}", source=source) for n, source in enumerate(sources)]
     run = Run("landed", scene.champion, files)
     load.load(run.run_id, run.ready())
     held = scene.hold()
     (path,) = (settings.get().store / "gates").glob("*/gate.json")
     report = json.loads(path.read_bytes())
-    found = {slice_["name"]: slice_["rows"] for slice_ in report["window"]["slices"]}
+    found = {slice_["name"]: slice_["rows"] for slice_ in report["recent"]["slices"]}
     expected = {"no source": 100, "source shop1": 200, "source camera-7": 300}
     assert {name: rows for name, rows in found.items() if "source" in name} == expected
     assert not [one["name"] for one in report["holdout"]["slices"] if "source" in one["name"]]
@@ -120,11 +120,11 @@ def test_sources_are_slices_where_there_are_several(scene):
 
 
 def test_one_source_is_no_slice(scene):
-    run = Run("landed", scene.champion, [File("1.jpg", content="window 1", source="shop1")])
+    run = Run("landed", scene.champion, [File("1.jpg", content="recent 1", source="shop1")])
     load.load(run.run_id, run.ready())
     scene.hold()
     (path,) = (settings.get().store / "gates").glob("*/gate.json")
-    assert not [slice_ for slice_ in json.loads(path.read_bytes())["window"]["slices"] if "source" in slice_["name"]]
+    assert not [slice_ for slice_ in json.loads(path.read_bytes())["recent"]["slices"] if "source" in slice_["name"]]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_one_source_is_no_slice(scene):
     [
         ({"holdout": 0.15}, "holdout"),
         ({"holdout": 0.3}, "accuracy floor"),
-        ({"window": 0.2}, "window"),
+        ({"recent": 0.2}, "recent"),
         ({"slower": 2.0}, "latency"),
         ({"loaded": False}, "loads"),
     ],
@@ -144,10 +144,10 @@ def test_a_worse_challenger_fails(scene, changes, check):
 
 
 def test_an_equal_challenger_is_no_reason_to_change(scene, monkeypatch):
-    assert scene.hold(window=0.1).outcome == "fail"
-    monkeypatch.setenv("STRANDLINE_GATE_WINDOW_RULE", "non-inferior")
+    assert scene.hold(recent=0.1).outcome == "fail"
+    monkeypatch.setenv("STRANDLINE_GATE_RECENT_RULE", "non-inferior")
     settings.get.cache_clear()
-    assert scene.hold(window=0.1, run_id="run 2").outcome == "pass"
+    assert scene.hold(recent=0.1, run_id="run 2").outcome == "pass"
 
 
 def test_golden_images_tell_a_challenger_that_is_not_what_was_measured(scene):
@@ -181,20 +181,20 @@ def test_classes_in_another_order_are_compared_by_name(scene):
     assert "It alone has 0 right, the champion alone 0" in held.body
 
 
-def test_without_a_window_evidence_is_missing(database):
+def test_without_a_recent_set_evidence_is_missing(database):
     truth = {"holdout": gate_evaluations.freeze("holdout", HOLDOUT)[1]}
     champion = gate_evaluations.make_version("champion")
     registry.install_first(champion, "tester")
     reference = dict(list(gate_evaluations.wrong(truth["holdout"], 0.1).items())[:10])
     scene = Scene(champion, gate_evaluations.make_version("challenger", reference), truth)
     assert scene.hold().outcome == "not enough evidence"
-    assert rows("SELECT window_set FROM gates") == [(None,)]
+    assert rows("SELECT recent_set FROM gates") == [(None,)]
 
 
 def test_a_run_holds_one_gate(scene):
     """A cleared task is no way to better luck."""
-    assert scene.hold(window=0.2).outcome == "fail"
-    assert scene.hold(window=0.0).outcome == "fail"
+    assert scene.hold(recent=0.2).outcome == "fail"
+    assert scene.hold(recent=0.0).outcome == "fail"
     assert rows("SELECT count(*) FROM gates") == [(1,)]
     assert rows("SELECT count(*) - (SELECT checks FROM gates) FROM gate_results") == [(0,)]
 

@@ -26,7 +26,7 @@ from strandline.stats.paired import Pairs
 BUNDLE = Path(__file__).parents[2] / "models/cifar_resnet20_v1"
 CLASSES = ("bird", "cat", "dog")
 SUPERIOR = Rules()
-NON_INFERIOR = Rules(window_rule="non-inferior")
+NON_INFERIOR = Rules(recent_rule="non-inferior")
 
 
 def answers(predicted, confidence=0.9):
@@ -56,8 +56,8 @@ EQUAL = labelled(8900, 200, 200, 700)
 BETTER = labelled(850, 10, 60, 80)
 
 
-def checks(holdout=EQUAL, window=BETTER, validated=None, rules=SUPERIOR):
-    found = examine(CLASSES, holdout, window, validated or infra_validation(), rules)
+def checks(holdout=EQUAL, recent=BETTER, validated=None, rules=SUPERIOR):
+    found = examine(CLASSES, holdout, recent, validated or infra_validation(), rules)
     return {check.name: check for check in found.checks}
 
 
@@ -65,7 +65,7 @@ def test_a_good_challenger_passes():
     found = examine(CLASSES, EQUAL, BETTER, infra_validation())
     assert (found.outcome, found.sentence) == ("pass", "The challenger passes all 10 checks.")
     assert {check.outcome for check in found.checks} == {"pass"}
-    assert (found.holdout.rows, found.window.rows) == (10_000, 1_000)
+    assert (found.holdout.rows, found.recent.rows) == (10_000, 1_000)
     json.dumps(dataclasses.asdict(found), allow_nan=False)
 
 
@@ -91,14 +91,14 @@ def test_every_file_of_a_check_is_in_the_table_once():
         ("holdout", {"holdout": labelled(8900, 290, 200, 610)}, "not enough evidence"),
         ("holdout", {"holdout": labelled(890, 20, 20, 70)}, "not enough evidence"),
         ("holdout", {"holdout": None}, "not enough evidence"),
-        ("window", {"window": labelled(860, 40, 50, 50)}, "not enough evidence"),
-        ("window", {"window": labelled(9000, 200, 200, 600)}, "fail"),  # no gain that is worth it
-        ("window", {"window": labelled(860, 80, 20, 40)}, "fail"),
-        ("window", {"window": None}, "not enough evidence"),
-        ("window", {"window": labelled(0, 0, 0, 0)}, "not enough evidence"),
-        ("window", {"window": labelled(860, 20, 20, 100), "rules": NON_INFERIOR}, "pass"),
-        ("window", {"window": labelled(860, 40, 20, 80), "rules": NON_INFERIOR}, "not enough evidence"),
-        ("window", {"window": labelled(860, 90, 20, 30), "rules": NON_INFERIOR}, "fail"),
+        ("recent", {"recent": labelled(860, 40, 50, 50)}, "not enough evidence"),
+        ("recent", {"recent": labelled(9000, 200, 200, 600)}, "fail"),  # no gain that is worth it
+        ("recent", {"recent": labelled(860, 80, 20, 40)}, "fail"),
+        ("recent", {"recent": None}, "not enough evidence"),
+        ("recent", {"recent": labelled(0, 0, 0, 0)}, "not enough evidence"),
+        ("recent", {"recent": labelled(860, 20, 20, 100), "rules": NON_INFERIOR}, "pass"),
+        ("recent", {"recent": labelled(860, 40, 20, 80), "rules": NON_INFERIOR}, "not enough evidence"),
+        ("recent", {"recent": labelled(860, 90, 20, 30), "rules": NON_INFERIOR}, "fail"),
         ("class floors", {"holdout": labelled(400, 0, 0, 600)}, "fail"),
         ("class floors", {"holdout": labelled(500, 0, 0, 480)}, "not enough evidence"),
         ("class losses", {"holdout": labelled(80, 0, 0, 20)}, "not enough evidence"),
@@ -106,7 +106,7 @@ def test_every_file_of_a_check_is_in_the_table_once():
         ("calibration", {"holdout": labelled(9100, 0, 0, 900, confidence=0.98)}, "fail"),
         ("calibration", {"holdout": labelled(9100, 0, 0, 900, confidence=0.935)}, "not enough evidence"),
         ("calibration", {"holdout": labelled(9100, 0, 0, 900, confidence=0.92)}, "pass"),
-        ("slices", {"window": labelled(850, 10, 60, 80, slices={"hour=8": np.arange(1000) < 99})}, "pass"),
+        ("slices", {"recent": labelled(850, 10, 60, 80, slices={"hour=8": np.arange(1000) < 99})}, "pass"),
         ("latency", {"validated": infra_validation(1.5)}, "fail"),
         ("latency", {"validated": infra_validation(1.24)}, "not enough evidence"),
         ("latency", {"validated": infra_validation(0.5)}, "pass"),
@@ -133,16 +133,16 @@ def test_the_worst_outcome_is_the_gate_s():
 
 def test_missing_evidence_says_how_many_labels_it_takes():
     found = examine(CLASSES, EQUAL, labelled(430, 15, 15, 40), infra_validation(), NON_INFERIOR)
-    check = {check.name: check for check in found.checks}["window"]
+    check = {check.name: check for check in found.checks}["recent"]
     assert check.needed == 553
     assert check.sentence == (
-        "Accuracy on 500 window images, against the champion: +0.0 points (−2.3 to +2.3). It alone has 15 right, the"
+        "Accuracy on 500 recent images, against the champion: +0.0 points (−2.3 to +2.3). It alone has 15 right, the"
         " champion alone 15; if they were equally good, chance would make a difference like that every time. A loss of"
-        f" up to 2.0 points is allowed. {check.needed:,} more labels of the window would most likely show it."
+        f" up to 2.0 points is allowed. {check.needed:,} more labels of the recent set would most likely show it."
     )
     assert found.sentence == (
-        "No check fails, but evidence is missing for 1 of 10: window."
-        f" More labels needed: {check.needed:,} of the window."
+        "No check fails, but evidence is missing for 1 of 10: recent."
+        f" More labels needed: {check.needed:,} of the recent set."
     )
 
 
@@ -151,8 +151,8 @@ def test_missing_evidence_says_how_many_labels_it_takes():
     [(0, 60, "less than once in 1,000 times"), (10, 22, "about once in 20 times"), (30, 40, "about 3 times in 10")],
 )
 def test_sentences_need_no_statistics(lost, gained, says):
-    found = checks(window=labelled(2000, lost, gained, 60))
-    assert f"chance would make a difference like that {says}." in found["window"].sentence
+    found = checks(recent=labelled(2000, lost, gained, 60))
+    assert f"chance would make a difference like that {says}." in found["recent"].sentence
     assert (
         " 0.001 is allowed"
         in checks(validated=infra_validation(golden_found=np.full((4, 3), 1 / 3 + 5e-4)))["golden images"].sentence
@@ -160,16 +160,16 @@ def test_sentences_need_no_statistics(lost, gained, says):
     assert not any(re.search(r"\bp [<=]|\de[-+]\d", check.sentence) for check in found.values())
 
 
-def test_an_empty_window_takes_as_many_labels_as_the_models_differ_on_the_holdout():
-    rare = checks(holdout=labelled(9000, 50, 50, 900), window=None, rules=NON_INFERIOR)["window"]
-    often = checks(holdout=labelled(8900, 200, 200, 700), window=None, rules=NON_INFERIOR)["window"]
+def test_an_empty_recent_set_takes_as_many_labels_as_the_models_differ_on_the_holdout():
+    rare = checks(holdout=labelled(9000, 50, 50, 900), recent=None, rules=NON_INFERIOR)["recent"]
+    often = checks(holdout=labelled(8900, 200, 200, 700), recent=None, rules=NON_INFERIOR)["recent"]
     assert (rare.needed, often.needed) == (201, 789)
-    assert rare.sentence.startswith("The window has no labelled image.")
+    assert rare.sentence.startswith("The recent set has no labelled image.")
     assert rare.found is None
 
 
 def test_no_number_of_labels_is_promised_where_what_was_measured_speaks_against_it():
-    check = checks(window=labelled(860, 45, 15, 80), rules=NON_INFERIOR)["window"]
+    check = checks(recent=labelled(860, 45, 15, 80), rules=NON_INFERIOR)["recent"]
     assert (check.outcome, check.needed) == ("not enough evidence", None)
     assert check.sentence.endswith("More labels would hardly show it.")
 
@@ -206,7 +206,7 @@ def test_a_bad_slice_fails_and_a_small_one_is_not_judged():
     check = checks(holdout=part)["slices"]
     assert check.outcome == "fail"
     assert check.sentence.startswith(
-        "Shown to lose more than 5.0 points: brightness=dark of the holdout, −100.0 points"
+        "Shown to lose more than 5.0 points: brightness=dark of the holdout set, −100.0 points"
     )
     assert check.sentence.endswith("Not judged: 1 slice of fewer than 100 images.")
 
@@ -214,11 +214,11 @@ def test_a_bad_slice_fails_and_a_small_one_is_not_judged():
 def test_a_challenger_that_does_not_load_fails_without_answers():
     nothing = np.zeros(0)
     found = examine(CLASSES, None, None, InfraValidation(False, nothing, nothing, nothing, nothing, "no such network"))
-    assert (found.outcome, found.holdout, found.window) == ("fail", None, None)
+    assert (found.outcome, found.holdout, found.recent) == ("fail", None, None)
     assert "no such network" in found.checks[0].sentence
     assert {check.outcome for check in found.checks[1:]} == {"not enough evidence", "pass"}
     sentences = {check.name: check.sentence for check in found.checks}
-    assert sentences["window"] == "There is no answer to a window image."
+    assert sentences["recent"] == "There is no answer to a recent image."
 
 
 # What is compared
@@ -270,7 +270,7 @@ def test_sets_that_do_not_fit_are_refused(changes, says):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"alpha": 0}, {"floor": 1}, {"holdout_margin": 0}, {"window_gain": 0}, {"window_rule": "any"}, {"slice_rows": 0}],
+    [{"alpha": 0}, {"floor": 1}, {"holdout_margin": 0}, {"recent_gain": 0}, {"recent_rule": "any"}, {"slice_rows": 0}],
 )
 def test_rules_out_of_range_are_refused(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):

@@ -21,7 +21,7 @@ HOSTILE = (
     "\u202eevil\x1b[31m\n",
     "x" * 300,
 )
-RULES = Rules(window_rule="non-inferior")
+RULES = Rules(recent_rule="non-inferior")
 
 
 def labelled(rows, lost, classes, slices=()):
@@ -40,11 +40,11 @@ def labelled(rows, lost, classes, slices=()):
     return LabelledSet([f"{row:064x}" for row in range(rows)], truth, answers(champion), answers(challenger), masks)
 
 
-def report(classes=("bird", "cat", "dog"), lost=0, window=2000, ratio=1.0, slices=(), loaded=True):
+def report(classes=("bird", "cat", "dog"), lost=0, recent=2000, ratio=1.0, slices=(), loaded=True):
     seconds, golden = np.array([1.0, 1.01, 0.99, 1.02, 0.98, 1.01]), np.full((2, 3), 1 / 3)
     validation = InfraValidation(loaded, seconds, ratio * seconds[::-1], golden, golden, "<b>no memory</b>")
     holdout, newest = (
-        (labelled(6000, lost, len(classes)), labelled(window, 0, len(classes), slices) if window else None)
+        (labelled(6000, lost, len(classes)), labelled(recent, 0, len(classes), slices) if recent else None)
         if loaded
         else (None, None)
     )
@@ -89,9 +89,9 @@ def opened(browser, tmp_path):
     [
         ({}, "The challenger passes: it may be approved", "good"),
         ({"lost": 300}, "The challenger fails: it cannot be promoted", "bad"),
-        ({"window": 300, "lost": 10}, "The challenger passes: it may be approved", "good"),
-        ({"window": 100}, "Not enough evidence: it cannot be promoted yet", "odd"),
-        ({"window": 0}, "Not enough evidence: it cannot be promoted yet", "odd"),
+        ({"recent": 300, "lost": 10}, "The challenger passes: it may be approved", "good"),
+        ({"recent": 100}, "Not enough evidence: it cannot be promoted yet", "odd"),
+        ({"recent": 0}, "Not enough evidence: it cannot be promoted yet", "odd"),
     ],
 )
 def test_the_verdict_is_what_is_seen_first(opened, changes, title, colour):
@@ -103,7 +103,7 @@ def test_the_verdict_is_what_is_seen_first(opened, changes, title, colour):
 
 
 def test_every_check_has_its_row_and_what_stands_in_the_way_comes_first(opened):
-    found = report(lost=300, ratio=1.24, window=100)
+    found = report(lost=300, ratio=1.24, recent=100)
     page = opened(found)
     rows = [row.inner_text() for row in page.locator("tbody tr").all()]
     assert len(rows) == len(found["checks"]) == 10

@@ -194,13 +194,13 @@ def test_a_check_that_was_left_out_is_noticed(versions):
     hold("gate 1", versions[1], versions[0])
     record_approval("gate 1", answer())
     with psycopg.connect(settings.get().database_url, user=ledger.OWNER) as owner:
-        owner.execute("DELETE FROM gate_results WHERE check_name = 'window'")
+        owner.execute("DELETE FROM gate_results WHERE check_name = 'recent'")
     with pytest.raises(PromotionError, match="was not passed"):
         promote("gate 1")
     with psycopg.connect(settings.get().database_url, user=ledger.OWNER) as owner:
         owner.execute(
             "INSERT INTO gate_results (gate_id, check_name, outcome, sentence, allowed, unit)"
-            " VALUES ('gate 1', 'window', 'pass', '', 'above', 'points')"
+            " VALUES ('gate 1', 'recent', 'pass', '', 'above', 'points')"
         )
 
 
@@ -301,7 +301,7 @@ def test_the_trainer_does_not_approve(versions):
 
 def test_who_asked_for_the_training_does_not_approve(versions):
     row = {"version": versions[1], "parent": versions[0], "asked_by": APPROVER, "reason": "dark", "report_id": None}
-    row |= dict.fromkeys(("training_set", "holdout", "gate_window", "run_id", "code_revision"), "x")
+    row |= dict.fromkeys(("training_set", "holdout", "recent_set", "run_id", "code_revision"), "x")
     row |= {"image_digest": None, "versions": "{}", "parameters": "{}"}
     with ledger.connect("training") as connection:
         ledger.copy_rows(connection, "model_lineage", list(row), [list(row.values())])

@@ -150,9 +150,9 @@ MUTATIONS = {
         "DELETE FROM approvals",
     ],
     "21_gates_follow_from_their_checks": [
-        "UPDATE gate_results SET outcome = 'fail' WHERE check_name = 'window'",
-        "UPDATE gate_results SET outcome = 'not enough evidence' WHERE check_name = 'window'",
-        "DELETE FROM gate_results WHERE check_name = 'window'",
+        "UPDATE gate_results SET outcome = 'fail' WHERE check_name = 'recent'",
+        "UPDATE gate_results SET outcome = 'not enough evidence' WHERE check_name = 'recent'",
+        "DELETE FROM gate_results WHERE check_name = 'recent'",
         "UPDATE gates SET outcome = 'fail'",
         "UPDATE gates SET sentence = 'another'",
         "UPDATE approvals SET evidence = repeat('0', 64)",
@@ -200,7 +200,7 @@ MUTATIONS = {
         """WITH sets AS (
                INSERT INTO datasets (dataset_id, kind, images, labels, shards, rule, made_by)
                SELECT repeat(id, 64), kind, 1, 'a', '[]', '{}', 'me'
-               FROM (VALUES ('a', 'original'), ('b', 'window')) AS one (id, kind)
+               FROM (VALUES ('a', 'original'), ('b', 'recent')) AS one (id, kind)
                RETURNING dataset_id
            )
            INSERT INTO dataset_images SELECT dataset_id, repeat('0', 64), 'cat' FROM sets""",

@@ -6,12 +6,12 @@ from typing import Any
 from strandline import ledger
 
 REQUESTER, APPROVER = "user", "op"
-CHECKS = ("accuracy floor", "holdout", "window")
+CHECKS = ("accuracy floor", "holdout", "recent")
 
 
 def hold(gate_id: str, challenger: str, champion: str, outcome: str = "pass", **changes: Any) -> str:
     """Record a gate; its last check has its outcome, the others pass."""
-    row = {"gate_id": gate_id, "challenger": challenger, "champion": champion, "holdout_set": None, "window_set": None}
+    row = {"gate_id": gate_id, "challenger": challenger, "champion": champion, "holdout_set": None, "recent_set": None}
     row |= {"checks": len(CHECKS), "outcome": outcome, "sentence": f"It is a {outcome}.", "rules": "{}", "folder": "."}
     row |= {"html_sha256": "0" * 64, "requested_by": REQUESTER, "approvers": [APPROVER, "admin", REQUESTER]}
     row["answer_by"] = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)

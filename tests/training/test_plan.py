@@ -38,9 +38,9 @@ HOLDOUT, ORIGINAL = 40, 400
 def small(database, monkeypatch) -> None:
     """Settings for small sets."""
     monkeypatch.setenv("STRANDLINE_RETRAIN_MIN_LABELS", "100")
-    monkeypatch.setenv("STRANDLINE_RETRAIN_WINDOW_IMAGES", "80")
+    monkeypatch.setenv("STRANDLINE_RETRAIN_RECENT_IMAGES", "80")
     monkeypatch.setenv("STRANDLINE_RETRAIN_IMAGES", "400")
-    monkeypatch.setenv("STRANDLINE_RETRAIN_REPLAY_SHARE", "0.5")
+    monkeypatch.setenv("STRANDLINE_RETRAIN_REHEARSAL_SHARE", "0.5")
     monkeypatch.setenv("STRANDLINE_CORES", "1")
     settings.get.cache_clear()
 
@@ -100,16 +100,16 @@ def frozen(planned: training.Planned, name: str) -> dict[str, str]:
 def test_the_newest_hours_are_kept_for_the_gate_and_the_others_learnt_from(champion, sets):
     land(champion, [100, 100, 60, 60])
     planned = training.plan(ASKED)
-    learnt, window = frozen(planned, "training_set"), frozen(planned, "gate_window")
-    assert window.keys() == landed(2) | landed(3)  # one hour alone has less than 80
+    learnt, recent = frozen(planned, "training_set"), frozen(planned, "recent_set")
+    assert recent.keys() == landed(2) | landed(3)  # one hour alone has less than 80
     new = learnt.keys() & (landed(0) | landed(1))
-    replayed = learnt.keys() - new
-    assert learnt.keys().isdisjoint(window)
-    assert replayed < {digest(f"original {number}") for number in range(ORIGINAL)}
+    rehearsed = learnt.keys() - new
+    assert learnt.keys().isdisjoint(recent)
+    assert rehearsed < {digest(f"original {number}") for number in range(ORIGINAL)}
     sizes = Counter(learnt.values())
     assert len(sizes) == len(CLASSES)
     assert len(set(sizes.values())) == 1
-    assert all(count >= sizes[name] / 2 for name, count in Counter(learnt[image] for image in replayed).items())
+    assert all(count >= sizes[name] / 2 for name, count in Counter(learnt[image] for image in rehearsed).items())
     assert len(learnt) <= 400
 
 
@@ -139,7 +139,7 @@ def test_a_request_to_train_starts_from_the_champion_and_names_all_shards(champi
         "parent": champion,
         "training_set": request.labels.sha256,
         "holdout": sets["holdout"].dataset_id,
-        "gate_window": planned.plan.gate_window,
+        "recent_set": planned.plan.recent_set,
         "asked_by": "mia",
         "reason": "it is dark",
         "report_id": None,
@@ -160,30 +160,30 @@ def test_another_seed_replays_others(champion, sets):
 
 
 def test_what_is_tested_on_is_never_learnt_from(champion, sets):
-    """Neither images of the holdout that landed nevertheless, nor those of an earlier window."""
+    """Neither images of the holdout that landed nevertheless, nor those of an earlier recent set."""
     land(champion, [100, 100, 100])
     shown, tested = sorted(landed(0))[:20], sorted(landed(1))[:20]
     held_out = [*sorted(landed(0))[20:30], *sorted(landed(2))[:10]]
     with ledger.connect("training") as connection:
-        for kind, images in (("window", shown + tested), ("holdout", held_out)):
+        for kind, images in (("recent", shown + tested), ("holdout", held_out)):
             rows = [(image, CLASSES[0]) for image in images]
             datasets.freeze(connection, settings.get(), kind, rows, [], {"images": "some"}, "tester")
     planned = training.plan(ASKED)
-    learnt, window = frozen(planned, "training_set"), frozen(planned, "gate_window")
+    learnt, recent = frozen(planned, "training_set"), frozen(planned, "recent_set")
     assert learnt.keys().isdisjoint([*shown, *tested, *held_out])
-    assert window.keys() == landed(2) - set(held_out)
+    assert recent.keys() == landed(2) - set(held_out)
     with ledger.connect("training") as connection:
         assert ledger.check_invariants(connection)["19_nothing_learnt_is_tested"] == []
 
 
-def test_images_that_models_have_learnt_from_are_no_window(champion, sets):
+def test_images_that_models_have_learnt_from_are_in_no_recent_set(champion, sets):
     land(champion, [100, 100])
     first = training.plan(ASKED)
     drifting.ingest(champion, FIRST + 2 * HOUR, drifting.rows(100, seed=9), truth="same")
     later = training.plan(ASKED)
-    assert frozen(later, "gate_window").keys() == landed(2)
-    # What was a window once stays apart.
-    assert frozen(later, "training_set").keys().isdisjoint(frozen(first, "gate_window"))
+    assert frozen(later, "recent_set").keys() == landed(2)
+    # What was in a recent set once stays apart.
+    assert frozen(later, "training_set").keys().isdisjoint(frozen(first, "recent_set"))
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_verdict_is_about_the_windows_that_asked(champion, sets):
     reports = [report(champion, hour, asks=hour > 0) for hour in range(3)]
     planned = training.plan(dataclasses.replace(ASKED, by=training.PROGRAM, report_id=reports[2]))
     # Half of the 120 images of the two hours that asked, not 80 of all.
-    assert frozen(planned, "gate_window").keys() == landed(2)
+    assert frozen(planned, "recent_set").keys() == landed(2)
     assert landed(1) <= frozen(planned, "training_set").keys()
     assert planned.plan.report_id == reports[2]
     with pytest.raises(TrainingError, match="no drift report"):
@@ -296,20 +296,20 @@ def original(count: int) -> list[tuple[str, str]]:
     ],
 )
 def test_classes_are_of_one_size_and_the_replay_has_its_share(new, most, share, taken, size):
-    chosen, replayed = balance(new, original(100), "abc", most, share, 2.0)
+    chosen, rehearsed = balance(new, original(100), "abc", most, share, 2.0)
     assert Counter(label for _, label in chosen) == taken
-    assert Counter(label for _, label in chosen + replayed) == dict.fromkeys("abc", size)
+    assert Counter(label for _, label in chosen + rehearsed) == dict.fromkeys("abc", size)
     assert chosen == [row for row in new if row in chosen]
     assert all(int(image.split()[1]) < taken[label] for image, label in chosen)  # those that come first
 
 
-def test_without_a_replay_nothing_is_replayed():
+def test_without_a_share_nothing_is_rehearsed():
     assert balance(rows(a=3, b=2, c=1), original(9), "abc", 99, 0.0, 2.0) == (rows(a=3, b=2, c=1), [])
 
 
 def test_an_original_image_that_landed_again_is_learnt_once():
-    chosen, replayed = balance([("original a 0", "a")], original(1), "abc", 99, 0.5, 2.0)
-    assert "original a 0" not in dict(replayed)
+    chosen, rehearsed = balance([("original a 0", "a")], original(1), "abc", 99, 0.5, 2.0)
+    assert "original a 0" not in dict(rehearsed)
     assert chosen == [("original a 0", "a")]
 
 

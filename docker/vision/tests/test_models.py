@@ -549,7 +549,7 @@ def test_a_slow_epoch_counts_for_those_to_come():
 
 def test_package_adds_curves_and_lineage(store, tuned, evaluated, fresh):
     lineage = contract.Lineage(
-        parent="a" * 64, training_set="b" * 64, holdout="c" * 64, gate_window="d" * 64, asked_by="mia", reason="dark",
+        parent="a" * 64, training_set="b" * 64, holdout="c" * 64, recent_set="d" * 64, asked_by="mia", reason="dark",
         report_id=None, run_id="manual", code_revision="e", image_digest=None, versions={}, parameters={"seed": 3},
     )  # fmt: skip
     request = {

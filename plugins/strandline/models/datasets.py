@@ -18,9 +18,9 @@ import strandline_contract as contract
 from strandline import ledger, settings, tables
 from strandline.errors import PermanentError
 
-Kind = Literal["original", "training", "holdout", "window"]
+Kind = Literal["original", "training", "holdout", "recent"]
 LEARNT: tuple[Kind, ...] = ("original", "training")
-TESTED: tuple[Kind, ...] = ("holdout", "window")
+TESTED: tuple[Kind, ...] = ("holdout", "recent")
 FOLDER = "datasets"
 
 

@@ -1,5 +1,5 @@
 """What the vision command answered about a challenger and the champion: checked against what was asked, and put into
-the shapes that a gate is held on. What is asked, and the gate itself, are in `evaluation`.
+the shapes that a gate is evaluated on. What is asked, and the gate itself, are in `evaluation`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,13 +18,13 @@ from strandline.promotion.check import InfraValidation, SetName
 from strandline.promotion.comparison import Answers, LabelledSet
 
 GOLDEN = 64  # images, at the most
-DROPS = 24  # slices of a window, at the most: the drops that most images landed in
+DROPS = 24  # slices of the recent set, at the most: the drops that most images landed in
 SOURCES = 24  # and the sources that most came from
 SIDES = ("champion", "challenger")
 
 
 class EvaluationError(PermanentError):
-    """No gate can be held, and another try cannot help; the message says why."""
+    """No gate can be evaluated, and another try cannot help; the message says why."""
 
 
 class Model(NamedTuple):
@@ -45,11 +45,11 @@ class Case(NamedTuple):
     champion: Model
     challenger: Model
     holdout: Dataset | None
-    window: Dataset | None
+    recent: Dataset | None
 
     @property
     def sets(self) -> dict[SetName, Dataset]:
-        both: dict[SetName, Dataset | None] = {"holdout": self.holdout, "window": self.window}
+        both: dict[SetName, Dataset | None] = {"holdout": self.holdout, "recent": self.recent}
         return {name: part for name, part in both.items() if part}
 
     @property
@@ -121,7 +121,7 @@ def _slices(
     connection: ledger.Connection, config: settings.Settings, part: Dataset, labels: Mapping[str, str]
 ) -> dict[str, NDArray[np.bool_]]:
     """By brightness; of images that landed, by the drop, by the source, where there are several, and by who labelled
-    them; of the window, by class, since checks of their own look at the classes of the holdout only.
+    them; of the recent set, by class, since checks of their own look at the classes of the holdout only.
     """
     brightness = _brightness(config, part, labels)
     dark, bright = np.quantile(brightness, (1 / 3, 2 / 3))
@@ -140,7 +140,7 @@ def _slices(
         masks |= {f"source {name}" if name else "no source": (sources == name) & (drops != "") for name in origins}
     for labeller in sorted(set(labellers.tolist()) - {""}):
         masks[f"labelled by {labeller}"] = labellers == labeller
-    if part.kind == "window":
+    if part.kind == "recent":
         truth = np.array(list(labels.values()))
         masks |= {f"class {name}": truth == name for name in sorted(set(labels.values()))}
     return masks

@@ -39,7 +39,7 @@ def more(outcome: Outcome, needed: int | None, of: SetName) -> str:
         return ""
     if needed is None:
         return " More labels would hardly show it."
-    return f" {words.count(needed, 'more label')} of the {of} would most likely show it."
+    return f" {words.count(needed, 'more label')} of the {of} set would most likely show it."
 
 
 def not_inferior(name: SetName, pairs: Pairs, variance: float, margin: float, alpha: float) -> Check:
@@ -59,7 +59,7 @@ def compared(
         f" alone has {pairs.gained:,} right, the champion alone {pairs.lost:,}; if they were equally good, chance would"
         f" make a difference like that {words.how_often(pairs.p_different())}."
         if pairs.rows
-        else f"The {name} has no labelled image."
+        else f"The {name} set has no labelled image."
     )
     return Check(
         name,

@@ -14,7 +14,7 @@ from strandline.stats.estimates import Estimate
 Floats = NDArray[np.floating[Any]]
 
 Outcome = Literal["pass", "fail", "not enough evidence"]
-SetName = Literal["holdout", "window"]
+SetName = Literal["holdout", "recent"]
 Unit = Literal["share", "points", "gap", "ratio", "probability"]
 
 
@@ -50,7 +50,7 @@ class Evidence:
 
     classes: Sequence[str]
     holdout: LabelledSet | None
-    window: LabelledSet | None
+    recent: LabelledSet | None
     validation: InfraValidation
     rules: Rules
     seed: int = 0

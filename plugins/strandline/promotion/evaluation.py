@@ -1,4 +1,4 @@
-"""Evaluation: a challenger and the champion answer the same images, and a gate is held on what they answer.
+"""Evaluation: a challenger and the champion answer the same images, and a gate is evaluated on what they answer.
 
 `plan` pins who is compared on what, in the ledger; the steps after it are called with that. `hold` examines, writes the
 report, and records the gate: once for a run, whatever is cleared, so that trying again is no way to better luck.
@@ -49,12 +49,12 @@ class GatePlan:
     champion: str
     challenger: str
     holdout: str | None
-    window: str | None
+    recent: str | None
     requested_by: str
 
 
 @dataclasses.dataclass(frozen=True)
-class HeldGate(contract.Message):
+class EvaluatedGate(contract.Message):
     """The gate of a run of promote_model, as the ledger has it: `page` is the path of the report, `body` what an
     approver reads first, in Markdown.
     """
@@ -93,7 +93,7 @@ def waiting() -> Waiting | None:
 
 
 def plan(run_id: str, asked_by: str, challenger: str | None, expected: str | None = None) -> GatePlan:
-    """Pin who is compared, on what: the champion, the fixed holdout and the newest window of labelled images. A run is
+    """Pin who is compared, on what: the champion, the fixed holdout and the newest labelled images. A run is
     planned once: asked again, it answers with that.
 
     Args:
@@ -142,13 +142,13 @@ def _pin(
         raise EvaluationError(f"version {challenger} is the champion already")
     if sorted(champion.classes) != sorted(asked.classes):
         raise EvaluationError("the challenger knows other classes than the champion: their answers cannot be compared")
-    holdout, window = (datasets.latest(connection, kind) for kind in ("holdout", "window"))
+    holdout, recent = (datasets.latest(connection, kind) for kind in ("holdout", "recent"))
     return GatePlan(
         gate_id=run_id,
         champion=champion.version,
         challenger=asked.version,
         holdout=holdout.dataset_id if holdout else None,
-        window=window.dataset_id if window else None,
+        recent=recent.dataset_id if recent else None,
         requested_by=asked_by,
     )
 
@@ -170,13 +170,13 @@ def evaluations(pinned: GatePlan, validated: SealedAttempt) -> list[contract.Eva
     config, case = settings.get(), _case(pinned)
     if not answers.read_infra_validation(config, case, pinned.gate_id, validated).loaded:
         return []
-    at_once = max(1, min(len(SIDES) * len(case.sets), config.vision.max_parallel_tasks))
+    parallel = max(1, min(len(SIDES) * len(case.sets), config.vision.max_parallel_tasks))
     return [
         contract.EvaluateRequest(
             bundle=model.ref,
             shards=part.shards,
             labels=part.labels,
-            runtime=config.vision.runtime(at_once),
+            runtime=config.vision.runtime(parallel),
             shard_id=f"{name}-{side}",
         )
         for name, part in case.sets.items()
@@ -184,7 +184,7 @@ def evaluations(pinned: GatePlan, validated: SealedAttempt) -> list[contract.Eva
     ]
 
 
-def evaluate_gate(pinned: GatePlan, validated: SealedAttempt, evaluated: Iterable[SealedAttempt]) -> HeldGate:
+def evaluate_gate(pinned: GatePlan, validated: SealedAttempt, evaluated: Iterable[SealedAttempt]) -> EvaluatedGate:
     """Examine, write the report, record the gate. A run holds one gate: asked again, it answers with that.
 
     Raises:
@@ -199,11 +199,11 @@ def evaluate_gate(pinned: GatePlan, validated: SealedAttempt, evaluated: Iterabl
     return gate_result(run_id)
 
 
-def gate_result(run_id: str) -> HeldGate:
+def gate_result(run_id: str) -> EvaluatedGate:
     """The gate of a run of promote_model, as the ledger has it.
 
     Raises:
-        EvaluationError: none was held.
+        EvaluationError: none was evaluated.
     """
     config = settings.get()
     with ledger.connect("gate") as connection:
@@ -217,13 +217,13 @@ def gate_result(run_id: str) -> HeldGate:
     listed = "\n".join(f"- **{check['check_name']}** ({check['outcome']}): {check['sentence']}" for check in checks)
     body = f"{row['sentence']}\n\n{listed}\n\nRequested by {row['requested_by']}. The report: `{page}`"
     told = {name: row[name] for name in ("gate_id", "outcome", "sentence", "champion", "challenger")}
-    return HeldGate(**told, page=str(page), body=body)
+    return EvaluatedGate(**told, page=str(page), body=body)
 
 
 def approval_request(run_id: str) -> tuple[str, str]:
     """What an approver is asked about a gate: a line, and a body in Markdown."""
-    gate_held = gate_result(run_id)
-    return f"Shall {gate_held.challenger[:12]} be champion?", gate_held.body
+    evaluated_gate = gate_result(run_id)
+    return f"Shall {evaluated_gate.challenger[:12]} be champion?", evaluated_gate.body
 
 
 def _record(
@@ -240,21 +240,21 @@ def _record(
     sets = {name: answers.labelled_set(connection, config, case, part, found) for name, part in case.sets.items()}
     measured = answers.read_infra_validation(config, case, run_id, validated)
     validation = answers.infra_validation(config, case, measured, found)
-    held = gate.examine(case.champion.classes, sets.get("holdout"), sets.get("window"), validation, rules)
-    report = dataclasses.asdict(held) | {"champion": case.champion.version, "challenger": case.challenger.version}
+    examined = gate.examine(case.champion.classes, sets.get("holdout"), sets.get("recent"), validation, rules)
+    report = dataclasses.asdict(examined) | {"champion": case.champion.version, "challenger": case.challenger.version}
     report |= {"rules": dataclasses.asdict(rules), "requested_by": requested_by, "made_at": f"{now:%Y-%m-%d %H:%M} UTC"}
     folder = f"gates/{config.run_folder(run_id).name}"
-    page = gate_page.render(report, _shown(connection, config, case, held))
+    page = gate_page.render(report, _shown(connection, config, case, examined))
     _write(config.store / folder, {REPORT: json.dumps(report, indent=1, default=_jsonable), PAGE: page})
     row: dict[str, Any] = {
         "gate_id": run_id,
         "challenger": case.challenger.version,
         "champion": case.champion.version,
         "holdout_set": case.holdout and case.holdout.dataset_id,
-        "window_set": case.window and case.window.dataset_id,
-        "checks": len(held.checks),
-        "outcome": held.outcome,
-        "sentence": held.sentence,
+        "recent_set": case.recent and case.recent.dataset_id,
+        "checks": len(examined.checks),
+        "outcome": examined.outcome,
+        "sentence": examined.sentence,
         "rules": Jsonb(dataclasses.asdict(rules)),
         "folder": folder,
         "html_sha256": hashlib.sha256(page.encode()).hexdigest(),
@@ -263,15 +263,15 @@ def _record(
         "answer_by": now + datetime.timedelta(hours=config.promotion.approval_hours) + GRACE,
     }
     if ledger.execute(connection, "insert_gate", row):
-        results = [_result(run_id, check) for check in held.checks]
+        results = [_result(run_id, check) for check in examined.checks]
         ledger.copy_rows(connection, "gate_results", GateResult._fields, results)
 
 
 def _shown(
-    connection: ledger.Connection, config: settings.Settings, case: Case, held: gate.Gate
+    connection: ledger.Connection, config: settings.Settings, case: Case, examined: gate.Gate
 ) -> dict[str, gate_page.Image]:
     """By id, what a person sees of each image that only the champion has right: its file's name, and a png."""
-    compared = {name: getattr(held, name) for name in case.sets}
+    compared = {name: getattr(examined, name) for name in case.sets}
     lost = {name: [one.image for one in part.lost] for name, part in compared.items() if part}
     ids = [image for images in lost.values() for image in images]
     names = {row["image_id"]: row["name"] for row in ledger.fetch(connection, "select_image_names", {"image_ids": ids})}
@@ -304,8 +304,8 @@ def _result(gate_id: str, check: Check) -> GateResult:
 def _case(pinned: GatePlan) -> Case:
     with ledger.connect("gate") as connection:
         champion, challenger = (_read_model(connection, version) for version in (pinned.champion, pinned.challenger))
-        holdout, window = (datasets.read(connection, one) if one else None for one in (pinned.holdout, pinned.window))
-    return Case(champion, challenger, holdout, window)
+        holdout, recent = (datasets.read(connection, one) if one else None for one in (pinned.holdout, pinned.recent))
+    return Case(champion, challenger, holdout, recent)
 
 
 def _read_model(connection: ledger.Connection, version: str) -> Model:
@@ -320,8 +320,8 @@ def _rules(config: settings.Settings) -> Rules:
     return Rules(
         floor=config.promotion.gate_floor,
         holdout_margin=config.promotion.gate_holdout_margin,
-        window_rule=cast(Literal["superior", "non-inferior"], config.promotion.gate_window_rule),
-        window_margin=config.promotion.gate_window_margin,
+        recent_rule=cast(Literal["superior", "non-inferior"], config.promotion.gate_recent_rule),
+        recent_margin=config.promotion.gate_recent_margin,
         class_floor=config.promotion.gate_class_floor,
         latency_ratio=config.promotion.gate_latency_ratio,
     )

@@ -23,13 +23,13 @@ class Gate:
     classes: tuple[str, ...]
     checks: tuple[Check, ...]
     holdout: Comparison | None
-    window: Comparison | None
+    recent: Comparison | None
 
 
 def examine(
     classes: Sequence[str],
     holdout: LabelledSet | None,
-    window: LabelledSet | None,
+    recent: LabelledSet | None,
     validation: InfraValidation,
     rules: Rules = DEFAULTS,
     seed: int = 0,
@@ -39,17 +39,17 @@ def examine(
     Args:
         classes: names, for the sentences. As they are: escape them where they are shown.
         holdout: the fixed images that no version was trained on; None where the challenger could not answer.
-        window: the newest labelled ones; None where there are none.
+        recent: the newest labelled ones; None where there are none.
 
     Raises:
         ValueError: a set is of other classes, or what was measured in the infra validation does not fit.
     """
-    if any(part is not None and part.champion.probabilities.shape[1] != len(classes) for part in (holdout, window)):
+    if any(part is not None and part.champion.probabilities.shape[1] != len(classes) for part in (holdout, recent)):
         raise ValueError("a set has another number of classes than there are names")
     if len(set(classes)) != len(classes):
         raise ValueError("two classes have the same name")
-    holdout, window = (part if part is not None and len(part) else None for part in (holdout, window))
-    evidence = Evidence(classes, holdout, window, validation, rules, seed)
+    holdout, recent = (part if part is not None and len(part) else None for part in (holdout, recent))
+    evidence = Evidence(classes, holdout, recent, validation, rules, seed)
     checks = tuple(check(evidence) for check in CHECKS)
     outcome, sentence = _overall(checks)
     return Gate(
@@ -58,7 +58,7 @@ def examine(
         tuple(classes),
         checks,
         compare(classes, holdout, rules.alpha) if holdout is not None else None,
-        compare(classes, window, rules.alpha) if window is not None else None,
+        compare(classes, recent, rules.alpha) if recent is not None else None,
     )
 
 
@@ -73,7 +73,7 @@ def _overall(checks: Sequence[Check]) -> tuple[Outcome, str]:
     for check in lacking:
         if check.needed and check.measured_on:
             needed[check.measured_on] = max(check.needed, needed.get(check.measured_on, 0))
-    takes = " and ".join(f"{number:,} of the {name}" for name, number in needed.items())
+    takes = " and ".join(f"{number:,} of the {name} set" for name, number in needed.items())
     return (
         "not enough evidence",
         f"No check fails, but evidence is missing for {len(lacking)} of {len(checks)}:"

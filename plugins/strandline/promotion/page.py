@@ -74,7 +74,7 @@ def render(report: Report, images: Mapping[str, Image]) -> str:
 <h2>Checks</h2>
 {_checks(report["checks"])}
 {_set("The holdout", "holdout", report, images)}
-{_set("The newest labelled window", "window", report, images)}
+{_set("The newest labelled images", "recent", report, images)}
 {_footer(report)}"""
     return document(f"Gate of {text(report['challenger'])}", STYLE, body)
 
@@ -86,7 +86,7 @@ def _version(version: str) -> str:
 def _cards(report: Report) -> str:
     cards = [
         _accuracy("Holdout", "the fixed images that no version was trained on", report["holdout"]),
-        _accuracy("Window", "the newest labelled images", report["window"]),
+        _accuracy("Recent", "the newest labelled images", report["recent"]),
         _latency({check["name"]: check for check in report["checks"]}["latency"]["found"]),
     ]
     return f'<div class="cards">{"".join(cards)}</div>'
@@ -198,7 +198,7 @@ def _unit(unit: str) -> tuple[Callable[[float], str], str]:
 
 
 def _footer(report: Report) -> str:
-    level, gain = 1 - 2 * report["rules"]["alpha"], 100 * report["rules"]["window_gain"]
+    level, gain = 1 - 2 * report["rules"]["alpha"], 100 * report["rules"]["recent_gain"]
     return f"""<footer>
 <p>Intervals hold the true number {level:.0%} of the time. A check passes where the whole interval is allowed, fails
 where none of it is, and lacks evidence where it straddles the bound. Slices pass unless harm is shown. Where the

@@ -15,9 +15,9 @@ class Rules:
     alpha: float = 0.025  # of passing what is just not allowed, and of failing what just is, for each check
     floor: float = 0.8  # accuracy on the holdout
     holdout_margin: float = 0.01  # loss of accuracy on the holdout
-    window_rule: Literal["superior", "non-inferior"] = "superior"
-    window_gain: float = 0.02  # where superior: with less than this it is not worth a change
-    window_margin: float = 0.02  # where non-inferior: loss of accuracy on the window
+    recent_rule: Literal["superior", "non-inferior"] = "superior"
+    recent_gain: float = 0.02  # where superior: with less than this it is not worth a change
+    recent_margin: float = 0.02  # where non-inferior: loss of accuracy on the recent set
     class_floor: float = 0.5  # recall of each class of the holdout
     class_margin: float = 0.05  # loss of recall in each class of the holdout
     calibration_margin: float = 0.02  # rise of the calibration error on the holdout
@@ -32,13 +32,13 @@ class Rules:
         for name in ("floor", "class_floor"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be from 0 to below 1")
-        for name in ("holdout", "window", "class", "calibration", "slice"):
+        for name in ("holdout", "recent", "class", "calibration", "slice"):
             if not 0 < getattr(self, f"{name}_margin") < 1:
                 raise ValueError(f"{name}_margin must be between 0 and 1: without a margin nothing can be shown")
-        if not 0 < self.window_gain < 1:
-            raise ValueError(f"window_gain is {self.window_gain}: it must be between 0 and 1")
-        if self.window_rule not in ("superior", "non-inferior"):
-            raise ValueError(f"window_rule is {self.window_rule!r}: it must be superior or non-inferior")
+        if not 0 < self.recent_gain < 1:
+            raise ValueError(f"recent_gain is {self.recent_gain}: it must be between 0 and 1")
+        if self.recent_rule not in ("superior", "non-inferior"):
+            raise ValueError(f"recent_rule is {self.recent_rule!r}: it must be superior or non-inferior")
         if not (self.latency_ratio > 0 and self.golden_tolerance > 0 and self.slice_rows > 0):
             raise ValueError("latency_ratio, golden_tolerance and slice_rows must be above 0")
 

@@ -80,7 +80,7 @@ class TrainingPlan(contract.Message):
     parent: str
     training_set: str
     holdout: str
-    gate_window: str
+    recent_set: str
     asked_by: str
     reason: str
     report_id: int | None
@@ -108,7 +108,7 @@ def plan(asked: RetrainingRequest) -> Planned:
     """Freeze what a challenger learns from, and what the gate will test it on; the ledger keeps what was planned.
 
     Raises:
-        TrainingError: there is no holdout or nothing to replay, or too few labels.
+        TrainingError: there is no holdout or nothing to rehearse, or too few labels.
         NoChampion: there is none to start from.
     """
     config = settings.get()
@@ -116,13 +116,13 @@ def plan(asked: RetrainingRequest) -> Planned:
         ledger.execute(connection, "lock_ledger")
         champion = versions.champion(connection)
         holdout = _latest(connection, "holdout", champion)
-        window = _reserve(connection, config, asked, champion["classes"])
-        training = _choose(connection, config, asked, champion, window)
+        recent = _reserve(connection, config, asked, champion["classes"])
+        training = _choose(connection, config, asked, champion, recent)
         training_plan = TrainingPlan(
             parent=champion["version"],
             training_set=training.dataset_id,
             holdout=holdout.dataset_id,
-            gate_window=window.dataset_id,
+            recent_set=recent.dataset_id,
             asked_by=asked.by,
             reason=asked.reason,
             report_id=asked.report_id,
@@ -130,7 +130,7 @@ def plan(asked: RetrainingRequest) -> Planned:
         )
         ledger.execute(connection, "insert_training", training_plan.to_dict())
     log.info("training set %s: %d images, %s", training.dataset_id[:12], training.images, training.rule["images"])
-    log.info("kept for the gate: %d images that landed %s", window.images, window.rule["landed"])
+    log.info("kept for the gate: %d images that landed %s", recent.images, recent.rule["landed"])
     request = _request(config, asked, champion, training)
     return Planned(training_plan, request, Holdout(holdout.labels, holdout.shards))
 
@@ -249,24 +249,24 @@ def balance(
     original: Sequence[Row],
     classes: Sequence[str],
     most: int,
-    replay_share: float,
+    rehearsal_share: float,
     most_of_median: float,
 ) -> tuple[list[Row], list[Row]]:
     """What is learnt from: of the new images, and of the original ones.
 
     A class gets no more than `most_of_median` times as many new images as the median class, and no more than fit
-    beside the replay into `most` images; those that come first. Original images then fill up all classes to one size,
-    and are at least `replay_share` of each class, as far as there are so many.
+    beside the rehearsal into `most` images; those that come first. Original images then fill up all classes to one
+    size, and are at least `rehearsal_share` of each class, as far as there are so many.
     """
     found = Counter(label for _, label in new)
     limit = max(1, int(most_of_median * statistics.median(found[name] for name in classes)))
-    limit = min(limit, int((1 - replay_share) * most / len(classes)))
+    limit = min(limit, int((1 - rehearsal_share) * most / len(classes)))
     taken = _first(new, dict.fromkeys(classes, limit))
     counts = Counter(label for _, label in taken)
-    size = round(max(counts.values(), default=0) / (1 - replay_share))
+    size = round(max(counts.values(), default=0) / (1 - rehearsal_share))
     known = {image for image, _ in taken}
-    replayed = [row for row in original if row[0] not in known]
-    return taken, _first(replayed, {name: size - counts[name] for name in classes} if replay_share else {})
+    rehearsed = [row for row in original if row[0] not in known]
+    return taken, _first(rehearsed, {name: size - counts[name] for name in classes} if rehearsal_share else {})
 
 
 def _first(rows: Iterable[Row], limits: Mapping[str, int]) -> list[Row]:
@@ -293,8 +293,8 @@ def _latest(connection: ledger.Connection, kind: datasets.Kind, champion: Mappin
 def _reserve(
     connection: ledger.Connection, config: settings.Settings, asked: RetrainingRequest, classes: Sequence[str]
 ) -> Dataset:
-    """Freeze the window of the gate: of the labelled images that the request is about, those of the newest drops, as
-    few as have `retrain_window_images` or half of them, and never so many that too few are left to learn from.
+    """Freeze the recent set: of the labelled images that the request is about, those of the newest drops, as
+    few as have `training.recent_images` or half of them, and never so many that too few are left to learn from.
     """
     since, noun = _asking_since(connection, config, asked), periods.get().noun
     drops = ledger.fetch(connection, "count_labelled_drops", {"classes": list(classes)})
@@ -306,7 +306,7 @@ def _reserve(
             f"there are {usable:,} labelled images{span}, and {config.training.min_labels:,} are needed: label"
             f" {config.training.min_labels - usable:,} more, or lower STRANDLINE_RETRAIN_MIN_LABELS"
         )
-    wanted, needed = min(config.training.window_images, usable // 2), config.training.min_labels // 2
+    wanted, needed = min(config.training.recent_images, usable // 2), config.training.min_labels // 2
     number = _drops_to_keep(drops, wanted, needed)
     first = drops[max(number, 1) - 1]["drop_at"]
     if not number:
@@ -328,7 +328,7 @@ def _reserve(
         "images": f"all labelled ones of these {noun}s that no model has learnt from",
         "drops": f"the newest whole {noun}s, as few as have {wanted} of them, or as leave {needed} to learn from",
     }
-    return datasets.freeze(connection, config, "window", _rows(rows), _shards(connection, config, rows), rule, asked.by)
+    return datasets.freeze(connection, config, "recent", _rows(rows), _shards(connection, config, rows), rule, asked.by)
 
 
 def _drops_to_keep(drops: Sequence[Mapping[str, Any]], wanted: int, needed: int) -> int:
@@ -362,28 +362,28 @@ def _choose(
     config: settings.Settings,
     asked: RetrainingRequest,
     champion: Mapping[str, Any],
-    window: Dataset,
+    recent: Dataset,
 ) -> Dataset:
-    """Freeze the training set: what landed before the window, balanced and with replay."""
+    """Freeze the training set: what landed before the recent set, balanced and with rehearsal."""
     classes, most, share = champion["classes"], config.training.images, config.training.rehearsal_share
-    before = datetime.datetime.fromisoformat(window.rule["since"])
+    before = datetime.datetime.fromisoformat(recent.rule["since"])
     query = {"classes": classes, "before": before, "per_class": most}
     landed = ledger.fetch(connection, "select_learnable_images", query)
     original = _latest(connection, "original", champion) if share else None
     known = _by_hash(datasets.labels(config.store, original), asked.seed) if original else []
-    new, replayed = balance(_rows(landed), known, classes, most, share, config.training.balance)
+    new, rehearsed = balance(_rows(landed), known, classes, most, share, config.training.balance)
     taken = {image for image, _ in new}
     shards = _shards(connection, config, [row for row in landed if row["image_id"] in taken])
     rule = {
-        "images": f"{len(new)} that landed, {len(replayed)} replayed",
-        "landed": f"labelled, before {_written(before)}, in no holdout and no window; of each class the newest, at most"
-        f" {config.training.balance:g} times as many as the median class has",
-        "replayed": f"original set {original.dataset_id if original else None}: as many as make all classes equal, at"
+        "images": f"{len(new)} that landed, {len(rehearsed)} rehearsed",
+        "landed": f"labelled, before {_written(before)}, in no holdout and no recent set; of each class the newest, at"
+        f" most {config.training.balance:g} times as many as the median class has",
+        "rehearsed": f"original set {original.dataset_id if original else None}: as many as make all classes equal, at"
         f" least {share:.0%} of each class, by SHA-256 of seed and image",
         "seed": asked.seed,
     }
-    shards += original.shards if original and replayed else ()
-    return datasets.freeze(connection, config, "training", new + replayed, shards, rule, asked.by)
+    shards += original.shards if original and rehearsed else ()
+    return datasets.freeze(connection, config, "training", new + rehearsed, shards, rule, asked.by)
 
 
 def _by_hash(labels: Mapping[str, str], seed: int) -> list[Row]:

@@ -2,7 +2,7 @@
 -- and those that may be learnt from.
 SELECT drop_at, count(*) AS usable,
        count(*) FILTER (WHERE NOT learnt) AS testable,
-       count(*) FILTER (WHERE NOT in_window) AS learnable
+       count(*) FILTER (WHERE NOT is_recent) AS learnable
 FROM labelled_images
 WHERE label = ANY(%(classes)s) AND NOT held_out
 GROUP BY drop_at

@@ -1,4 +1,4 @@
-SELECT parent, training_set, holdout, gate_window, asked_by, reason, report_id, run_id
+SELECT parent, training_set, holdout, recent_set, asked_by, reason, report_id, run_id
 FROM trainings
 WHERE run_id = %(run_id)s
 ORDER BY training_id DESC

@@ -8,10 +8,10 @@ SELECT pg_temp.digest(name), name, 'a network', '{cat,dog}', 'models/' || name, 
 FROM unnest('{first,second}'::text[]) AS name;
 INSERT INTO datasets (dataset_id, kind, images, labels, shards, rule, made_by)
 SELECT pg_temp.digest(kind), kind, 1, 'datasets/' || kind || '.parquet', '[]', '{}', 'retrain_model'
-FROM unnest('{training,holdout,window}'::text[]) AS kind;
+FROM unnest('{training,holdout,recent}'::text[]) AS kind;
 INSERT INTO dataset_images (dataset_id, image_id, label)
 SELECT pg_temp.digest(kind), pg_temp.digest('an image of ' || kind), 'cat'
-FROM unnest('{training,holdout,window}'::text[]) AS kind;
+FROM unnest('{training,holdout,recent}'::text[]) AS kind;
 SELECT install_first_champion(pg_temp.digest('first'), 'make up');
 
 -- An hour: cat.jpg and its copy, dog.jpg, whose classification fails, and a file that is no image.
@@ -74,26 +74,26 @@ INSERT INTO drift_reports (
 )
 VALUES ('drift', '2026-11-21 08:00+00', '2026-11-21 09:00+00', pg_temp.digest('first'), true, 2, 1, 1, 'retrain', true,
         'Accuracy fell.', '{}', 'drift/a window', pg_temp.digest('a page'));
-INSERT INTO trainings (run_id, asked_by, reason, report_id, parent, training_set, holdout, gate_window)
+INSERT INTO trainings (run_id, asked_by, reason, report_id, parent, training_set, holdout, recent_set)
 VALUES ('training', 'report_drift', 'Accuracy fell.', 1, pg_temp.digest('first'), pg_temp.digest('training'),
-        pg_temp.digest('holdout'), pg_temp.digest('window'));
+        pg_temp.digest('holdout'), pg_temp.digest('recent'));
 INSERT INTO model_lineage (
-    version, parent, training_set, holdout, gate_window, asked_by, reason, report_id, run_id, code_revision, versions,
+    version, parent, training_set, holdout, recent_set, asked_by, reason, report_id, run_id, code_revision, versions,
     parameters
 )
 VALUES (pg_temp.digest('second'), pg_temp.digest('first'), pg_temp.digest('training'), pg_temp.digest('holdout'),
-        pg_temp.digest('window'), 'report_drift', 'Accuracy fell.', 1, 'training', 'a revision', '{}', '{}');
+        pg_temp.digest('recent'), 'report_drift', 'Accuracy fell.', 1, 'training', 'a revision', '{}', '{}');
 
 -- The challenger passes its gate, is approved and promoted, found worse, and rolled back.
 INSERT INTO approvers (name) VALUES ('op');
-INSERT INTO gate_plans (gate_id, challenger, champion, holdout_set, window_set, requested_by)
-VALUES ('gate', pg_temp.digest('second'), pg_temp.digest('first'), pg_temp.digest('holdout'), pg_temp.digest('window'),
+INSERT INTO gate_plans (gate_id, challenger, champion, holdout_set, recent_set, requested_by)
+VALUES ('gate', pg_temp.digest('second'), pg_temp.digest('first'), pg_temp.digest('holdout'), pg_temp.digest('recent'),
         'user');
 INSERT INTO gates (
-    gate_id, challenger, champion, holdout_set, window_set, checks, outcome, sentence, rules, folder, html_sha256,
+    gate_id, challenger, champion, holdout_set, recent_set, checks, outcome, sentence, rules, folder, html_sha256,
     requested_by, approvers, answer_by
 )
-SELECT gate_id, challenger, champion, holdout_set, window_set, 1, 'pass', 'It passed.', '{}', 'gates/gate',
+SELECT gate_id, challenger, champion, holdout_set, recent_set, 1, 'pass', 'It passed.', '{}', 'gates/gate',
        pg_temp.digest('a page'), requested_by, '{op}', clock_timestamp() + interval '1 day'
 FROM gate_plans;
 INSERT INTO gate_results (gate_id, check_name, outcome, sentence, found, low, high, bound, allowed, unit, measured_on)

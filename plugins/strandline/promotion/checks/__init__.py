@@ -12,8 +12,8 @@ from strandline.promotion.checks import (
     holdout,
     latency,
     loads,
+    recent,
     slices,
-    window,
 )
 
 CHECKS = (  # of every gate, in this order
@@ -24,7 +24,7 @@ CHECKS = (  # of every gate, in this order
     class_floors.check,
     class_losses.check,
     calibration.check,
-    window.check,
+    recent.check,
     slices.check,
     latency.check,
 )

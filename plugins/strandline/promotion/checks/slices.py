@@ -15,8 +15,8 @@ def check(evidence: Evidence) -> Check:
     """Slices of fewer images than the rules say are counted, and not judged."""
     rules, margin = evidence.rules, evidence.rules.slice_margin
     slices = {
-        f"{slice_} of the {set_name}": part.pairs(mask)
-        for set_name, part in (("holdout", evidence.holdout), ("window", evidence.window))
+        f"{slice_} of the {set_name} set": part.pairs(mask)
+        for set_name, part in (("holdout", evidence.holdout), ("recent", evidence.recent))
         if part is not None
         for slice_, mask in part.slices.items()
     }
