@@ -11,7 +11,7 @@
 | **classify** | one task a shard: the pinned model's label and probabilities for every image |
 | **load** | one transaction: outcomes, images, predictions |
 | **close_books** | proves that every entry has one end and every image one outcome; else red |
-| **alert** | red where a person has to look: folders were set aside, or many files vanished |
+| **alert** | red if a person has to look: folders were set aside, or many files vanished |
 
 ### Trigger and backfill
 *Trigger* takes a period (`period`, or that of the logical date), else the last complete one. *Backfill* takes each one

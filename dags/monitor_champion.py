@@ -8,10 +8,10 @@
 | **plan** | the images that were labelled since the promotion; skipped until there are enough new ones |
 | **evaluate** | has the champion before classify them, too |
 | **compare** | compares both on the same images, and records the check in `champion_checks` |
-| **request_approval** | where the new one is worse beyond chance, once: *Roll back* or *Keep*, with a reason; if \
+| **request_approval** | if the new one is worse beyond chance, once: *Roll back* or *Keep*, with a reason; if \
 so answered, the champion before is champion again |
 
-It checks a promotion a few times (STRANDLINE_WATCH_LOOKS), and nothing where the champion did not come by one.
+It checks a promotion a few times (STRANDLINE_WATCH_LOOKS), and nothing if the champion did not come by one.
 
 ### When it is red
 | red task | means, and what to do |

@@ -8,14 +8,14 @@ request_approval -> check_approval -> promote`, or `choose -> roll_back`
 |---|---|
 | **choose** | whether to promote or to roll back |
 | **plan** | pins champion, challenger, the holdout and the newest labelled images, in the ledger; a run \
-that a new challenger woke looks there for the one that waits, and is skipped where none does |
+that a new challenger woke looks there for the one that waits, and is skipped if none does |
 | **infra_validate** | in the real runner: does the challenger load and answer, and how fast are both, in turns |
 | **evaluate** | one task a model and set: answers to every image |
 | **evaluate_gate** | all checks, the report, the rows in `gates` and `gate_results` |
-| **check_outcome** | ends the run here where the gate was not passed: that is an answer, and no failure |
+| **check_outcome** | ends the run here if the gate was not passed: that is an answer, and no failure |
 | **request_approval** | waits for one of the approvers (page *Required Actions*): *Approve* or *Reject*, with a \
 reason; records the answer, and refuses that of who asked or trained |
-| **check_approval** | reads the recorded answer; ends the run here where it is *Reject* |
+| **check_approval** | reads the recorded answer; ends the run here if it is *Reject* |
 | **promote** | one SQL function: the challenger is champion, if the champion is still the one it was compared with |
 | **roll_back** | one SQL function: a version that was champion before is champion again |
 
@@ -99,7 +99,7 @@ def promote_model():
     def plan_evaluations(validated: dict, *, run_id: str) -> list[dict]:
         return tasks.plan_evaluations(run_id, validated)
 
-    # Without an evaluation where the challenger did not load; not where none of it was asked for.
+    # Without an evaluation if the challenger did not load; not if none of it was asked for.
     @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     def evaluate_gate(validated: dict, evaluated: list[dict] | None, *, run_id: str) -> dict:
         return tasks.evaluate_gate(run_id, validated, evaluated or [])

@@ -8,12 +8,12 @@
 | **plan** | freezes what the ledger says of each image that landed in the window; verifies shards and bundles |
 | **classify** | one task a shard: the frozen shard again, with the batch size and the threads of then |
 | **compare** | row by row: a page, `rows.parquet`, and a row in `replays`; the log names the page |
-| **prove** | red where the same version on the same runtime did not give the same bits |
+| **prove** | red if the same version on the same runtime did not give the same bits |
 
 ### Trigger
 `start` (and `end`, for more than one period). Without `model_version`, each image is classified with the version that \
-its own run had pinned: an exact replay, also where several versions made a window's predictions. With one, its own \
-recorded predictions are compared where there are any, and the page says how it agrees with the version that made \
+its own run had pinned: an exact replay, also if several versions made a window's predictions. With one, its own \
+recorded predictions are compared if there are any, and the page says how it agrees with the version that made \
 the window's.
 
 A replay changes no prediction and raises no alarm. A run has one replay: clearing it repeats what it found, so \

@@ -8,7 +8,7 @@
 | **list** | the windows to report: of the runs of `ingest_images` that closed their books; those that have enough \
 labels by now to judge their accuracy; or the one you ask for |
 | **report** | one task a window: Evidently's report, the verdict, a row in `drift_reports` |
-| **request_retraining** | updates the asset `retraining` where a verdict asks for it; else it is skipped |
+| **request_retraining** | updates the asset `retraining` if a verdict asks for it; else it is skipped |
 
 ### The verdict
 **none**: nothing found. **warn**: something changed; a person should look. **retrain**: accuracy fell, and kept \

@@ -55,7 +55,7 @@ from strandline.training import tasks
     default_args=DEFAULT_ARGS,
     params={
         "reason": reason(
-            "Why there should be another model; needed where a person asks. It stays in the lineage.", most=500
+            "Why there should be another model; needed if a person asks. It stays in the lineage.", most=500
         ),
         "epochs": Param(
             None,

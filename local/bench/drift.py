@@ -56,7 +56,7 @@ Mixer = Callable[[Generator, Sequence[str]], Floats]
 
 @dataclass(frozen=True)
 class Images:
-    """Rows that windows are drawn from. `truth` holds true class indices [n], -1 where unknown."""
+    """Rows that windows are drawn from. `truth` holds true class indices [n], -1 if unknown."""
 
     data: windows.Data
     truth: Integers

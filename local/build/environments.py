@@ -131,7 +131,7 @@ def _temporary() -> str:
 
 
 def uv_environment() -> dict[str, str]:
-    """Our environment for uv: caches in the checkout, and pip's indexes where uv has no configuration of its own."""
+    """Our environment for uv: caches in the checkout, and pip's indexes if uv has no configuration of its own."""
     environment = {
         **os.environ,
         "PATH": f"{UV}{os.pathsep}{os.environ.get('PATH', os.defpath)}",

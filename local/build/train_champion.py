@@ -83,7 +83,7 @@ class Maker:
         return self.run(f"pack-{name}", "pack", request, landing)
 
     def run(self, name: str, command: str, request: Request, landing: Path | None = None) -> Path:
-        """The folder of a finished attempt; run only where it has no result yet."""
+        """The folder of a finished attempt; run only if it has no result yet."""
         folder = self.store / name
         folder.mkdir(parents=True, exist_ok=True)
         wanted = contract.parse_request(command, json.loads(json.dumps(request))).to_dict()

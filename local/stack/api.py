@@ -34,7 +34,7 @@ class Api:
         self._client.close()
 
     def request(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
-        """The JSON answer to a request under `/api/v2`, None where there is none.
+        """The JSON answer to a request under `/api/v2`, None if there is none.
 
         Raises:
             ApiError: Airflow refused, or did not answer.
@@ -179,7 +179,7 @@ class Api:
         """Answer a question.
 
         Raises:
-            ApiError: 403 where this user was not asked, 409 where it was answered already.
+            ApiError: 403 if this user was not asked, 409 if it was answered already.
         """
         body = {"chosen_options": [option], "params_input": {"reason": reason}}
         self.request("PATCH", self._approval_request(dag, run_id, task_id), body)

@@ -82,7 +82,7 @@ def restore(settings: Settings, path: Path) -> None:
 
 
 def stop(settings: Settings) -> None:
-    """Stop Postgres; nothing happens where it does not run."""
+    """Stop Postgres; nothing happens if it does not run."""
     postgres.stop(_folder(settings))
 
 

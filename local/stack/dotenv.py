@@ -18,7 +18,7 @@ from strandline import settings
 
 PATH = settings.REPOSITORY / ".env"
 FOLDER = "STRANDLINE_SECRETS_ON_HOST"
-WORKER = 50_000  # user of the Airflow image; where root runs compose, containers do not run as root
+WORKER = 50_000  # user of the Airflow image; if root runs compose, containers do not run as root
 IMAGE = "STRANDLINE_VISION_IMAGE"
 # Which database roles a service may take: libpq's passfile of each.
 DUTIES = {
@@ -75,7 +75,7 @@ def make(path: Path, config: settings.Settings, **changes: str) -> dict[str, str
 
 
 def read(path: Path) -> dict[str, str]:
-    """The variables of a file; none where there is no file."""
+    """The variables of a file; none if there is no file."""
     lines = path.read_text().splitlines() if path.is_file() else []
     return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
@@ -182,7 +182,7 @@ def _make_folder(folder: Path, owner: int) -> None:
 
 
 def _built_image() -> dict[str, str]:
-    """The vision image that `make images` has built last; none where it has not."""
+    """The vision image that `make images` has built last; none if it has not."""
     command = ["docker", "image", "inspect", "--format", "{{.Id}}", "strandline/vision:latest"]
     try:
         found = subprocess.run(command, capture_output=True, text=True)

@@ -46,7 +46,7 @@ class PostgresError(Exception):
 
 
 def start(folder: Path, port: int, password: str, durable: bool = True) -> None:
-    """Start the server of a folder, making it first where there is none; a running one is left alone.
+    """Start the server of a folder, making it first if there is none; a running one is left alone.
 
     It outlives the calling process. Data lie in `folder/data`, the log in `folder/postgres.log`.
 
@@ -80,7 +80,7 @@ def start(folder: Path, port: int, password: str, durable: bool = True) -> None:
 
 
 def stop(folder: Path) -> None:
-    """Stop the server of a folder, rolling back what is open; nothing happens where none runs.
+    """Stop the server of a folder, rolling back what is open; nothing happens if none runs.
 
     Raises:
         PostgresError: it does not stop within a minute.
@@ -194,7 +194,7 @@ def _run(folder: Path, program: str, *arguments: str | Path) -> subprocess.Compl
 
 
 def _give_to_nobody(folder: Path) -> None:
-    """Give the folder of root to nobody where root cannot become an ordinary user by a namespace."""
+    """Give the folder of root to nobody if root cannot become an ordinary user by a namespace."""
     if os.geteuid() != 0 or folder.stat().st_uid != 0 or _namespaces():
         return
     nobody = pwd.getpwnam("nobody")

@@ -90,7 +90,7 @@ def stop(records: Iterable[Path], patience: float) -> None:
 def _family(leaders: dict[int, int], known: dict[int, int]) -> dict[int, int]:
     """What still runs of the leaders' sessions and of what they and the known processes have started: pid to start."""
     table = {pid: stat for pid in _numbers() if (stat := _stat(pid)) and stat.state not in "ZX"}
-    # A session keeps its leader's number reserved: where that number now has another start, the session is gone.
+    # A session keeps its leader's number reserved: if that number now has another start, the session is gone.
     sessions = {pid for pid, started in leaders.items() if pid not in table or table[pid].started == started}
     family = {
         pid: stat.started

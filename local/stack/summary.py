@@ -97,7 +97,7 @@ def _rate(name: str, seconds: float, images: int) -> str:
 
 
 def network_rate(url: str, run_id: str) -> str:
-    """The line of the network alone, without the start of its process; empty where the run classified nothing."""
+    """The line of the network alone, without the start of its process; empty if the run classified nothing."""
     with ledger.connect("ingest", url) as connection:
         (row,) = ledger.fetch(connection, "sum_classify_seconds", {"run_id": run_id})
     return _rate("network", row["seconds"], row["images"]) if row["seconds"] else ""

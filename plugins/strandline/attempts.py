@@ -68,7 +68,7 @@ def watched(folder: Path, most_bytes: int, most_files: int, stop: Callable[[], N
 
 
 def excess(folder: Path, most_bytes: int, most_files: int) -> str:
-    """What is wrong with how much lies below a folder, as a sentence; empty where nothing is."""
+    """What is wrong with how much lies below a folder, as a sentence; empty if nothing is."""
     size, files, folders = 0, 0, [folder]
     while folders:
         try:

@@ -265,7 +265,7 @@ class Head(NamedTuple):
 
 
 def audit_head() -> Head:
-    """The last step of the audit log; no steps and an empty hash where there is none."""
+    """The last step of the audit log; no steps and an empty hash if there is none."""
     with connect("ingest") as connection:
         (row,) = fetch(connection, "select_audit_head")
     return Head(**row)
@@ -307,7 +307,7 @@ def _prove(connection: Connection, complaint: str, run_id: str | None = None) ->
 
 
 def check_invariants(connection: Connection, run_id: str | None = None) -> dict[str, list[DictRow]]:
-    """Every invariant by name, with the first rows that break it: none, where all is well.
+    """Every invariant by name, with the first rows that break it: none, if all is well.
 
     Args:
         run_id: look at this run only, and at what is of no run; at the whole ledger by default.
@@ -323,7 +323,7 @@ def invariant_files(folder: Path = SQL / "invariants") -> list[Path]:
 def provision(
     superuser_url: str, passwords: Mapping[str, str], database: str = "strandline", owner: str = OWNER
 ) -> None:
-    """Make roles and a database where they are missing, and set passwords, limits and defaults of the roles. Who is
+    """Make roles and a database if they are missing, and set passwords, limits and defaults of the roles. Who is
     granted nothing in the database cannot open it.
 
     Args:

@@ -140,7 +140,7 @@ class Window:
 
     @property
     def name(self) -> str:
-        """As 2026-11-21T08 or 2026-11-21T0815, with its end where it is more than one period."""
+        """As 2026-11-21T08 or 2026-11-21T0815, with its end if it is more than one period."""
         period = get()
         end = "" if self.end - self.start == period.length else f"--{self.end:{period.path_format}}"
         return f"{self.start:{period.path_format}}{end}"

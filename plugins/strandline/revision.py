@@ -6,7 +6,7 @@ from strandline import settings
 
 
 def checked_out() -> str:
-    """The commit that is checked out, marked where files differ from it; `unknown` where there is no checkout."""
+    """The commit that is checked out, marked if files differ from it; `unknown` if there is no checkout."""
     git = ["git", "-C", str(settings.REPOSITORY), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(git, capture_output=True, text=True).stdout.strip() or "unknown"

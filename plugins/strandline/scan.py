@@ -226,7 +226,7 @@ class _Scanner:
         return (drop - EPOCH) // datetime.timedelta(microseconds=1) * 1000 > self.now_ns
 
     def enter(self, level: _Level, leaf: bytes, depth: int) -> "_Level | Entry | None":
-        """A folder, opened; or one entry for all of it, where it may not be; or None, where its drop is not taken."""
+        """A folder, opened; or one entry for all of it, if it may not be; or None, if its drop is not taken."""
         name = level.prefix + leaf
         period = path_period(name + b"/")
         # An hour's folder may have those of its minutes in it, which are other drops.
@@ -316,7 +316,7 @@ def path_period(path: bytes) -> datetime.datetime | None:
 
 
 def drop_folder(name: bytes) -> bytes:
-    """The folders that name the source and the period of a path, with their slashes; none where it names none."""
+    """The folders that name the source and the period of a path, with their slashes; none if it names none."""
     match = _period_folder(name)
     return name[: match.end()] if match and path_period(name) else b""
 

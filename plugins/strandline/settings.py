@@ -268,7 +268,7 @@ class Labels(_Room):
     max_rows: int = _setting(5_000_000, "label files with more rows are refused", "LABEL_MAX_ROWS", low=1)
     patience_hours: float | None = _setting(
         None,
-        "rows of label files that name unknown images wait so long for them; by default 3, or 72 where drops are days",
+        "rows of label files that name unknown images wait so long for them; by default 3, or 72 if drops are days",
         "LABEL_PATIENCE_HOURS",
         low=0,
     )
@@ -365,7 +365,7 @@ class Promotion(_Room):
     )
     gate_recent_margin: float = _setting(
         0.02,
-        "loss of accuracy on the newest labelled images that is allowed where non-inferior will do",
+        "loss of accuracy on the newest labelled images that is allowed if non-inferior will do",
         above=0,
         below=1,
     )
@@ -449,7 +449,7 @@ class Settings(_Room):
         return datetime.timedelta(hours=self.labels.patience_hours)
 
     def run_folder(self, run_id: str) -> Path:
-        """The folder of a run's files in the store: readable, and unique even where the readable part is not."""
+        """The folder of a run's files in the store: readable, and unique even if the readable part is not."""
         readable = re.sub(r"[^A-Za-z0-9-]+", "_", run_id)[:60]
         return self.store / "runs" / f"{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
 

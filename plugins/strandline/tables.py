@@ -117,7 +117,7 @@ def names(path: Path) -> list[str]:
     """The columns that a file says that it has.
 
     Raises:
-        TableError: as `batches`, where the footer cannot be read.
+        TableError: as `batches`, if the footer cannot be read.
     """
     with _open(path, (), None, MOST_ROWS) as file:
         return [str(name) for name in file.schema_arrow.names]

@@ -16,10 +16,10 @@ SHARD_COLUMNS = (
 OUTCOME_COLUMNS = (
     ("entry", "int32"),
     ("status", "string"),  # decoded, or one of STATES but the first two
-    ("reason", "string"),  # a code of the table in docs/reasons.md; null where decoded
+    ("reason", "string"),  # a code of the table in docs/reasons.md; null if decoded
     ("detail", "string"),  # for a person; free of control characters
     ("notes", "string"),  # codes joined by a space
-    ("image_id", "string"),  # null where the bytes were not read whole
+    ("image_id", "string"),  # null if the bytes were not read whole
     ("width", "int32"),
     ("height", "int32"),
     ("format", "string"),
@@ -30,10 +30,10 @@ OUTCOME_COLUMNS = (
 )
 PREDICTION_COLUMNS = (
     ("image_id", "string"),
-    ("label", "string"),  # null where the image failed
+    ("label", "string"),  # null if the image failed
     ("confidence", "float"),
     ("probabilities", "list<item: float>"),  # in the order of the bundle's classes
     ("embedding", "list<item: float>"),  # the input of the output layer
-    ("failure", "string"),  # null where the image was classified
+    ("failure", "string"),  # null if the image was classified
 )
 LABEL_COLUMNS = (("image_id", "string"), ("label", "string"))

@@ -46,7 +46,7 @@ CREATE TABLE model_lineage (
     report_id bigint,  -- the drift report that asked
     run_id text COLLATE "C" NOT NULL,  -- of retrain_model
     code_revision text NOT NULL,
-    image_digest text,  -- of the container that trained; null where a process did
+    image_digest text,  -- of the container that trained; null if a process did
     versions jsonb NOT NULL,
     parameters jsonb NOT NULL
 );

@@ -94,7 +94,7 @@ CREATE TABLE outcomes (
     reason text CHECK (reason <> ''),
     detail text,
     notes text,
-    sha256 text COLLATE "C",  -- of the bytes, where they were read whole
+    sha256 text COLLATE "C",  -- of the bytes, if they were read whole
     image_id text COLLATE "C" REFERENCES images,
     decoded boolean NOT NULL DEFAULT false,  -- it is in its shard; when quarantined, an expectation refused it
     run_id text COLLATE "C" NOT NULL,

@@ -5,7 +5,7 @@ CREATE TABLE trainings (
     run_id text COLLATE "C" NOT NULL,  -- of retrain_model
     asked_by text NOT NULL CHECK (asked_by ~ '\S'),
     reason text NOT NULL CHECK (reason ~ '\S'),
-    report_id bigint REFERENCES drift_reports,  -- that asked, where no person did
+    report_id bigint REFERENCES drift_reports,  -- that asked, if no person did
     parent text COLLATE "C" NOT NULL REFERENCES model_versions,
     training_set text COLLATE "C" NOT NULL REFERENCES datasets,
     holdout text COLLATE "C" NOT NULL REFERENCES datasets,

@@ -47,7 +47,7 @@ CREATE TABLE gate_results (
     check_name text NOT NULL,
     outcome text NOT NULL CHECK (outcome IN ('pass', 'fail', 'not enough evidence')),
     sentence text NOT NULL,
-    found double precision,  -- with its interval; null where the check has no number
+    found double precision,  -- with its interval; null if the check has no number
     low double precision,
     high double precision,
     bound double precision,

@@ -1,5 +1,5 @@
 -- One row a file, in its newest version, refused ones included: what its path says and what the model says, which is
--- the champion's word where it has one, else that of the version that classified the image last.
+-- the champion's word if it has one, else that of the version that classified the image last.
 CREATE VIEW category_results AS
 SELECT newest.display_name AS fname,
        newest.path_label AS category,

@@ -1,4 +1,4 @@
--- What the paths of an image say that it shows, where the folder was a class of the run's model: those of the last drop
+-- What the paths of an image say that it shows, if the folder was a class of the run's model: those of the last drop
 -- in which it lay, and there of the last listing. So a file that was moved says what its new folder says; two folders
 -- in one listing contradict each other.
 CREATE VIEW path_words AS
@@ -22,7 +22,7 @@ WHERE age = 1;
 
 -- What is said of each image by those of the highest rank, each labeller's last word (of words with the same time,
 -- that of the file which was loaded last); of decisions, the very last one.
--- Where nothing else is, what its paths say. `label` is null where nothing is said, and '' where the image shows none of
+-- If nothing else is, what its paths say. `label` is null if nothing is said, and '' if the image shows none of
 -- the classes. Several who agree are one row: the first by name, and the time of the last. By image, not by history: so
 -- a drop is read in the time of a drop.
 CREATE VIEW standing_labels AS

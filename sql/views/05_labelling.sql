@@ -16,7 +16,7 @@ AS $$
 $$;
 
 -- Realized accuracy, of all images with a label, by the source and period in which they landed. Of a class: of the images
--- that are of it. Where people labelled those that the model was unsure of (`uncertain`), the share says too little of
+-- that are of it. If people labelled those that the model was unsure of (`uncertain`), the share says too little of
 -- the rest: `reporting.audit_accuracy` is the one without such a bias.
 CREATE VIEW reporting.class_accuracy AS
 SELECT model_version, source, drop_at AS period_start, class, labelled, correct, uncertain,

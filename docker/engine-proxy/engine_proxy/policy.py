@@ -170,7 +170,7 @@ def _check_deadline(text: str) -> None:
 
 
 def _at(asked: Any, *path: str | int) -> Any:
-    """What is at a place of the body; None where nothing is."""
+    """What is at a place of the body; None if nothing is."""
     for step in path:
         if isinstance(step, int):
             asked = asked[step] if isinstance(asked, list) and step < len(asked) else None

@@ -51,7 +51,7 @@ class Parts(NamedTuple):
 
 
 def take_apart(html: str) -> Parts | None:
-    """None where the page is too large, or has other scripts than Evidently's template."""
+    """None if the page is too large, or has other scripts than Evidently's template."""
     scripts = re.findall(r"<script>(.*?)</script", html, re.DOTALL | re.IGNORECASE)
     closed = len(re.findall(r"</script", html, re.IGNORECASE))
     if not len(scripts) == closed == SCRIPTS or len(html.encode()) > LARGEST or html.count("<head>") != 1:
@@ -74,7 +74,7 @@ def section(parts: Parts | None, to_store: str) -> str:
     return f"""<h2>Evidently</h2>
 <details class="card"><summary>Open Evidently's report</summary>
 <p class="soft">A closer look at the distributions of the table above. Evidently calls drift what reaches a
-threshold, and dataset drift where half of the columns do, whatever chance may do: neither is our verdict.</p>
+threshold, and dataset drift if half of the columns do, whatever chance may do: neither is our verdict.</p>
 <p class="missing" hidden>It cannot be shown: the file <code>{library}</code>, which all reports share, is not where
 this page looks for it. A report can be moved together with its store, or be read where it is.</p>
 <div class="frame"><iframe title="Evidently's report" sandbox="allow-scripts" data-page="{packed}"

@@ -38,7 +38,7 @@ class ColumnDrift:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Evidently's page and its result; empty where no column could be compared."""
+    """Evidently's page and its result; empty if no column could be compared."""
 
     html: str
     columns: tuple[ColumnDrift, ...]
@@ -76,7 +76,7 @@ def _method(column: str) -> tuple[str, float]:
 
 
 def _values(frame: pd.DataFrame, column: str) -> "pd.Series[Any]":
-    """A column as Evidently can take it: finite numbers, or harmless text; missing where it is neither."""
+    """A column as Evidently can take it: finite numbers, or harmless text; missing if it is neither."""
     if column not in frame:
         return pd.Series(np.nan, index=range(len(frame)))
     series = frame[column].reset_index(drop=True)
@@ -130,7 +130,7 @@ def _judged(column: str, reference: "pd.Series[Any]", current: "pd.Series[Any]",
 
 
 def _by_chance(reference: "pd.Series[Any]", current: "pd.Series[Any]", text: bool) -> float:
-    """The mean distance between samples of these sizes where nothing changed.
+    """The mean distance between samples of these sizes if nothing changed.
 
     Wasserstein: the limit is the integral of the absolute Brownian bridge at F, of which the mean at each point is
     sqrt(2 F (1 - F) / pi) (del Barrio, Giné, Matrán, "Central Limit Theorems for the Wasserstein Distance Between the
@@ -138,7 +138,7 @@ def _by_chance(reference: "pd.Series[Any]", current: "pd.Series[Any]", text: boo
     near distributions (Lin, "Divergence Measures Based on the Shannon Entropy", IEEE Transactions on Information Theory
     37, 1991, by Taylor's series). On windows of the first champion's reference, from 50 to 1,000 images, both are right
     within a sixth, and 1 of 100 unchanged windows has more than two to three times this distance (of classes, more than
-    one and a half times). So where a threshold is twice this or more, chance seldom reaches it: with ten classes, from
+    one and a half times). So if a threshold is twice this or more, chance seldom reaches it: with ten classes, from
     some 200 images on.
     """
     per_row = 1 / len(reference) + 1 / len(current)

@@ -183,7 +183,7 @@ def _cards(drift: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
 
 
 def _accuracy(drift: Mapping[str, Any], verdict: Mapping[str, Any], could: str) -> str:
-    """By labels where there are enough of them, else as estimated; the other in a sentence."""
+    """By labels if there are enough of them, else as estimated; the other in a sentence."""
     estimated, realized = drift["estimated"], drift["realized"]
     labelled = verdict["by_labels"]
     accuracy, other = (realized, estimated) if labelled else (estimated, realized)

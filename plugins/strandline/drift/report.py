@@ -36,7 +36,7 @@ PAGE = "index.html"
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A window compared with the reference; where that could not be, `drift` is None and `instead` may say why.
+    """A window compared with the reference; if that could not be, `drift` is None and `instead` may say why.
 
     `counts` are of images: landed and predicted (`images`), `compared`, and `labelled` among these. `content` is what
     comes of it into report.json.
@@ -167,7 +167,7 @@ def _sources(
     truth: Integers,
 ) -> list[dict[str, Any]]:
     """The slice of each source of the window, by the sources of all its images, those with the most images first; none,
-    where there is one source only. `kept` are the rows that are in `current`.
+    if there is one source only. `kept` are the rows that are in `current`.
     """
     images = collections.Counter(landed)
     if len(images) < 2:
@@ -263,7 +263,7 @@ def _record(
 def _why_not_live(
     config: settings.Settings, standing: Mapping[str, Any], comparison: Comparison, alarms: bool
 ) -> str | None:
-    """Why a window may raise no alarm, for people; None where it may.
+    """Why a window may raise no alarm, for people; None if it may.
 
     One that was reported live before may once more, if it had too few labels then and has enough now: its accuracy was
     not judged by labels yet.
@@ -308,7 +308,7 @@ def _decide(
 def _held_back(
     connection: ledger.Connection, config: settings.Settings, start: datetime.datetime, end: datetime.datetime
 ) -> str | None:
-    """Why no retraining is requested although it is due; None where it is. [start, end) are the windows that ask."""
+    """Why no retraining is requested although it is due; None if it is. [start, end) are the windows that ask."""
     (labels,) = ledger.fetch(connection, "count_labelled_images", {"start": start, "end": end})
     (requests,) = ledger.fetch(connection, "select_retraining_requests")
     if labels["labelled"] < config.training.min_labels:

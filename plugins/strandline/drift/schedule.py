@@ -40,7 +40,7 @@ def list_windows(
     their accuracy, and had not when they were reported.
 
     Args:
-        run_ids: None where a person asks: for one window, from period `start` to before period `end` (without it:
+        run_ids: None if a person asks: for one window, from period `start` to before period `end` (without it:
             one period), as 2026-11-21T08 in UTC; without any, for the last complete one.
 
     Raises:

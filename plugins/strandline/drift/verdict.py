@@ -48,14 +48,14 @@ def decide(
 ) -> Verdict:
     """The verdict on a window; None stands for an empty one.
 
-    A window asks for retraining where accuracy fell below what its mix of classes explains: as enough labels show, or
-    as the model is unsure of images that changed. A changed mix alone never does. The action is `retrain` where the
-    asking is `persistent`, and `warn` where anything was found.
+    A window asks for retraining if accuracy fell below what its mix of classes explains: as enough labels show, or
+    as the model is unsure of images that changed. A changed mix alone never does. The action is `retrain` if the
+    asking is `persistent`, and `warn` if anything was found.
 
     Args:
         classes: the names of the classes, for the sentence. As they are: escape it where it is shown.
-        earlier, later: `asks` of the windows before it and, where its labels came late, after it; in order of time.
-        reported: the window's verdict when it was judged without enough labels, as a mapping; None where it never was.
+        earlier, later: `asks` of the windows before it and, if its labels came late, after it; in order of time.
+        reported: the window's verdict when it was judged without enough labels, as a mapping; None if it never was.
             Its mix and its images are not tested again: only what was found in them then can be found now.
     """
     if drift is None or drift.rows < minimum_rows:
@@ -151,7 +151,7 @@ def persistent(history: Sequence[bool], need: int = 2, of: int = 5) -> bool:
 
 
 def persistence_rate(alpha: float, need: int = 2, of: int = 5) -> float:
-    """How often `persistent` holds where each window says so by chance, with probability alpha, on its own.
+    """How often `persistent` holds if each window says so by chance, with probability alpha, on its own.
 
     The latest does, and of the others a binomial number. For 2 of 5 that is about 4 alpha squared: 1 in 168 windows,
     one a week, becomes 1 in 7,120, one in ten months.

@@ -69,7 +69,7 @@ class Data:
 
 
 def read_reference(config: settings.Settings, model: Mapping[str, Any]) -> Data | None:
-    """The reference profile of a model version (its row in the ledger); None where its bundle has none.
+    """The reference profile of a model version (its row in the ledger); None if its bundle has none.
 
     Raises:
         WindowError: the bundle is gone, or not what its manifest says.
@@ -96,7 +96,7 @@ def read_reference(config: settings.Settings, model: Mapping[str, Any]) -> Data 
 
 
 def read_rows(connection: ledger.Connection, window: Window) -> list[dict[str, Any]]:
-    """The window's predictions with their images and labels (`truth`, None where there is none), COMPARED at most."""
+    """The window's predictions with their images and labels (`truth`, None if there is none), COMPARED at most."""
     query = {"window_start": window.start, "window_end": window.end, "model_version": window.model_version}
     return ledger.fetch(connection, "select_window_predictions", query | {"rows": COMPARED})
 

@@ -1,6 +1,6 @@
 """What is expected of the entries of a run, and what Great Expectations says to it.
 
-What happens where an expectation fails is its severity: `stop` ends the run, `quarantine` gives the row a reason (or
+What happens if an expectation fails is its severity: `stop` ends the run, `quarantine` gives the row a reason (or
 each row of the folder), `warn` gives it a note.
 """
 

@@ -18,7 +18,7 @@ class Folder:
     """A folder of a drop, by its path: how many of its entries this run lists, how many of them are quarantined, and
     the `limit`, the largest share that may be.
 
-    It is `judged` where it has files enough to say something; small ones are judged if together they say something.
+    It is `judged` if it has files enough to say something; small ones are judged if together they say something.
     """
 
     name: bytes

@@ -383,7 +383,7 @@ def _measured_size(connection: ledger.Connection, version: str) -> int:
 def plan(entries: Sequence[Entry], size: int, max_shards: int, parallel: int) -> list[list[Entry]]:
     """Cut entries into shards of equal size, give or take one, in the order of names and versions.
 
-    Shards have at most `size` entries while that makes no more than `max_shards`, and less where fewer than `parallel`
+    Shards have at most `size` entries while that makes no more than `max_shards`, and less if fewer than `parallel`
     would run.
     """
     ordered = sorted(entries, key=operator.attrgetter("name", "version"))

@@ -49,7 +49,7 @@ def _warnings(warnings: Iterable[str]) -> str:
 def _table(expectations: Iterable[Mapping[str, Any]]) -> str:
     rows = "\n".join(_row(expectation) for expectation in expectations)
     return f"""<table>
-<thead><tr><th scope="col">Expected</th><th scope="col">Where it fails</th><th scope="col">Result</th>
+<thead><tr><th scope="col">Expected</th><th scope="col">If it fails</th><th scope="col">Result</th>
 <th scope="col" class="number">Evaluated</th><th scope="col" class="number">Failing</th>
 <th scope="col" class="number">Share</th></tr></thead>
 <tbody>
@@ -64,7 +64,7 @@ def _row(one: Mapping[str, Any]) -> str:
     colour = "good" if one["success"] else "bad" if one["severity"] == "stop" else "odd"
     return (
         f'<tr><th scope="row">{escape(one["says"])}<code>{escape(one["name"])}</code></th>'
-        f'<td data-label="where it fails:">{FOLLOWS[one["severity"]]}</td>'
+        f'<td data-label="if it fails:">{FOLLOWS[one["severity"]]}</td>'
         f'<td><span class="tag {colour}">{"holds" if one["success"] else "fails"}</span></td>'
         f'<td class="number" data-label="evaluated">{evaluated:,}</td>'
         f'<td class="number" data-label="failing">{failing:,}</td>'
@@ -94,7 +94,7 @@ def _reasons(title: str, reasons: Mapping[str, int]) -> str:
 
 
 def _near_duplicates(found: Mapping[str, Any]) -> str:
-    """What `scenes` found among the images; nothing where there were none to compare."""
+    """What `scenes` found among the images; nothing if there were none to compare."""
     if found["compared"] < 2:
         return ""
     if not found["alike"]:

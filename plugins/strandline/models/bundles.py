@@ -28,7 +28,7 @@ def verify(folder: Path, version: str | None = None) -> contract.BundleManifest:
 
 
 def read_json(folder: Path, manifest: contract.BundleManifest, name: str) -> Any:
-    """The value of a JSON file of a bundle that was verified; None where the bundle has none of this name.
+    """The value of a JSON file of a bundle that was verified; None if the bundle has none of this name.
 
     Raises:
         BundleError: it is malformed.

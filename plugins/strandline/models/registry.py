@@ -15,7 +15,7 @@ from strandline.models.bundles import BundleError, read_json, verify
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What the ledger has of a bundle beside its manifest; None where the bundle has none."""
+    """What the ledger has of a bundle beside its manifest; None if the bundle has none."""
 
     classes: list[str]
     metrics: dict[str, Any] | None
@@ -28,7 +28,7 @@ def register(folder: Path, by: str, planned: Mapping[str, Any] | None = None) ->
     Args:
         folder: a bundle as `vision package` makes it.
         by: the person or program that registers it.
-        planned: what its lineage has to say, where it was trained here: as `training.planned` says.
+        planned: what its lineage has to say, if it was trained here: as `training.planned` says.
 
     Returns:
         The model version: the SHA-256 of the bundle's manifest, in hex.
@@ -54,14 +54,14 @@ def register(folder: Path, by: str, planned: Mapping[str, Any] | None = None) ->
 
 
 def install_first(version: str, by: str) -> bool:
-    """Make a version the champion where there has never been one; says whether it did."""
+    """Make a version the champion if there has never been one; says whether it did."""
     with ledger.connect("promotion") as connection:
         installed = ledger.fetch(connection, "install_first_champion", {"version": version, "by": by})
     return bool(installed[0]["installed"])
 
 
 def install_bundles(folder: Path, by: str) -> list[str]:
-    """Register each bundle that a folder holds, and make the first the champion where there has never been one.
+    """Register each bundle that a folder holds, and make the first the champion if there has never been one.
 
     Returns:
         A line about each, for people.

@@ -210,7 +210,7 @@ def host_config(
 
 
 def remove(client: APIClient, container: str) -> None:
-    """Kill and remove a container; nothing happens where it is gone, or going."""
+    """Kill and remove a container; nothing happens if it is gone, or going."""
     try:
         client.remove_container(container, force=True, v=True)
     except docker.errors.NotFound:

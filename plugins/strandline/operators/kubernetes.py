@@ -174,7 +174,7 @@ class HardenedPodOperator(VisionOperator, KubernetesPodOperator):
                 read_only_root_filesystem=True,
                 run_as_non_root=True,
             ),
-            # The last lines of the log become part of the pod's status, and so are known where the log was cut off.
+            # The last lines of the log become part of the pod's status, and so are known if the log was cut off.
             termination_message_policy="FallbackToLogsOnError",
         )
 

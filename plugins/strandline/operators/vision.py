@@ -200,7 +200,7 @@ class VisionOperator(BaseOperator):
         return last
 
     def check_exit_code(self, code: int, how: str, last: str) -> None:
-        """Fail the try for every exit code but 0, and the task where another try cannot help."""
+        """Fail the try for every exit code but 0, and the task if another try cannot help."""
         if code in contract.DO_NOT_RETRY:
             raise PermanentError(f"{last}; trying again cannot help (exit code {code})")
         if code != contract.EXIT_DONE:
@@ -208,7 +208,7 @@ class VisionOperator(BaseOperator):
 
 
 def _last_checkpoint(shard: Path, store: Path) -> str | None:
-    """The attempt, relative to the store, that got furthest before it was stopped; None where none has a checkpoint."""
+    """The attempt, relative to the store, that got furthest before it was stopped; None if none has a checkpoint."""
     found = [path for path in shard.glob(f"*/{contract.CHECKPOINT_FILE}") if path.is_file() and not path.is_symlink()]
     found.sort(key=lambda path: path.stat().st_mtime_ns)
     return str(found[-1].parent.relative_to(store)) if found else None

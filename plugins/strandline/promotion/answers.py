@@ -120,7 +120,7 @@ def labelled_set(
 def _slices(
     connection: ledger.Connection, config: settings.Settings, part: Dataset, labels: Mapping[str, str]
 ) -> dict[str, NDArray[np.bool_]]:
-    """By brightness; of images that landed, by the drop, by the source, where there are several, and by who labelled
+    """By brightness; of images that landed, by the drop, by the source, if there are several, and by who labelled
     them; of the recent set, by class, since checks of their own look at the classes of the holdout only.
     """
     brightness = _brightness(config, part, labels)

@@ -21,7 +21,7 @@ def at_most(found: Estimate, bound: float) -> Outcome:
 
 
 def needed(rows: int, found: Estimate, bound: float, hoped: float, variance: float, alpha: float) -> int | None:
-    """How many more labels would show it, if the truth is what is hoped; where the interval rules that out, if it is
+    """How many more labels would show it, if the truth is what is hoped; if the interval rules that out, if it is
     what was measured.
     """
     truth = hoped if found.low <= hoped <= found.high else found.value
@@ -34,7 +34,7 @@ def unless_settled(outcome: Outcome, needed: int | None) -> int | None:
 
 
 def more(outcome: Outcome, needed: int | None, of: SetName) -> str:
-    """The end of a sentence: which labels are needed; nothing where the outcome is settled."""
+    """The end of a sentence: which labels are needed; nothing if the outcome is settled."""
     if outcome != "not enough evidence":
         return ""
     if needed is None:

@@ -23,7 +23,7 @@ class InfraValidation:
     """How the challenger fared in the real runner.
 
     Args:
-        loaded: it loaded there and answered; `detail` says what happened where it did not.
+        loaded: it loaded there and answered; `detail` says what happened if it did not.
         champion_seconds: for an image, one number a round [r]; in a round both models classify the same images, one
             after the other.
         golden_expected: probabilities [images, classes] that the bundle says it gives for its golden images.
@@ -40,7 +40,7 @@ class InfraValidation:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a gate knows of a challenger. A set is None where there is no answer to an image of it.
+    """What a gate knows of a challenger. A set is None if there is no answer to an image of it.
 
     Args:
         classes: names, for the sentences.

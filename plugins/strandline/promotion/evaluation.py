@@ -86,7 +86,7 @@ class GateResult(NamedTuple):
 
 
 def waiting() -> Waiting | None:
-    """The trained challenger that waits for its gate, and who asked for it; None where none does."""
+    """The trained challenger that waits for its gate, and who asked for it; None if none does."""
     with ledger.connect("gate") as connection:
         found = ledger.fetch(connection, "select_waiting_challenger")
     return Waiting(found[0]["version"], found[0]["asked_by"]) if found else None
@@ -166,7 +166,7 @@ def infra_validate_request(pinned: GatePlan) -> contract.InfraValidateRequest:
 
 
 def evaluations(pinned: GatePlan, validated: SealedAttempt) -> list[contract.EvaluateRequest]:
-    """The requests to answer each set with each model; none where the challenger did not load."""
+    """The requests to answer each set with each model; none if the challenger did not load."""
     config, case = settings.get(), _case(pinned)
     if not answers.read_infra_validation(config, case, pinned.gate_id, validated).loaded:
         return []

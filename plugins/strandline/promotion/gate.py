@@ -1,8 +1,8 @@
 """The gate: what a challenger must show, against the champion and on the same images, before a person may approve it.
 
-Every check has three outcomes. A check of a bound passes where the interval is on the allowed side of it, fails where
-it is on the other, and says "not enough evidence" where it straddles. `slices` is a guard: it fails where harm is
-shown, and passes where none is. What this means for mistakes stands in docs/gate.md.
+Every check has three outcomes. A check of a bound passes if the interval is on the allowed side of it, fails if
+it is on the other, and says "not enough evidence" if it straddles. `slices` is a guard: it fails if harm is
+shown, and passes if none is. What this means for mistakes stands in docs/gate.md.
 """
 
 from collections.abc import Sequence
@@ -34,12 +34,12 @@ def examine(
     rules: Rules = DEFAULTS,
     seed: int = 0,
 ) -> Gate:
-    """All checks of a challenger. It fails where one fails; else evidence is missing where one misses it.
+    """All checks of a challenger. It fails if one fails; else evidence is missing if one misses it.
 
     Args:
         classes: names, for the sentences. As they are: escape them where they are shown.
-        holdout: the fixed images that no version was trained on; None where the challenger could not answer.
-        recent: the newest labelled ones; None where there are none.
+        holdout: the fixed images that no version was trained on; None if the challenger could not answer.
+        recent: the newest labelled ones; None if there are none.
 
     Raises:
         ValueError: a set is of other classes, or what was measured in the infra validation does not fit.

@@ -53,7 +53,7 @@ class ChampionCheck(contract.Message):
 
 
 def plan(run_id: str) -> contract.EvaluateRequest | None:
-    """The request to have the old champion classify what was labelled since the promotion. None where the champion did
+    """The request to have the old champion classify what was labelled since the promotion. None if the champion did
     not come by a promotion, too little was labelled since the last check, all checks were taken, or one found it worse.
 
     Args:

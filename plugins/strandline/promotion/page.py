@@ -200,10 +200,10 @@ def _unit(unit: str) -> tuple[Callable[[float], str], str]:
 def _footer(report: Report) -> str:
     level, gain = 1 - 2 * report["rules"]["alpha"], 100 * report["rules"]["recent_gain"]
     return f"""<footer>
-<p>Intervals hold the true number {level:.0%} of the time. A check passes where the whole interval is allowed, fails
-where none of it is, and lacks evidence where it straddles the bound. Slices pass unless harm is shown. Where the
-challenger must be better, it also fails where it can be ruled out that it is better by {gain:.1f} points. Labels said
-to be needed would show it with a probability of about 80%, if the challenger is in truth as good as the champion (where
-it must be better: by {gain:.1f} points better), or, where that is ruled out, as measured.
+<p>Intervals hold the true number {level:.0%} of the time. A check passes if the whole interval is allowed, fails
+if none of it is, and lacks evidence if it straddles the bound. Slices pass unless harm is shown. If the
+challenger must be better, it also fails if it can be ruled out that it is better by {gain:.1f} points. Labels said
+to be needed would show it with a probability of about 80%, if the challenger is in truth as good as the champion (if
+it must be better: by {gain:.1f} points better), or, if that is ruled out, as measured.
 The file <code>gate.json</code> beside this page says the same as the page.</p>
 </footer>"""

@@ -16,8 +16,8 @@ class Rules:
     floor: float = 0.8  # accuracy on the holdout
     holdout_margin: float = 0.01  # loss of accuracy on the holdout
     recent_rule: Literal["superior", "non-inferior"] = "superior"
-    recent_gain: float = 0.02  # where superior: with less than this it is not worth a change
-    recent_margin: float = 0.02  # where non-inferior: loss of accuracy on the recent set
+    recent_gain: float = 0.02  # if superior: with less than this it is not worth a change
+    recent_margin: float = 0.02  # if non-inferior: loss of accuracy on the recent set
     class_floor: float = 0.5  # recall of each class of the holdout
     class_margin: float = 0.05  # loss of recall in each class of the holdout
     calibration_margin: float = 0.02  # rise of the calibration error on the holdout

@@ -41,7 +41,7 @@ SHOWN_LABELS = 20  # of the matrix
 SHOWN_RUNS = 100
 UNEQUAL = (
     "The same version on the same runtime has to give the same bits, on another runtime the same label and nearly the"
-    " same probabilities. Where it does not, either the record was changed, or this host computes wrongly, or it is"
+    " same probabilities. If it does not, either the record was changed, or this host computes wrongly, or it is"
     " not the runtime that it says it is. Replay the window on another host; run <code>check_host</code> on this one;"
     " compare the ledger with a backup of it."
 )

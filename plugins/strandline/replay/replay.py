@@ -1,7 +1,7 @@
 """Replays: a past window classified again, and compared row by row with what is recorded. No prediction is changed.
 
 `plan` freezes what the ledger says of each image of the window, and asks for the shards to be classified again as they
-were: same shard, same batch size, same threads. `compare` reports, and `prove` is red where the same version and
+were: same shard, same batch size, same threads. `compare` reports, and `prove` is red if the same version and
 runtime gave other bits. The files of a replay: window.parquet and plan.json, which are frozen; rows.parquet with a row
 an image; replay.json and index.html.
 """
@@ -101,7 +101,7 @@ class Compared(contract.Message):
 def plan(
     run_id: str, start: str, end: str | None = None, model_version: str | None = None
 ) -> list[contract.ClassifyRequest]:
-    """A classify request for each shard of a window; none where this run has its replay already.
+    """A classify request for each shard of a window; none if this run has its replay already.
 
     Args:
         start: the first period, as 2026-11-21T08, in UTC.
@@ -373,7 +373,7 @@ def _missing(sources: Sequence[Source], tally: Tally) -> list[dict[str, Any]]:
 
 
 def _agreement(pairs: Mapping[tuple[str, ...], int]) -> dict[str, Any] | None:
-    """How the version's labels agree with those of the versions that made the predictions; None where it made them."""
+    """How the version's labels agree with those of the versions that made the predictions; None if it made them."""
     if not pairs:
         return None
     matrix = [

@@ -39,9 +39,9 @@ ROW_COLUMNS = (
     ("status", "string"),  # one of STATUSES
     ("reason", "string"),  # of what is missing
     ("recorded_label", "string"),
-    ("label", "string"),  # null where the image failed
+    ("label", "string"),  # null if the image failed
     ("difference", "float"),  # the largest between the recorded probabilities and those found
-    ("recorded_probabilities", "list<item: float>"),  # these two only where they are not equal
+    ("recorded_probabilities", "list<item: float>"),  # these two only if they are not equal
     ("probabilities", "list<item: float>"),
 )
 STATUSES = ("missing", "unrecorded", "equal", "within tolerance", "different")
@@ -210,7 +210,7 @@ def _hold(recorded: pa.Table, source: Source, attempt: Attempt | None, classes: 
 def _find(
     ids: pa.Array, attempt: Attempt | None, classes: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.object_], NDArray[np.float32]]:
-    """Of each image: whether the attempt has it, its label (None where it failed), and its probabilities."""
+    """Of each image: whether the attempt has it, its label (None if it failed), and its probabilities."""
     seen, labels = np.zeros(len(ids), bool), np.full(len(ids), None, object)
     probabilities = np.full((len(ids), classes), np.nan, np.float32)
     if attempt is None:
@@ -229,7 +229,7 @@ def _find(
 
 
 def _matrix(lists: pa.Array, classes: int) -> NDArray[np.float32]:
-    """Float32 [n, classes] of lists; NaN where there is none."""
+    """Float32 [n, classes] of lists; NaN if there is none."""
     values = np.full((len(lists), classes), np.nan, np.float32)
     given = lists.is_valid().to_numpy(zero_copy_only=False)
     if given.any():
@@ -238,7 +238,7 @@ def _matrix(lists: pa.Array, classes: int) -> NDArray[np.float32]:
 
 
 def _lists(values: NDArray[np.float32], where: NDArray[np.bool_]) -> pa.Array:
-    """A column of lists, null elsewhere and where there is no number."""
+    """A column of lists, null elsewhere and if there is no number."""
     given = where & ~np.isnan(values).any(axis=1)
     offsets = np.concatenate([[0], np.cumsum(np.where(given, values.shape[1], 0))]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values[given].ravel()), mask=pa.array(~given))

@@ -57,7 +57,7 @@ class Pairs:
         rows, gained, lost = self.rows, self.gained, self.lost
         linear = gained + lost - (2 * rows - gained + lost) * difference
         root = math.sqrt(max(linear**2 + 8 * rows * lost * difference * (1 - difference), 0.0))
-        losing = (linear + root) / (4 * rows)  # the likeliest share of `lost` where this is the difference
+        losing = (linear + root) / (4 * rows)  # the likeliest share of `lost` if this is the difference
         variance = rows * (2 * losing + difference * (1 - difference))
         above = gained - lost - rows * difference
         return above / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, above) if above else 0.0
@@ -87,7 +87,7 @@ class Pairs:
 
 def more_labels(rows: int, value: float, bound: float, truth: float, variance: float, alpha: float) -> int | None:
     """How many more labels lift the lower limit to the bound with a probability of POWER, after a mean of `value` on
-    the first rows, if the true mean is `truth`. None where that is not above the bound, or hardly.
+    the first rows, if the true mean is `truth`. None if that is not above the bound, or hardly.
 
     Conditional power (Lachin, "A Review of Methods for Futility Stopping Based on Conditional Power", Statistics in
     Medicine 24, 2005). The distance to the bound is convex in the number, and negative at 0: it has one zero.

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 VALIDATION_SHARE = 0.1
 PATIENCE = 5  # epochs
-PROGRAM = "report_drift"  # that asks, where nobody does
+PROGRAM = "report_drift"  # that asks, if nobody does
 WOKEN = "asset_triggered"  # as Airflow calls a run that no person has triggered
 
 Row = tuple[str, str]  # image id, label
@@ -60,7 +60,7 @@ class RetrainingRequest:
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> Self | None:
         """What an Airflow task's context asks for. A run that an asset's update has woken looks into the ledger for the
-        verdict that asks, whatever the update says; None where none does. Else a person asks, by Airflow's own record.
+        verdict that asks, whatever the update says; None if none does. Else a person asks, by Airflow's own record.
         """
         params, run = context["params"], context["dag_run"]
         chosen = {"run_id": context["run_id"], **{name: params[name] for name in ("epochs", "minutes", "seed")}}
@@ -346,7 +346,7 @@ def _drops_to_keep(drops: Sequence[Mapping[str, Any]], wanted: int, needed: int)
 def _asking_since(
     connection: ledger.Connection, config: settings.Settings, asked: RetrainingRequest
 ) -> datetime.datetime | None:
-    """Where the windows begin that ask for a retraining; None where a person asks, who means all labelled images."""
+    """Where the windows begin that ask for a retraining; None if a person asks, who means all labelled images."""
     if asked.report_id is None:
         return None
     query = {"report_id": asked.report_id, "windows": config.drift.last_windows}

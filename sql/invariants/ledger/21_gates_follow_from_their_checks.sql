@@ -1,4 +1,4 @@
--- A gate has all its checks: it failed where one failed, and passed where all passed. Only a passed one was approved, and what
+-- A gate has all its checks: it failed if one failed, and passed if all passed. Only a passed one was approved, and what
 -- was answered to is what it says.
 SELECT gate_id, outcome, checks, found, expected, decision
 FROM (

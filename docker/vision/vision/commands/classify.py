@@ -77,12 +77,12 @@ def write_predictions(shard: Path, bundle: bundles.Bundle, guard: Guard, path: P
 
 
 def _words(words: Sequence[str], indices: np.ndarray, mask: np.ndarray) -> pa.Array:
-    """A column of words[indices]; null where masked."""
+    """A column of words[indices]; null if masked."""
     return pa.DictionaryArray.from_arrays(pa.array(indices, mask=mask), pa.array(words)).dictionary_decode()
 
 
 def _lists(values: np.ndarray, mask: np.ndarray) -> pa.Array:
-    """float32 [n, k] as a column of n lists; null where masked."""
+    """float32 [n, k] as a column of n lists; null if masked."""
     lengths = np.where(mask, 0, values.shape[1])  # Parquet has no nulls of some length
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pa.ListArray.from_arrays(offsets, pa.array(values[~mask].ravel()), mask=pa.array(mask))

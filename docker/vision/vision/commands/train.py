@@ -164,7 +164,7 @@ class _Trainer:
     context: mx.Context
     history: TrainingHistory
     origin: list[np.ndarray]  # weights that it starts from
-    best: list[np.ndarray] = field(default_factory=list)  # weights, where a validation decides which are kept
+    best: list[np.ndarray] = field(default_factory=list)  # weights, if a validation decides which are kept
 
     @classmethod
     def start(cls, request: contract.TrainRequest, parent: bundles.Bundle | None, dataset: str) -> "_Trainer":
@@ -237,7 +237,7 @@ class _Trainer:
         return {"validation_loss": float(np.concatenate(losses).mean()), "validation_accuracy": right / len(images)}
 
     def keep(self) -> None:
-        """Remember the weights as the best so far, where it is a validation that says so."""
+        """Remember the weights as the best so far, if it is a validation that says so."""
         if self.request.validation_share:
             self.best = [parameter.data().asnumpy() for parameter in self.parameters]
 
@@ -284,7 +284,7 @@ def _parent(request: contract.TrainRequest, store: Path) -> bundles.Bundle | Non
     """The bundle whose weights the training starts from, if it is to start from any."""
     if not 0 < request.weight_interpolation <= 1 or (request.weight_interpolation < 1 and request.start is None):
         raise contract.BadRequest(
-            "weight_interpolation must be above 0 and at most 1, and 1 where there is no bundle to start from"
+            "weight_interpolation must be above 0 and at most 1, and 1 if there is no bundle to start from"
         )
     if request.start is None:
         return None

@@ -26,7 +26,7 @@ def rgb(image: Image.Image, depth: int, notes: list[str]) -> Image.Image:
     `image` has one of contract.MODES and its samples had `depth` bits in the file.
 
     Raises:
-        Refused: UNSUPPORTED_MODE where they cannot be told apart any more.
+        Refused: UNSUPPORTED_MODE if they cannot be told apart any more.
     """
     if depth > 8:
         notes.append("SCALED_16_TO_8")
@@ -42,18 +42,18 @@ def rgb(image: Image.Image, depth: int, notes: list[str]) -> Image.Image:
 
 
 def upright(image: Image.Image, orientation: object) -> Image.Image:
-    """Turned as EXIF says; as stored where that is none of 1 to 8."""
+    """Turned as EXIF says; as stored if that is none of 1 to 8."""
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def canonical(image: Image.Image, height: int, width: int) -> bytes:
-    """height x width x 3: the largest centred part of that aspect, resized; untouched where the size is right."""
+    """height x width x 3: the largest centred part of that aspect, resized; untouched if the size is right."""
     same = image.size == (width, height)
     return (image if same else ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)).tobytes()
 
 
 def _with_8_bit_samples(image: Image.Image, depth: int) -> Image.Image:
-    """Grey samples of 9 to 16 bits by their high byte, where Pillow would clip; Pillow itself does so for colours.
+    """Grey samples of 9 to 16 bits by their high byte, if Pillow would clip; Pillow itself does so for colours.
 
     The transparent colour of a PNG is given at the file's depth: of 16 bits, all count.
     """

@@ -14,7 +14,7 @@ import strandline_contract as contract
 from vision.decoding import tiff
 from vision.decoding.refused import Refused
 
-# First bytes -> format, by Pillow's name where Pillow has one.
+# First bytes -> format, by Pillow's name if Pillow has one.
 _MAGIC = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -60,7 +60,7 @@ _BOXES = {b"ftyp", b"meta", b"mdat", b"moov", b"free", b"skip", b"uuid", b"idat"
 
 @dataclass(frozen=True)
 class Structure:
-    """`end`: offset behind the image's last byte; None where the file ends before it, which need not cost a pixel.
+    """`end`: offset behind the image's last byte; None if the file ends before it, which need not cost a pixel.
 
     `metadata` are bytes in the file, `packed` those of them that a decoder would unpack; `frames` are those of an
     animation, or pages; `picture` is the page of a TIFF file that is the image.
@@ -78,7 +78,7 @@ def inspect(data: bytes, limits: contract.Limits) -> Structure:
     """
     Raises:
         Refused: EMPTY, UNIDENTIFIED, FORMAT_NOT_ALLOWED or ARCHIVE; METADATA_BOMB; MULTIPAGE or UNSUPPORTED_*;
-            TRUNCATED where the file ends within its headers or its pixels; CORRUPT where a checksum is wrong.
+            TRUNCATED if the file ends within its headers or its pixels; CORRUPT if a checksum is wrong.
     """
     if not data:
         raise Refused("EMPTY")
@@ -121,7 +121,7 @@ def _is_svg(head: bytes) -> bool:
 
 
 def orientation(exif: bytes) -> int | None:
-    """The orientation that EXIF data gives; None where it gives none, 0 where it cannot be read."""
+    """The orientation that EXIF data gives; None if it gives none, 0 if it cannot be read."""
     block = exif.removeprefix(b"Exif\0\0")
     if not block:
         return None

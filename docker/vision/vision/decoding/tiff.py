@@ -90,7 +90,7 @@ def picture(data: bytes) -> Picture:
     """
     Raises:
         Refused: TRUNCATED, MULTIPAGE; FORMAT_NOT_ALLOWED for a camera's raw file; UNSUPPORTED_DEPTH, UNSUPPORTED_MODE
-            or UNSUPPORTED_CODING where the pixels would come out wrong.
+            or UNSUPPORTED_CODING if the pixels would come out wrong.
         struct.error: the file ends within a directory.
     """
     order = "<" if data.startswith(b"II") else ">"

@@ -24,7 +24,7 @@ class TrainingHistory:
 
     @property
     def best(self) -> int:
-        """The epoch, from 1, of the least validation loss; the last one where nothing is held back; 0 before any."""
+        """The epoch, from 1, of the least validation loss; the last one if nothing is held back; 0 before any."""
         losses = [row["validation_loss"] for row in self.rows if "validation_loss" in row]
         return losses.index(min(losses)) + 1 if losses else self.done
 

@@ -50,7 +50,7 @@ def measure(
 
     Args:
         alpha: the level of each of the TESTS, as `alpha_per_window` gives it.
-        labels: true class indices [n], -1 where unknown.
+        labels: true class indices [n], -1 if unknown.
 
     Raises:
         ValueError: a side is empty, the sides are of different models, or alpha is too small for PERMUTATIONS.

@@ -32,7 +32,7 @@ def detect(counts: Integers, reference_counts: Integers, confusion: Integers, se
     Shares: black-box shift estimation (Lipton, Wang, Smola, "Detecting and Correcting for Label Shift with Black Box
     Predictors", ICML 2018, arXiv:1802.03916). Intervals: bootstrap of the window and of the rows of the confusion
     matrix, percentiles for shares; reflected for the distance, since noise adds to it (Davison and Hinkley, "Bootstrap
-    Methods and their Application", 1997, section 5.2), and from 0 on where the test finds no change. p-value: Pearson's
+    Methods and their Application", 1997, section 5.2), and from 0 on if the test finds no change. p-value: Pearson's
     chi-square of both counts among random tables of the same margins, exact for any counts (Hope, "A Simplified Monte
     Carlo Significance Test Procedure", JRSS B 30, 1968).
     """
@@ -76,7 +76,7 @@ def shift_weights(probabilities: Floats, shares: Floats, confusion: Integers) ->
     """
     tempered = calibration.temper(probabilities, calibration.temperature(probabilities, accuracy_of(confusion)))
     weights: Floats = tempered @ (shares * confusion.sum() / confusion.sum(axis=1))
-    return np.maximum(weights, 1e-9)  # never all 0, also where the reference has nothing like the window
+    return np.maximum(weights, 1e-9)  # never all 0, also if the reference has nothing like the window
 
 
 def same_counts(counts: Integers, others: Integers, rng: np.random.Generator) -> float:

@@ -18,7 +18,7 @@ TRANSFER_ERROR = 0.2  # standard error of an estimated fall as a share of the fa
 @dataclass(frozen=True)
 class Performance:
     """`expected` is the champion's on its test images, in the window's mix of classes; the p-value is of a fall below
-    it. `labelled` rows have a label; 0 where accuracy is estimated without.
+    it. `labelled` rows have a label; 0 if accuracy is estimated without.
     """
 
     estimate: Estimate
@@ -58,7 +58,7 @@ def estimated(
 
 
 def realized(predicted: Integers, labels: Integers, confusion: Integers) -> Performance | None:
-    """On the labelled rows, against the champion's recall of their classes; None where no row has a label.
+    """On the labelled rows, against the champion's recall of their classes; None if no row has a label.
 
     Interval: `estimates.wilson`. p-value: `lower_tail` of the number of right rows, beside as many test images as give
     a share the variance that the recalls have.

@@ -38,7 +38,7 @@ def measure(
 
     Args:
         slices: masks [n] of the window's rows, by name, none of them empty.
-        labels: true class indices [n], -1 where unknown.
+        labels: true class indices [n], -1 if unknown.
     """
     rng = np.random.default_rng([seed, 2])
     counts = {name: np.bincount(window.predicted[mask], minlength=window.classes) for name, mask in slices.items()}

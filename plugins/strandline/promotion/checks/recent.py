@@ -1,7 +1,7 @@
 """On the newest labelled images the challenger is better than the champion, or not worse, as the rules ask.
 
 Superior is what both McNemar's exact test (1947) and the score interval of pairs (Tango, 1998) say is better; it fails
-where a gain worth a change can be ruled out, or more labels would go on for ever.
+if a gain worth a change can be ruled out, or more labels would go on for ever.
 """
 
 from strandline.promotion import bounds
