@@ -45,7 +45,7 @@ def measure(store: Path, raw: dict[str, Any], rounds: int, single: int) -> dict[
     shard = contract.verified(store, request.shard)
     guard, size = Guard(request.runtime), request.runtime.batch_size
     guard.start(bundle)
-    images = np.concatenate([images for _, images in shards.read_images(shard, bundle.height, bundle.width)])
+    images = np.concatenate([images for _, images in shards.read_images(shard, bundle.resize_rule())])
     count = len(images) // size * size
     batches = [normalise(images[i : i + size], bundle.mean, bundle.std) for i in range(0, count, size)]
 

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
-from strandline_contract.bundle import BundleRef
+from strandline_contract.bundle import BundleRef, ChannelOrder, Interpolation, Preprocessing, Resize, ResizeRule
 from strandline_contract.files import MAX_REQUEST_BYTES, FileRef, read_file
 from strandline_contract.messages import BadRequest, Message, parse_json
 
@@ -51,7 +51,11 @@ class Runtime(Message):
 
 @dataclasses.dataclass(frozen=True)
 class PackRequest(Message):
-    """Decode the files that a manifest lists into one shard of height x width x 3 pixels."""
+    """Decode the files that a manifest lists into one shard of height x width x 3 pixels, as a `ResizeRule` says.
+
+    Raises:
+        BadRequest: there is no such rule.
+    """
 
     shard_id: str
     manifest: FileRef
@@ -59,7 +63,16 @@ class PackRequest(Message):
     width: int
     limits: Limits
     workers: int
+    resize: Resize = "fit"
+    crop_ratio: float | None = None
+    interpolation: Interpolation = "bicubic"
     command: Literal["pack"] = "pack"
+
+    def __post_init__(self) -> None:
+        self.resize_rule()
+
+    def resize_rule(self) -> ResizeRule:
+        return ResizeRule(self.height, self.width, self.resize, self.crop_ratio, self.interpolation)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +126,27 @@ class TrainRequest(Message):
     patience: int | None = None
     weight_interpolation: float = 1.0
     shard_id: str = "train"
+    resize: Resize = "fit"
+    crop_ratio: float | None = None
+    interpolation: Interpolation = "bicubic"
+    channel_order: ChannelOrder = "rgb"
     command: Literal["train"] = "train"
+
+    def __post_init__(self) -> None:
+        self.preprocessing()
+
+    def preprocessing(self) -> Preprocessing:
+        """What the trained bundle wants of its images, and the shards have to be made by."""
+        return Preprocessing(
+            self.height,
+            self.width,
+            self.resize,
+            self.crop_ratio,
+            self.interpolation,
+            self.mean,
+            self.std,
+            self.channel_order,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,6 +56,53 @@ def test_columns_are_as_agreed(table):
     assert [list(column) for column in getattr(contract, table)] == GOLDEN["columns"][table]
 
 
+def test_preprocessing_survives_the_border():
+    assert contract.Preprocessing.from_dict(GOLDEN["preprocessing"]).to_dict() == GOLDEN["preprocessing"]
+
+
+def test_preprocessing_of_before_there_was_a_choice_is_fit_by_bicubic_interpolation_in_rgb():
+    found = contract.Preprocessing.from_json(b'{"height": 32, "width": 48, "mean": [0, 0, 0], "std": [1, 1, 1]}')
+    assert (found.resize, found.interpolation, found.channel_order) == ("fit", "bicubic", "rgb")
+    assert found.resize_rule() == contract.ResizeRule(32, 48)
+
+
+@pytest.mark.parametrize(("side", "short_side"), [(224, 256), (299, 342), (331, 379), (256, 293)])
+def test_the_short_side_of_a_crop_is_rounded_up(side, short_side):
+    assert contract.ResizeRule(side, side, "crop", 0.875).short_side == short_side
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"height": 0}, "sides are 1 to"),
+        ({"width": 2049, "resize": "fit", "crop_ratio": None}, "sides are 1 to"),
+        ({"crop_ratio": None}, "crop_ratio from 0.1 to 1"),
+        ({"crop_ratio": 0.05}, "crop_ratio from 0.1 to 1"),
+        ({"crop_ratio": 1.1}, "crop_ratio from 0.1 to 1"),
+        ({"resize": "squash"}, "of the resize `crop` only"),
+        ({"width": 200}, "a crop is a square"),
+        ({"resize": "pad"}, "must be one of fit, crop, squash"),
+        ({"interpolation": "nearest"}, "must be one of bilinear, bicubic, hamming"),
+        ({"channel_order": "bgr"}, "must be one of rgb"),
+        ({"mean": [0.5], "std": [0.5]}, "three channels"),
+        ({"std": []}, "three channels"),
+        ({"mean": [123.7, 116.8, 103.9]}, "of values from 0 to 1"),
+        ({"std": [0.2, 0.2, 0]}, "of values from 0 to 1"),
+        ({"mean": [0.5, "a", 0.5]}, r"mean\[1\] must be float"),
+        ({"pad": 4}, "has no field pad"),
+    ],
+)
+def test_preprocessing_that_nobody_can_do_is_refused_with_a_sentence(changes, message):
+    with pytest.raises(contract.BadRequest, match=message):
+        contract.Preprocessing.from_dict(GOLDEN["preprocessing"] | changes)
+
+
+@pytest.mark.parametrize("command", ["pack", "train"])
+def test_a_request_with_a_resize_rule_that_is_none_is_refused(command):
+    with pytest.raises(contract.BadRequest, match="needs a crop_ratio"):
+        contract.parse_request(command, GOLDEN["requests"][command] | {"resize": "crop", "crop_ratio": 7})
+
+
 def test_results_survive_the_border():
     assert contract.Result.from_dict(GOLDEN["result"]).to_dict() == GOLDEN["result"]
 

@@ -234,11 +234,11 @@ def champion(zone, tmp_path):
     return version
 
 
-def register(folder: Path, name: str) -> str:
+def register(folder: Path, name: str, preprocessing: str = '{"height": 32, "width": 48}') -> str:
     bundle = folder / f"bundle {name}"
     bundle.mkdir()
     (bundle / contract.CLASSES_FILE).write_text('["cat", "dog"]')
-    (bundle / contract.PREPROCESSING_FILE).write_text('{"height": 32, "width": 48}')
+    (bundle / contract.PREPROCESSING_FILE).write_text(preprocessing)
     files = {path.name: {"sha256": contract.sha256_file(path)} for path in bundle.iterdir()}
     contract.write_json(
         bundle / contract.BUNDLE_MANIFEST, {"name": name, "network": "cifar_resnet20_v1", "files": files}
@@ -383,6 +383,17 @@ def test_a_listing_is_frozen_in_manifests_and_in_the_ledger(zone, champion, data
         b"2026-11-21T08/labels.json": ("rejected", "NOT_IMAGE")
     }
     assert run_row(database, "manual__1") == (len(names) + 2, 0, 1, len(names) + 1)
+
+
+def test_images_are_made_as_the_model_of_the_run_wants_them(zone, champion, tmp_path):
+    land(zone, b"2026-11-21T08/x.jpg")
+    (fitted,) = list_hour("first").pack
+    assert fitted.resize_rule() == contract.ResizeRule(32, 48)
+    rule = contract.ResizeRule(224, 224, "crop", 0.875, "hamming")
+    other = register(tmp_path, "second", json.dumps(rule.to_dict()))
+    (cropped,) = list_hour("second", "backfill", model_version=other).pack
+    assert cropped.resize_rule() == rule
+    assert cropped.shard_id != fitted.shard_id
 
 
 def test_no_name_is_in_the_answer(zone, champion):

@@ -19,6 +19,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 @dataclass
 class Packed:
+    shard: Path
     result: contract.Result
     outcomes: list[dict]
     images: list[dict]
@@ -54,8 +55,10 @@ class Drop:
         found = self.path(name).lstat()
         self.listed.append((name, f"{found.st_size}-{found.st_mtime_ns}"))
 
-    def prepare(self, workers: int = 2, height: int = 32, width: int = 32, **limits) -> Path:
-        """The request file of a fresh attempt."""
+    def prepare(
+        self, workers: int = 2, height: int = 32, width: int = 32, rule: contract.ResizeRule | None = None, **limits
+    ) -> Path:
+        """The request file of a fresh attempt; `rule` stands in for height and width."""
         self.landing.mkdir(parents=True, exist_ok=True)
         store = self.folder / "store"
         store.mkdir(exist_ok=True)
@@ -67,7 +70,13 @@ class Drop:
         manifest.close()
         path = f"{out.name}/{contract.MANIFEST_FILE}"
         reference = contract.FileRef(path, contract.sha256_file(out / contract.MANIFEST_FILE))
-        request = contract.PackRequest("s", reference, height, width, contract.Limits(**limits), workers)
+        request = contract.PackRequest(
+            shard_id="s",
+            manifest=reference,
+            limits=contract.Limits(**limits),
+            workers=workers,
+            **vars(rule or contract.ResizeRule(height, width)),
+        )
         contract.write_json(out / contract.REQUEST_FILE, request.to_dict())
         return out / contract.REQUEST_FILE
 
@@ -110,7 +119,7 @@ class Drop:
         assert result.counts["entries"] == len(outcomes)
         assert result.counts["images"] == len(images)
         assert sum(result.counts[s] for s in ("decoded", "quarantined", "rejected", "vanished")) == len(outcomes)
-        return Packed(result, outcomes, images)
+        return Packed(out / contract.SHARD_FILE, result, outcomes, images)
 
 
 @pytest.fixture

@@ -28,7 +28,8 @@ def store(tmp_path_factory) -> Path:
 
 def make_bundle(folder: Path, network: str, side: int, weights: str = "random") -> None:
     folder.mkdir()
-    bundles.write_settings(folder, ("a", "b"), side, side, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+    preprocessing = contract.Preprocessing(side, side, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
+    bundles.write_settings(folder, ("a", "b"), preprocessing)
     script = f"""
 import pathlib, sys, mxnet as mx
 from vision.models import export, networks, trained

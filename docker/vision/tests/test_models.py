@@ -18,7 +18,7 @@ import pytest
 import strandline_contract as contract
 from vision import hardware, shards
 from vision.decoding import pixels
-from vision.models import golden, metrics
+from vision.models import bundles, golden, metrics
 from vision.models.history import TrainingHistory
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -424,6 +424,39 @@ def test_a_shard_that_is_older_than_a_statistic_serves_as_ever(store, bundle, ev
     measured = pixels.statistics(images, pixels.luma(images))
     found = np.column_stack([profile[name] for name in contract.IMAGE_STATISTICS])
     np.testing.assert_allclose(found, measured, rtol=1e-5)
+
+
+def test_a_shard_that_was_made_for_another_model_is_never_fed_to_this_one(store, bundle, evaluated, fresh):
+    """However a command comes by it."""
+    other = store / "squashed.parquet"
+    rule = contract.ResizeRule(32, 32, "squash", interpolation="bilinear")
+    shard = pq.read_table(store / fresh["shard"]["path"])
+    pq.write_table(shard.replace_schema_metadata(shards.resize_metadata(rule)), other)
+    squashed = {"shards": [ref(store, other)], "labels": fresh["labels"]}
+    measured = {"predictions": ref(store, evaluated / "predictions.parquet"), "made_by": "make shapes"}
+    measured |= {"metrics": ref(store, evaluated / "metrics.json"), "shards": squashed["shards"], "bundle": bundle}
+    requests = {
+        "classify": classify_request(bundle, {"shard": ref(store, other)}),
+        "evaluate": {"bundle": bundle, "batch_size": 16, "threads": 1} | squashed,
+        "train": train_request(fresh | {"shard": ref(store, other)}),
+        "package": measured,
+    }
+    for command, request in requests.items():
+        _, errors = run(store, f"squashed-{command}", command, request, expect=contract.EXIT_BAD_INPUT)
+        assert "made 32 x 32 pixels (squash, bilinear)" in errors, command
+        assert "wants 32 x 32 pixels (fit, bicubic)" in errors, command
+
+
+def test_a_trained_bundle_says_how_its_images_have_to_be_made(store, fresh):
+    other = store / "cropped.parquet"
+    rule = contract.ResizeRule(32, 32, "crop", 0.9, "hamming")
+    shard = pq.read_table(store / fresh["shard"]["path"])
+    pq.write_table(shard.replace_schema_metadata(shards.resize_metadata(rule)), other)
+    request = train_request(fresh | {"shard": ref(store, other)}, epochs=1, batch_size=64)
+    folder, _ = run(store, "cropped-train", "train", request | rule.to_dict())
+    path = folder / "bundle"
+    loaded = bundles.load(path.parent, contract.BundleRef("bundle", contract.sha256_file(path / "manifest.json")))
+    assert (loaded.resize_rule(), loaded.mean) == (rule, (0.3, 0.3, 0.3))
 
 
 @pytest.fixture(scope="module")

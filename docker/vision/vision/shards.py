@@ -1,6 +1,7 @@
 """Parquet files of the contract: written with exactly the columns it names, read by those that are asked for."""
 
 import contextlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import strandline_contract as contract
 
 READ_ROWS = 4096
+RESIZE_RULE = b"strandline.resize_rule"  # in a shard's metadata: what its pixels were made by, as JSON
 _TYPES = {
     "string": pa.string(),
     "binary": pa.binary(),
@@ -54,8 +56,10 @@ class TableWriter:
     A context manager that leaves no file if its block fails.
     """
 
-    def __init__(self, path: Path, columns: Sequence[tuple[str, str]]) -> None:
-        self._schema = schema(columns)
+    def __init__(
+        self, path: Path, columns: Sequence[tuple[str, str]], metadata: Mapping[bytes, bytes] | None = None
+    ) -> None:
+        self._schema = schema(columns).with_metadata(metadata)
         with contextlib.ExitStack() as opening:
             file = opening.enter_context(contract.whole(path))
             writer = pq.ParquetWriter(file, self._schema, compression="zstd", compression_level=1)
@@ -78,12 +82,39 @@ class TableWriter:
         self._open.close()
 
 
-def read_images(shard: Path, height: int, width: int) -> Iterator[tuple[pa.Array, np.ndarray]]:
-    """Image ids and pixels uint8 [n, height, width, 3] of a shard, a few thousand rows at a time."""
+def resize_metadata(rule: contract.ResizeRule) -> dict[bytes, bytes]:
+    """What a shard says of how its pixels were made."""
+    return {RESIZE_RULE: json.dumps(rule.to_dict()).encode()}
+
+
+def check_resize_rule(shard: Path, wanted: contract.ResizeRule) -> None:
+    """
+    Raises:
+        contract.BadInput: the shard's pixels were made by another rule.
+    """
+    said = (pq.read_schema(shard).metadata or {}).get(RESIZE_RULE)
+    try:
+        # A shard that does not say it is of before there was a choice; its size is seen by the bytes of its rows.
+        found = contract.ResizeRule.from_json(said) if said else contract.ResizeRule(wanted.height, wanted.width)
+    except contract.BadRequest as error:
+        raise contract.BadInput(f"{shard} does not say how its images were made: {error}") from error
+    if found != wanted:
+        raise contract.BadInput(
+            f"the images of {shard} were made {found}, and the model wants {wanted}: pack the files again for it"
+        )
+
+
+def read_images(shard: Path, rule: contract.ResizeRule) -> Iterator[tuple[pa.Array, np.ndarray]]:
+    """Image ids and pixels uint8 [n, height, width, 3] of a shard, a few thousand rows at a time.
+
+    Raises:
+        contract.BadInput: the file is no shard, or its pixels were made by another rule.
+    """
     columns = ["image_id", "pixels"]
     check(shard, contract.SHARD_COLUMNS, columns)
+    check_resize_rule(shard, rule)
     for batch in pq.ParquetFile(shard).iter_batches(READ_ROWS, columns=columns):
-        yield batch["image_id"], pixels(batch["pixels"], height, width)
+        yield batch["image_id"], pixels(batch["pixels"], rule.height, rule.width)
 
 
 def pixels(column: pa.ChunkedArray | pa.Array, height: int, width: int) -> np.ndarray:
@@ -110,20 +141,23 @@ def _pixels_of_chunk(chunk: pa.Array, size: int) -> np.ndarray:
 
 
 def labelled_images(
-    store: Path, shard_refs: Iterable[contract.FileRef], labels: contract.FileRef, height: int, width: int
+    store: Path, shard_refs: Iterable[contract.FileRef], labels: contract.FileRef, rule: contract.ResizeRule
 ) -> tuple[list[str], np.ndarray, list[str]]:
     """Image ids, pixels [n, height, width, 3] and labels of every labelled image, in the order of their ids.
 
     Raises:
-        contract.BadInput: a file is altered, or a label names an image that no shard has.
+        contract.BadInput: a file is altered, a label names an image that no shard has, or a shard's pixels were made by
+            another rule.
     """
     path = contract.verified(store, labels)
     table = read_table(path, contract.LABEL_COLUMNS)
     label_of = dict(zip(table["image_id"].to_pylist(), table["label"].to_pylist(), strict=True))
     rows: dict[str, np.ndarray] = {}
     for ref in shard_refs:
-        shard = read_table(contract.verified(store, ref), contract.SHARD_COLUMNS, ("image_id", "pixels"))
-        images = pixels(shard["pixels"], height, width)
+        file = contract.verified(store, ref)
+        shard = read_table(file, contract.SHARD_COLUMNS, ("image_id", "pixels"))
+        check_resize_rule(file, rule)
+        images = pixels(shard["pixels"], rule.height, rule.width)
         rows |= {i: image for i, image in zip(shard["image_id"].to_pylist(), images, strict=True) if i in label_of}
     if missing := len(label_of.keys() - rows.keys()):
         raise contract.BadInput(f"{path} labels {missing} images that no shard has")

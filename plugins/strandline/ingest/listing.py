@@ -232,13 +232,12 @@ def list_entries(run: Run) -> Listed:
 
 def _list_new(connection: ledger.Connection, run: Run, model: Mapping[str, Any], config: settings.Settings) -> Listing:
     """Scan, plan, write the manifests and record the listing."""
-    height, width = _image_size(model, config)
+    packing = _resize_rule(model, config).to_dict() | {"limits": config.decoding.limits.to_dict()}
     entries, seen = _take_up(connection, run, model["version"], config.landing)
     images = [entry for entry in entries if not entry.state]
     size = run.shard_size or config.ingest.shard_size or _measured_size(connection, model["version"])
     size = min(size, max(1, SHARD_BYTES // (height * width * 3)))
     planned = plan(images, size, config.ingest.max_shards, config.vision.max_parallel_tasks)
-    packing = {"height": height, "width": width, "limits": config.decoding.limits.to_dict()}
     shards = {shard_id(shard, packing): shard for shard in planned}
     for id_, shard in shards.items():
         write_manifest(_manifest(config, run.run_id, id_), [(entry.name, entry.version) for entry in shard])
@@ -326,12 +325,16 @@ def _answer(run: Run, model: Mapping[str, Any], listing: Listing, config: settin
     shards = listing.shards
     cores = config.vision.cores
     workers = cores // max(1, min(len(shards), cores))  # the shards of a run are packed at once
-    height, width = _image_size(model, config)
+    rule = _resize_rule(model, config)
     requests = []
     for id_ in shards:
         path = _manifest(config, run.run_id, id_)
         manifest = contract.FileRef(str(path.relative_to(config.store)), contract.sha256_file(path))
-        requests.append(contract.PackRequest(id_, manifest, height, width, config.decoding.limits, workers))
+        requests.append(
+            contract.PackRequest(
+                shard_id=id_, manifest=manifest, limits=config.decoding.limits, workers=workers, **vars(rule)
+            )
+        )
     listed = ListedRun(
         run_id=run.run_id,
         periods=periods.get().says(run.start, run.end),
@@ -355,15 +358,15 @@ def _quarantine_limit(run: Run, config: settings.Settings) -> float:
     return 1.0 if run.release else config.ingest.quarantine_limit
 
 
-def _image_size(model: Mapping[str, Any], config: settings.Settings) -> tuple[int, int]:
-    """Height and width, in pixels, of the images that a model wants."""
+def _resize_rule(model: Mapping[str, Any], config: settings.Settings) -> contract.ResizeRule:
+    """How images are made what a model wants."""
     try:
         wanted = bundles.preprocessing(contract.store_path(config.store, model["bundle"]), model["version"])
     except bundles.BundleError as error:
         raise ListingError(
             f"the bundle of model version {model['version']} is gone ({error}): register it again"
         ) from error
-    return wanted.height, wanted.width
+    return wanted.resize_rule()
 
 
 def _manifest(config: settings.Settings, run_id: str, id_: str) -> Path:

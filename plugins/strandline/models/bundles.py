@@ -1,6 +1,5 @@
 """Model bundles as folders: whether one is whole, and is the version that it is kept as."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -41,23 +40,7 @@ def read_json(folder: Path, manifest: contract.BundleManifest, name: str) -> Any
         raise BundleError(f"{folder / name} cannot be read: {error}") from error
 
 
-@dataclasses.dataclass(frozen=True)
-class Preprocessing(contract.Message):
-    """What a bundle wants of its images: sides in pixels; by channel, mean and standard deviation of values from 0 to
-    1, empty if it does not say them.
-    """
-
-    height: int
-    width: int
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.height < 1 or self.width < 1:
-            raise contract.BadRequest(f"no image is {self.width} x {self.height} pixels")
-
-
-def preprocessing(folder: Path, version: str) -> Preprocessing:
+def preprocessing(folder: Path, version: str) -> contract.Preprocessing:
     """What a bundle wants of its images.
 
     Raises:
@@ -65,8 +48,8 @@ def preprocessing(folder: Path, version: str) -> Preprocessing:
     """
     found = read_json(folder, verify(folder, version), contract.PREPROCESSING_FILE)
     try:
-        return Preprocessing.from_dict(found)
+        return contract.Preprocessing.from_dict(found)
     except contract.BadRequest as error:
         raise BundleError(
-            f"{folder / contract.PREPROCESSING_FILE} does not say how large images have to be: {error}"
+            f"{folder / contract.PREPROCESSING_FILE} does not say what the model wants of its images: {error}"
         ) from error

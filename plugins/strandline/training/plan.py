@@ -410,7 +410,7 @@ def _request(
 ) -> contract.TrainRequest:
     bundle = contract.store_path(config.store, champion["bundle"])
     try:
-        size = bundles.preprocessing(bundle, champion["version"])
+        preprocessing = bundles.preprocessing(bundle, champion["version"])
     except bundles.BundleError as error:
         raise TrainingError(f"the champion's bundle is gone or altered ({error}): register it again") from error
     return contract.TrainRequest(
@@ -419,10 +419,7 @@ def _request(
         classes=tuple(champion["classes"]),
         shards=training.shards,
         labels=training.labels,
-        height=size.height,
-        width=size.width,
-        mean=size.mean,
-        std=size.std,
+        **vars(preprocessing),
         epochs=asked.epochs or config.training.epochs,
         threads=config.vision.cores,
         seed=asked.seed,

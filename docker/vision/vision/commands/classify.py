@@ -56,7 +56,7 @@ def write_predictions(shard: Path, bundle: bundles.Bundle, guard: Guard, path: P
     """Stream a shard through the network; returns the rows read, classified and failed."""
     failed = 0
     with shards.TableWriter(path, contract.PREDICTION_COLUMNS) as writer:
-        for ids, images in shards.read_images(shard, bundle.height, bundle.width):
+        for ids, images in shards.read_images(shard, bundle.resize_rule()):
             probabilities, embeddings, failures = guard(images)
             finite = np.isfinite(probabilities).all(axis=1)
             failures[(failures == "") & ~finite] = NOT_FINITE

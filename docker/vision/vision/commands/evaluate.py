@@ -22,9 +22,7 @@ def run(request: contract.EvaluateRequest, paths: Paths) -> contract.Result:
     started = time.perf_counter()
     with Guard(request.runtime) as guard:
         bundle = bundles.load(paths.store, request.bundle)
-        ids, images, labels = shards.labelled_images(
-            paths.store, request.shards, request.labels, bundle.height, bundle.width
-        )
+        ids, images, labels = shards.labelled_images(paths.store, request.shards, request.labels, bundle.resize_rule())
         if unknown := sorted(set(labels) - set(bundle.classes)):
             raise contract.BadInput(f"the labels have classes that the bundle does not: {', '.join(unknown)}")
         loaded = time.perf_counter()

@@ -34,7 +34,7 @@ def run(request: contract.PackRequest, paths: Paths) -> contract.Result:
     verified = time.perf_counter()
     with (
         Sandbox(paths.landing, request) as sandbox,
-        _OutputWriter(paths.out) as writer,
+        _OutputWriter(paths.out, request.resize_rule()) as writer,
     ):
         entries = (entry for entry, _, _ in _rows(manifest))
         for answer in sandbox.answers((name, version) for _, name, version in _rows(manifest)):
@@ -63,13 +63,13 @@ def _rows(manifest: pa.Table) -> Iterator[tuple[int, bytes, str]]:
 class _OutputWriter:
     """The two outputs, written in groups of rows as they come, so that memory stays flat."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, rule: contract.ResizeRule) -> None:
         with contextlib.ExitStack() as opening:
             self._shard, self._outcomes = (
-                opening.enter_context(shards.TableWriter(out / name, columns))
-                for name, columns in (
-                    (contract.SHARD_FILE, contract.SHARD_COLUMNS),
-                    (contract.OUTCOMES_FILE, contract.OUTCOME_COLUMNS),
+                opening.enter_context(shards.TableWriter(out / name, columns, metadata))
+                for name, columns, metadata in (
+                    (contract.SHARD_FILE, contract.SHARD_COLUMNS, shards.resize_metadata(rule)),
+                    (contract.OUTCOMES_FILE, contract.OUTCOME_COLUMNS, None),
                 )
             )
             self._files = opening.pop_all()

@@ -71,7 +71,7 @@ def _images(shard: Path, bundle: bundles.Bundle) -> pa.Table:
     """What is known of a shard's images. Their statistics are measured again: a shard may be older than one of them."""
     table = shards.read_table(shard, contract.SHARD_COLUMNS, FILE_COLUMNS)
     measured = [np.empty((0, len(contract.IMAGE_STATISTICS)), np.float32)]
-    for _, images in shards.read_images(shard, bundle.height, bundle.width):
+    for _, images in shards.read_images(shard, bundle.resize_rule()):
         measured.append(pixels.statistics(images, pixels.luma(images)))
     for name, values in zip(contract.IMAGE_STATISTICS, np.concatenate(measured).T, strict=True):
         table = table.append_column(name, pa.array(values))

@@ -36,9 +36,8 @@ def run(request: contract.TrainRequest, paths: Paths) -> contract.Result:
     """
     started = time.perf_counter()
     parent = _parent(request, paths.store)
-    ids, images, names = shards.labelled_images(
-        paths.store, request.shards, request.labels, request.height, request.width
-    )
+    rule = request.preprocessing().resize_rule()
+    ids, images, names = shards.labelled_images(paths.store, request.shards, request.labels, rule)
     labels = _indices(names, request.classes)
     learnt, checked = split(len(ids), request)
     loaded = time.perf_counter()

@@ -132,7 +132,7 @@ def _decode(
     if orientation not in (None, 1):
         notes.append("ORIENTED" if orientation in range(1, 9) else "ORIENTATION_INVALID")
     outcome.notes = " ".join(notes) or None
-    return pixels.canonical(picture, request.height, request.width)
+    return pixels.canonical(picture, request.resize_rule())
 
 
 def _open(data: bytes, framing: structure.Structure, limits: contract.Limits) -> ImageFile.ImageFile:

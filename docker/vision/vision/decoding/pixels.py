@@ -3,8 +3,9 @@
 import functools
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+import strandline_contract as contract
 from vision.decoding.refused import Refused
 
 _TURNS = {
@@ -46,10 +47,29 @@ def upright(image: Image.Image, orientation: object) -> Image.Image:
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
-def canonical(image: Image.Image, height: int, width: int) -> bytes:
-    """height x width x 3: the largest centred part of that aspect, resized; untouched if the size is right."""
-    same = image.size == (width, height)
-    return (image if same else ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)).tobytes()
+def canonical(image: Image.Image, rule: contract.ResizeRule) -> bytes:
+    """height x width x 3, as the rule says; untouched if that is the whole picture and its size is right."""
+    size, box = (rule.width, rule.height), part(rule, *image.size)
+    if image.size == size and box == (0, 0, *size):
+        return image.tobytes()
+    return image.resize(size, Image.Resampling[rule.interpolation.upper()], box).tobytes()
+
+
+def part(rule: contract.ResizeRule, width: int, height: int) -> tuple[float, float, float, float]:
+    """What is taken of a picture of this size: left, top, right, bottom, in its pixels."""
+    aspect = rule.width / rule.height
+    if rule.resize == "squash" or (rule.resize == "fit" and width / height == aspect):
+        return 0, 0, width, height
+    if rule.resize == "fit":
+        wide, high = (aspect * height, height) if width / height > aspect else (width, width / aspect)
+        left, top = (width - wide) / 2, (height - high) / 2
+        return left, top, left + wide, top + high
+    # As MXNet's Resize and CenterCrop, which round down.
+    short, side = min(width, height), rule.height
+    resized = [whole * rule.short_side // short for whole in (width, height)]
+    left, top = ((whole - side) // 2 for whole in resized)
+    x, y = width / resized[0], height / resized[1]
+    return left * x, top * y, (left + side) * x, (top + side) * y
 
 
 def _with_8_bit_samples(image: Image.Image, depth: int) -> Image.Image:

@@ -22,6 +22,13 @@ class Bundle:
     width: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    resize: contract.Resize = "fit"
+    crop_ratio: float | None = None
+    interpolation: contract.Interpolation = "bicubic"
+    channel_order: contract.ChannelOrder = "rgb"
+
+    def resize_rule(self) -> contract.ResizeRule:
+        return contract.ResizeRule(self.height, self.width, self.resize, self.crop_ratio, self.interpolation)
 
     @property
     def weights(self) -> Path:
@@ -60,9 +67,11 @@ def read(folder: Path, version: str, network: str) -> Bundle:
             contract.parse_json(contract.read_file(folder / one))
             for one in (contract.CLASSES_FILE, contract.PREPROCESSING_FILE)
         )
-        mean, std = tuple(settings["mean"]), tuple(settings["std"])
-        return Bundle(folder, version, network, tuple(classes), settings["height"], settings["width"], mean, std)
-    except (contract.BadRequest, KeyError, TypeError) as error:
+        preprocessing = contract.Preprocessing.from_dict(settings)
+        if not preprocessing.mean:
+            raise contract.BadRequest("it does not say mean and std")
+        return Bundle(folder, version, network, tuple(classes), **vars(preprocessing))
+    except (contract.BadRequest, TypeError) as error:
         files = f"{contract.CLASSES_FILE} or {contract.PREPROCESSING_FILE}"
         raise contract.BadInput(f"{folder} has a malformed {files}: {error!r}") from error
 
@@ -95,12 +104,9 @@ def seal(folder: Path, name: str, network: str) -> str:
     return hashlib.sha256((folder / contract.BUNDLE_MANIFEST).read_bytes()).hexdigest()
 
 
-def write_settings(
-    folder: Path, classes: tuple[str, ...], height: int, width: int, mean: tuple[float, ...], std: tuple[float, ...]
-) -> None:
+def write_settings(folder: Path, classes: tuple[str, ...], preprocessing: contract.Preprocessing) -> None:
     contract.write_json(folder / contract.CLASSES_FILE, list(classes))
-    preprocessing = {"height": height, "width": width, "mean": list(mean), "std": list(std)}
-    contract.write_json(folder / contract.PREPROCESSING_FILE, preprocessing)
+    contract.write_json(folder / contract.PREPROCESSING_FILE, preprocessing.to_dict())
 
 
 def installed(*names: str) -> dict[str, str]:

@@ -44,7 +44,7 @@ def make_bundle(model: str, folder: Path) -> str:
         made = Path(scratch) / "bundle"
         made.mkdir()
         net.save_parameters(str(made / contract.WEIGHTS_FILE))
-        bundles.write_settings(made, classes, side, side, mean, std)
+        bundles.write_settings(made, classes, contract.Preprocessing(side, side, mean=mean, std=std))
         contract.write_json(made / "source.json", {"model": model, "zoo": _zoo()})
         version = bundles.seal(made, f"{model}_pretrained", model)
         shutil.rmtree(folder, ignore_errors=True)

@@ -25,7 +25,7 @@ def write_trained(
         data_set: what it was trained on, and `done`: how far and by which versions of libraries, for `training.json`.
     """
     folder.mkdir(exist_ok=True)
-    bundles.write_settings(folder, request.classes, request.height, request.width, request.mean, request.std)
+    bundles.write_settings(folder, request.classes, request.preprocessing())
     contract.write_json(folder / contract.TRAINING_FILE, parameters(request) | data_set | done)
     write_network(folder, net, request.network, request.threads)
     return bundles.seal(folder, request.name, request.network)
