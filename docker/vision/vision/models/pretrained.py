@@ -5,6 +5,7 @@ mirror with the zoo's layout.
 """
 
 import argparse
+import dataclasses
 import os
 import shutil
 import sys
@@ -21,9 +22,20 @@ from vision.models import bundles
 
 ZOO = "https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/"
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-# GluonCV's own preprocessing: scripts/classification/cifar and scripts/classification/imagenet
-CIFAR_INPUT = (32, (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
-IMAGENET_INPUT = (224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+# GluonCV's own preprocessing: scripts/classification/cifar and scripts/classification/imagenet. The latter resizes by
+# OpenCV's bilinear filter; of Pillow's, Hamming's comes closest to that.
+CIFAR = contract.Preprocessing(32, 32, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
+IMAGENET = contract.Preprocessing(
+    224,
+    224,
+    resize="crop",
+    crop_ratio=0.875,
+    interpolation="hamming",
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+)
+# Sides in pixels, by the first letters of a model's name: those of GluonCV's documents and its image_classification.py.
+SIDES = {"inceptionv3": 299, "xception": 299, "nasnet": 331, "resnest101": 256, "resnest200": 320, "resnest269": 416}
 
 
 class PretrainedError(Exception):
@@ -39,17 +51,24 @@ def make_bundle(model: str, folder: Path) -> str:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         net = fetch(model, Path(scratch))
-        side, mean, std = CIFAR_INPUT if model.startswith("cifar_") else IMAGENET_INPUT
         classes = CIFAR10 if model.startswith("cifar_") else tuple(net.classes)
         made = Path(scratch) / "bundle"
         made.mkdir()
         net.save_parameters(str(made / contract.WEIGHTS_FILE))
-        bundles.write_settings(made, classes, contract.Preprocessing(side, side, mean=mean, std=std))
+        bundles.write_settings(made, classes, preprocessing(model))
         contract.write_json(made / "source.json", {"model": model, "zoo": _zoo()})
         version = bundles.seal(made, f"{model}_pretrained", model)
         shutil.rmtree(folder, ignore_errors=True)
         made.rename(folder)
     return version
+
+
+def preprocessing(model: str) -> contract.Preprocessing:
+    """What GluonCV gave to a model of its zoo when it measured it."""
+    if model.startswith("cifar_"):
+        return CIFAR
+    side = next((side for name, side in SIDES.items() if model.lower().startswith(name)), IMAGENET.height)
+    return dataclasses.replace(IMAGENET, height=side, width=side)
 
 
 def fetch(model: str, root: Path) -> Any:
