@@ -48,7 +48,7 @@ NOTES = {
     "ALL_TRANSPARENT": "Every pixel is fully transparent: what was composited is all white.",
     "ANIMATED": "The first frame was taken.",
     "MULTI_PICTURE": "The file holds several images; the main one was taken.",
-    "REDUCED": "The image was decoded at a half, a quarter or an eighth of its size.",
+    "REDUCED": "More pixels than the limit: the image was decoded at a half, a quarter or an eighth of its size.",
     "METADATA_LARGE": "The metadata is over the limit for what has to be unpacked; none of it was.",
     "ORIENTED": "The image was turned upright, as its EXIF orientation says.",
     "ORIENTATION_INVALID": "The EXIF orientation cannot be read or is none of 1 to 8: the image is as stored.",

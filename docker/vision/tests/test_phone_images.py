@@ -47,6 +47,17 @@ def test_a_phones_largest_picture_is_decoded_within_the_memory_of_any_other(
         assert np.abs(part - colour).max() <= 4
 
 
+def test_a_photograph_takes_no_more_memory_than_what_is_seen_of_it(drop: Drop):
+    """50 megapixels are 150 MB, of which a model sees a thousandth; as many such limits as there are processes hold."""
+    content = quarters(8160, 6144)
+    for number in range(4):
+        drop.add(b"%d.jpg" % number, content + bytes(number))
+    rows = drop.pack(height=224, width=224, workers=2, memory_bytes=64 * 2**20).outcomes
+    assert [row["reason"] for row in rows] == [None] * 4
+    rows = drop.pack(height=2000, width=2000, workers=2, memory_bytes=64 * 2**20).outcomes
+    assert [row["reason"] for row in rows] == ["OUT_OF_MEMORY"] * 4
+
+
 def test_a_reduced_picture_is_turned_upright_and_keeps_its_size_on_record(drop: Drop):
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -29,7 +29,10 @@ from vision.decoding import pixels, structure, tiff
 from vision.decoding.refused import Refused
 
 _BITS_PER_SAMPLE = 258
-_JPEGS = ("JPEG", "MPO")  # which have the same first bytes, and decode at a half, a quarter or an eighth of the size
+_JPEGS = ("JPEG", "MPO")  # which have the same first bytes, and decode at any of these parts of their size
+_SCALES = (1, 2, 4, 8)
+_SPARE = 1.6  # times what the model sees that a picture decoded at a part of its size has: at less, it blurs
+_ON_SIDE = (5, 6, 7, 8)  # orientations
 # What Pillow's messages contain -> the reason. Its exception types say less.
 _CAUSES = (
     ("MAX_TEXT", "METADATA_BOMB"),
@@ -115,9 +118,8 @@ def _decode(
     _check_header(image, request.limits)
     depth = _depth(image, data)
     notes = _notes(image, framing, len(data), extension, request.limits)
-    if image.width * image.height > request.limits.max_pixels:
-        _reduce(image, request.limits.max_pixels)
-        notes.append("REDUCED")
+    rule = request.resize_rule()
+    scale = _draft(image, rule, request.limits.max_pixels, notes) if image.format in _JPEGS else 1
     image.load()
     picture = pixels.rgb(image, depth, notes)
     if framing.picture:  # Pillow turned it upright as it loaded it
@@ -127,12 +129,15 @@ def _decode(
     else:
         orientation = structure.orientation(image.info.get("exif") or b"")
         picture = pixels.upright(picture, orientation)
-        if orientation in (5, 6, 7, 8):
+        if orientation in _ON_SIDE:
             outcome.width, outcome.height = outcome.height, outcome.width
     if orientation not in (None, 1):
         notes.append("ORIENTED" if orientation in range(1, 9) else "ORIENTATION_INVALID")
     outcome.notes = " ".join(notes) or None
-    return pixels.canonical(picture, request.resize_rule())
+    if scale == 1:
+        return pixels.canonical(picture, rule)
+    part = pixels.part(rule, outcome.width, outcome.height)
+    return pixels.canonical(picture, rule, pixels.reduced(part, scale, (outcome.width, outcome.height), orientation))
 
 
 def _open(data: bytes, framing: structure.Structure, limits: contract.Limits) -> ImageFile.ImageFile:
@@ -148,17 +153,25 @@ def _open(data: bytes, framing: structure.Structure, limits: contract.Limits) ->
     return image
 
 
-def _reduce(image: ImageFile.ImageFile, max_pixels: int) -> None:
-    """Have a JPEG decoded at a half, a quarter or an eighth of its size, as large as the limit allows.
+def _draft(image: ImageFile.ImageFile, rule: contract.ResizeRule, max_pixels: int, notes: list[str]) -> int:
+    """Have a JPEG decoded at a half, a quarter or an eighth of its size, if that is more than enough for what the model
+    sees, or if the limit on pixels wants it, which is noted. Returns 2, 4 or 8, or 1 if it is decoded whole.
 
     Raises:
         Refused: it has too many pixels even so.
     """
     width, height = image.size
-    scale = next((s for s in (2, 4, 8) if -(-width // s) * -(-height // s) <= max_pixels), None)
-    if scale is None:
+    allowed = next((s for s in _SCALES if -(-width // s) * -(-height // s) <= max_pixels), None)
+    if allowed is None:
         raise Refused("TOO_MANY_PIXELS", f"an eighth of {width} x {height} is more than {max_pixels} pixels")
-    image.draft(None, (width // scale, height // scale))
+    if allowed > 1:
+        notes.append("REDUCED")
+    turned = structure.orientation(image.info.get("exif") or b"") in _ON_SIDE
+    enough = pixels.shrink(rule, width, height, turned) / _SPARE
+    scale = max(s for s in _SCALES if s <= max(allowed, enough))
+    if scale > 1:
+        image.draft(None, (width // scale, height // scale))
+    return scale
 
 
 def _check_header(image: ImageFile.ImageFile, limits: contract.Limits) -> None:

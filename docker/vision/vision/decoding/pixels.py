@@ -17,6 +17,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
 DEEP_GREY_MODES = {"I;16", "I;16L", "I;16B", "I;16N"}
 
@@ -47,15 +48,33 @@ def upright(image: Image.Image, orientation: object) -> Image.Image:
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
-def canonical(image: Image.Image, rule: contract.ResizeRule) -> bytes:
-    """height x width x 3, as the rule says; untouched if that is the whole picture and its size is right."""
-    size, box = (rule.width, rule.height), part(rule, *image.size)
-    if image.size == size and box == (0, 0, *size):
-        return image.tobytes()
-    return image.resize(size, Image.Resampling[rule.interpolation.upper()], box).tobytes()
+def canonical(image: Image.Image, rule: contract.ResizeRule, box: Box | None = None) -> bytes:
+    """height x width x 3 of the part that the rule takes, or of `box`, in pixels of `image`.
+
+    Pillow leaves them untouched if that is all of the picture and its size is right.
+    """
+    resampling = Image.Resampling[rule.interpolation.upper()]
+    return image.resize((rule.width, rule.height), resampling, box or part(rule, *image.size)).tobytes()
 
 
-def part(rule: contract.ResizeRule, width: int, height: int) -> tuple[float, float, float, float]:
+def shrink(rule: contract.ResizeRule, width: int, height: int, turned: bool) -> float:
+    """How many pixels of a picture of this size, on either side, become one; `turned`: by a quarter, before that."""
+    left, top, right, bottom = part(rule, height, width) if turned else part(rule, width, height)
+    return min((right - left) / rule.width, (bottom - top) / rule.height)
+
+
+def reduced(box: Box, scale: int, size: tuple[int, int], orientation: object) -> Box:
+    """A part of a picture of this width and height, in pixels of what was decoded at 1 / scale and then turned upright.
+
+    Its last column and row, as stored, may be parts of pixels.
+    """
+    x, y = (-side % scale / scale for side in size)
+    x, y = x if orientation in (2, 3, 6, 7) else 0, y if orientation in (3, 4, 7, 8) else 0
+    left, top, right, bottom = (edge / scale for edge in box)
+    return left + x, top + y, right + x, bottom + y
+
+
+def part(rule: contract.ResizeRule, width: int, height: int) -> Box:
     """What is taken of a picture of this size: left, top, right, bottom, in its pixels."""
     aspect = rule.width / rule.height
     if rule.resize == "squash" or (rule.resize == "fit" and width / height == aspect):
