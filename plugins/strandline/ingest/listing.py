@@ -232,11 +232,12 @@ def list_entries(run: Run) -> Listed:
 
 def _list_new(connection: ledger.Connection, run: Run, model: Mapping[str, Any], config: settings.Settings) -> Listing:
     """Scan, plan, write the manifests and record the listing."""
-    packing = _resize_rule(model, config).to_dict() | {"limits": config.decoding.limits.to_dict()}
+    rule = _resize_rule(model, config)
+    packing = rule.to_dict() | {"limits": config.decoding.limits.to_dict()}
     entries, seen = _take_up(connection, run, model["version"], config.landing)
     images = [entry for entry in entries if not entry.state]
     size = run.shard_size or config.ingest.shard_size or _measured_size(connection, model["version"])
-    size = min(size, max(1, SHARD_BYTES // (height * width * 3)))
+    size = min(size, max(1, SHARD_BYTES // (rule.height * rule.width * 3)))
     planned = plan(images, size, config.ingest.max_shards, config.vision.max_parallel_tasks)
     shards = {shard_id(shard, packing): shard for shard in planned}
     for id_, shard in shards.items():
