@@ -5,6 +5,7 @@ N ?= 500
 MODEL ?= cifar_resnet110_v1
 RUNTIME ?= cpu
 TESTS ?=  # of test-airflow or test-vision: files and options of pytest; all of them if empty
+CORES ?= $(shell nproc)  # that tests are spread over
 
 HOME_FOLDER := $(CURDIR)/.strandline
 AIRFLOW := $(HOME_FOLDER)/venvs/airflow/bin/python
@@ -17,9 +18,13 @@ CONTAINED := HOME="$(HOME_FOLDER)/user" AIRFLOW_HOME="$(HOME_FOLDER)/user/airflo
 	XDG_CACHE_HOME="$(HOME_FOLDER)/user/cache" XDG_CONFIG_HOME="$(HOME_FOLDER)/user/config" \
 	MPLCONFIGDIR="$(HOME_FOLDER)/user/matplotlib" DO_NOT_TRACK=true
 
+# Tests that share a fixture stay together, until a core has nothing left to do.
+SPREAD := -n $(CORES) --dist worksteal
+
 .DEFAULT_GOAL := help
 .PHONY: help demo up down status logs drop training-sets pretrained verify backup restore secrets champion bench bench-drift \
-	bench-gate images test test-airflow test-vision drills check docs lock python environments dev-environments
+	bench-gate images test test-fast test-end-to-end test-docker test-airflow test-vision drills check docs lock python \
+	environments dev-environments
 
 help: ## List these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,7 +83,17 @@ bench-gate: environments ## Measure how often the gate errs, by simulated gates 
 images: python ## Build the container images; RUNTIME=cuda12 for those of GPU hosts
 	@$(PYTHON) -m local.build.images --runtime $(RUNTIME) --model-version "$(MODEL_VERSION)"
 
-test: test-airflow test-vision ## Run all tests; both halves at once: make -j2 -O test
+# What starts servers waits a lot, and goes first; what computes fills the gaps. Each part is printed as it ends.
+test: dev-environments ## Run all tests
+	@$(MAKE) --no-print-directory -j4 -O GAPS="nice -n 10" test-end-to-end test-docker test-fast test-vision
+
+test-fast: dev-environments ## Run the tests that need no server but Postgres (minutes)
+	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
+	$(CONTAINED) $(GAPS) $(AIRFLOW) -m pytest $(SPREAD) --ignore=tests/end_to_end --ignore=tests/docker
+
+test-end-to-end test-docker: dev-environments
+	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
+	$(CONTAINED) $(AIRFLOW) -m pytest $(subst -,_,$(@:test-%=tests/%))
 
 test-airflow: dev-environments
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
@@ -86,7 +101,7 @@ test-airflow: dev-environments
 
 test-vision: dev-environments
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
-	cd docker/vision && $(CONTAINED) PYTHONPATH=. $(VISION) -m pytest $(TESTS)
+	cd docker/vision && $(CONTAINED) PYTHONPATH=. $(GAPS) $(VISION) -m pytest $(or $(TESTS),$(SPREAD))
 
 drills: dev-environments ## Run the tests that take long: every hostile input, every fault (under an hour)
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
