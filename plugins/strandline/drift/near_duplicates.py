@@ -9,6 +9,7 @@ in what is predicted; then one of each scene is on the safe side.
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
+from scipy.spatial.distance import cdist
 
 from strandline.drift.detectors.sample import Integers
 from strandline.drift.windows import Data
@@ -74,4 +75,4 @@ def _median_distance(reference: Data) -> float:
     """Between rows of the reference, whose order is random."""
     rows = reference.sample.embeddings[: 2 * PAIRS].astype(np.float32)
     half = len(rows) // 2
-    return float(np.median(np.linalg.norm(rows[:half, None] - rows[None, half:], axis=2))) if half else 0.0
+    return float(np.median(cdist(rows[:half], rows[half:]))) if half else 0.0
