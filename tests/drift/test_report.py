@@ -12,18 +12,26 @@ import pytest
 from drift_windows import FIRST, HOUR, ingest, rows, worse
 
 from strandline import ledger, settings
+from strandline.drift import evidently_report, schedule
 from strandline.drift import report as drift
-from strandline.drift import schedule
 from strandline.labels import load as labels
 from strandline.models import versions
 from strandline.periods import WindowError
 
 pytestmark = pytest.mark.usefixtures("database")
+verdicts_alone = pytest.mark.usefixtures("without_evidently")
 
 
 @pytest.fixture
 def version(database, tmp_path) -> str:
     return drifting.register(tmp_path)
+
+
+@pytest.fixture
+def without_evidently(monkeypatch) -> None:
+    """Leaves out the page that is for orientation: it takes most of a report's time, and no verdict comes of it."""
+    nothing = evidently_report.Comparison("", (), {})
+    monkeypatch.setattr(evidently_report, "compare", lambda reference, current: nothing)
 
 
 def asked(run_ids, **kwargs):
@@ -104,6 +112,7 @@ def test_a_clean_hour_gets_a_report_and_no_alarm(version):
     assert found.sentence in page.read_text()
 
 
+@verdicts_alone
 def test_bad_images_are_watched_and_then_asked_to_be_retrained_for(version, monkeypatch):
     first, second = hours(version, "bb", truth="cat")
     assert (first.action, second.action) == ("warn", "retrain")
@@ -112,6 +121,7 @@ def test_bad_images_are_watched_and_then_asked_to_be_retrained_for(version, monk
     assert content(second)["column_p_values"]["brightness"] < 1e-6
 
 
+@verdicts_alone
 def test_a_changed_mix_asks_a_person(version):
     found = []
     for number in range(3):
@@ -121,6 +131,7 @@ def test_a_changed_mix_asks_a_person(version):
     assert "A person should say whether this mix is expected" in found[-1].sentence
 
 
+@verdicts_alone
 def test_without_labels_retraining_waits(version):
     _, second = hours(version, "bb")
     assert second.action == "retrain"
@@ -128,6 +139,7 @@ def test_without_labels_retraining_waits(version):
     assert "0 labelled images, and 500 are needed" in second.held_back
 
 
+@verdicts_alone
 def test_requests_keep_the_cooldown_and_the_budget(version, monkeypatch):
     monkeypatch.setenv("STRANDLINE_RETRAIN_MIN_LABELS", "1")
     settings.get.cache_clear()
@@ -142,6 +154,7 @@ def test_requests_keep_the_cooldown_and_the_budget(version, monkeypatch):
     assert "requested 2 times in 7 days" in fifth.held_back
 
 
+@verdicts_alone
 def test_labels_that_come_late_make_a_verdict_and_a_request(version):
     assert [one.action for one in hours(version, "ccc", count=420)] == ["none"] * 3
     runs = [f"run of {FIRST + number * HOUR:%Y-%m-%dT%H}" for number in range(2)]
@@ -159,6 +172,7 @@ def test_labels_that_come_late_make_a_verdict_and_a_request(version):
     assert follow("again") == []  # once
 
 
+@verdicts_alone
 def test_labels_of_hours_may_come_in_any_order(version):
     hours(version, "cc")
     say("second", f"run of {FIRST + HOUR:%Y-%m-%dT%H}")
@@ -168,6 +182,7 @@ def test_labels_of_hours_may_come_in_any_order(version):
     assert (second.action, first.action, first.requests_retraining) == ("warn", "retrain", True)
 
 
+@verdicts_alone
 def test_a_window_waits_until_it_has_enough_labels_and_then_asks_once(version, monkeypatch):
     monkeypatch.setenv("STRANDLINE_DRIFT_MIN_LABELS", "150")
     settings.get.cache_clear()
@@ -191,6 +206,7 @@ def test_a_window_waits_until_it_has_enough_labels_and_then_asks_once(version, m
     assert "2 of the last 5 windows" in found.sentence
 
 
+@verdicts_alone
 def test_labels_reopen_no_window_by_answers_about_uncertain_images_or_after_a_month(version, monkeypatch):
     monkeypatch.setenv("STRANDLINE_DRIFT_MIN_LABELS", "30")
     settings.get.cache_clear()
@@ -210,6 +226,7 @@ def test_labels_reopen_no_window_by_answers_about_uncertain_images_or_after_a_mo
     assert [one.live for one in follow("in time")] == [True]
 
 
+@verdicts_alone
 def test_a_backfilled_hour_never_alarms(version):
     hours(version, "b", truth="cat")
     run_id = ingest(version, FIRST + HOUR, rows(300, 5, worse), truth="cat", kind="backfill")
@@ -218,18 +235,21 @@ def test_a_backfilled_hour_never_alarms(version):
     assert recorded()[-1]["asks"]
 
 
+@verdicts_alone
 def test_a_report_that_a_person_asked_for_first_takes_no_alarm_away(version):
     run_id = ingest(version, FIRST, rows(120))
     drift.report("by hand", schedule.list_windows([], start="2026-11-20T00")[0])
     assert report(run_id).live
 
 
+@verdicts_alone
 def test_an_hour_before_one_that_was_reported_never_alarms(version):
     hours(version, "bb", FIRST + HOUR, truth="cat")
     found = report(ingest(version, FIRST, rows(300, 9, worse), truth="cat", kind="manual"), "an old hour")
     assert (found.action, found.live) == ("warn", False)
 
 
+@verdicts_alone
 def test_a_window_that_has_not_begun_is_not_live_and_silences_no_other(version, database):
     """A mistyped year: its report was live, and none after it for as many years."""
     future = FIRST.replace(year=2096)
@@ -239,6 +259,7 @@ def test_a_window_that_has_not_begun_is_not_live_and_silences_no_other(version, 
     assert report(ingest(version, FIRST, rows(120, 1)), "now").live
 
 
+@verdicts_alone
 def test_a_report_made_again_says_so_and_never_alarms(version):
     _, live = hours(version, "bb", truth="cat")
     (window,) = schedule.list_windows([], start=f"{FIRST + HOUR:%Y-%m-%dT%H}")
@@ -249,6 +270,7 @@ def test_a_report_made_again_says_so_and_never_alarms(version):
     assert again.page != live.page
 
 
+@verdicts_alone
 def test_reporting_again_in_the_same_run_changes_nothing(version):
     run_id = ingest(version, FIRST, rows(300))
     first = report(run_id)
@@ -256,6 +278,7 @@ def test_reporting_again_in_the_same_run_changes_nothing(version):
     assert len(recorded()) == 1
 
 
+@verdicts_alone
 def test_an_hour_that_was_reported_too_early_counts_once_it_is_over(version):
     start = datetime.datetime.now(datetime.UTC).replace(minute=0, second=0, microsecond=0)
     early = report(ingest(version, start, rows(150), kind="manual"), "too early")
@@ -265,6 +288,7 @@ def test_an_hour_that_was_reported_too_early_counts_once_it_is_over(version):
     assert content(later)["replaces"]["report_id"] == early.report_id
 
 
+@verdicts_alone
 def test_another_model_than_the_champion_never_alarms(version, tmp_path):
     other = drifting.register(tmp_path / "other", **{"MODEL_CARD.md": b"another"})
     found = [report(ingest(other, FIRST + n * HOUR, rows(300, n, worse), truth="cat"), f"{n}") for n in range(2)]
@@ -272,6 +296,7 @@ def test_another_model_than_the_champion_never_alarms(version, tmp_path):
     assert {one.model_version for one in found} == {other}
 
 
+@verdicts_alone
 def test_runs_that_close_while_one_waits_are_reported_with_it(version):
     _, first, second, third = (ingest(version, FIRST + number * HOUR, rows(120, number)) for number in range(4))
     windows = asked(first)
@@ -281,6 +306,7 @@ def test_runs_that_close_while_one_waits_are_reported_with_it(version):
     assert [window.start[11:13] for window in asked([second, third])] == ["02", "03"]  # it asks for both
 
 
+@verdicts_alone
 def test_late_files_have_their_hour_reported_again(version, monkeypatch):
     (first,) = hours(version, "c")
     run_id = ingest(version, FIRST + HOUR, rows(250, 2), late=100)
@@ -294,6 +320,7 @@ def test_late_files_have_their_hour_reported_again(version, monkeypatch):
     assert asked(run_id) == [own]
 
 
+@verdicts_alone
 def test_late_files_have_their_quarter_of_an_hour_reported_again(version, monkeypatch):
     monkeypatch.setenv("STRANDLINE_PERIOD", "15 minutes")
     settings.get.cache_clear()
@@ -306,6 +333,7 @@ def test_late_files_have_their_quarter_of_an_hour_reported_again(version, monkey
     assert last.end == (FIRST + HOUR).isoformat()
 
 
+@verdicts_alone
 def test_frames_of_one_scene_count_once(version):
     found = report(ingest(version, FIRST, [row for row in rows(60) for _ in range(5)], truth="same"))
     assert (found.action, found.live) == ("none", True)
@@ -355,6 +383,7 @@ def test_one_class_only_gets_a_report(version):
     assert "frog makes up" in found.sentence
 
 
+@verdicts_alone
 def test_answers_about_uncertain_images_say_nothing_of_the_rest(version):
     run_id = ingest(version, FIRST, rows(120))
     assert labels.choose_audit([run_id]).asked == 40
@@ -394,6 +423,7 @@ def test_a_reference_that_is_older_than_a_statistic_says_so(tmp_path):
     assert "sharpness" not in said["column_p_values"]
 
 
+@verdicts_alone
 def test_a_large_window_is_sampled(version, monkeypatch):
     monkeypatch.setattr("strandline.drift.windows.COMPARED", 200)
     found = report(ingest(version, FIRST, rows(300)))
@@ -437,6 +467,7 @@ def test_windows_that_a_person_asks_for(version):
         )
 
 
+@verdicts_alone
 def test_a_day_is_one_window(version):
     hours(version, "cc")
     (window,) = schedule.list_windows([], start="2026-11-20T00", end="2026-11-21T00")

@@ -4,6 +4,7 @@ images: one half of it is the reference of a registered bundle, windows are draw
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import json
 import shutil
@@ -32,6 +33,7 @@ SIDE = 32  # of the images, pixels
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 
+@functools.cache
 def halves() -> tuple[pa.Table, pa.Table]:
     """The reference, and the source of windows."""
     profile = pq.read_table(BUNDLE / contract.REFERENCE_FILE)
