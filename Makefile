@@ -18,8 +18,10 @@ CONTAINED := HOME="$(HOME_FOLDER)/user" AIRFLOW_HOME="$(HOME_FOLDER)/user/airflo
 	XDG_CACHE_HOME="$(HOME_FOLDER)/user/cache" XDG_CONFIG_HOME="$(HOME_FOLDER)/user/config" \
 	MPLCONFIGDIR="$(HOME_FOLDER)/user/matplotlib" DO_NOT_TRACK=true
 
-# Tests that share a fixture stay together, until a core has nothing left to do.
+# Tests that share a fixture stay together, until a core has nothing left to do. Each core has a process already: threads
+# of linear algebra would spend their time waiting for each other.
 SPREAD := -n $(CORES) --dist worksteal
+TESTING := $(CONTAINED) OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down status logs drop training-sets pretrained verify backup restore secrets champion bench bench-drift \
@@ -89,23 +91,23 @@ test: dev-environments ## Run all tests
 
 test-fast: dev-environments ## Run the tests that need no server but Postgres (minutes)
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
-	$(CONTAINED) $(GAPS) $(AIRFLOW) -m pytest $(SPREAD) --ignore=tests/end_to_end --ignore=tests/docker
+	$(TESTING) $(GAPS) $(AIRFLOW) -m pytest $(SPREAD) --ignore=tests/end_to_end --ignore=tests/docker
 
 test-end-to-end test-docker: dev-environments
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
-	$(CONTAINED) $(AIRFLOW) -m pytest $(subst -,_,$(@:test-%=tests/%))
+	$(TESTING) $(AIRFLOW) -m pytest $(subst -,_,$(@:test-%=tests/%))
 
 test-airflow: dev-environments
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
-	$(CONTAINED) $(AIRFLOW) -m pytest $(TESTS)
+	$(TESTING) $(AIRFLOW) -m pytest $(TESTS)
 
 test-vision: dev-environments
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
-	cd docker/vision && $(CONTAINED) PYTHONPATH=. $(GAPS) $(VISION) -m pytest $(or $(TESTS),$(SPREAD))
+	cd docker/vision && $(TESTING) PYTHONPATH=. $(GAPS) $(VISION) -m pytest $(or $(TESTS),$(SPREAD))
 
 drills: dev-environments ## Run the tests that take long: every hostile input, every fault (under an hour)
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
-	$(CONTAINED) $(AIRFLOW) -m pytest tests/drills
+	$(TESTING) $(AIRFLOW) -m pytest tests/drills
 
 check: dev-environments ## Check format, types and the direction of imports
 	$(AIRFLOW) -m ruff format --check .
