@@ -55,6 +55,7 @@ def _surroundings(settings: Settings) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join([PYTHONPATH, str(REPOSITORY / "docker" / "airflow" / "config")]),
         "PYTHONUNBUFFERED": "1",
         "DO_NOT_TRACK": "true",
+        "OPENBLAS_NUM_THREADS": "1",  # tasks share the cores: threads of linear algebra would wait for each other
     }
 
 
