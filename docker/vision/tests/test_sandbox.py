@@ -106,7 +106,7 @@ def test_too_much_cpu_time_costs_one_file(drop: Drop):
 
 
 def test_too_much_memory_costs_one_file(drop: Drop):
-    neighbours(drop, inputs.encoded(np.zeros((5000, 5000, 3), np.uint8), "JPEG"))
+    neighbours(drop, inputs.encoded(np.zeros((5000, 5000, 3), np.uint8), "PNG"))
     only_the_poison_fell(drop.pack(memory_bytes=64 * 2**20), "OUT_OF_MEMORY")
 
 
