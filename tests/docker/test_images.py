@@ -12,7 +12,7 @@ import strandline_contract as contract
 from local.build import images, model_store
 from strandline import settings
 
-LARGEST = {"vision": 750_000_000, "airflow": 1_500_000_000}
+LARGEST = {"vision": 950_000_000, "airflow": 1_500_000_000}
 USERS = {"vision": "10001", "airflow": "50000"}
 TOOLS = ("gcc", "cc", "g++", "make", "ld", "as", "pip", "uv", "git", "curl", "wget")
 
