@@ -3,23 +3,103 @@
 import json
 import os
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import mxnet as mx
-from gluoncv.model_zoo import get_model
+from gluoncv import nn
+from gluoncv.model_zoo import get_model, shufflenet
+from gluoncv.model_zoo.model_zoo import _models as builders
 
 import strandline_contract as contract
 from vision.models.bundles import Bundle, installed
+
+# Modules of GluonCV's zoo whose networks are image classifiers; its others detect, segment, follow poses or see videos.
+FAMILIES = frozenset(
+    {
+        "alexnet",
+        "cifarresnet",
+        "cifarresnext",
+        "cifarwideresnet",
+        "densenet",
+        "googlenet",
+        "hrnet",
+        "inception",
+        "mobilenet",
+        "mobilenetv3",
+        "nasnet",
+        "pruned_resnet.resnetv1b_pruned",
+        "residual_attentionnet",
+        "resnest",
+        "resnet",
+        "resnetv1b",
+        "resnext",
+        "senet",
+        "shufflenet",
+        "squeezenet",
+        "vgg",
+        "xception",
+        "yolo.darknet",
+    }
+)
+
+
+def _group_norm(layer: nn.GroupNorm, F: Any, x: Any, gamma: Any, beta: Any) -> Any:
+    """As GluonCV's own, which needs the size of the batch and so cannot be a graph."""
+    groups = F.reshape(x, shape=(0, layer.ngroups, -1))
+    one_each = F.slice_axis(gamma, axis=0, begin=0, end=layer.ngroups)  # on the right device
+    normal = F.InstanceNorm(groups, F.ones_like(one_each), F.zeros_like(one_each), eps=layer._kwargs["eps"])
+    normal = F.reshape_like(normal, x)
+    scaled = F.broadcast_mul(normal, F.reshape(gamma, shape=(1, -1, 1, 1)))
+    return F.broadcast_add(scaled, F.reshape(beta, shape=(1, -1, 1, 1)))
+
+
+def _shuffle(layer: mx.gluon.HybridBlock, F: Any, data: Any, groups: int) -> Any:
+    """As GluonCV's own of two groups or more, in operations that have a translation to ONNX."""
+    return F.reshape_like(F.stack(*F.split(data, num_outputs=groups, axis=1), axis=2), data)
+
+
+nn.GroupNorm.hybrid_forward = _group_norm
+shufflenet.shuffleUnit.channel_shuffle = _shuffle
+shufflenet.shuffleUnitV2.channel_shuffle = _shuffle
+
+
+def classifiers() -> list[str]:
+    """The names of GluonCV's image classifiers, those rounded to int8 among them."""
+    names = [name for name in builders if not name.endswith("_s")]  # these networks of hrnet segment
+    return [name for name in names if _family(name.removesuffix("_int8")) in FAMILIES]
+
+
+def _family(name: str) -> str | None:
+    builder = builders.get(name)
+    return builder.__module__.removeprefix("gluoncv.model_zoo.") if builder else None
+
+
+def check(network: str) -> None:
+    """
+    Raises:
+        contract.BadRequest: GluonCV has no such image classifier, or one that cannot work here; says why.
+    """
+    if network.lower() not in classifiers():
+        raise contract.BadRequest(f"GluonCV has no network {network} that classifies images: see docs/zoo.md")
+    if network.lower().endswith("_int8"):
+        raise contract.BadRequest(
+            f"{network} is rounded to int8 for MXNet's own kernels, and no other backend can compute it: take"
+            f" {network.removesuffix('_int8')}"
+        )
 
 
 def build(network: str, classes: Sequence[str]) -> mx.gluon.HybridBlock:
     """
     Raises:
-        contract.BadRequest: GluonCV has no such network.
+        contract.BadRequest: GluonCV has no such network, or it cannot work here.
     """
-    try:
-        return get_model(network, classes=len(classes), pretrained=False)
-    except ValueError as error:
-        raise contract.BadRequest(f"GluonCV has no network {network}: {error}") from error
+    check(network)
+    family = _family(network.lower())
+    argument = "num_classes" if family == "hrnet" else "classes"
+    net = get_model(network, pretrained=False, **{argument: len(classes)})
+    if family == "pruned_resnet.resnetv1b_pruned":  # GluonCV gives them ImageNet's 1000, whatever was asked
+        net.fc = mx.gluon.nn.Dense(len(classes), in_units=net.fc.weight.shape[1], prefix=net.fc.prefix)
+    return net
 
 
 def load_weights(net: mx.gluon.HybridBlock, bundle: Bundle, context: mx.Context) -> None:
@@ -48,6 +128,14 @@ def context(device: str, threads: int) -> mx.Context:
     return mx.cpu()
 
 
+class Head(NamedTuple):
+    """The last layer of a network that has weights."""
+
+    operation: str
+    weights: str
+    given: mx.sym.Symbol  # what it computes the logits from
+
+
 def with_embedding(net: mx.gluon.HybridBlock) -> mx.sym.Symbol:
     """A network's graph, from a normalised batch `data` [n, 3, height, width] to `probabilities`
     [n, classes] and `embedding` [n, features].
@@ -58,9 +146,8 @@ def with_embedding(net: mx.gluon.HybridBlock) -> mx.sym.Symbol:
     Raises:
         contract.BadRequest: it has no such layer.
     """
-    data = mx.sym.var("data")
-    logits = net(data)
-    operation, embedding = _last_layer(logits)
+    logits = _logits(net)
+    operation, _, embedding = _head(logits)
     if operation == "Convolution":
         embedding = mx.sym.Pooling(embedding, global_pool=True, pool_type="avg", kernel=(1, 1))
     outputs = [
@@ -70,10 +157,21 @@ def with_embedding(net: mx.gluon.HybridBlock) -> mx.sym.Symbol:
     return mx.sym.Group(outputs)
 
 
-def _last_layer(logits: mx.sym.Symbol) -> tuple[str, mx.sym.Symbol]:
-    """The operation that is the last with weights, and what it is given: found in the graph, for networks name their
-    layers each in its own way.
+def head(net: mx.gluon.HybridBlock) -> Head:
     """
+    Raises:
+        contract.BadRequest: it ends in neither a dense layer nor a convolution of 1 x 1.
+    """
+    return _head(_logits(net))
+
+
+def _logits(net: mx.gluon.HybridBlock) -> mx.sym.Symbol:
+    outputs = net(mx.sym.var("data"))
+    return outputs if isinstance(outputs, mx.sym.Symbol) else outputs[0]  # the others only help in training
+
+
+def _head(logits: mx.sym.Symbol) -> Head:
+    """Found in the graph, for networks name their layers each in its own way."""
     graph = json.loads(logits.tojson())
     nodes = graph["nodes"]
     at = graph["heads"][0][0]
@@ -81,10 +179,10 @@ def _last_layer(logits: mx.sym.Symbol) -> tuple[str, mx.sym.Symbol]:
         node = nodes[at]
         of_one = node["op"] == "Convolution" and node["attrs"]["kernel"] == "(1, 1)"
         if of_one or node["op"] == "FullyConnected":
-            source, index = node["inputs"][0][:2]
+            (source, index), weights = node["inputs"][0][:2], node["inputs"][1][0]
             outputs = logits.get_internals()
             names = [name for name in outputs.list_outputs() if name.startswith(f"{nodes[source]['name']}_output")]
-            return node["op"], outputs[names[index]]
+            return Head(node["op"], nodes[weights]["name"], outputs[names[index]])
         data = [source for source, *_ in node["inputs"] if nodes[source]["op"] != "null"]
         if len(data) != 1:
             raise contract.BadRequest(
