@@ -29,28 +29,47 @@ sys.exit(pretrained.main())
 MAKE = """
 import sys, mxnet as mx
 from gluoncv.model_zoo import get_model
-net = get_model(sys.argv[1], classes=10)
+net = get_model(sys.argv[1])
 net.initialize(mx.init.Xavier())
 net(mx.nd.zeros((1, 3, 32, 32)))
 net.save_parameters(sys.argv[2])
+"""
+CLASSIFY = """
+import sys
+from pathlib import Path
+import strandline_contract as contract
+from vision import backends
+from vision.models import bundles, golden
+bundle = bundles.load(Path(sys.argv[1]), contract.BundleRef(sys.argv[2], sys.argv[3]))
+for name in ("openvino", "onnxruntime", "mxnet"):
+    print(name, golden.check(backends.start(bundle, contract.Runtime(name, threads=1, batch_size=4))))
 """
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("zoo") / contract.WEIGHTS_FILE
-    subprocess.run([sys.executable, "-c", MAKE, MODEL, str(path)], check=True, env=environment())
+    return make(tmp_path_factory.mktemp("zoo"), MODEL)
+
+
+def make(folder: Path, model: str) -> Path:
+    path = folder / f"{model}.params"
+    subprocess.run([sys.executable, "-c", MAKE, model, str(path)], check=True, env=environment())
     return path
+
+
+def publish(folder: Path, model: str, weights: Path) -> None:
+    """Put weights into a mirror's folder, which is laid out as the zoo's bucket is."""
+    name = f"{model}-{sha1(weights)[:8]}"
+    models = folder / "gluon/models"
+    models.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(models / f"{name}.zip", "w") as archive:
+        archive.write(weights, f"{name}.params")
 
 
 @pytest.fixture
 def mirror(tmp_path, weights):
-    """Its address; the folder is laid out as the zoo's bucket is."""
-    name = f"{MODEL}-{sha1(weights)[:8]}"
-    models = tmp_path / "mirror/gluon/models"
-    models.mkdir(parents=True)
-    with zipfile.ZipFile(models / f"{name}.zip", "w") as archive:
-        archive.write(weights, f"{name}.params")
+    """Its address."""
+    publish(tmp_path / "mirror", MODEL, weights)
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "mirror")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -83,6 +102,42 @@ def test_weights_of_a_mirror_become_a_bundle(mirror, weights, tmp_path):
     bundle = bundles.load(tmp_path / "out", contract.BundleRef("bundle", version))
     assert (bundle.network, len(bundle.classes), bundle.height) == (MODEL, 10, 32)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["bundle"]
+
+
+def test_a_network_of_imagenet_becomes_a_bundle_for_every_backend(mirror, tmp_path):
+    weights = make(tmp_path, "resnet18_v1b")
+    publish(tmp_path / "mirror", "resnet18_v1b", weights)
+    done = fetch(tmp_path / "out/bundle", mirror, "resnet18_v1b", sha1(weights))
+    assert done.returncode == 0, done.stderr
+    bundle = bundles.load(tmp_path / "out", contract.BundleRef("bundle", done.stdout.splitlines()[-1]))
+    assert (len(bundle.classes), bundle.height) == (1000, 224)
+    arguments = [sys.executable, "-c", CLASSIFY, str(tmp_path / "out"), "bundle", bundle.version]
+    classified = subprocess.run(arguments, env=environment(OMP_NUM_THREADS="1"), capture_output=True, text=True)
+    differences = dict(line.split() for line in classified.stdout.splitlines())
+    assert differences.keys() == {"openvino", "onnxruntime", "mxnet"}, classified.stderr
+    assert max(map(float, differences.values())) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ("resnet50_v1_int8", "take resnet50_v1"),
+        ("ssd_512_resnet50_v1_voc", "no network ssd_512_resnet50_v1_voc that classifies images"),
+        ("cifar_residualattentionnet56", "no weights"),
+        ("se_resnet18_v1", "no pretrained model se_resnet18_v1"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_fetched(tmp_path, model, says):
+    done = subprocess.run(
+        [sys.executable, "-m", "vision.models.pretrained", model, "--out", str(tmp_path / "bundle")],
+        env=environment(MXNET_GLUON_REPO="http://127.0.0.1:9/"),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert "MXNET_GLUON_REPO" not in done.stderr
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_weights_of_another_hash_are_refused(mirror, weights, tmp_path):

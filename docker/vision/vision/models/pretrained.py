@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from gluoncv.model_zoo import get_model
 
 import strandline_contract as contract
 from vision.models import bundles
@@ -46,17 +45,21 @@ def make_bundle(model: str, folder: Path) -> str:
     """Fetch a model's weights, checked by the zoo's SHA-1, and seal them as a bundle; returns its version.
 
     Raises:
-        PretrainedError: no such model, no network, or weights of another hash.
+        PretrainedError: no such model, one that cannot work here, no network, or weights of another hash.
     """
+    threads = len(os.sched_getaffinity(0))
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # before MXNet is imported
+    from vision.models import trained
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         net = fetch(model, Path(scratch))
         classes = CIFAR10 if model.startswith("cifar_") else tuple(net.classes)
         made = Path(scratch) / "bundle"
         made.mkdir()
-        net.save_parameters(str(made / contract.WEIGHTS_FILE))
         bundles.write_settings(made, classes, preprocessing(model))
         contract.write_json(made / "source.json", {"model": model, "zoo": _zoo()})
+        trained.write_network(made, net, model, threads)
         version = bundles.seal(made, f"{model}_pretrained", model)
         shutil.rmtree(folder, ignore_errors=True)
         made.rename(folder)
@@ -73,9 +76,16 @@ def preprocessing(model: str) -> contract.Preprocessing:
 
 def fetch(model: str, root: Path) -> Any:
     """The gluon block with its pretrained weights; `root` is where the download goes."""
+    from gluoncv.model_zoo import get_model
+
+    from vision.models import networks
+
     os.environ["MXNET_HOME"] = str(root)
     try:
-        return get_model(model, pretrained=True, root=str(root))
+        networks.check(model)
+        net = get_model(model, pretrained=True, root=str(root))
+    except contract.BadRequest as error:
+        raise PretrainedError(str(error)) from error
     except requests.RequestException as error:
         raise PretrainedError(f"{_unreachable(model)}: {_cause(error)}") from error
     except (RuntimeError, zipfile.BadZipFile) as error:
@@ -84,6 +94,9 @@ def fetch(model: str, root: Path) -> Any:
         if "different hash" in str(error):
             raise PretrainedError(f"{_zoo()} has a {model} of another SHA-1 than GluonCV expects") from error
         raise PretrainedError(f"GluonCV has no pretrained model {model}: {str(error).splitlines()[0]}") from error
+    if not any(root.rglob("*.params")):  # for some, GluonCV does not say that it has none
+        raise PretrainedError(f"GluonCV has no pretrained model {model}: it knows the network, but no weights")
+    return net
 
 
 def _zoo() -> str:
