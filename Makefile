@@ -5,11 +5,8 @@ N ?= 500
 MODEL ?= cifar_resnet110_v1
 RUNTIME ?= cpu
 TESTS ?=  # of test-airflow or test-vision: files and options of pytest; all of them if empty
-<<<<<<< HEAD
 CORES ?= $(shell nproc)  # that tests are spread over
-=======
 ONLY ?=  # of zoo: names of networks, to measure again; empty for all that have not been measured
->>>>>>> 1b446c0 (Measure all of GluonCV's classifiers by make zoo)
 
 HOME_FOLDER := $(CURDIR)/.strandline
 AIRFLOW := $(HOME_FOLDER)/venvs/airflow/bin/python
@@ -29,12 +26,8 @@ TESTING := $(CONTAINED) OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down status logs drop training-sets pretrained verify backup restore secrets champion bench bench-drift \
-<<<<<<< HEAD
-	bench-gate images test test-fast test-end-to-end test-docker test-airflow test-vision drills check docs lock python \
+	bench-gate zoo images test test-fast test-end-to-end test-docker test-airflow test-vision drills check docs lock python \
 	environments dev-environments
-=======
-	bench-gate zoo images test test-airflow test-vision drills check docs lock python environments dev-environments
->>>>>>> 1b446c0 (Measure all of GluonCV's classifiers by make zoo)
 
 help: ## List these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,15 +83,11 @@ bench-gate: environments ## Measure how often the gate errs, by simulated gates 
 	@$(CONTAINED) PYTHONPATH="$(PYTHONPATH):$(CURDIR)/docker/vision" $(VISION) -m local.bench.gate predict
 	@$(CONTAINED) $(AIRFLOW) -m local.bench.gate simulate
 
-<<<<<<< HEAD
-images: python ## Build the container images; RUNTIME=cuda12 for those of GPU hosts
-=======
 zoo: environments ## Measure which of GluonCV's image classifiers work here (hours): make zoo ONLY="resnet50_v1b vgg16"
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
 	@$(CONTAINED) PYTHONPATH="$(PYTHONPATH):$(CURDIR)/docker/vision" $(VISION) -m local.bench.zoo $(ONLY)
 
-images: python ## Build the container images; RUNTIME=cu112 for those of GPU hosts
->>>>>>> 1b446c0 (Measure all of GluonCV's classifiers by make zoo)
+images: python ## Build the container images; RUNTIME=cuda12 for those of GPU hosts
 	@$(PYTHON) -m local.build.images --runtime $(RUNTIME) --model-version "$(MODEL_VERSION)"
 
 # What starts servers waits a lot, and goes first; what computes fills the gaps. Each part is printed as it ends.

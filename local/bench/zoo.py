@@ -36,8 +36,6 @@ RUNTIMES: tuple[tuple[Literal["openvino", "onnxruntime", "mxnet"], Literal["f32"
 BATCH = 4
 SECONDS = 0.5  # that a rate is measured, at least
 # Of images, in pixels, by the first letters of a name.
-SIDES = {"cifar_": 32, "inceptionv3": 299, "xception": 299, "nasnet": 331}
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def main() -> None:
@@ -124,19 +122,20 @@ def measure(name: str) -> dict[str, Any]:
     import strandline_contract as contract
     from vision import backends
     from vision.backends.backend import normalise
-    from vision.models import bundles, export, golden, networks, seeded
+    from vision.models import bundles, export, golden, networks, pretrained, seeded
 
-    side = next((side for start, side in SIDES.items() if name.startswith(start)), 224)
+    wanted = pretrained.preprocessing(name)
+    side = wanted.height
     classes = tuple(str(number) for number in range(10 if name.startswith("cifar_") else 1000))
     images = golden.made_images(2 * BATCH, side, side)
     cores = settings.get().vision.cores
     try:
         net = networks.build(name, classes)
-        seeded.initialise(net, normalise(images[:BATCH], MEAN, STD))
+        seeded.initialise(net, normalise(images[:BATCH], wanted.mean, wanted.std))
     except contract.BadRequest as error:
         return {"name": name, "side": side, "reason": str(error)}
     with tempfile.TemporaryDirectory() as folder:
-        bundles.write_settings(Path(folder), classes, side, side, MEAN, STD)
+        bundles.write_settings(Path(folder), classes, wanted)
         bundle = bundles.read(Path(folder), "unsealed", name)
         net.save_parameters(str(bundle.weights))
         try:
