@@ -25,7 +25,7 @@ def compare(folder: Path, network: str, side: int) -> dict:
     images = golden.made_images(ROWS, side, side)
     seeded.initialise(net, normalise(images, MEAN, STD))
     folder.mkdir()
-    bundles.write_settings(folder, CLASSES, side, side, MEAN, STD)
+    bundles.write_settings(folder, CLASSES, contract.Preprocessing(side, side, mean=MEAN, std=STD))
     bundle = bundles.read(folder, "unsealed", network)
     net.save_parameters(str(bundle.weights))
     export.write(net, side, side, bundle.graph)
