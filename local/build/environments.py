@@ -40,6 +40,7 @@ CONSTRAINTS = {
     "local/requirements": "docker/airflow/requirements.txt",
 }
 OVERRIDES = {
+    "docker/vision/dev": "docker/vision/overrides.txt",
     "docker/vision/requirements": "docker/vision/overrides.txt",
     "docker/vision/requirements-cu112": "docker/vision/overrides.txt",
 }

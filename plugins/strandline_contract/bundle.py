@@ -20,6 +20,7 @@ GOLDEN_FILE = "golden.parquet"  # some images, and what the network answers to t
 CLASSES_FILE = "classes.json"
 PREPROCESSING_FILE = "preprocessing.json"
 TRAINING_FILE = "training.json"  # how it was trained
+SOURCE_FILE = "source.json"  # where it was had from, if it was not trained here
 REFERENCE_FILE = "reference.parquet"  # what the version predicted of its holdout
 CARD_FILE = "MODEL_CARD.md"
 CONVERTED_FILE = "converted.json"  # the version of which it is another format

@@ -58,7 +58,7 @@ def make_bundle(model: str, folder: Path) -> str:
         made = Path(scratch) / "bundle"
         made.mkdir()
         bundles.write_settings(made, classes, preprocessing(model))
-        contract.write_json(made / "source.json", {"model": model, "zoo": _zoo()})
+        contract.write_json(made / contract.SOURCE_FILE, {"model": model, "zoo": _zoo()})
         trained.write_network(made, net, model, threads)
         version = bundles.seal(made, f"{model}_pretrained", model)
         shutil.rmtree(folder, ignore_errors=True)
