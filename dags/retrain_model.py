@@ -23,7 +23,8 @@ they are empty. Two runs never train at once: the second one waits.
 ### When it is red
 | red task | means, and what to do |
 |---|---|
-| plan | too few labels, or no holdout: the log's last line says how many are missing, and of which drops |
+| plan | too few labels, or no holdout: the log's last line says how many are missing, and of which drops. A champion \
+that was imported cannot be trained on: train its successor where it was made, and import that |
 | train | three tries failed: fix what the log names and clear it, it goes on from the last epoch. A loss that is not \
 finite asks for a lower STRANDLINE_RETRAIN_PEAK_LR |
 | evaluate, package | files of the store are gone or altered: the log names them |

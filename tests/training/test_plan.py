@@ -23,6 +23,7 @@ from psycopg.types.json import Jsonb
 import strandline_contract as contract
 from strandline import ledger, settings
 from strandline.attempts import SealedAttempt
+from strandline.errors import PermanentError
 from strandline.models import datasets, registry, versions
 from strandline.operators.process import ProcessOperator
 from strandline.training import plan as training
@@ -251,6 +252,21 @@ def test_what_is_missing_is_named(small, tmp_path):
     land(version, [100, 100])
     with pytest.raises(TrainingError, match="no original set"):
         training.plan(ASKED)
+
+
+def test_an_imported_champion_is_not_trained_on(small, tmp_path):
+    version = drifting.register(tmp_path, **{contract.WEIGHTS_FILE: None})
+    land(version, [100, 100])
+    with ledger.connect("training") as connection:
+        freeze(connection, "holdout", ["a"])
+        freeze(connection, "original", ["b"])
+    with pytest.raises(TrainingError, match=r"was imported and has no weights\.params") as raised:
+        training.plan(ASKED)
+    assert isinstance(raised.value, PermanentError), "Airflow would try it again"
+    with ledger.connect("training") as connection:
+        assert datasets.latest(connection, "window") is None
+        assert datasets.latest(connection, "training") is None
+        assert connection.execute("SELECT count(*) AS n FROM trainings").fetchone() == {"n": 0}
 
 
 def test_who_asks_is_the_person_who_triggered_as_airflow_has_recorded():

@@ -108,13 +108,14 @@ def plan(asked: RetrainingRequest) -> Planned:
     """Freeze what a challenger learns from, and what the gate will test it on; the ledger keeps what was planned.
 
     Raises:
-        TrainingError: there is no holdout or nothing to rehearse, or too few labels.
+        TrainingError: the champion was imported, there is no holdout or nothing to rehearse, or too few labels.
         NoChampion: there is none to start from.
     """
     config = settings.get()
     with ledger.connect("training") as connection:
         ledger.execute(connection, "lock_ledger")
         champion = versions.champion(connection)
+        _check_trainable(config, champion)
         holdout = _latest(connection, "holdout", champion)
         recent = _reserve(connection, config, asked, champion["classes"])
         training = _choose(connection, config, asked, champion, recent)
@@ -133,6 +134,19 @@ def plan(asked: RetrainingRequest) -> Planned:
     log.info("kept for the gate: %d images that landed %s", recent.images, recent.rule["landed"])
     request = _request(config, asked, champion, training)
     return Planned(training_plan, request, Holdout(holdout.labels, holdout.shards))
+
+
+def _check_trainable(config: settings.Settings, champion: Mapping[str, Any]) -> None:
+    bundle = contract.store_path(config.store, champion["bundle"])
+    try:
+        manifest = bundles.verify(bundle, champion["version"])
+    except bundles.BundleError as error:
+        raise TrainingError(f"the champion's bundle is gone or altered ({error}): register it again") from error
+    if contract.WEIGHTS_FILE not in manifest.files:
+        raise TrainingError(
+            f"the champion {champion['name']} was imported and has no {contract.WEIGHTS_FILE} that a training could"
+            " start from: train its successor where it was made, and import that (docs/how-to/own-model.md)"
+        )
 
 
 def planned(run_id: str) -> TrainingPlan:

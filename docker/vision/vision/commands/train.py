@@ -288,6 +288,8 @@ def _parent(request: contract.TrainRequest, store: Path) -> bundles.Bundle | Non
     if request.start is None:
         return None
     parent = bundles.load(store, request.start)
+    if not parent.weights.is_file():
+        raise contract.BadRequest(f"the bundle to start from has no {contract.WEIGHTS_FILE}: it was imported")
     if (parent.network, parent.classes) != (request.network, request.classes):
         raise contract.BadRequest(
             f"the bundle to start from is a {parent.network} of the classes {', '.join(parent.classes)}; asked for is a"
