@@ -25,12 +25,12 @@ SPREAD := -n $(CORES) --dist worksteal
 TESTING := $(CONTAINED) OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs drop training-sets pretrained verify backup restore secrets champion bench bench-drift \
-	bench-gate zoo images test test-fast test-end-to-end test-docker test-airflow test-vision drills check docs lock python \
-	environments dev-environments
+.PHONY: help demo up down status logs drop training-sets pretrained import-model convert verify backup restore secrets \
+	champion bench bench-drift bench-gate zoo images test test-fast test-end-to-end test-docker test-airflow test-vision drills \
+	check docs lock python environments dev-environments
 
 help: ## List these verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: environments ## Set everything up, and tell the whole story on real photographs
 	@$(AIRFLOW) -m local.demo.demo
@@ -58,6 +58,13 @@ verify: environments ## Prove every invariant of the ledger, and its audit log: 
 
 pretrained: environments ## Register a pretrained model of GluonCV: make pretrained MODEL=cifar_resnet110_v1
 	@$(AIRFLOW) -m local.build.pretrained $(MODEL)
+
+import-model: environments ## Register a model of your own: make import-model ONNX=... CLASSES=... PREPROCESSING=...
+	@$(AIRFLOW) -m local.build.import_model --onnx "$(ONNX)" --classes "$(CLASSES)" --preprocessing "$(PREPROCESSING)" \
+		--name "$(if $(filter command%,$(origin NAME)),$(NAME))"  # some shells have a NAME of their own
+
+convert: environments ## Give a bundle of the first format its graph: make convert VERSION=<version>
+	@$(AIRFLOW) -m local.build.convert "$(VERSION)"
 
 backup: environments ## Keep the ledger and the store: make backup TO=/backups/today
 	@$(AIRFLOW) -m local.stack.backup backup "$(TO)"

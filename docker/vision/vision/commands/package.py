@@ -1,4 +1,4 @@
-"""Seal a trained bundle with what was measured of it: metrics, reference profile, model card."""
+"""Seal a bundle with what was measured of it: metrics, reference profile, model card."""
 
 import json
 import shutil
@@ -18,6 +18,11 @@ from vision.models import bundles, curves
 from vision.paths import Paths
 
 FILE_COLUMNS = ("image_id", "width", "height", "format", "bytes")
+LIMITS = """## Use and limits
+
+For images like those it was trained on. It has no class for "none of these": an image of something else gets one of
+its classes all the same, often with high confidence.
+"""
 
 
 def run(request: contract.PackageRequest, paths: Paths) -> contract.Result:
@@ -33,16 +38,18 @@ def run(request: contract.PackageRequest, paths: Paths) -> contract.Result:
     shutil.copytree(trained.folder, folder, dirs_exist_ok=True)
     contract.write_json(folder / contract.METRICS_FILE, metrics)
     rows = _write_reference(request, paths, trained, folder / contract.REFERENCE_FILE)
-    training = json.loads((folder / contract.TRAINING_FILE).read_bytes())
-    if request.curves:
+    name = contract.verify_bundle(trained.folder).name
+    training = json.loads((folder / contract.TRAINING_FILE).read_bytes()) if _was_trained(folder) else None
+    if request.curves and training:
         rows_of_epochs = json.loads(contract.verified(paths.store, request.curves).read_bytes())
         contract.write_json(folder / contract.CURVES_FILE, rows_of_epochs)
         plot = curves.plot(rows_of_epochs, training["best_epoch"])
         (folder / contract.CURVES_PLOT).write_text(plot, encoding="utf-8")
     if request.lineage:
         contract.write_json(folder / contract.LINEAGE_FILE, request.lineage.to_dict())
-    (folder / contract.CARD_FILE).write_text(model_card(training, metrics, request.made_by, rows), encoding="utf-8")
-    version = bundles.seal(folder, training["name"], trained.network)
+    card = model_card(training, metrics, request.made_by, rows) if training else bare_card(trained, name, metrics, rows)
+    (folder / contract.CARD_FILE).write_text(card, encoding="utf-8")
+    version = bundles.seal(folder, name, trained.network)
     return contract.write_result(
         paths.out,
         "package",
@@ -78,10 +85,13 @@ def _images(shard: Path, bundle: bundles.Bundle) -> pa.Table:
     return table
 
 
+def _was_trained(folder: Path) -> bool:
+    """Here, that is; a model of a zoo, or one that was imported, does not say how."""
+    return (folder / contract.TRAINING_FILE).is_file()
+
+
 def model_card(training: dict[str, Any], metrics: dict[str, Any], made_by: str, reference_rows: int) -> str:
     """Markdown, after Mitchell et al., "Model Cards for Model Reporting" (2019)."""
-    low, high = metrics["accuracy_95"]
-    recall = "\n".join(f"| {name} | {share:.1%} |" for name, share in metrics["recall"].items() if share is not None)
     settings = "\n".join(
         f"| {key} | {training[key]} |"
         for key in ("network", "epochs", "batch_size", "peak_lr", "momentum", "weight_decay", "seed", "images")
@@ -94,7 +104,34 @@ def model_card(training: dict[str, Any], metrics: dict[str, Any], made_by: str, 
 
 Made by: `{made_by}`
 
-## Measured on {metrics["images"]:,} images that it was not trained on
+{_measured(metrics, "it was not trained on", reference_rows)}
+## How it was trained
+
+| setting | value |
+|---|---|
+{settings}
+
+Input: {training["height"]} x {training["width"]} RGB. All settings and library versions: `training.json`.
+
+{LIMITS}"""
+
+
+def bare_card(bundle: bundles.Bundle, name: str, metrics: dict[str, Any], reference_rows: int) -> str:
+    """As `model_card`, of a model that was trained elsewhere."""
+    return f"""# {name}
+
+It was not trained here: `{contract.SOURCE_FILE}` says where it was had from.
+
+Input: {bundle.height} x {bundle.width} RGB.
+
+{_measured(metrics, "no model is trained on here", reference_rows)}
+{LIMITS}"""
+
+
+def _measured(metrics: dict[str, Any], which: str, reference_rows: int) -> str:
+    low, high = metrics["accuracy_95"]
+    recall = "\n".join(f"| {name} | {share:.1%} |" for name, share in metrics["recall"].items() if share is not None)
+    return f"""## Measured on {metrics["images"]:,} images that {which}
 
 Accuracy **{metrics["accuracy"]:.2%}** (95 % interval {low:.2%} to {high:.2%}), log loss {metrics["log_loss"]:.4f},
 expected calibration error {metrics["calibration_error"]:.4f}.
@@ -104,17 +141,4 @@ expected calibration error {metrics["calibration_error"]:.4f}.
 {recall}
 
 The confusion matrix is in `metrics.json`. `reference.parquet` is a profile of {reference_rows:,} of these images.
-
-## How it was trained
-
-| setting | value |
-|---|---|
-{settings}
-
-Input: {training["height"]} x {training["width"]} RGB. All settings and library versions: `training.json`.
-
-## Use and limits
-
-For images like those it was trained on. It has no class for "none of these": an image of something else gets one of
-its classes all the same, often with high confidence.
 """

@@ -1,0 +1,57 @@
+"""What the verbs that make a bundle share: a program of the vision environment, and the version that comes of it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import strandline_contract as contract
+from local.stack import databases
+from strandline import ledger, settings
+from strandline.models import registry
+from strandline.models.bundles import BundleError
+
+VISION = settings.REPOSITORY / "docker" / "vision"
+NEXT = "trigger promote_model with it as `version`, or ingest_images with it as `model_version`."
+
+
+def run_vision(
+    config: settings.Settings, module: str, arguments: Iterable[str], passed_on: Iterable[str] = (), **more: str
+) -> int:
+    """Run a module of the vision environment, which hears of nothing but what it is given; its exit code.
+
+    Args:
+        passed_on: variables of this process that it gets.
+        more: further variables.
+    """
+    user = config.home / "user"
+    user.mkdir(parents=True, exist_ok=True)
+    environment = {name: os.environ[name] for name in ("PATH", *passed_on) if name in os.environ}
+    environment |= {"HOME": str(user), "MPLCONFIGDIR": str(user), "PYTHONPATH": str(VISION), **more}
+    code = subprocess.run([str(config.vision.python), "-m", module, *arguments], env=environment).returncode
+    if code < 0:
+        print(f"{module} was ended by {signal.Signals(-code).name}: it took more than it may.", file=sys.stderr)
+    return code
+
+
+def run_command(config: settings.Settings, command: str, folder: Path) -> int:
+    """Run a vision command, whose request lies in a folder; its exit code."""
+    roots = {"STRANDLINE_STORE": str(config.store), "STRANDLINE_LANDING": str(config.landing)}
+    return run_vision(config, "vision", [command, "--request", str(folder / contract.REQUEST_FILE)], **roots)
+
+
+def use_ledger(config: settings.Settings) -> None:
+    """Let this process be who works in the ledger of the one-machine stack."""
+    os.environ["STRANDLINE_DATABASE_URL"] = databases.ledger_url(config)
+    settings.get.cache_clear()
+
+
+def register(bundle: Path, by: str) -> str | None:
+    """The version that a bundle is registered as; None, and a sentence about it, if it cannot be."""
+    try:
+        return registry.register(bundle, by)
+    except (ledger.Unreachable, BundleError) as error:
+        print(error, file=sys.stderr)
+        return None
