@@ -437,7 +437,7 @@ def test_a_shard_that_was_made_for_another_model_is_never_fed_to_this_one(store,
     measured |= {"metrics": ref(store, evaluated / "metrics.json"), "shards": squashed["shards"], "bundle": bundle}
     requests = {
         "classify": classify_request(bundle, {"shard": ref(store, other)}),
-        "evaluate": {"bundle": bundle, "batch_size": 16, "threads": 1} | squashed,
+        "evaluate": {"bundle": bundle, "runtime": runtime()} | squashed,
         "train": train_request(fresh | {"shard": ref(store, other)}),
         "package": measured,
     }

@@ -30,7 +30,8 @@ import json, sys
 import mxnet as mx, numpy as np
 from gluoncv.data.transforms.presets.imagenet import transform_eval
 from gluoncv.model_zoo import get_model
-from vision.models import networks, pretrained
+from vision.backends.backend import normalise
+from vision.models import pretrained
 
 given, wanted, names = np.load(sys.argv[1]), pretrained.preprocessing(sys.argv[2]), sys.argv[3:]
 mx.random.seed(1)
@@ -43,7 +44,7 @@ for name in names:
     theirs = transform_eval(whole, resize_short=wanted.short_side, crop_size=wanted.height)
     as_pixels = theirs.asnumpy()[0].transpose(1, 2, 0) * np.array(wanted.std) + np.array(wanted.mean)
     differences.append(float(np.abs(ours / 255 - as_pixels).mean()))
-    batch = mx.nd.array(networks.normalise(ours[None], wanted.mean, wanted.std))
+    batch = mx.nd.array(normalise(ours[None], wanted.mean, wanted.std))
     labels.append([net(each).asnumpy().argmax().tolist() for each in (batch, theirs)])
 print(json.dumps([differences, labels]))
 """
