@@ -95,8 +95,10 @@ def build(network: str, classes: Sequence[str]) -> mx.gluon.HybridBlock:
     """
     check(network)
     family = _family(network.lower())
-    argument = "num_classes" if family == "hrnet" else "classes"
-    net = get_model(network, pretrained=False, **{argument: len(classes)})
+    options: dict[str, Any] = {"num_classes" if family == "hrnet" else "classes": len(classes)}
+    if family == "nasnet":
+        options["use_aux"] = False  # logits of a layer in the middle, beside its own
+    net = get_model(network, pretrained=False, **options)
     if family == "pruned_resnet.resnetv1b_pruned":  # GluonCV gives them ImageNet's 1000, whatever was asked
         net.fc = mx.gluon.nn.Dense(len(classes), in_units=net.fc.weight.shape[1], prefix=net.fc.prefix)
     return net
@@ -146,7 +148,7 @@ def with_embedding(net: mx.gluon.HybridBlock) -> mx.sym.Symbol:
     Raises:
         contract.BadRequest: it has no such layer.
     """
-    logits = _logits(net)
+    logits = net(mx.sym.var("data"))
     operation, _, embedding = _head(logits)
     if operation == "Convolution":
         embedding = mx.sym.Pooling(embedding, global_pool=True, pool_type="avg", kernel=(1, 1))
@@ -162,12 +164,7 @@ def head(net: mx.gluon.HybridBlock) -> Head:
     Raises:
         contract.BadRequest: it ends in neither a dense layer nor a convolution of 1 x 1.
     """
-    return _head(_logits(net))
-
-
-def _logits(net: mx.gluon.HybridBlock) -> mx.sym.Symbol:
-    outputs = net(mx.sym.var("data"))
-    return outputs if isinstance(outputs, mx.sym.Symbol) else outputs[0]  # the others only help in training
+    return _head(net(mx.sym.var("data")))
 
 
 def _head(logits: mx.sym.Symbol) -> Head:

@@ -29,7 +29,7 @@ def initialise(net: mx.gluon.HybridBlock, batch: np.ndarray, seed: int = 0) -> N
     logits = net(data)
     for hook in hooks:
         hook.detach()
-    spread = (logits if isinstance(logits, mx.nd.NDArray) else logits[0]).asnumpy().std()
+    spread = logits.asnumpy().std()
     weights = net.collect_params()[networks.head(net).weights]
     weights.set_data(weights.data() * (SPREAD / spread))
 
