@@ -57,7 +57,7 @@ def test_an_image_that_crashes_the_network_is_one_failed_row_of_a_run_that_close
     (hook / "sitecustomize.py").write_text(
         "import sys\n"
         "if 'classify' in sys.orig_argv:\n"
-        "    from vision import guard\n"
+        "    from vision.models import guard\n"
         f"    guard.WORKER = ({str(worker)!r},)\n"
     )
     python = hook / "python"
