@@ -12,7 +12,7 @@ import strandline_contract as contract
 from vision.models import bundles
 
 PROJECT = Path(__file__).resolve().parents[1]
-NETWORKS = {"first": "cifar_resnet20_v1", "second": "cifar_resnet20_v1", "slow": "cifar_resnet56_v1"}
+NETWORKS = {"first": "cifar_resnet20_v1", "second": "cifar_resnet20_v1", "slow": "cifar_resnet110_v1"}
 SIDE = {"first": 32, "second": 24, "slow": 32}
 
 
@@ -68,7 +68,7 @@ def ref(store: Path, name: str) -> contract.BundleRef:
 
 
 def run(store: Path, out: Path, challenger: contract.BundleRef, champion: str = "first", expect: int = 0) -> str:
-    runtime = contract.Runtime("openvino", threads=1, batch_size=8)
+    runtime = contract.Runtime("openvino", threads=1, batch_size=32)
     request = contract.InfraValidateRequest("aa", ref(store, champion), challenger, rounds=4, runtime=runtime)
     (out / "request.json").write_text(json.dumps(request.to_dict()))
     command = [sys.executable, "-m", "vision", "infra_validate", "--request", str(out / "request.json")]
@@ -94,7 +94,7 @@ def test_both_are_timed_in_every_round(store, tmp_path, challenger):
 def test_a_slower_challenger_is_seen(store, tmp_path):
     run(store, tmp_path, ref(store, "slow"))
     found = report(tmp_path)
-    assert sorted(found.challenger_seconds)[1] > 1.5 * sorted(found.champion_seconds)[1]
+    assert min(found.challenger_seconds) > 1.5 * min(found.champion_seconds)  # what else this machine does only adds
 
 
 def test_a_challenger_that_answers_no_numbers_is_told(store, tmp_path):
