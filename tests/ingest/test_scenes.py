@@ -141,7 +141,7 @@ def test_only_accepted_images_that_tell_something_are_compared():
         ("accepted", "a", 0.2, LOOK),
         ("accepted", "b", 0.2, LOOK ^ 1),
         ("quarantined", "c", 0.2, LOOK),
-        ("accepted", "d", 0.2, None),  # packed before there were hashes
+        ("accepted", "d", 0.2, None),  # of which nothing is said
         ("accepted", "e", 0.01, LOOK),  # hardly any contrast
         *[("accepted", f"flat-{bits}", 0.2, bits) for bits in (0, 1, 0xFF, -1, -2, -256)],
         ("accepted", "a", 0.2, LOOK),

@@ -45,10 +45,11 @@ def find(entries: Any, outcomes: Any) -> Scenes:
     """The scenes among the accepted images.
 
     Args:
-        entries, outcomes: tables with a row an entry, in the same order: `image_id`, `contrast` and `dhash`; and
-            `state`.
+        entries, outcomes: tables with a row an entry, in the same order: `image_id`, `contrast` and `dhash`, which is
+            null if it is not known; and `state`.
     """
-    rows = np.flatnonzero(pc.equal(outcomes["state"], "accepted").to_numpy())
+    known = pc.and_(pc.equal(outcomes["state"], "accepted"), entries["dhash"].is_valid())
+    rows = np.flatnonzero(known.to_numpy())
     chosen = entries.select(["image_id", "contrast", "dhash"]).take(rows)
     hashes = chosen["dhash"].to_numpy().view(np.uint64)
     ones = np.bitwise_count(hashes)
