@@ -64,15 +64,15 @@ def config(strandline, sets, monkeypatch):
 
 @pytest.fixture
 def make_challenger(config, tmp_path):
-    """A version like the champion: its bundle under another name, with other weights if they are given."""
+    """A version like the champion: its bundle under another name, with another network if one is given."""
 
-    def make(name: str, weights: bytes | None = None) -> str:
+    def make(name: str, graph: bytes | None = None) -> str:
         folder = tmp_path / name
         shutil.copytree(settings.REPOSITORY / "models" / "cifar_resnet20_v1", folder)
         manifest = json.loads((folder / contract.BUNDLE_MANIFEST).read_bytes()) | {"name": name}
-        if weights is not None:
-            (folder / contract.WEIGHTS_FILE).write_bytes(weights)
-            manifest["files"]["weights.params"]["sha256"] = contract.sha256_file(folder / contract.WEIGHTS_FILE)
+        if graph is not None:
+            (folder / contract.GRAPH_FILE).write_bytes(graph)
+            manifest["files"][contract.GRAPH_FILE] = {"sha256": contract.sha256_file(folder / contract.GRAPH_FILE)}
         contract.write_json(folder / contract.BUNDLE_MANIFEST, manifest)
         return registry.register(folder, "tester")
 
@@ -271,7 +271,7 @@ def test_a_question_that_nobody_answers_promotes_nobody(strandline, make_challen
 
 def test_a_challenger_that_does_not_load_ends_the_run_at_the_gate(strandline, make_challenger):
     user = strandline.stack.api("user")
-    first, challenger = champion(strandline), make_challenger("broken", b"no weights")
+    first, challenger = champion(strandline), make_challenger("broken", b"no graph")
     run_id = user.trigger(DAG, conf={"version": challenger})
     found = ended(user, run_id, "success")
     assert (found["check_outcome"], found["request_approval"], found["promote"]) == ("success", "skipped", "skipped")
