@@ -72,5 +72,6 @@ def load(name: str, real=backends.load) -> type[Backend]:
 
 
 backends.load = load
-golden.check = lambda backend: None  # those images would be counted as well
+# The golden images would be counted as well.
+golden.check = lambda backend: (None, backend(np.zeros((1, backend.bundle.height, backend.bundle.width, 3), np.uint8)))
 network_worker.main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

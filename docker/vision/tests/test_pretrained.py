@@ -42,7 +42,7 @@ from vision import backends
 from vision.models import bundles, golden
 bundle = bundles.load(Path(sys.argv[1]), contract.BundleRef(sys.argv[2], sys.argv[3]))
 for name in ("openvino", "onnxruntime", "mxnet"):
-    print(name, golden.check(backends.start(bundle, contract.Runtime(name, threads=1, batch_size=4))))
+    print(name, golden.check(backends.start(bundle, contract.Runtime(name, threads=1, batch_size=4)))[0])
 """
 
 

@@ -33,7 +33,7 @@ def run(request: contract.PreflightRequest, paths: Paths) -> contract.Result:
     ready = time.perf_counter()
     if not np.isfinite(probabilities).all():
         raise RuntimeError(f"on this {runtime.device}, {bundle.network} gives probabilities that are no numbers")
-    difference = golden.check(backend)
+    difference, _ = golden.check(backend)
     compared = time.perf_counter()
     speed = _images_per_second(backend, images)
     versions = backend.versions | {"model": bundle.version}

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 import strandline_contract as contract
 from vision import shards
-from vision.backends.backend import Backend
+from vision.backends.backend import Answers, Backend
 from vision.models.bundles import Bundle
 
 ROWS = 16
@@ -29,8 +29,9 @@ def write(reference: Backend) -> None:
         writer.write({"pixels": [image.tobytes() for image in images], "probabilities": list(probabilities)})
 
 
-def check(backend: Backend) -> float | None:
-    """The largest difference of a probability from what the bundle says; None of a bundle that says nothing.
+def check(backend: Backend) -> tuple[float | None, Answers]:
+    """The largest difference of a probability from what the bundle says, and what the backend answered. Of a bundle
+    that says nothing: None, and the answer to a blank image.
 
     Raises:
         RuntimeError: it is larger than rounding explains.
@@ -38,9 +39,9 @@ def check(backend: Backend) -> float | None:
     bundle, runtime = backend.bundle, backend.runtime
     path = bundle.folder / contract.GOLDEN_FILE
     if not path.is_file():
-        return None
+        return None, backend(np.zeros((1, bundle.height, bundle.width, 3), np.uint8))
     images, expected = read(path, bundle)
-    found, _ = backend(images)
+    found, embeddings = backend(images)
     difference = float(np.abs(found - expected).max())
     if not difference <= TOLERANCES[runtime.precision]:  # nor is it a number
         raise RuntimeError(
@@ -48,7 +49,7 @@ def check(backend: Backend) -> float | None:
             f" probabilities on this {runtime.device} that are {difference:.2g} off what the bundle says, more than the"
             f" {TOLERANCES[runtime.precision]:g} that rounding explains: do not classify so on this host"
         )
-    return difference
+    return difference, (found, embeddings)
 
 
 def read(path: Path, bundle: Bundle) -> tuple[np.ndarray, np.ndarray]:

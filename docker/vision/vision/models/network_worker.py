@@ -47,8 +47,7 @@ def _serve(connection: Connection, memory: int, import_seconds: float) -> None:
     bundle = bundles.Bundle(**job["bundle"] | {"folder": Path(job["bundle"]["folder"])})
     before = time.process_time()
     backend = backends.start(bundle, contract.Runtime.from_dict(job["runtime"]))
-    golden.check(backend)
-    probabilities, embeddings = backend(np.zeros((1, bundle.height, bundle.width, 3), np.uint8))
+    _, (probabilities, embeddings) = golden.check(backend)
     _send(
         connection,
         versions=backend.versions,
