@@ -35,7 +35,6 @@ RUNTIMES: tuple[tuple[Literal["openvino", "onnxruntime", "mxnet"], Literal["f32"
 )
 BATCH = 4
 SECONDS = 0.5  # that a rate is measured, at least
-# Of images, in pixels, by the first letters of a name.
 
 
 def main() -> None:
