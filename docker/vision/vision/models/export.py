@@ -9,7 +9,7 @@ import onnxruntime as ort
 from mxnet.onnx.mx2onnx._export_onnx import MXNetGraph
 
 import strandline_contract as contract
-from vision.models import networks
+from vision.models import networks, onnx_file
 
 OPSET = 13  # the newest that MXNet's translations are written for
 IR_VERSION = 8
@@ -37,8 +37,7 @@ def write(net: mx.gluon.HybridBlock, height: int, width: int, path: Path) -> Non
         )
     except (AttributeError, NotImplementedError, onnx.checker.ValidationError) as error:
         raise contract.BadRequest(f"{net.name} cannot be written as ONNX: {error}") from error
-    constants = {tensor.name for tensor in graph.initializer}
-    inputs = [given for given in graph.input if given.name not in constants]  # or nothing could be folded
+    inputs = onnx_file.inputs(graph)  # where weights are inputs as well, nothing can be folded
     del graph.input[:]
     graph.input.extend(inputs)
     model = onnx.helper.make_model(
