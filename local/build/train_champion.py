@@ -1,7 +1,8 @@
 """Train the first champion on CIFAR-10 with the vision commands: `make champion`. Runs in the vision environment.
 
-Each step is an attempt in `.strandline/champion/`; a step that has its result is not run again, and a training that was
-stopped goes on from its last epoch.
+It first learns from the images as they are, then from images as cameras and tools change theirs. Each step is an
+attempt in `.strandline/champion/`; a step that has its result is not run again, and a training that was stopped goes on
+from its last epoch.
 """
 
 import argparse
@@ -20,6 +21,9 @@ from vision import shards
 
 NAME = "cifar_resnet20_v1"
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)  # of the training images, as GluonCV has them
+TEST_IMAGES = 10_000
+FURTHER_EPOCHS = 40
+FURTHER = {"peak_lr": 0.1, "low_share": 0.4, "corruption": contract.Corruption().to_dict()}
 
 Request = dict[str, Any]
 
@@ -27,10 +31,11 @@ Request = dict[str, Any]
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=48)
+    parser.add_argument("--further-epochs", type=int, default=FURTHER_EPOCHS, help="of changed images")
     arguments = parser.parse_args()
     config = settings.get()
     maker = Maker(config.home / "champion", config)
-    bundle = maker.make(arguments.epochs, "make champion")
+    bundle = maker.make(arguments.epochs, arguments.further_epochs, "make champion")
     target = settings.REPOSITORY / "models" / NAME
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(bundle, target)
@@ -45,14 +50,17 @@ class Maker:
         self.store = store
         self.config = config
 
-    def make(self, epochs: int, made_by: str) -> Path:
+    def make(self, epochs: int, further_epochs: int, made_by: str) -> Path:
         """The finished bundle's folder."""
         train, test = self.pack("train"), self.pack("test")
         runtime = self.config.vision.runtime()
-        network: Request = {"name": NAME, "network": NAME, "classes": cifar.CLASSES, "epochs": epochs}
+        network: Request = {"name": NAME, "network": NAME, "classes": cifar.CLASSES, "threads": runtime.threads}
         images: Request = {"height": cifar.SIDE, "width": cifar.SIDE, "mean": MEAN, "std": STD}
-        bundle = self.bundle(self.run("train", "train", network | images | train | {"threads": runtime.threads}))
-        evaluated = self.run("evaluate", "evaluate", {"bundle": bundle, "runtime": runtime.to_dict()} | test)
+        first = self.bundle(self.run("train", "train", network | images | train | {"epochs": epochs}))
+        further: Request = {"start": first, "epochs": further_epochs, **FURTHER}
+        bundle = self.bundle(self.run("train-further", "train", network | images | train | further))
+        measuring: Request = {"bundle": bundle, "runtime": runtime.to_dict(), "corrupted_images": TEST_IMAGES}
+        evaluated = self.run("evaluate", "evaluate", measuring | test)
         results = {
             "metrics": self.ref(evaluated / contract.METRICS_FILE),
             "predictions": self.ref(evaluated / contract.PREDICTIONS_FILE),

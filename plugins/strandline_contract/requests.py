@@ -87,6 +87,38 @@ class ClassifyRequest(Message):
 
 
 @dataclasses.dataclass(frozen=True)
+class Corruption(Message):
+    """How often an image that is learnt from is changed as cameras and tools change theirs, and how much.
+
+    `jpeg`, `webp`, `blur`, `brightness`: shares of the images, 0..1, that are saved as such a file or get such a
+    change. `quality`: the least and the highest of a file, as Pillow counts them, 1..100. `subsampled`: the share of
+    JPEGs whose colours have half the resolution (4:2:0). `sigma`: of the widest Gaussian blur, in pixels. `factor`:
+    brightness is multiplied by 1 - factor to 1 + factor.
+
+    Raises:
+        BadRequest: there are no such shares, qualities or strengths.
+    """
+
+    jpeg: float = 0.5
+    webp: float = 0.1
+    quality: tuple[int, ...] = (30, 95)
+    subsampled: float = 0.7
+    blur: float = 0.1
+    sigma: float = 1.0
+    brightness: float = 0.2
+    factor: float = 0.3
+
+    def __post_init__(self) -> None:
+        shares = (self.jpeg, self.webp, self.jpeg + self.webp, self.subsampled, self.blur, self.brightness)
+        if not all(0 <= share <= 1 for share in shares):
+            raise BadRequest(f"the shares of {self} are not from 0 to 1")
+        if len(self.quality) != 2 or not 1 <= self.quality[0] <= self.quality[1] <= 100:
+            raise BadRequest(f"quality goes from a least to a highest one of 1 to 100, not {self.quality}")
+        if not (0 <= self.sigma <= 100 and 0 <= self.factor <= 1):
+            raise BadRequest(f"sigma {self.sigma} or factor {self.factor} is none")
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainRequest(Message):
     """Train a GluonCV network on the labelled images of some shards, from scratch or from the weights of `start`.
 
@@ -95,7 +127,8 @@ class TrainRequest(Message):
     loss on it, and `patience` epochs without a better one end the training. No epoch begins that would probably end
     after `seconds`: the learning rate then falls to zero over the epochs that fit. `weight_interpolation` is how
     far the weights go from those of `start` to those that were learnt: 1 is all the way. `resume` names the folder of
-    an earlier attempt whose checkpoint is to be continued; `shard_id` is a name for the training.
+    an earlier attempt whose checkpoint is to be continued; `shard_id` is a name for the training. Without a
+    `corruption`, images are learnt from as they are.
     """
 
     name: str
@@ -130,6 +163,7 @@ class TrainRequest(Message):
     crop_ratio: float | None = None
     interpolation: Interpolation = "bicubic"
     channel_order: ChannelOrder = "rgb"
+    corruption: Corruption | None = None
     command: Literal["train"] = "train"
 
     def __post_init__(self) -> None:
@@ -151,13 +185,16 @@ class TrainRequest(Message):
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateRequest(Message):
-    """Measure a bundle on the labelled images of some shards. `shard_id` is a name for the set."""
+    """Measure a bundle on the labelled images of some shards, and on `corrupted_images` of them as cameras and tools
+    change theirs. `shard_id` is a name for the set.
+    """
 
     bundle: BundleRef
     shards: tuple[FileRef, ...]
     labels: FileRef
     runtime: Runtime
     shard_id: str = "evaluate"
+    corrupted_images: int = 0
     command: Literal["evaluate"] = "evaluate"
 
 

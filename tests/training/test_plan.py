@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import hashlib
+import json
 import shutil
 import threading
 import time
@@ -415,3 +416,14 @@ def test_a_killed_training_goes_on_and_ends_as_a_registered_challenger(real, cha
     assert now == champion  # a challenger is only registered
     bundle = store / model["bundle"]
     assert {"lineage.json", "curves.json", "curves.svg", "reference.parquet"} <= {one.name for one in bundle.iterdir()}
+
+
+def test_a_challenger_learns_from_images_changed_as_its_parents_were(database, small, tmp_path):
+    training_file = json.loads((drifting.BUNDLE / contract.TRAINING_FILE).read_bytes())
+    changed = training_file | {"corruption": contract.Corruption(jpeg=0.25).to_dict()}
+    version = drifting.register(tmp_path, **{contract.TRAINING_FILE: json.dumps(changed).encode()})
+    with ledger.connect("training") as connection:
+        for kind, count in (("holdout", HOLDOUT), ("original", ORIGINAL)):
+            freeze(connection, kind, [f"{kind} {number}" for number in range(count)])
+    land(version, [100, 100])
+    assert training.plan(ASKED).train.corruption == contract.Corruption(jpeg=0.25)

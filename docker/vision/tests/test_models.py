@@ -18,7 +18,7 @@ import pytest
 import strandline_contract as contract
 from vision import hardware, shards
 from vision.decoding import pixels
-from vision.models import bundles, golden, metrics
+from vision.models import bundles, corruptions, golden, metrics
 from vision.models.history import TrainingHistory
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -138,7 +138,7 @@ def bundle(store, trained) -> dict:
 @pytest.fixture(scope="module")
 def evaluated(store, bundle, fresh) -> Path:
     request = {"bundle": bundle, "shards": [fresh["shard"]], "labels": fresh["labels"], "runtime": runtime()}
-    return run(store, "evaluate", "evaluate", request)[0]
+    return run(store, "evaluate", "evaluate", request | {"corrupted_images": 50})[0]
 
 
 def runtime(**changes) -> dict:
@@ -155,10 +155,15 @@ def test_training_learns_and_its_result_holds_on_new_images(evaluated):
     assert metrics["images"] == 75
     assert metrics["accuracy"] > 0.9
     assert sum(map(sum, metrics["confusion"])) == 75
+    robustness = metrics["robustness"]
+    assert robustness["images"] == 50
+    assert robustness["accuracy"].keys() == {"as they are"} | corruptions.MEASURED.keys()
+    assert robustness["accuracy"]["as they are"] > 0.9
+    assert len(set(robustness["accuracy"].values())) > 1
 
 
 def test_a_killed_training_goes_on_from_its_checkpoint(store, data):
-    request = train_request(data, epochs=3)
+    request = train_request(data, epochs=3, corruption={"jpeg": 0.5})
     _, whole = run(store, "whole", "train", request)
     folder, process = start(store, "killed", "train", request)
     deadline = time.monotonic() + 120
@@ -174,6 +179,8 @@ def test_a_killed_training_goes_on_from_its_checkpoint(store, data):
     assert losses(resumed) == losses(whole)[-len(losses(resumed)) :]
     manifests = [contract.sha256_file(store / name / "bundle/manifest.json") for name in ("whole", "resumed")]
     assert manifests[0] == manifests[1]
+    training = json.loads((store / "whole/bundle" / contract.TRAINING_FILE).read_bytes())
+    assert contract.Corruption.from_dict(training["corruption"]) == contract.Corruption(jpeg=0.5)
 
 
 def losses(progress: str) -> list[float]:
@@ -403,7 +410,9 @@ def test_package_seals_the_trained_weights_with_what_was_measured(store, bundle,
     manifest = json.loads((sealed / contract.BUNDLE_MANIFEST).read_bytes())
     assert set(manifest["files"]) | {"manifest.json"} == {file.name for file in sealed.iterdir()}
     assert contract.sha256_file(sealed / contract.WEIGHTS_FILE) == contract.sha256_file(trained / contract.WEIGHTS_FILE)
-    assert "`make shapes`" in (sealed / contract.CARD_FILE).read_text()
+    card = (sealed / contract.CARD_FILE).read_text()
+    assert "`make shapes`" in card
+    assert all(f"| {name} |" in card for name in corruptions.MEASURED)
     profile = pq.read_table(sealed / contract.REFERENCE_FILE)
     assert profile.num_rows == 50
     assert {"label", "embedding", "probabilities", *contract.IMAGE_STATISTICS} <= set(profile.column_names)

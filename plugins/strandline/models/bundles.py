@@ -53,3 +53,17 @@ def preprocessing(folder: Path, version: str) -> contract.Preprocessing:
         raise BundleError(
             f"{folder / contract.PREPROCESSING_FILE} does not say what the model wants of its images: {error}"
         ) from error
+
+
+def corruption(folder: Path, version: str) -> contract.Corruption | None:
+    """How the images were changed that a bundle's network learnt from; None if they were not, or it does not say so.
+
+    Raises:
+        BundleError: as `verify`, or what it says is malformed.
+    """
+    training = read_json(folder, verify(folder, version), contract.TRAINING_FILE)
+    found = training.get("corruption") if isinstance(training, dict) else None
+    try:
+        return None if found is None else contract.Corruption.from_dict(found)
+    except contract.BadRequest as error:
+        raise BundleError(f"{folder / contract.TRAINING_FILE} names no corruption that there is: {error}") from error

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 VALIDATION_SHARE = 0.1
 PATIENCE = 5  # epochs
+CORRUPTED_IMAGES = 500  # of the holdout, on which a challenger's robustness is measured as well
 PROGRAM = "report_drift"  # that asks, if nobody does
 WOKEN = "asset_triggered"  # as Airflow calls a run that no person has triggered
 
@@ -171,6 +172,7 @@ def evaluation(planned: TrainingPlan, holdout: Holdout, trained: SealedAttempt) 
         labels=holdout.labels,
         runtime=config.vision.runtime(),
         shard_id=planned.holdout,
+        corrupted_images=CORRUPTED_IMAGES,
     )
 
 
@@ -425,6 +427,7 @@ def _request(
     bundle = contract.store_path(config.store, champion["bundle"])
     try:
         preprocessing = bundles.preprocessing(bundle, champion["version"])
+        corruption = bundles.corruption(bundle, champion["version"])
     except bundles.BundleError as error:
         raise TrainingError(f"the champion's bundle is gone or altered ({error}): register it again") from error
     return contract.TrainRequest(
@@ -446,6 +449,7 @@ def _request(
         patience=PATIENCE,
         weight_interpolation=config.training.weight_interpolation,
         shard_id=training.dataset_id,
+        corruption=corruption,  # or its successors would forget what it survives
     )
 
 

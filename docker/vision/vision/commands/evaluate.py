@@ -1,19 +1,20 @@
 """Measure a bundle on labelled images."""
 
 import time
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 import strandline_contract as contract
 from vision import shards
-from vision.models import bundles, metrics
-from vision.models.guard import Guard
+from vision.models import bundles, corruptions, metrics
+from vision.models.guard import Guard, Part
 from vision.paths import Paths
 
 
 def run(request: contract.EvaluateRequest, paths: Paths) -> contract.Result:
-    """Write metrics.json, and a prediction row for each labelled image.
+    """Write metrics.json, and a prediction row for each labelled image as it is.
 
     Raises:
         contract.BadInput: an input is not what the request says, a label is not among the bundle's classes, or the
@@ -27,12 +28,15 @@ def run(request: contract.EvaluateRequest, paths: Paths) -> contract.Result:
             raise contract.BadInput(f"the labels have classes that the bundle does not: {', '.join(unknown)}")
         loaded = time.perf_counter()
         found = guard.start(bundle)
-        probabilities, embeddings, failures = guard(images)
-    if failed := [f"{image} ({failure})" for image, failure in zip(ids, failures, strict=True) if failure]:
+        answers = guard(images)
+        truth = np.array([bundle.classes.index(label) for label in labels])
+        chosen = np.random.default_rng(0).permutation(len(ids))[: request.corrupted_images]
+        robustness = _robustness(guard, images[np.sort(chosen)], truth[np.sort(chosen)])
+    if failed := [f"{image} ({failure})" for image, failure in zip(ids, answers.failures, strict=True) if failure]:
         raise contract.BadInput(f"version {bundle.version} cannot be measured: it fails on image {', '.join(failed)}")
-    truth = np.array([bundle.classes.index(label) for label in labels])
-    contract.write_json(paths.out / contract.METRICS_FILE, metrics.measure(probabilities, truth, bundle.classes))
-    _write_predictions(paths, bundle, ids, probabilities, embeddings)
+    measured = metrics.measure(answers.probabilities, truth, bundle.classes)
+    contract.write_json(paths.out / contract.METRICS_FILE, measured | robustness)
+    _write_predictions(paths, bundle, ids, answers)
     return contract.write_result(
         paths.out,
         "evaluate",
@@ -44,9 +48,21 @@ def run(request: contract.EvaluateRequest, paths: Paths) -> contract.Result:
     )
 
 
-def _write_predictions(
-    paths: Paths, bundle: bundles.Bundle, ids: list[str], probabilities: np.ndarray, embeddings: np.ndarray
-) -> None:
+def _robustness(guard: Guard, images: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    """Of the same images, as they are and changed in each way; an image without an answer has a wrong one."""
+    if not len(images):
+        return {}
+    changes = {"as they are": lambda image: image} | corruptions.MEASURED
+    accuracy = {}
+    for name, change in changes.items():
+        answers = guard(np.stack([change(image) for image in images]))
+        right = (answers.failures == "") & (answers.probabilities.argmax(axis=1) == truth)
+        accuracy[name] = int(right.sum()) / len(images)
+    return {"robustness": {"images": len(images), "accuracy": accuracy}}
+
+
+def _write_predictions(paths: Paths, bundle: bundles.Bundle, ids: list[str], answers: Part) -> None:
+    probabilities = answers.probabilities
     with shards.TableWriter(paths.out / contract.PREDICTIONS_FILE, contract.PREDICTION_COLUMNS) as writer:
         writer.write(
             {
@@ -54,7 +70,7 @@ def _write_predictions(
                 "label": np.array(bundle.classes)[probabilities.argmax(axis=1)],
                 "confidence": probabilities.max(axis=1),
                 "probabilities": list(probabilities),
-                "embedding": list(embeddings),
+                "embedding": list(answers.embeddings),
                 "failure": pa.nulls(len(ids), pa.string()),
             }
         )

@@ -112,8 +112,21 @@ Made by: `{made_by}`
 {settings}
 
 Input: {training["height"]} x {training["width"]} RGB. All settings and library versions: `training.json`.
-
+{_learnt_from(training.get("corruption"))}
 {LIMITS}"""
+
+
+def _learnt_from(corruption: dict[str, Any] | None) -> str:
+    if not corruption:
+        return ""
+    share = {name: f"{value:.0%}" for name, value in corruption.items() if isinstance(value, float)}
+    low, high = corruption["quality"]
+    return f"""
+It learnt from images as cameras and tools change them. Of an epoch's, {share["jpeg"]} were saved as JPEG and
+{share["webp"]} as WebP, of quality {low} to {high} ({share["subsampled"]} of the JPEGs with colours of half the
+resolution); {share["blur"]} were blurred by up to {corruption["sigma"]:g} pixels, and {share["brightness"]} were made
+brighter or darker by up to {share["factor"]}.
+"""
 
 
 def bare_card(bundle: bundles.Bundle, name: str, metrics: dict[str, Any], reference_rows: int) -> str:
@@ -141,4 +154,19 @@ expected calibration error {metrics["calibration_error"]:.4f}.
 {recall}
 
 The confusion matrix is in `metrics.json`. `reference.parquet` is a profile of {reference_rows:,} of these images.
+{_robustness(metrics.get("robustness"))}"""
+
+
+def _robustness(measured: dict[str, Any] | None) -> str:
+    if not measured:
+        return ""
+    rows = "\n".join(f"| {name} | {share:.2%} |" for name, share in measured["accuracy"].items())
+    return f"""
+### The same images as cameras and tools change them
+
+Of {measured["images"]:,} of these images:
+
+| changed by | accuracy |
+|---|---|
+{rows}
 """

@@ -13,6 +13,8 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,9 +25,11 @@ from mxnet import autograd, gluon
 import strandline_contract as contract
 from vision import shards
 from vision.backends.backend import normalise
-from vision.models import bundles, curves, networks, trained
+from vision.models import bundles, corruptions, curves, networks, trained
 from vision.models.history import TrainingHistory
 from vision.paths import Paths
+
+Batch = tuple[np.ndarray, np.ndarray]  # which images [n], and what the network sees of them, float32 [n, 3, side, side]
 
 VALIDATION = 2**31  # the random stream of the split; those of epochs are numbered from 0
 
@@ -125,6 +129,29 @@ def augment(images: np.ndarray, side: int, padding: int, random: np.random.Gener
     return cropped
 
 
+def batches(images: np.ndarray, request: contract.TrainRequest, epoch: int, low: bool) -> Iterator[Batch]:
+    """An epoch's, by its random stream; what would be a partial batch is left out."""
+    random = np.random.default_rng((request.seed, epoch))
+    order = random.permutation(len(images))
+    size = min(request.batch_size, len(images))
+    side, padding = (request.low_side, 0) if low else (request.height, request.padding)
+    for start in range(0, len(images) - size + 1, size):
+        chosen = order[start : start + size]
+        batch = images[chosen]
+        if request.corruption:
+            batch = corruptions.corrupt(batch, request.corruption, random)
+        yield chosen, normalise(augment(batch, side, padding, random), request.mean, request.std)
+
+
+def _ahead(coming: Iterator[Batch]) -> Iterator[Batch]:
+    """Each batch while the next one is made, in another thread."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(next, coming, None)
+        while (batch := future.result()) is not None:
+            future = pool.submit(next, coming, None)
+            yield batch
+
+
 class Progress:
     """One line an epoch and, on a terminal, one that moves."""
 
@@ -192,18 +219,13 @@ class _Trainer:
     def epoch(self, images: np.ndarray, labels: np.ndarray, progress: Progress) -> dict[str, float]:
         """Mean loss and accuracy over the augmented images of one epoch; a last partial batch is left out."""
         request, epoch, epochs = self.request, self.history.done, self.history.epochs
-        random = np.random.default_rng((request.seed, epoch))
-        order = random.permutation(len(images))
         size = min(request.batch_size, len(images))
-        low = epoch < request.low_share * epochs
-        side = request.low_side if low else request.height
         steps = len(images) // size
         loss_of = gluon.loss.SoftmaxCrossEntropyLoss()
         loss_sum, right, rates = 0.0, 0, []
-        for step in range(steps):
-            chosen = order[step * size : (step + 1) * size]
-            batch = augment(images[chosen], side, 0 if low else request.padding, random)
-            data = mx.nd.array(normalise(batch, request.mean, request.std), ctx=self.context)
+        low = epoch < request.low_share * epochs
+        for step, (chosen, batch) in enumerate(_ahead(batches(images, request, epoch, low))):
+            data = mx.nd.array(batch, ctx=self.context)
             target = mx.nd.array(labels[chosen], ctx=self.context)
             rates.append(learning_rate(request, (epoch + (step + 1) / steps) / epochs))
             self.optimizer.set_learning_rate(rates[-1])
