@@ -34,23 +34,33 @@ class Folder:
         return f"{shown} ({self.quarantined:,} of {self.entries:,} files are broken, {share:.1%})"
 
 
-def examine(entries: Any, outcomes: Any, limit: float, source_limits: Mapping[str, float], least: int) -> list[Folder]:
+@dataclasses.dataclass(frozen=True)
+class Tally:
+    """By a folder's path: how many entries a run lists in it, and how many of these are quarantined."""
+
+    listed: collections.Counter[bytes] = dataclasses.field(default_factory=collections.Counter)
+    broken: collections.Counter[bytes] = dataclasses.field(default_factory=collections.Counter)
+
+    def add(self, outcomes: Any) -> None:
+        """Count in a table with a row an entry: `name`, and `state`."""
+        for name, state in zip(outcomes["name"].to_pylist(), outcomes["state"].to_pylist(), strict=True):
+            if name is not None:
+                folder = judged_folder(name)
+                self.listed[folder] += 1
+                self.broken[folder] += state == "quarantined"
+
+
+def examine(tally: Tally, limit: float, source_limits: Mapping[str, float], least: int) -> list[Folder]:
     """The folders of a run's entries, in the order of their names.
 
     Args:
-        entries, outcomes: tables with a row an entry, in the same order: `name`, and `state`.
         limit: the largest share of quarantined entries.
         source_limits: the same of the sources that have one of their own, by name.
         least: entries that a folder needs to be judged by itself. Smaller ones of a drop are judged only if together
             they have as many, and a larger share than the limit: so a little folder with one broken file is not, and a
             hundred of them are.
     """
-    listed: collections.Counter[bytes] = collections.Counter()
-    broken: collections.Counter[bytes] = collections.Counter()
-    for name, state in zip(entries["name"].to_pylist(), outcomes["state"].to_pylist(), strict=True):
-        if name is not None:
-            listed[judged_folder(name)] += 1
-            broken[judged_folder(name)] += state == "quarantined"
+    listed, broken = tally.listed, tally.broken
     small = [name for name, count in listed.items() if count < least]
     together: collections.Counter[bytes] = collections.Counter()
     broken_together: collections.Counter[bytes] = collections.Counter()
@@ -76,14 +86,16 @@ def frame(found: Sequence[Folder]) -> Any:
     return pd.DataFrame({"limit": pd.Series([one.limit for one in found], dtype="float64"), "share": share})
 
 
-def set_aside(entries: Any, outcomes: Any, aside: Sequence[Folder]) -> Any:
-    """The outcomes, with each accepted entry of these folders quarantined, and the note on all that are quarantined."""
+def set_aside(outcomes: Any, aside: Sequence[Folder]) -> Any:
+    """The outcomes, a table with `name`, with each accepted entry of these folders quarantined, and the note on all of
+    theirs that are.
+    """
     if not aside:
         return outcomes
     by_name = {folder.name: folder for folder in aside}
     columns = {name: outcomes[name].to_pylist() for name in ("state", "reason", "detail", "notes")}
     state, reason, detail, notes = columns.values()
-    for row, name in enumerate(entries["name"].to_pylist()):
+    for row, name in enumerate(outcomes["name"].to_pylist()):
         found = by_name.get(judged_folder(name)) if name is not None else None
         if found is None or state[row] not in ("accepted", "quarantined"):
             continue

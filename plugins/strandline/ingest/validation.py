@@ -7,11 +7,12 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import io
+import itertools
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
@@ -25,12 +26,14 @@ from strandline.attempts import SealedAttempt
 from strandline.errors import PermanentError
 from strandline.ingest import expectations, folders, scenes
 from strandline.ingest import page as validation_page
+from strandline.ingest.entries import Entries
 from strandline.ingest.expectations import Finding, ValidationError
 from strandline.ingest.listing import ListedRun, PackedShard
 from strandline.scan import class_of, depth, display_name, path_label, source
 
 log = logging.getLogger(__name__)
 
+ENTRIES_AT_ONCE = 100_000  # that are held in memory
 EXAMPLES = 5  # failing files that are shown for an expectation
 FUTURE = "{:,} files lie in {}s that have not begun, and wait for them: is the year mistyped, or the {} not in UTC?"
 FOLDERS = 20  # set aside, that a log names
@@ -82,34 +85,62 @@ def validate(run: ListedRun, packed: Sequence[SealedAttempt]) -> Validated:
     """
     config = settings.get()
     folder = config.run_folder(run.run_id)
-    shards = [_read_shard(config.store, folder / "manifests", item, run.classes) for item in packed]
-    entries = _concatenate([entries for _, entries in shards])
+    shards: list[PackedShard] = []
+    looked_at: list[list[Finding]] = []
+    tally = folders.Tally()
+    with Entries() as entries:
+        for kept, group in _groups(config.store, folder / "manifests", packed, run.classes):
+            found = expectations.evaluate(_row_frame(group), expectations.of_rows(config.decoding.limits, run.classes))
+            outcomes = _outcomes(group, found)
+            tally.add(outcomes)
+            looked_at.append([_first(finding, len(entries)) for finding in found])
+            entries.add(outcomes)
+            shards += kept
+        on_rows = [_all(findings) for findings in zip(*looked_at, strict=True)]
+        limits = (run.quarantine_limit, run.source_limits)
+        judged = folders.examine(tally, *limits, config.ingest.quarantine_min_entries)
+        (on_folders,) = expectations.evaluate(folders.frame(judged), expectations.of_folders(*limits))
+        aside = [judged[row] for row in on_folders.rows]
+        brief, ends = _write_outcomes(folder / "validation", entries, aside)
+        # A share of few says little.
+        vanished = config.ingest.vanished_limit if run.listed >= config.ingest.quarantine_min_entries else 1.0
+        on_run = expectations.evaluate(_run_frame(brief), expectations.of_run(run.listed, vanished))
 
-    on_rows = expectations.evaluate(_row_frame(entries), expectations.of_rows(config.decoding.limits, run.classes))
-    outcomes = _outcomes(entries, on_rows)
-    limits = (run.quarantine_limit, run.source_limits)
-    found = folders.examine(entries, outcomes, *limits, config.ingest.quarantine_min_entries)
-    (on_folders,) = expectations.evaluate(folders.frame(found), expectations.of_folders(*limits))
-    aside = [found[row] for row in on_folders.rows]
-    outcomes = folders.set_aside(entries, outcomes, aside)
-    # A share of few says little.
-    vanished = config.ingest.vanished_limit if run.listed >= config.ingest.quarantine_min_entries else 1.0
-    on_run = expectations.evaluate(_run_frame(entries, outcomes), expectations.of_run(run.listed, vanished))
-
-    alike = scenes.find(entries, outcomes)
-    result = _result(run, entries, outcomes, [*on_run, on_folders, *on_rows], aside)
-    result |= {"near_duplicates": _near_duplicates(entries, alike)}
-    lists = {"files.csv": _files(entries, outcomes), "near-duplicates.csv": _scenes(entries, alike)}
-    digest = _write(folder / "validation", outcomes, result, lists)
+        alike = scenes.find(brief, brief)
+        result = _result(run, entries, ends, [*on_run, on_folders, *on_rows], aside)
+        names = entries.take([row for scene in alike.rows for row in scene])["name"].to_pylist()
+        result |= {"near_duplicates": _near_duplicates(names, alike)}
+        near_duplicates = _scenes(names, alike)
+    digest = _write(folder / "validation", result, near_duplicates)
     page = folder / "validation" / "index.html"
     log.info("%s %s. The page: %s", result["outcome"], _sums(result["counts"]), page)
     if not run.dry_run:
         _record(result, digest)
     if not result["goes_on"]:
         raise ValidationStopped(f"run {run.run_id}: {result['outcome']} {result['advice']} Details: {page}")
-    alive = set(outcomes.filter(_equal(outcomes["state"], "accepted"))["shard_id"].unique().to_pylist())
-    kept = [shard for shard, _ in shards if shard.shard_id in alive]
+    alive = set(brief.filter(_equal(brief["state"], "accepted"))["shard_id"].unique().to_pylist())
+    kept = [shard for shard in shards if shard.shard_id in alive]
     return Validated(run.run_id, **result["counts"], warnings=result["warnings"], shards=kept)
+
+
+def _groups(
+    store: Path, manifests: Path, packed: Iterable[SealedAttempt], classes: Sequence[str]
+) -> Iterator[tuple[list[PackedShard], Any]]:
+    """What classify needs to know of packed shards, and the entries of these as one table, as many shards at a time as
+    ENTRIES_AT_ONCE allows; a run without shards has one group without entries.
+    """
+    shards: list[PackedShard] = []
+    tables: list[Any] = []
+    first = True
+    for item in packed:
+        shard, entries = _read_shard(store, manifests, item, classes)
+        if tables and sum(map(len, tables)) + len(entries) > ENTRIES_AT_ONCE:
+            yield shards, _concatenate(tables)
+            shards, tables, first = [], [], False
+        shards.append(shard)
+        tables.append(entries)
+    if tables or first:
+        yield shards, _concatenate(tables)
 
 
 def _read_shard(store: Path, manifests: Path, packed: SealedAttempt, classes: Sequence[str]) -> tuple[PackedShard, Any]:
@@ -202,14 +233,14 @@ def _row_frame(entries: Any) -> Any:
     )
 
 
-def _run_frame(entries: Any, outcomes: Any) -> Any:
+def _run_frame(brief: Any) -> Any:
     """What `expectations.of_run` look at."""
     return pd.DataFrame(
         {
-            "shard": _categories(entries["shard_id"]).cat.codes,
-            "entry": entries["entry"].to_pandas(),
-            "listed": entries["name"].is_valid().to_pandas(),
-            "state": _categories(outcomes["state"]),
+            "shard": _categories(brief["shard_id"]).cat.codes,
+            "entry": brief["entry"].to_pandas(),
+            "listed": brief["listed"].to_pandas(),
+            "state": _categories(brief["state"]),
         }
     )
 
@@ -224,7 +255,7 @@ def _equal(column: Any, value: str) -> Any:
 
 
 def _outcomes(entries: Any, findings: Sequence[Finding]) -> Any:
-    """The state of each entry, as a table of OUTCOMES_COLUMNS. A reason that pack gave stays."""
+    """The state of each entry, as a table of OUTCOMES_COLUMNS, with its `name`. A reason that pack gave stays."""
     state = [STATES[status] for status in entries["status"].to_pylist()]
     reason, detail, notes = (entries[name].to_pylist() for name in ("reason", "detail", "notes"))
     for finding in findings:
@@ -237,17 +268,80 @@ def _outcomes(entries: Any, findings: Sequence[Finding]) -> Any:
                 detail[row] = f"expected {expectation.says}, found {_text(value)}"
     columns = {"state": state, "reason": reason, "detail": detail, "notes": notes}
     columns["decoded"] = _equal(entries["status"], "decoded")
-    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in OUTCOMES_COLUMNS])
+    schema = _schema().append(pa.field("name", pa.binary()))
     return pa.table({name: columns[name] if name in columns else entries[name] for name in schema.names}, schema)
 
 
+def _schema() -> Any:
+    return pa.schema([(name, pa.type_for_alias(kind)) for name, kind in OUTCOMES_COLUMNS])
+
+
+def _first(finding: Finding, start: int) -> Finding:
+    """A finding of a group, with no more rows than are shown, and these by their numbers among all."""
+    rows = [start + row for row in finding.rows[:EXAMPLES]]
+    return dataclasses.replace(finding, rows=rows, values=finding.values[:EXAMPLES])
+
+
+def _all(findings: Sequence[Finding]) -> Finding:
+    """What was found of an expectation in all groups, as one finding."""
+    return Finding(
+        findings[0].expectation,
+        all(finding.success for finding in findings),
+        sum(finding.evaluated for finding in findings),
+        sum(finding.unexpected for finding in findings),
+        [row for finding in findings for row in finding.rows],
+        [value for finding in findings for value in finding.values],
+    )
+
+
+def _write_outcomes(
+    folder: Path, entries: Entries, aside: Sequence[folders.Folder]
+) -> tuple[Any, collections.Counter[tuple[str, str]]]:
+    """Write outcomes.parquet, and files.csv: each packed file that was not accepted, or has a note.
+
+    Returns:
+        A table of what has to be known of all entries at once; and how many ended so, by state and reason.
+    """
+    brief, ends = [], collections.Counter[tuple[str, str]]()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        contract.whole(folder / contract.OUTCOMES_FILE) as parquet,
+        pq.ParquetWriter(parquet, _schema(), compression="zstd", compression_level=1) as table,
+        contract.whole(folder / "files.csv") as file,
+    ):
+        text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+        _csv(text, [("file", "state", "reason", "detail", "notes")])
+        for group in entries.groups():
+            outcomes = folders.set_aside(group, aside)
+            table.write_table(outcomes.select(_schema().names))
+            columns = [outcomes[name].to_pylist() for name in ("state", "reason", "detail", "notes")]
+            rows = zip(outcomes["name"].to_pylist(), *columns, strict=True)
+            _csv(text, ((_shown(name), *facts) for name, *facts in rows if facts[0] != "accepted" or facts[3]))
+            ends.update(zip(columns[0], columns[1], strict=True))
+            brief.append(_brief(outcomes))
+        text.detach()
+    return pa.concat_tables(brief, promote_options="default").unify_dictionaries().combine_chunks(), ends
+
+
+def _brief(outcomes: Any) -> Any:
+    """What has to be known of all entries of a run at once, in a few bytes each."""
+    images = [int(image[:16], 16) if image else 0 for image in outcomes["image_id"].to_pylist()]
+    kept = outcomes.select(["entry", "contrast", "dhash"]).append_column("image_id", pa.array(images, pa.uint64()))
+    for name in ("shard_id", "state"):
+        kept = kept.append_column(name, outcomes[name].combine_chunks().dictionary_encode())
+    return kept.append_column("listed", outcomes["name"].is_valid())
+
+
 def _result(
-    run: ListedRun, entries: Any, outcomes: Any, findings: Sequence[Finding], aside: Sequence[folders.Folder]
+    run: ListedRun,
+    entries: Entries,
+    ends: collections.Counter[tuple[str, str]],
+    findings: Sequence[Finding],
+    aside: Sequence[folders.Folder],
 ) -> dict[str, Any]:
-    """All that validation.json says, and the page shows."""
-    packed = zip(outcomes["state"].to_pylist(), outcomes["reason"].to_pylist(), strict=True)
-    ends = collections.Counter(packed)  # by state and reason
+    """All that validation.json says, but for near duplicates; `ends` are those of packed entries."""
     packed_codes = _by_reason(ends, "quarantined")
+    ends = ends.copy()
     for one in run.refused:
         ends[one.state, one.reason] += one.entries
     states = {state: sum(n for (of, _), n in ends.items() if of == state) for state in STATES.values()}
@@ -272,7 +366,7 @@ def _result(
                 if one.expectation.severity == "warn" and not one.success
             ),
         ],
-        "expectations": [_described(one, entries, outcomes, aside) for one in findings],
+        "expectations": [_described(one, entries, aside) for one in findings],
         "great_expectations": importlib.metadata.version("great_expectations"),
     }
 
@@ -287,12 +381,12 @@ def _sums(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{counts[state]:,} {state}" for state in STATES.values())
 
 
-def _described(finding: Finding, entries: Any, outcomes: Any, aside: Sequence[folders.Folder]) -> dict[str, Any]:
+def _described(finding: Finding, entries: Entries, aside: Sequence[folders.Folder]) -> dict[str, Any]:
     expectation = finding.expectation
     if expectation.code == folders.SET_ASIDE:
         examples = [{"name": display_name(folder.name), "why": folder.says} for folder in aside[:EXAMPLES]]
     else:
-        examples = _examples(finding, entries, outcomes)
+        examples = _examples(finding, entries, aside)
     return {
         "name": expectation.name,
         "severity": expectation.severity,
@@ -304,11 +398,14 @@ def _described(finding: Finding, entries: Any, outcomes: Any, aside: Sequence[fo
     }
 
 
-def _examples(finding: Finding, entries: Any, outcomes: Any) -> list[dict[str, Any]]:
+def _examples(finding: Finding, entries: Entries, aside: Sequence[folders.Folder]) -> list[dict[str, Any]]:
     """The first entries that fail an expectation, with why."""
+    if not finding.rows:
+        return []
     examples = []
-    for row, value in zip(finding.rows[:EXAMPLES], finding.values, strict=False):
-        reason, detail = outcomes["reason"][row].as_py(), outcomes["detail"][row].as_py()
+    outcomes = folders.set_aside(entries.take(finding.rows[:EXAMPLES]), aside)
+    for entry, value in zip(outcomes.to_pylist(), finding.values, strict=False):
+        reason, detail = entry["reason"], entry["detail"]
         why = (
             f"found {_text(value)}"
             if finding.expectation.severity == "warn"
@@ -316,53 +413,38 @@ def _examples(finding: Finding, entries: Any, outcomes: Any) -> list[dict[str, A
             if reason
             else ""
         )
-        examples.append(
-            {
-                "name": _shown(entries["name"][row].as_py()),
-                "shard_id": entries["shard_id"][row].as_py(),
-                "entry": entries["entry"][row].as_py(),
-                "why": why,
-            }
-        )
+        named = {"name": _shown(entry["name"]), "shard_id": entry["shard_id"], "entry": entry["entry"]}
+        examples.append(named | {"why": why})
     return examples
 
 
-def _files(entries: Any, outcomes: Any) -> str:
-    """Each packed file that was not accepted or has a note."""
-    columns = [outcomes[name].to_pylist() for name in ("state", "reason", "detail", "notes")]
-    rows = zip(entries["name"].to_pylist(), *columns, strict=True)
-    chosen = ((_shown(name), *facts) for name, *facts in rows if facts[0] != "accepted" or facts[3])
-    return _csv(("file", "state", "reason", "detail", "notes"), chosen)
-
-
-def _scenes(entries: Any, alike: scenes.Scenes) -> str:
-    """Each file that shows nearly the same as another image, by scene."""
-    names = entries["name"]
-    rows = ((number, _shown(names[row].as_py())) for number, scene in enumerate(alike.rows, 1) for row in scene)
-    return _csv(("scene", "file"), rows)
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table of which no spreadsheet takes a cell for a formula."""
+def _scenes(names: Sequence[bytes | None], alike: scenes.Scenes) -> str:
+    """Each file that shows nearly the same as another image, by scene; `names` are those of all scenes, in order."""
+    numbers = (number for number, scene in enumerate(alike.rows, 1) for _ in scene)
     text = io.StringIO()
-    table = csv.writer(text)
-    table.writerow(header)
-    table.writerows([f"'{cell}" if cell and str(cell)[0] in FORMULA else cell for cell in row] for row in rows)
+    _csv(text, [("scene", "file"), *zip(numbers, map(_shown, names), strict=True)])
     return text.getvalue()
+
+
+def _csv(file: TextIO, rows: Iterable[Sequence[Any]]) -> None:
+    """Rows of a table of which no spreadsheet takes a cell for a formula."""
+    safe = ([f"'{cell}" if cell and str(cell)[0] in FORMULA else cell for cell in row] for row in rows)
+    csv.writer(file).writerows(safe)
 
 
 def _shown(name: bytes | None) -> str:
     return "not listed" if name is None else display_name(name)
 
 
-def _near_duplicates(entries: Any, alike: scenes.Scenes) -> dict[str, Any]:
+def _near_duplicates(names: Sequence[bytes | None], alike: scenes.Scenes) -> dict[str, Any]:
     """Counts, and the first files of the largest scenes."""
-    largest = sorted(alike.rows, key=len, reverse=True)[:EXAMPLES]
+    firsts = itertools.accumulate(map(len, alike.rows), initial=0)
+    largest = sorted(zip(firsts, alike.rows, strict=False), key=lambda scene: len(scene[1]), reverse=True)[:EXAMPLES]
     return {
         "compared": alike.compared,
         "alike": alike.alike,
         "scenes": len(alike.rows),
-        "largest": [{"name": _shown(entries["name"][rows[0]].as_py()), "files": len(rows)} for rows in largest],
+        "largest": [{"name": _shown(names[first]), "files": len(rows)} for first, rows in largest],
     }
 
 
@@ -410,18 +492,15 @@ def _alerts(findings: Sequence[Finding], aside: Sequence[folders.Folder], reason
     return alerts
 
 
-def _write(folder: Path, outcomes: Any, result: dict[str, Any], lists: Mapping[str, str]) -> str:
+def _write(folder: Path, result: dict[str, Any], near_duplicates: str) -> str:
     """Write each file whole or not at all; returns the SHA-256 of validation.json, in hex."""
-    table, text = pa.BufferOutputStream(), json.dumps(result, indent=1, sort_keys=True, ensure_ascii=False)
-    pq.write_table(outcomes, table, compression="zstd", compression_level=1)
-    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(result, indent=1, sort_keys=True, ensure_ascii=False)
     for name, content in (
-        (contract.OUTCOMES_FILE, table.getvalue()),
-        ("validation.json", text.encode()),
-        *((name, content.encode()) for name, content in lists.items()),
-        ("index.html", validation_page.render(result).encode()),
+        ("validation.json", text),
+        ("near-duplicates.csv", near_duplicates),
+        ("index.html", validation_page.render(result)),
     ):
-        contract.write_whole(folder / name, content)
+        contract.write_whole(folder / name, content.encode())
     return hashlib.sha256(text.encode()).hexdigest()
 
 
