@@ -8,7 +8,6 @@ import hashlib
 import itertools
 import json
 import logging
-import operator
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import pyarrow.parquet
 import strandline_contract as contract
 from strandline import ledger, periods, settings
 from strandline.errors import PermanentError
+from strandline.ingest.taken import Taken
 from strandline.models import bundles, versions
 from strandline.scan import DETAILS, Entry, class_of, path_period, scan
 
@@ -234,29 +234,26 @@ def _list_new(connection: ledger.Connection, run: Run, model: Mapping[str, Any],
     """Scan, plan, write the manifests and record the listing."""
     rule = _resize_rule(model, config)
     packing = rule.to_dict() | {"limits": config.decoding.limits.to_dict()}
-    entries, seen = _take_up(connection, run, model["version"], config.landing)
-    images = [entry for entry in entries if not entry.state]
     size = run.shard_size or config.ingest.shard_size or _measured_size(connection, model["version"])
     size = min(size, max(1, SHARD_BYTES // (rule.height * rule.width * 3)))
-    planned = plan(images, size, config.ingest.max_shards, config.vision.max_parallel_tasks)
-    shards = {shard_id(shard, packing): shard for shard in planned}
-    for id_, shard in shards.items():
-        write_manifest(_manifest(config, run.run_id, id_), [(entry.name, entry.version) for entry in shard])
-    if not run.dry_run:
-        row = {"run_id": run.run_id, "kind": run.kind, "model_version": model["version"], "listed": len(entries)}
-        row |= {"interval_start": run.start, "interval_end": run.end, **seen._asdict()}
-        ledger.record_listing(
-            connection, row, _listed(shards, [entry for entry in entries if entry.state], model["classes"])
-        )
-    settled = collections.Counter((entry.state, entry.reason or "") for entry in entries if entry.state)
-    refused = tuple(Refused(state, reason, n) for (state, reason), n in sorted(settled.items()))
-    return Listing({id_: len(shard) for id_, shard in shards.items()}, refused, seen.future)
+    with Taken() as taken:
+        seen = _take_up(connection, run, model["version"], config.landing, taken)
+        shards = {}
+        for shard in plan(taken, size, config.ingest.max_shards, config.vision.max_parallel_tasks):
+            id_ = shard_id(shard, packing)
+            write_manifest(_manifest(config, run.run_id, id_), [(entry.name, entry.version) for entry in shard])
+            shards[id_] = len(shard)
+        if not run.dry_run:
+            row = {"run_id": run.run_id, "kind": run.kind, "model_version": model["version"], "listed": len(taken)}
+            row |= {"interval_start": run.start, "interval_end": run.end, **seen._asdict()}
+            ledger.record_listing(connection, row, _listed(taken, shards, model["classes"]))
+    settled = sorted((state, reason or "", n) for (state, reason), n in taken.ends.items() if state)
+    return Listing(shards, tuple(Refused(*one) for one in settled), seen.future)
 
 
-def _take_up(connection: ledger.Connection, run: Run, model_version: str, root: Path) -> tuple[list[Entry], Seen]:
-    """The entries that a run lists, and what it saw beside them."""
-    taken: dict[Entry, None] = {}  # a folder that changes while it is read may show a file twice
-    known = 0
+def _take_up(connection: ledger.Connection, run: Run, model_version: str, root: Path, taken: Taken) -> Seen:
+    """Find the entries that a run lists; returns what it saw beside them."""
+    count = known = 0
     left: collections.Counter[str] = collections.Counter()
     to_come: set[datetime.datetime] = set()
     found = scan(root, run.takes, time.time_ns())
@@ -265,16 +262,20 @@ def _take_up(connection: ledger.Connection, run: Run, model_version: str, root: 
         to_come.update(entry.drop for entry in chunk if entry.state == "future")
         waiting = [entry for entry in chunk if entry.state not in LEFT]
         open_ = _open_entries(connection, run, model_version, waiting)
-        taken |= dict.fromkeys(open_)
+        taken.add(open_)
+        count += len(open_)
         known += len(waiting) - len(open_)
-        log.info("%d files taken up, %d known, %d left for the next run", len(taken), known, left.total())
+        log.info("%d files taken up, %d known, %d left for the next run", count, known, left.total())
+    taken.sort()
     if to_come:
         period = periods.get()
         shown = ", ".join(map(period.write, sorted(to_come)[:5]))
         log.warning("%d files lie in %ss that have not begun, such as %s", left["future"], period.noun, shown)
-    reasons = collections.Counter(entry.reason or "to be packed" for entry in taken)
+    reasons: collections.Counter[str] = collections.Counter()
+    for (_, reason), entries in taken.ends.items():
+        reasons[reason or "to be packed"] += entries
     log.info("of the files taken up: %s", ", ".join(f"{n} {reason}" for reason, n in reasons.items()) or "none")
-    return list(taken), Seen(known + left.total() + len(taken), known, left.total(), left["future"])
+    return Seen(known + left.total() + len(taken), known, left.total(), left["future"])
 
 
 def _open_entries(connection: ledger.Connection, run: Run, model_version: str, seen: Sequence[Entry]) -> list[Entry]:
@@ -297,14 +298,14 @@ def _again(version: str) -> str:
     return f"{first}-again{int(times or 0) + 1}"
 
 
-def _listed(
-    shards: Mapping[str, Sequence[Entry]], refused: Sequence[Entry], classes: Sequence[str]
-) -> Iterator[ledger.ListedEntry]:
-    places = ((e, id_, ordinal) for id_, shard in shards.items() for ordinal, e in enumerate(shard))
-    for e, id_, ordinal in itertools.chain(places, ((e, None, None) for e in refused)):
+def _listed(taken: Taken, shards: Mapping[str, int], classes: Sequence[str]) -> Iterator[ledger.ListedEntry]:
+    """Every entry, those of the shards each with its place, which have so many."""
+    places = ((id_, ordinal) for id_, entries in shards.items() for ordinal in range(entries))
+    for e in taken:
         label = class_of(e.path_label, classes)
         facts = (e.drop, e.name, e.version, e.display_name, label, e.size, e.modified_at)
         detail = DETAILS[e.reason] if e.reason else None
+        id_, ordinal = (None, None) if e.state else next(places)
         yield ledger.ListedEntry(*facts, id_, ordinal, e.state, e.reason, detail, e.source)
 
 
@@ -384,20 +385,22 @@ def _measured_size(connection: ledger.Connection, version: str) -> int:
     return min(max(round(size), MIN_SHARD), MAX_SHARD)
 
 
-def plan(entries: Sequence[Entry], size: int, max_shards: int, parallel: int) -> list[list[Entry]]:
-    """Cut entries into shards of equal size, give or take one, in the order of names and versions.
+def plan(taken: Taken, size: int, max_shards: int, parallel: int) -> Iterator[list[Entry]]:
+    """Cut the entries that are to be packed into shards of equal size, give or take one, in the order of names and
+    versions.
 
     Shards have at most `size` entries while that makes no more than `max_shards`, and less if fewer than `parallel`
     would run.
     """
-    ordered = sorted(entries, key=operator.attrgetter("name", "version"))
-    wanted = max(-(-len(ordered) // size), min(parallel, len(ordered) // MIN_SHARD))
+    entries = sum(n for (state, _), n in taken.ends.items() if state is None)
+    wanted = max(-(-entries // size), min(parallel, entries // MIN_SHARD))
     rounds = -(-wanted // parallel)  # a last round that is full ends sooner than one with a task or two
-    if rounds * parallel * MIN_SHARD <= len(ordered):
+    if rounds * parallel * MIN_SHARD <= entries:
         wanted = rounds * parallel
     count = min(wanted, max_shards)
-    ends = [len(ordered) * i // count for i in range(count + 1)] if count else []
-    return [ordered[start:end] for start, end in itertools.pairwise(ends)]
+    images = (entry for entry in taken if entry.state is None)
+    for shard in range(count):
+        yield list(itertools.islice(images, entries * (shard + 1) // count - entries * shard // count))
 
 
 def shard_id(shard: Sequence[Entry], parameters: Mapping[str, Any]) -> str:
