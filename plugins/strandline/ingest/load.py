@@ -1,10 +1,11 @@
 """Load: what packing, validation and classification found out about a run, into the ledger, in one transaction."""
 
+import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +30,11 @@ PREDICTION_COLUMNS = ("image_id", "label", "confidence", "probabilities", "failu
 BATCH_COLUMNS = (
     *("shard_id", "shard_rows", "seconds", "versions", "device"),
     *("shard_sha256", "image_digest", "folder", "result_sha256"),
+)
+
+
+EntryIds: TypeAlias = (
+    "array.array[int]"  # of a shard: the id of each entry by its ordinal, and 0 once its outcome is known
 )
 
 
@@ -105,8 +111,7 @@ def load(run_id: str, classified: Iterable[SealedAttempt]) -> dict[str, int]:
     config = settings.get()
     with ledger.connect("ingest") as connection:
         run = {"run_id": run_id} | _model(connection, run_id)
-        shards = ledger.fetch(connection, "select_shards_entries", {"run_id": run_id})
-        listed = {row["shard_id"]: dict(zip(row["ordinals"], row["entry_ids"], strict=True)) for row in shards}
+        listed = _listed(connection, run_id)
         # Those of other runs' shards are refused further down, by the ledger.
         most = {shard_id: len(entries) for shard_id, entries in listed.items()}
         attempts = [
@@ -141,24 +146,36 @@ def _model(connection: ledger.Connection, run_id: str) -> dict[str, Any]:
     return found[0]
 
 
-def _stage_outcomes(connection: ledger.Connection, listed: dict[str, dict[int, int]], path: Path) -> None:
+def _listed(connection: ledger.Connection, run_id: str) -> dict[str, EntryIds]:
+    """What each shard of a run lists."""
+    listed: dict[str, EntryIds] = {}
+    shards = ledger.fetch(connection, "select_run_shards", {"run_id": run_id})
+    for row in shards:
+        listed[row["shard_id"]] = array.array("q", bytes(8 * row["entries"]))
+    for row in ledger.stream(connection, "select_run_entries", {"run_id": run_id}):
+        listed[row["shard_id"]][row["ordinal"]] = row["entry_id"]
+    return listed
+
+
+def _stage_outcomes(connection: ledger.Connection, listed: Mapping[str, EntryIds], path: Path) -> None:
     """Each with the entry that it is of, by shard and ordinal."""
     ledger.stage(connection, "create_staged_outcomes", ("entry_id", *OUTCOME_COLUMNS), _outcome_rows(path, listed))
     for shard_id, entries in listed.items():
-        if entries:
-            raise LoadError(f"{path} has no outcome for {len(entries)} entries of shard {shard_id}: {min(entries)}...")
+        if left := [ordinal for ordinal, entry_id in enumerate(entries) if entry_id]:
+            raise LoadError(f"{path} has no outcome for {len(left)} entries of shard {shard_id}: {left[0]}...")
 
 
-def _outcome_rows(path: Path, listed: Mapping[str, dict[int, int]]) -> Iterator[tuple[Any, ...]]:
+def _outcome_rows(path: Path, listed: Mapping[str, EntryIds]) -> Iterator[tuple[Any, ...]]:
     """Those of entries in shards, which are taken out of `listed`; the others were settled by the listing."""
     for batch in pq.ParquetFile(path).iter_batches(ROWS_AT_ONCE, columns=["entry", *OUTCOME_COLUMNS]):
         in_shards = batch.filter(pc.field("shard_id").is_valid())
         ordinals = in_shards["entry"].to_pylist()
         rows = zip(*(in_shards[name].to_pylist() for name in OUTCOME_COLUMNS), strict=True)
         for ordinal, row in zip(ordinals, rows, strict=True):
-            entry_id = listed.get(row[0], {}).pop(ordinal, None)
-            if entry_id is None:
+            entries = listed.get(row[0])
+            if entries is None or not 0 <= ordinal < len(entries) or not (entry_id := entries[ordinal]):
                 raise LoadError(f"{path} has entry {ordinal} of {row[0]} twice, or it was never listed")
+            entries[ordinal] = 0
             yield entry_id, *row
 
 
