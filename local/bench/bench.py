@@ -75,12 +75,12 @@ class Bench:
             ingest=dataclasses.replace(base.ingest, stable_seconds=0.0),
             local=dataclasses.replace(base.local, api_port=free_port(), postgres_port=free_port()),
         )
-        self.stack = Stack(self.config, say=_say)
+        self.stack = Stack(self.config, say=say)
         self.alone = 0
         self.period = periods.get()
 
     def run(self, sizes: Sequence[int]) -> dict[str, Any]:
-        report: dict[str, Any] = {"machine": _machine(self.config), "targets": TARGETS, "phases": {}}
+        report: dict[str, Any] = {"machine": machine(self.config), "targets": TARGETS, "phases": {}}
         with self.stack, contextlib.closing(self.stack.api()) as api:
             runs = []
             for number, size in enumerate(sizes):
@@ -100,14 +100,22 @@ class Bench:
 
     def drop(self, size: int, number: int) -> None:
         period = self.period.write(self.start(number))
+        self.dropping("local.demo.drop", "--count", str(size), "--period", period)
+
+    def distinct(self, size: int, number: int) -> None:
+        """Drop so many small files that no other drop has, no two alike."""
+        say(f"Dropping {size:,} files ...")
+        drop = ["--count", str(size), "--period", self.period.write(self.start(number)), "--seed", str(number)]
+        self.dropping("local.bench.distinct", *drop)
+
+    def dropping(self, program: str, *arguments: str) -> None:
         environment = os.environ | {"STRANDLINE_HOME": str(self.cache), "STRANDLINE_LANDING": str(self.config.landing)}
         environment["PYTHONPATH"] = os.pathsep.join(map(str, (settings.REPOSITORY, settings.REPOSITORY / "plugins")))
-        command = [str(self.config.vision.python), "-m", "local.demo.drop", "--count", str(size), "--period", period]
-        subprocess.run(command, env=environment, check=True)
+        subprocess.run([self.config.vision.python, "-m", program, *arguments], env=environment, check=True)
 
     def ingest(self, api: Api, size: int, number: int, **conf: Any) -> dict[str, Any]:
         """One run through Airflow, from trigger to closed books; its id and seconds, as a whole and by task."""
-        _say(f"Ingesting {size:,} images ...")
+        say(f"Ingesting {size:,} images ...")
         start = self.start(number)
         started = time.perf_counter()
         run_id = api.trigger(DAG, (start, start + self.period.length), conf)
@@ -117,12 +125,12 @@ class Bench:
             raise SystemExit(f"run {run_id} ended as {state}: its logs are in {self.config.home / 'airflow' / 'logs'}")
         row = api.run(DAG, run_id)
         whole = (_time(row["end_date"]) - _time(row["queued_at"])).total_seconds()
-        _say(f"  {size / whole:,.0f} images/s")
+        say(f"  {size / whole:,.0f} images/s")
         return {"run_id": run_id, "start": start, "seconds": whole, "polled": seconds, "tasks": _tasks(api, run_id)}
 
     def phases(self, size: int, run: dict[str, Any]) -> dict[str, Any]:
         """Images/s and peak memory of each phase alone, and of the whole DAG."""
-        _say(f"Each phase alone, {size:,} images ...")
+        say(f"Each phase alone, {size:,} images ...")
         folder = self.config.run_folder(run["run_id"])
         pack = self.commands(folder, "pack", workers=self.config.vision.cores)
         classify = self.commands(folder, "classify", runtime=self.config.vision.runtime().to_dict())
@@ -167,7 +175,7 @@ class Bench:
 
     def model(self, run: dict[str, Any]) -> dict[str, float]:
         """`classify` against a bare loop, on the first 10,000 rows of a shard of the largest drop."""
-        _say("classify against a bare GluonCV loop ...")
+        say("classify against a bare GluonCV loop ...")
         requests = sorted((self.config.run_folder(run["run_id"]) / "classify").glob(f"*/*/{contract.REQUEST_FILE}"))
         request = self.config.home / "model-request.json"
         alone = {"runtime": self.config.vision.runtime().to_dict()}
@@ -188,7 +196,7 @@ class Bench:
 
     def deep(self, api: Api, size: int, number: int, champion_run: dict[str, Any]) -> dict[str, Any]:
         """The largest drop again with a deep network, whose weights are as good as random: only its speed counts."""
-        _say(f"A bundle of {DEEP} ...")
+        say(f"A bundle of {DEEP} ...")
         version = self.deep_bundle(champion_run)
         run = self.ingest(api, size, number, model_version=version)
         folder = self.config.run_folder(run["run_id"])
@@ -297,7 +305,7 @@ def _write_labels(shard: Path, path: Path, classes: Sequence[str], count: int) -
     pq.write_table(pa.table({"image_id": ids, "label": labels}), path)
 
 
-def _machine(config: settings.Settings) -> dict[str, Any]:
+def machine(config: settings.Settings) -> dict[str, Any]:
     return {
         "cores": config.vision.cores,
         "processor": platform.processor() or platform.machine(),
@@ -309,7 +317,7 @@ def _time(text: str) -> datetime.datetime:
     return datetime.datetime.fromisoformat(text)
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 

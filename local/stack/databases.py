@@ -92,7 +92,12 @@ def running(settings: Settings) -> bool:
 
 def alive(settings: Settings) -> bool:
     """Whether Postgres has its process: a look that costs nothing."""
-    return postgres.process_id(_folder(settings)) is not None
+    return process_id(settings) is not None
+
+
+def process_id(settings: Settings) -> int | None:
+    """Of Postgres; None if it does not run."""
+    return postgres.process_id(_folder(settings))
 
 
 def url(settings: Settings, role: str, driver: str = "") -> str:
