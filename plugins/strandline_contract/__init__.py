@@ -110,6 +110,7 @@ from strandline_contract.tables import (
     MANIFEST_COLUMNS,
     OUTCOME_COLUMNS,
     PREDICTION_COLUMNS,
+    RESIZE_RULE,
     SHARD_COLUMNS,
     STATES,
 )
@@ -154,6 +155,7 @@ __all__ = [
     "REFERENCE_FILE",
     "REQUESTS",
     "REQUEST_FILE",
+    "RESIZE_RULE",
     "RESULT_FILE",
     "SHARD_COLUMNS",
     "SHARD_FILE",

@@ -53,6 +53,8 @@ class Runtime(Message):
 class PackRequest(Message):
     """Decode the files that a manifest lists into one shard of height x width x 3 pixels, as a `ResizeRule` says.
 
+    Names in the manifest are relative to `root`: to the landing zone, or to the store, which keeps files of datasets.
+
     Raises:
         BadRequest: there is no such rule.
     """
@@ -66,6 +68,7 @@ class PackRequest(Message):
     resize: Resize = "fit"
     crop_ratio: float | None = None
     interpolation: Interpolation = "bicubic"
+    root: Literal["landing", "store"] = "landing"
     command: Literal["pack"] = "pack"
 
     def __post_init__(self) -> None:

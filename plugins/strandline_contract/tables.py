@@ -37,3 +37,4 @@ PREDICTION_COLUMNS = (
     ("failure", "string"),  # null if the image was classified
 )
 LABEL_COLUMNS = (("image_id", "string"), ("label", "string"))
+RESIZE_RULE = b"strandline.resize_rule"  # in a shard's metadata: what its pixels were made by, as JSON

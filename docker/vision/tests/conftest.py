@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pyarrow.parquet as pq
 import pytest
@@ -56,7 +57,13 @@ class Drop:
         self.listed.append((name, f"{found.st_size}-{found.st_mtime_ns}"))
 
     def prepare(
-        self, workers: int = 2, height: int = 32, width: int = 32, rule: contract.ResizeRule | None = None, **limits
+        self,
+        workers: int = 2,
+        height: int = 32,
+        width: int = 32,
+        rule: contract.ResizeRule | None = None,
+        root: Literal["landing", "store"] = "landing",
+        **limits,
     ) -> Path:
         """The request file of a fresh attempt; `rule` stands in for height and width."""
         self.landing.mkdir(parents=True, exist_ok=True)
@@ -76,6 +83,7 @@ class Drop:
             limits=contract.Limits(**limits),
             workers=workers,
             **vars(rule or contract.ResizeRule(height, width)),
+            root=root,
         )
         contract.write_json(out / contract.REQUEST_FILE, request.to_dict())
         return out / contract.REQUEST_FILE

@@ -71,6 +71,20 @@ def test_the_same_bytes_are_one_image(tmp_path: Path):
     assert packed.images[0]["image_id"] == hashlib.sha256(inputs.png()).hexdigest()
 
 
+def test_files_of_the_store_are_packed_as_those_that_landed(drop: Drop):
+    """Those of a holdout, which are called by their hash alone."""
+    drop.add(b"landed.png", inputs.png())
+    landed = drop.pack()
+    name = landed.images[0]["image_id"]
+    kept = drop.folder / "store" / "originals" / name
+    kept.parent.mkdir()
+    kept.write_bytes(inputs.png())
+    drop.path(b"landed.png").unlink()
+    drop.listed = [(f"originals/{name}".encode(), f"{kept.stat().st_size}-{kept.stat().st_mtime_ns}")]
+    assert drop.pack(root="store").images == landed.images
+    assert drop.pack().outcomes[0]["status"] == "vanished"
+
+
 def test_nothing_listed(drop: Drop):
     packed = drop.pack()
     assert packed.result.counts == dict.fromkeys(packed.result.counts, 0)

@@ -71,6 +71,6 @@ def test_a_shard_that_says_nothing_that_can_be_read_is_bad_input(drop: Drop, sai
     drop.add(b"x.png", inputs.png())
     other = drop.folder / "other.parquet"
     table = pq.read_table(drop.pack().shard)
-    pq.write_table(table.replace_schema_metadata({shards.RESIZE_RULE: said}), other)
+    pq.write_table(table.replace_schema_metadata({contract.RESIZE_RULE: said}), other)
     with pytest.raises(contract.BadInput, match="does not say how its images were made"):
         next(shards.read_images(other, contract.ResizeRule(32, 32)))

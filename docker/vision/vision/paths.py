@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import strandline_contract as contract
 
@@ -13,6 +14,10 @@ class Paths:
     store: Path
     out: Path
     startup: dict[str, float] = field(default_factory=dict)  # seconds by phase, before the command itself
+
+    def root(self, name: Literal["landing", "store"]) -> Path:
+        """What names of files are relative to."""
+        return self.landing if name == "landing" else self.store
 
     @classmethod
     def from_environment(cls, out: Path) -> "Paths":

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import strandline_contract as contract
 
 READ_ROWS = 4096
-RESIZE_RULE = b"strandline.resize_rule"  # in a shard's metadata: what its pixels were made by, as JSON
 _TYPES = {
     "string": pa.string(),
     "binary": pa.binary(),
@@ -84,7 +83,7 @@ class TableWriter:
 
 def resize_metadata(rule: contract.ResizeRule) -> dict[bytes, bytes]:
     """What a shard says of how its pixels were made."""
-    return {RESIZE_RULE: json.dumps(rule.to_dict()).encode()}
+    return {contract.RESIZE_RULE: json.dumps(rule.to_dict()).encode()}
 
 
 def check_resize_rule(shard: Path, wanted: contract.ResizeRule) -> None:
@@ -92,7 +91,7 @@ def check_resize_rule(shard: Path, wanted: contract.ResizeRule) -> None:
     Raises:
         contract.BadInput: the shard's pixels were made by another rule.
     """
-    said = (pq.read_schema(shard).metadata or {}).get(RESIZE_RULE)
+    said = (pq.read_schema(shard).metadata or {}).get(contract.RESIZE_RULE)
     try:
         # A shard that does not say it is of before there was a choice; its size is seen by the bytes of its rows.
         found = contract.ResizeRule.from_json(said) if said else contract.ResizeRule(wanted.height, wanted.width)

@@ -33,7 +33,7 @@ def run(request: contract.PackRequest, paths: Paths) -> contract.Result:
     manifest = shards.read_table(contract.verified(paths.store, request.manifest), contract.MANIFEST_COLUMNS)
     verified = time.perf_counter()
     with (
-        Sandbox(paths.landing, request) as sandbox,
+        Sandbox(paths.root(request.root), request) as sandbox,
         _OutputWriter(paths.out, request.resize_rule()) as writer,
     ):
         entries = (entry for entry, _, _ in _rows(manifest))

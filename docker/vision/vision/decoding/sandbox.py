@@ -40,10 +40,10 @@ class Answer(NamedTuple):
 
 
 class Sandbox:
-    """As many decoding processes as the request says; a context manager that ends them."""
+    """As many decoding processes as the request says; a context manager that ends them. Files are below `root`."""
 
-    def __init__(self, landing: Path, request: contract.PackRequest) -> None:
-        self._workers = [_Worker(landing, request) for _ in range(request.workers)]
+    def __init__(self, root: Path, request: contract.PackRequest) -> None:
+        self._workers = [_Worker(root, request) for _ in range(request.workers)]
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
         for each in self._workers:
             self._idle.put(each)
@@ -105,8 +105,8 @@ class _Died(Exception):
 class _Worker:
     """One decoding process at a time, started when it is needed."""
 
-    def __init__(self, landing: Path, request: contract.PackRequest) -> None:
-        self._job = json.dumps({"landing": str(landing), "request": request.to_dict()}).encode()
+    def __init__(self, root: Path, request: contract.PackRequest) -> None:
+        self._job = json.dumps({"root": str(root), "request": request.to_dict()}).encode()
         self._image_bytes = request.height * request.width * 3
         self._cpu_seconds = request.limits.cpu_seconds
         self._process: subprocess.Popen[bytes] | None = None

@@ -31,7 +31,7 @@ def main(descriptor: int) -> None:
     with Connection(descriptor) as connection:
         job = json.loads(connection.recv_bytes())
         request = contract.PackRequest.from_dict(job["request"])
-        root = files.Root.open(Path(job["landing"]))
+        root = files.Root.open(Path(job["root"]))
         decode.configure(request.limits)
         _limit_process(request.limits)
         connection.send_bytes(READY)
