@@ -1,8 +1,8 @@
 """
 ## By hand or for a new challenger: gate, approval, and another champion; or the way back
 
-`choose -> plan -> infra_validate -> plan_evaluations -> evaluate -> evaluate_gate -> check_outcome ->
-request_approval -> check_approval -> promote`, or `choose -> roll_back`
+`choose -> plan -> infra_validate -> plan_packing -> pack -> plan_evaluations -> evaluate -> evaluate_gate ->
+check_outcome -> request_approval -> check_approval -> promote`, or `choose -> roll_back`
 
 | task | does |
 |---|---|
@@ -10,7 +10,9 @@ request_approval -> check_approval -> promote`, or `choose -> roll_back`
 | **plan** | pins champion, challenger, the holdout and the newest labelled images, in the ledger; a run \
 that a new challenger woke looks there for the one that waits, and is skipped if none does |
 | **infra_validate** | in the real runner: does the challenger load and answer, and how fast are both, in turns |
-| **evaluate** | one task a model and set: answers to every image |
+| **pack** | the images of the sets again, from their files, for a model that wants other pixels of them than \
+their shards have; skipped if neither does |
+| **evaluate** | one task a model and set: answers to every image of a class that the model has |
 | **evaluate_gate** | all checks, the report, the rows in `gates` and `gate_results` |
 | **check_outcome** | ends the run here if the gate was not passed: that is an answer, and no failure |
 | **request_approval** | waits for one of the approvers (page *Required Actions*): *Approve* or *Reject*, with a \
@@ -29,7 +31,8 @@ to the one that the champion replaced. Nobody approves what they asked for or tr
 | red task | means, and what to do |
 |---|---|
 | plan | no such challenger, or the champion is not the expected one: the log's last line says which |
-| infra_validate, evaluate | the champion's bundle or the sets' files are gone or altered, or the host cannot classify |
+| infra_validate, pack, evaluate | the champion's bundle or the sets' files are gone or altered, or the host \
+cannot classify |
 | evaluate_gate | results contradict the plan: the log says which; clear `plan` and all after it |
 | request_approval | nobody answered in time: trigger a new run. Or the answer was late, without a reason, by \
 somebody who may not, or the second one to this gate, as the log's last line says: clear it to be asked again. \
@@ -96,13 +99,18 @@ def promote_model():
         return request
 
     @task
-    def plan_evaluations(validated: dict, *, run_id: str) -> list[dict]:
-        return tasks.plan_evaluations(run_id, validated)
+    def plan_packing(validated: dict, *, run_id: str) -> list[dict]:
+        return tasks.plan_packing(run_id, validated)
 
-    # Without an evaluation if the challenger did not load; not if none of it was asked for.
+    # Mostly nothing has to be packed again, and nothing is asked of a challenger that did not load; these run then, but
+    # not if no promotion was asked for.
     @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
-    def evaluate_gate(validated: dict, evaluated: list[dict] | None, *, run_id: str) -> dict:
-        return tasks.evaluate_gate(run_id, validated, evaluated or [])
+    def plan_evaluations(validated: dict, packed: list[dict] | None, *, run_id: str) -> list[dict]:
+        return tasks.plan_evaluations(run_id, validated, packed or [])
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    def evaluate_gate(validated: dict, packed: list[dict] | None, evaluated: list[dict] | None, *, run_id: str) -> dict:
+        return tasks.evaluate_gate(run_id, validated, packed or [], evaluated or [])
 
     @task.short_circuit
     def check_outcome(*, run_id: str) -> bool:
@@ -128,8 +136,16 @@ def promote_model():
     planned = plan()
     choose() >> [planned, roll_back()]
     validated = vision_task("infra_validate", "infra_validate", planned)
-    evaluated = vision_tasks("evaluate", "evaluate").expand(request=plan_evaluations(validated.output))
-    evaluate_gate(validated.output, evaluated.output) >> check_outcome() >> approval >> check_approval() >> promote()
+    packed = vision_tasks("pack", "pack").expand(request=plan_packing(validated.output))
+    requests = plan_evaluations(validated.output, packed.output)
+    evaluated = vision_tasks("evaluate", "evaluate").expand(request=requests)
+    (
+        evaluate_gate(validated.output, packed.output, evaluated.output)
+        >> check_outcome()
+        >> approval
+        >> check_approval()
+        >> promote()
+    )
 
 
 promote_model()

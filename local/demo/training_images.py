@@ -21,6 +21,7 @@ from vision import shards
 
 FOLDER = "cifar10"  # in the store
 KINDS = ("holdout", "original")
+ORIGINALS = "originals"  # in the store, as strandline.models.packing has it
 REPLAYED = 1_000  # of each class
 
 
@@ -63,7 +64,17 @@ def pack(
     writer = shards.TableWriter(labels_file(maker.store.parent, kind), contract.LABEL_COLUMNS)
     writer.write(rows)
     writer.close()
+    if kind == "holdout":
+        _keep(maker.store.parent, landing)
     shutil.rmtree(landing)
+
+
+def _keep(store: Path, landing: Path) -> None:
+    """Leave the files of the holdout in the store, so that they can be packed for another model."""
+    originals = store / ORIGINALS
+    originals.mkdir(exist_ok=True)
+    for file in landing.iterdir():
+        file.rename(originals / contract.sha256_file(file))
 
 
 def labels_file(store: Path, kind: str) -> Path:

@@ -13,9 +13,10 @@ from urllib.parse import quote, urlencode
 import pyarrow.parquet as pq
 
 import strandline_contract as contract
+from local.demo import cifar
 from local.stack import configuration, databases, dotenv
 from strandline import ledger, settings
-from strandline.models import datasets
+from strandline.models import datasets, packing
 
 FOLDER = "cifar10"  # of the store, where local.demo.training_images packs
 VISION = settings.REPOSITORY / "docker" / "vision"
@@ -41,7 +42,7 @@ def make(config: settings.Settings) -> list[str]:
     """
     kinds: tuple[datasets.Kind, ...] = ("holdout", "original")
     with ledger.connect("training", config.database_url) as connection:
-        found = [datasets.latest(connection, kind) for kind in kinds]
+        found = [datasets.latest(connection, kind, cifar.CLASSES) for kind in kinds]
         if not all(one and _is_whole(config.store, one) for one in found):
             _pack(config)
             found = [_freeze(connection, config, kind) for kind in kinds]
@@ -106,8 +107,8 @@ def _give_to_owner(store: Path) -> None:
     """What root has written becomes that of the store's owner: workers write beside it."""
     if os.getuid() == 0:
         owner = store.stat()
-        for folder in (store / FOLDER, store / datasets.FOLDER):
-            for path in (folder, *folder.rglob("*")):
+        for folder in (store / FOLDER, store / datasets.FOLDER, store / packing.ORIGINALS):
+            for path in (folder, *folder.rglob("*")) if folder.exists() else ():
                 os.chown(path, owner.st_uid, owner.st_gid)
 
 

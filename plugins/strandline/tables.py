@@ -123,6 +123,16 @@ def names(path: Path) -> list[str]:
         return [str(name) for name in file.schema_arrow.names]
 
 
+def metadata(path: Path) -> dict[bytes, bytes]:
+    """What a file says of itself beside its columns.
+
+    Raises:
+        TableError: as `batches`, if the footer cannot be read.
+    """
+    with _open(path, (), None, MOST_ROWS) as file:
+        return dict(file.metadata.metadata or {})
+
+
 @contextlib.contextmanager
 def _open(path: Path, columns: Columns, rows: int | None, most: int) -> Iterator[pq.ParquetFile]:
     with contextlib.ExitStack() as stack:

@@ -188,7 +188,7 @@ def test_retrain_model_follows_a_verdict_and_changes_no_champion(dags):
 MAPPED = {
     "ingest_images": {"pack", "classify"},
     "replay_window": {"classify"},
-    "promote_model": {"evaluate"},
+    "promote_model": {"pack", "evaluate"},
 }
 ONE = {
     "check_host": {"check"},

@@ -5,6 +5,7 @@ import hashlib
 import json
 
 import gate_evaluations
+import pyarrow.parquet as pq
 import pytest
 from conftest import Database
 from ledger_rows import CLASSES, File, Run
@@ -12,7 +13,7 @@ from ledger_rows import CLASSES, File, Run
 import strandline_contract as contract
 from strandline import ledger, settings
 from strandline.ingest import load
-from strandline.models import registry, versions
+from strandline.models import packing, registry, versions
 from strandline.models.versions import VersionError
 from strandline.promotion import evaluation, promotion
 from strandline.promotion.evaluation import EvaluationError
@@ -220,9 +221,92 @@ def test_twelve_digits_of_a_version_will_do(scene):
     assert (planned.challenger, planned.champion) == (scene.challenger, scene.champion)
 
 
-def test_other_classes_cannot_be_compared(scene):
-    with pytest.raises(EvaluationError, match="other classes"):
-        evaluation.plan("run 1", "user", gate_evaluations.make_version("lizards", classes=["cat", "dog", "lizard"]))
+def labels_of(request: contract.EvaluateRequest) -> dict[str, str]:
+    table = pq.read_table(settings.get().store / request.labels.path)
+    return dict(zip(table["image_id"].to_pylist(), table["label"].to_pylist(), strict=True))
+
+
+def test_models_are_compared_on_images_of_the_classes_that_both_have(scene):
+    """Of a class that the champion has not, the bounds of the challenger alone are asked."""
+    classes = ("cat", "dog", "lizard")
+    truth = gate_evaluations.freeze("holdout", HOLDOUT, classes)[1]
+    reference = dict(list(truth.items())[:10])
+    scene.challenger = gate_evaluations.make_version("lizards", reference, measured=classes, classes=list(classes))
+    pinned = scene.pinned()
+    validated = gate_evaluations.validated(evaluation.infra_validate_request(pinned))
+    asked = evaluation.evaluations(pinned, validated)
+    assert {one.shard_id: len(labels_of(one)) for one in asked} == {
+        "holdout-champion": HOLDOUT * 2 // 3,
+        "holdout-challenger": HOLDOUT,
+        "recent-champion": RECENT * 2 // 3,
+        "recent-challenger": RECENT * 2 // 3,
+    }
+    assert set(labels_of(asked[0]).values()) == set(labels_of(asked[3]).values()) == {"cat", "dog"}
+    cats = [image for image, label in truth.items() if label == 0]
+    wrong = truth | dict.fromkeys(cats[:30], 1) | dict.fromkeys(cats[30:40], 2)
+    done = [
+        gate_evaluations.evaluated(asked[0], {image: truth[image] for image in labels_of(asked[0])}),
+        gate_evaluations.evaluated(asked[1], wrong, classes=classes),
+        gate_evaluations.evaluated(asked[2], {image: scene.truth["recent"][image] for image in labels_of(asked[2])}),
+        gate_evaluations.evaluated(asked[3], {image: scene.truth["recent"][image] for image in labels_of(asked[3])}),
+    ]
+    held = evaluation.evaluate_gate(pinned, validated, done)
+    assert "It alone has 0 right, the champion alone 40" in held.body
+    assert "The champion has 2 of its 3 classes" in held.sentence
+    assert "What the champion has and the challenger has not: frog." in held.sentence
+    assert outcomes()["class floors"] == "pass"
+    (path,) = (settings.get().store / "gates").glob("*/gate.json")
+    report = json.loads(path.read_bytes())
+    assert report["classes"] == ["cat", "dog", "frog", "lizard"]
+    assert (report["holdout"]["rows"], report["recent"]["rows"]) == (HOLDOUT * 2 // 3, RECENT * 2 // 3)
+    assert report["own"]["accuracy"]["value"] == pytest.approx(1 - 40 / HOLDOUT)
+
+
+@pytest.mark.parametrize(("wrong", "outcome"), [(0.1, "pass"), (0.3, "fail")])
+def test_a_first_gate_asks_for_the_bounds_of_the_challenger_alone(scene, wrong, outcome):
+    classes = ("gull", "newt", "tern")
+    truth = gate_evaluations.freeze("holdout", HOLDOUT, classes)[1]
+    answers = gate_evaluations.wrong(truth, wrong)
+    scene.challenger = gate_evaluations.make_version(
+        "others", dict(list(answers.items())[:10]), measured=classes, classes=list(classes)
+    )
+    pinned = scene.pinned()
+    validated = gate_evaluations.validated(evaluation.infra_validate_request(pinned), slower=100)
+    (request,) = evaluation.evaluations(pinned, validated)
+    assert request.bundle.version == scene.challenger
+    held = evaluation.evaluate_gate(pinned, validated, [gate_evaluations.evaluated(request, answers, classes=classes)])
+    assert held.outcome == outcome
+    assert set(outcomes()) == {"loads", "golden images", "accuracy floor", "class floors", "calibration bound"}
+    assert "This is a first gate" in evaluation.approval_request("run 1")[1]
+    assert "An image takes it 101 ms, and the champion 1.01 ms" in held.sentence
+
+
+def test_a_first_gate_without_a_holdout_lacks_evidence(scene):
+    scene.challenger = gate_evaluations.make_version("others", classes=["gull", "newt", "tern"])
+    pinned = scene.pinned()
+    validated = gate_evaluations.validated(evaluation.infra_validate_request(pinned))
+    assert evaluation.evaluations(pinned, validated) == []
+    assert evaluation.evaluate_gate(pinned, validated, []).outcome == "not enough evidence"
+
+
+def test_what_was_packed_for_something_else_is_refused(scene):
+    scene.challenger = gate_evaluations.make_version("larger", preprocessing={"width": 8, "height": 8})
+    pinned = scene.pinned()
+    validated = gate_evaluations.validated(evaluation.infra_validate_request(pinned))
+    assert evaluation.packings(pinned, validated) == [], "no file is left of these images"
+    store = settings.get().store
+    image = next(iter(scene.truth["holdout"]))
+    packing.keep(store, b"a picture", image)
+    (request,) = evaluation.packings(pinned, validated)
+    assert (request.height, request.root, request.shard_id) == (8, "store", "holdout-challenger-0")
+    with pytest.raises(EvaluationError, match="holdout-challenger-0 was not packed"):
+        evaluation.evaluations(pinned, validated, [])
+    other = gate_evaluations.packed(dataclasses.replace(request, height=9), [image])
+    with pytest.raises(EvaluationError, match="packed something else"):
+        evaluation.evaluations(pinned, validated, [other])
+    asked = evaluation.evaluations(pinned, validated, [gate_evaluations.packed(request, [image])])
+    assert [one.shard_id for one in asked] == ["holdout-champion", "holdout-challenger", "recent-champion"]
+    assert list(labels_of(asked[1])) == [image]
 
 
 def test_without_a_champion_there_is_nothing_to_compare_with(database):

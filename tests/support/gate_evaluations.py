@@ -18,16 +18,24 @@ from strandline.attempts import SealedAttempt
 from strandline.models import datasets, registry
 
 
-def probabilities(labels: Sequence[int]) -> np.ndarray:
+def probabilities(labels: Sequence[int], classes: Sequence[str] = CLASSES) -> np.ndarray:
     """Of a model that is nine tenths sure of each."""
-    return np.where(np.arange(len(CLASSES)) == np.array(labels)[:, None], 0.9, 0.05).astype(np.float32)
+    rest = 0.1 / (len(classes) - 1)
+    return np.where(np.arange(len(classes)) == np.array(labels)[:, None], 0.9, rest).astype(np.float32)
 
 
-def make_version(name: str, reference: Mapping[str, int] | None = None, by: str = "trainer", **files: Any) -> str:
+def make_version(
+    name: str,
+    reference: Mapping[str, int] | None = None,
+    by: str = "trainer",
+    measured: Sequence[str] = CLASSES,
+    **files: Any,
+) -> str:
     """A registered bundle, whole in the store.
 
     Args:
         reference: its reference profile: image to class.
+        measured: the classes, in their order when that was measured.
         files: JSON files of the bundle, without their ending.
     """
     folder = settings.get().home / "made" / name
@@ -36,9 +44,9 @@ def make_version(name: str, reference: Mapping[str, int] | None = None, by: str 
         contract.write_json(folder / f"{file}.json", content)
     (folder / contract.WEIGHTS_FILE).write_bytes(name.encode())
     if reference is not None:
-        found = probabilities(list(reference.values()))
+        found = probabilities(list(reference.values()), measured)
         rows = [
-            {"image_id": image, "label": CLASSES[label], "probabilities": one.tolist()}
+            {"image_id": image, "label": measured[label], "probabilities": one.tolist()}
             for (image, label), one in zip(reference.items(), found, strict=True)
         ]
         write_table(folder / contract.REFERENCE_FILE, contract.PREDICTION_COLUMNS, rows)
@@ -47,17 +55,20 @@ def make_version(name: str, reference: Mapping[str, int] | None = None, by: str 
     return registry.register(folder, by)
 
 
-def freeze(kind: datasets.Kind, count: int) -> tuple[datasets.Dataset, dict[str, int]]:
+def freeze(
+    kind: datasets.Kind, count: int, classes: Sequence[str] = CLASSES
+) -> tuple[datasets.Dataset, dict[str, int]]:
     """A set of images, with a shard in the store; and the true class of each image."""
-    truth = {digest(f"{kind} {number}"): number % len(CLASSES) for number in range(count)}
+    name = "-".join([kind, *(classes if classes != CLASSES else ())])
+    truth = {digest(f"{name} {number}"): number % len(classes) for number in range(count)}
     store = settings.get().store
-    path = store / "shards" / f"{kind}.parquet"
+    path = store / "shards" / f"{name}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     brightness = np.arange(count, dtype=np.float32)
     pixels = [bytes(3 * 4 * 4)] * count
     pq.write_table(pa.table({"image_id": list(truth), "pixels": pixels, "brightness": brightness}), path)
     shards = [contract.FileRef(str(path.relative_to(store)), contract.sha256_file(path))]
-    labels = [(image, CLASSES[label]) for image, label in truth.items()]
+    labels = [(image, classes[label]) for image, label in truth.items()]
     with ledger.connect("training") as connection:
         return datasets.freeze(connection, settings.get(), kind, labels, shards, {"images": "made"}, "tester"), truth
 
@@ -76,16 +87,28 @@ def validated(
     return _seal(folder, "infra_validate", contract.INFRA_VALIDATION_FILE)
 
 
-def evaluated(request: contract.EvaluateRequest, answers: Mapping[str, int], run_id: str = "run 1") -> SealedAttempt:
+def evaluated(
+    request: contract.EvaluateRequest,
+    answers: Mapping[str, int],
+    run_id: str = "run 1",
+    classes: Sequence[str] = CLASSES,
+) -> SealedAttempt:
     """An attempt at evaluating: the class that the model gives to each image."""
     folder = _attempt(run_id, "evaluate", request)
-    found = probabilities(list(answers.values()))
+    found = probabilities(list(answers.values()), classes)
     rows = [
-        {"image_id": image, "label": CLASSES[label], "confidence": float(one.max()), "probabilities": one.tolist()}
+        {"image_id": image, "label": classes[label], "confidence": float(one.max()), "probabilities": one.tolist()}
         for (image, label), one in zip(answers.items(), found, strict=True)
     ]
     write_table(folder / contract.PREDICTIONS_FILE, contract.PREDICTION_COLUMNS, rows)
     return _seal(folder, "evaluate", contract.PREDICTIONS_FILE)
+
+
+def packed(request: contract.PackRequest, images: Sequence[str], run_id: str = "run 1") -> SealedAttempt:
+    """An attempt at packing that made these images of its files."""
+    folder = _attempt(run_id, "pack", request)
+    pq.write_table(pa.table({"image_id": list(images)}), folder / contract.SHARD_FILE)
+    return _seal(folder, "pack", contract.SHARD_FILE)
 
 
 def wrong(truth: Mapping[str, int], share: float, start: int = 0) -> dict[str, int]:

@@ -66,7 +66,7 @@ def freeze(
         raise DatasetError(f"a {kind} set of no image cannot be frozen")
     if len({image for image, _ in ordered}) < len(ordered):
         raise DatasetError(f"a {kind} set has an image twice: give each image one label")
-    labels = _write(config.store, ordered)
+    labels = write_labels(config.store, FOLDER, ordered)
     row = {"dataset_id": labels.sha256, "kind": kind, "images": len(ordered), "labels": labels.path, "made_by": by}
     row |= {"shards": Jsonb([ref.to_dict() for ref in sorted(shards, key=str)]), "rule": Jsonb(rule)}
     if ledger.execute(connection, "insert_dataset", row):
@@ -91,9 +91,21 @@ def read(connection: ledger.Connection, dataset_id: str) -> Dataset:
     return _dataset(found[0])
 
 
-def latest(connection: ledger.Connection, kind: Kind) -> Dataset | None:
-    """The set of a kind that was frozen last, if there is one."""
-    found = ledger.fetch(connection, "select_latest_dataset", {"kind": kind})
+def latest(
+    connection: ledger.Connection,
+    kind: Kind,
+    classes: Sequence[str] | None = None,
+    some_of: Sequence[str] | None = None,
+) -> Dataset | None:
+    """The set of a kind that was frozen last, if there is one.
+
+    Args:
+        classes: it has no other labels.
+        some_of: it has one of these labels.
+    """
+    query: dict[str, Any] = {"kind": kind, "classes": None, "some_of": None}
+    query |= {name: list(of) for name, of in (("classes", classes), ("some_of", some_of)) if of is not None}
+    found = ledger.fetch(connection, "select_latest_dataset", query)
     return _dataset(found[0]) if found else None
 
 
@@ -107,6 +119,19 @@ def labels(store: Path, dataset: Dataset) -> dict[str, str]:
     return dict(zip(table["image_id"].to_pylist(), table["label"].to_pylist(), strict=True))
 
 
+def write_labels(store: Path, folder: str, rows: Sequence[tuple[str, str]]) -> contract.FileRef:
+    """A Parquet file of (image id, label), named by its hash, in a folder of the store; written whole or not at all."""
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in contract.LABEL_COLUMNS])
+    columns = list(zip(*rows, strict=True))
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.table(list(map(list, columns)), schema=schema), buffer, compression="zstd")
+    content = buffer.getvalue().to_pybytes()
+    digest = hashlib.sha256(content).hexdigest()
+    (store / folder).mkdir(parents=True, exist_ok=True)
+    contract.write_whole(store / folder / f"{digest}.parquet", content)
+    return contract.FileRef(f"{folder}/{digest}.parquet", digest)
+
+
 def _dataset(row: Mapping[str, Any]) -> Dataset:
     return Dataset(
         row["dataset_id"],
@@ -117,20 +142,6 @@ def _dataset(row: Mapping[str, Any]) -> Dataset:
         row["rule"],
         row["made_by"],
     )
-
-
-def _write(store: Path, ordered: Sequence[tuple[str, str]]) -> contract.FileRef:
-    """The Parquet file of LABEL_COLUMNS, named by its hash; written whole or not at all."""
-    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in contract.LABEL_COLUMNS])
-    folder = store / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    columns = list(zip(*ordered, strict=True))
-    buffer = pa.BufferOutputStream()
-    pq.write_table(pa.table(list(map(list, columns)), schema=schema), buffer, compression="zstd")
-    content = buffer.getvalue().to_pybytes()
-    digest = hashlib.sha256(content).hexdigest()
-    contract.write_whole(folder / f"{digest}.parquet", content)
-    return contract.FileRef(f"{FOLDER}/{digest}.parquet", digest)
 
 
 def _check_apart(connection: ledger.Connection, row: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Thumbnails of images, for pages: made of the pixels that a model saw, never of the files that landed."""
 
 import io
+import math
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -31,14 +32,19 @@ def thumbnail(pixels: bytes, size: tuple[int, int]) -> bytes:
     return buffer.getvalue()
 
 
-def of_shards(
-    store: Path, shards: Iterable[contract.FileRef], size: tuple[int, int], images: Collection[str]
-) -> dict[str, bytes]:
-    """The thumbnail of each of these images (by id) that one of the shards has."""
+def of_shards(store: Path, shards: Iterable[contract.FileRef], images: Collection[str]) -> dict[str, bytes]:
+    """The thumbnail of each of these images (by id) that one of the shards has, in the size that the shard says; one
+    that says none has squares.
+    """
     columns = tables.among(contract.SHARD_COLUMNS, "image_id", "pixels")
     found: dict[str, bytes] = {}
     for shard in shards:
         if missing := [image for image in images if image not in found]:
-            table = tables.read(contract.store_path(store, shard.path), columns, images=missing)
-            found |= zip(table["image_id"].to_pylist(), table["pixels"].to_pylist(), strict=True)
-    return {image: thumbnail(pixels, size) for image, pixels in found.items()}
+            path = contract.store_path(store, shard.path)
+            table = tables.read(path, columns, images=missing)
+            said = tables.metadata(path).get(contract.RESIZE_RULE)
+            rule = contract.ResizeRule.from_json(said) if said else None
+            for image, pixels in zip(table["image_id"].to_pylist(), table["pixels"].to_pylist(), strict=True):
+                side = math.isqrt(len(pixels) // 3)
+                found[image] = thumbnail(pixels, (rule.width, rule.height) if rule else (side, side))
+    return found

@@ -11,54 +11,19 @@ from numpy.typing import NDArray
 import strandline_contract as contract
 from strandline import attempts, ledger, periods, settings, tables
 from strandline.attempts import SealedAttempt
-from strandline.errors import PermanentError
 from strandline.models import datasets
 from strandline.models.datasets import Dataset
+from strandline.promotion.asked import Case, EvaluationError
 from strandline.promotion.check import InfraValidation, SetName
-from strandline.promotion.comparison import Answers, LabelledSet
+from strandline.promotion.comparison import Answers, LabelledSet, OwnSet
 
 GOLDEN = 64  # images, at the most
 DROPS = 24  # slices of the recent set, at the most: the drops that most images landed in
 SOURCES = 24  # and the sources that most came from
-SIDES = ("champion", "challenger")
-
-
-class EvaluationError(PermanentError):
-    """No gate can be evaluated, and another try cannot help; the message says why."""
-
-
-class Model(NamedTuple):
-    """A model version of the ledger."""
-
-    version: str
-    bundle: str
-    classes: tuple[str, ...]
-
-    @property
-    def ref(self) -> contract.BundleRef:
-        return contract.BundleRef(self.bundle, self.version)
-
-
-class Case(NamedTuple):
-    """Who is compared, on what. A set that was never frozen is None."""
-
-    champion: Model
-    challenger: Model
-    holdout: Dataset | None
-    recent: Dataset | None
-
-    @property
-    def sets(self) -> dict[SetName, Dataset]:
-        both: dict[SetName, Dataset | None] = {"holdout": self.holdout, "recent": self.recent}
-        return {name: part for name, part in both.items() if part}
-
-    @property
-    def models(self) -> dict[str, Model]:
-        return dict(zip(SIDES, (self.champion, self.challenger), strict=True))
 
 
 class _Found(NamedTuple):
-    """What a model answered: images, and probabilities [images, classes] in the champion's order of classes."""
+    """What a model answered: images, and probabilities [images, classes] of the classes of the case, in their order."""
 
     images: Sequence[str]
     probabilities: NDArray[np.floating[Any]]
@@ -69,10 +34,16 @@ class _Found(NamedTuple):
         return self.probabilities[[place[image] for image in images]]
 
 
-Found = Mapping[tuple[str, str], _Found]  # by dataset and side
+Found = Mapping[tuple[str, str], _Found]  # by set and side
 
 
-def read(config: settings.Settings, case: Case, run_id: str, evaluated: Iterable[SealedAttempt]) -> Found:
+def read(
+    config: settings.Settings,
+    case: Case,
+    run_id: str,
+    asked: Iterable[contract.EvaluateRequest],
+    evaluated: Iterable[SealedAttempt],
+) -> Found:
     """All that was asked for, or nothing.
 
     Raises:
@@ -80,6 +51,7 @@ def read(config: settings.Settings, case: Case, run_id: str, evaluated: Iterable
     """
     sides = {model.version: side for side, model in case.models.items()}
     most = max((part.images for part in case.sets.values()), default=0)
+    wanted = {request.shard_id: (request.bundle, request.shards, request.labels) for request in asked}
     found: dict[tuple[str, str], _Found] = {}
     for attempt in evaluated:
         folder, _ = attempts.of_run(config, run_id, attempt, "evaluate")
@@ -88,33 +60,61 @@ def read(config: settings.Settings, case: Case, run_id: str, evaluated: Iterable
         side = sides.get(request.bundle.version)
         if side is None:
             raise EvaluationError(f"{folder} evaluated version {request.bundle.version}, which this gate is not about")
+        if wanted.get(request.shard_id) != (request.bundle, request.shards, request.labels):
+            raise EvaluationError(f"{folder} is not what was asked for: clear the task that plans the evaluations")
         columns = tables.among(contract.PREDICTION_COLUMNS, "image_id", "probabilities")
         table = tables.read(folder / contract.PREDICTIONS_FILE, columns, most=most)
         classes = case.models[side].classes
         probabilities = np.asarray(table["probabilities"].combine_chunks().flatten()).reshape(-1, len(classes))
-        order = [classes.index(name) for name in case.champion.classes]
-        found[request.labels.sha256, side] = _Found(table["image_id"].to_pylist(), probabilities[:, order])
-    asked = {(part.dataset_id, side) for part in case.sets.values() for side in SIDES}
-    if found and found.keys() != asked:
+        answers = _Found(table["image_id"].to_pylist(), _in_order(probabilities, classes, case.classes))
+        found[request.shard_id.rpartition("-")[0], side] = answers
+    if found and len(found) != len(wanted):
         raise EvaluationError("what was evaluated is not what was asked for: clear the task that plans the evaluations")
     return found
 
 
+def _in_order(
+    probabilities: NDArray[np.floating[Any]], classes: Sequence[str], order: Sequence[str]
+) -> NDArray[np.floating[Any]]:
+    """Probabilities [n, classes] in another order of classes: 0 of one that is not among those."""
+    found = np.zeros((len(probabilities), len(order)), probabilities.dtype)
+    found[:, [order.index(name) for name in classes]] = probabilities
+    return found
+
+
 def labelled_set(
-    connection: ledger.Connection, config: settings.Settings, case: Case, part: Dataset, answers: Found
+    connection: ledger.Connection, config: settings.Settings, case: Case, name: SetName, answers: Found
 ) -> LabelledSet | None:
-    if not answers:
+    """What both answered, of the images of a set that are of a class that both have; None if there is none."""
+    sides = [found for side in case.models if (found := answers.get((name, side)))]
+    if len(sides) < len(case.models):
         return None
-    labels = datasets.labels(config.store, part)
-    images, classes = list(labels), case.champion.classes
-    if unknown := sorted(set(labels.values()) - set(classes)):
-        raise EvaluationError(
-            f"{part.kind} set {part.dataset_id[:12]} has classes that the models lack: {', '.join(unknown)}"
-        )
-    sides = {side: answers[part.dataset_id, side].rows(images) for side in SIDES}
-    champion, challenger = (Answers(sides[side].argmax(axis=1), sides[side]) for side in SIDES)
-    truth = np.array([classes.index(label) for label in labels.values()], np.int64)
-    return LabelledSet(images, truth, champion, challenger, _slices(connection, config, part, labels))
+    part, there = case.sets[name], set(sides[0].images) & set(sides[1].images)
+    labels = {image: label for image, label in datasets.labels(config.store, part).items() if image in there}
+    labels = {image: label for image, label in labels.items() if label in case.shared}
+    if not labels:
+        return None
+    champion, challenger = (_answers(found, labels) for found in sides)
+    slices = _slices(connection, config, part, labels)
+    return LabelledSet(list(labels), _truth(case, labels), champion, challenger, slices)
+
+
+def own_set(config: settings.Settings, case: Case, answers: Found) -> OwnSet | None:
+    """What the challenger answered of its holdout, whatever the champion knows of it."""
+    if not case.holdout or not (found := answers.get(("holdout", "challenger"))):
+        return None
+    there = set(found.images)
+    labels = {image: label for image, label in datasets.labels(config.store, case.holdout).items() if image in there}
+    return OwnSet(_truth(case, labels), _answers(found, labels))
+
+
+def _answers(found: _Found, images: Iterable[str]) -> Answers:
+    rows = found.rows(images)
+    return Answers(rows.argmax(axis=1), rows)
+
+
+def _truth(case: Case, labels: Mapping[str, str]) -> NDArray[np.integer[Any]]:
+    return np.array([case.classes.index(label) for label in labels.values()], np.int64)
 
 
 def _slices(
@@ -181,11 +181,11 @@ def _golden(
     """Probabilities that the challenger's bundle says it gives for images of the holdout, those that it gave, and what
     is wrong with the bundle. Golden images are those of its reference profile: it was measured on the holdout.
     """
-    none = np.empty((0, len(case.champion.classes)))
+    none = np.empty((0, len(case.classes)))
     path = contract.store_path(config.store, case.challenger.bundle) / contract.REFERENCE_FILE
-    if not case.holdout or not answers or not path.is_file():
+    given = answers.get(("holdout", "challenger"))
+    if given is None or not path.is_file():
         return none, none, ""
-    given = answers[case.holdout.dataset_id, "challenger"]
     columns = tables.among(contract.PREDICTION_COLUMNS, "image_id", "label", "probabilities")
     table = tables.read(path, columns, images=given.images).slice(0, GOLDEN)
     classes = case.challenger.classes
@@ -196,8 +196,7 @@ def _golden(
         return none, none, "its reference profile has another number of classes"
     if [classes[best] for best in probabilities.argmax(axis=1)] != table["label"].to_pylist():
         return none, none, "its classes are in another order than when it was measured"
-    order = [classes.index(name) for name in case.champion.classes]
-    return probabilities[:, order], given.rows(table["image_id"].to_pylist()), ""
+    return _in_order(probabilities, classes, case.classes), given.rows(table["image_id"].to_pylist()), ""
 
 
 def read_infra_validation(

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from strandline.promotion.comparison import LabelledSet
+from strandline.promotion.comparison import LabelledSet, OwnSet
 from strandline.promotion.rules import Rules
 from strandline.stats.estimates import Estimate
 
@@ -39,16 +39,33 @@ class InfraValidation:
 
 
 @dataclass(frozen=True)
+class Scope:
+    """Which classes a gate is about: the champion's and the challenger's."""
+
+    champion: Sequence[str]
+    challenger: Sequence[str]
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Those that both have: on no other can they be compared."""
+        return tuple(name for name in self.champion if name in self.challenger)
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What a gate knows of a challenger. A set is None if there is no answer to an image of it.
 
     Args:
-        classes: names, for the sentences.
+        classes: names, for the sentences: of both models.
+        scope: which of them either model has.
+        own: the challenger alone, on all of the holdout; `holdout` and `recent` have the images of shared classes.
         rules: what is allowed.
         seed: of what is random.
     """
 
     classes: Sequence[str]
+    scope: Scope
+    own: OwnSet | None
     holdout: LabelledSet | None
     recent: LabelledSet | None
     validation: InfraValidation

@@ -80,6 +80,24 @@ class LabelledSet:
 
 
 @dataclass(frozen=True)
+class OwnSet:
+    """Images of the holdout with their true class indices [n], and what the challenger answered, whether or not the
+    champion has a class for them.
+    """
+
+    truth: Integers
+    answers: Answers
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    @property
+    def right(self) -> Bools:
+        found: Bools = self.answers.predicted == self.truth
+        return found
+
+
+@dataclass(frozen=True)
 class Change:
     """Of a class or a slice: accuracy on its images, of either model, and their difference."""
 
@@ -128,29 +146,30 @@ class Comparison:
 
 def compare(classes: Sequence[str], part: LabelledSet, alpha: float) -> Comparison:
     """All of it, with intervals whose limits err with a probability of alpha each."""
-    pairs, size = part.pairs(), len(classes)
-
-    def side(answers: Answers) -> Side:
-        right = answers.predicted == part.truth
-        cells = np.bincount(part.truth * size + answers.predicted, minlength=size * size).reshape(size, size)
-        return Side(
-            estimates.share(int(right.sum()), len(part), alpha),
-            tuple(map(tuple, cells.tolist())),
-            calibration.reliability(answers.confidence, right),
-            calibration.calibration_error(answers.confidence, right),
-        )
-
+    pairs = part.pairs()
     return Comparison(
         len(part),
         pairs.gained,
         pairs.lost,
         pairs.interval(alpha),
         pairs.p_different(),
-        side(part.champion),
-        side(part.challenger),
+        measure(classes, part.truth, part.champion, alpha),
+        measure(classes, part.truth, part.challenger, alpha),
         tuple(_change(name, part, mask, alpha) for name, mask in part.members(classes).items()),
         tuple(_change(name, part, mask, alpha) for name, mask in sorted(part.slices.items())),
         _lost(classes, part),
+    )
+
+
+def measure(classes: Sequence[str], truth: Integers, answers: Answers, alpha: float) -> Side:
+    """What one model did on images of these true class indices [n]."""
+    right, size = answers.predicted == truth, len(classes)
+    cells = np.bincount(truth * size + answers.predicted, minlength=size * size).reshape(size, size)
+    return Side(
+        estimates.share(int(right.sum()), len(truth), alpha),
+        tuple(map(tuple, cells.tolist())),
+        calibration.reliability(answers.confidence, right),
+        calibration.calibration_error(answers.confidence, right),
     )
 
 

@@ -9,7 +9,7 @@ import datetime
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -19,15 +19,16 @@ import strandline_contract as contract
 from strandline import ledger, settings
 from strandline.attempts import SealedAttempt
 from strandline.models import datasets, thumbnails, versions
-from strandline.promotion import answers, gate
+from strandline.promotion import answers, asked, gate
 from strandline.promotion import page as gate_page
-from strandline.promotion.answers import SIDES, Case, EvaluationError, Model
-from strandline.promotion.check import Check
+from strandline.promotion.asked import Case, EvaluationError, Model
+from strandline.promotion.check import Check, Scope
 from strandline.promotion.rules import Rules
 
 log = logging.getLogger(__name__)
 
 ROUNDS = 100  # of a batch each: with 10, what else runs on the host decides
+FIRST_ROUNDS = 10  # of a first gate, which says how long an image takes, and judges it not
 GRACE = datetime.timedelta(hours=1)  # from the gate to the question, and from the answer to its record
 REPORT, PAGE = "gate.json", "index.html"
 
@@ -103,8 +104,7 @@ def plan(run_id: str, asked_by: str, challenger: str | None, expected: str | Non
         expected: the version that has to be champion; whoever is by default.
 
     Raises:
-        EvaluationError: there is no such challenger, it is the champion, the champion is not who was expected, or
-            they know other classes.
+        EvaluationError: there is no such challenger, it is the champion, or the champion is not who was expected.
     """
     with ledger.connect("gate") as connection:
         if done := ledger.fetch(connection, "select_gate_plan", {"gate_id": run_id}):
@@ -132,21 +132,20 @@ def _pin(
 ) -> GatePlan:
     if not challenger:
         raise EvaluationError("no challenger was named: trigger this DAG again with its version")
-    champion, asked = _model(versions.champion(connection)), _read_model(connection, challenger)
+    champion, version = _model(versions.champion(connection)), _read_model(connection, challenger)
     expected = versions.find(connection, expected)["version"] if expected else None
     if expected and expected != champion.version:
         raise EvaluationError(
             f"the champion is {champion.version}, not {expected}: look at what changed, and ask again"
         )
-    if champion.version == asked.version:
+    if champion.version == version.version:
         raise EvaluationError(f"version {challenger} is the champion already")
-    if sorted(champion.classes) != sorted(asked.classes):
-        raise EvaluationError("the challenger knows other classes than the champion: their answers cannot be compared")
-    holdout, recent = (datasets.latest(connection, kind) for kind in ("holdout", "recent"))
+    holdout = datasets.latest(connection, "holdout", classes=version.classes)
+    recent = datasets.latest(connection, "recent", some_of=Case(champion, version, None, None).shared)
     return GatePlan(
         gate_id=run_id,
         champion=champion.version,
-        challenger=asked.version,
+        challenger=version.version,
         holdout=holdout.dataset_id if holdout else None,
         recent=recent.dataset_id if recent else None,
         requested_by=asked_by,
@@ -160,31 +159,44 @@ def infra_validate_request(pinned: GatePlan) -> contract.InfraValidateRequest:
         shard_id=case.challenger.version,
         champion=case.champion.ref,
         challenger=case.challenger.ref,
-        rounds=ROUNDS,
+        rounds=ROUNDS if case.shared else FIRST_ROUNDS,
         runtime=config.vision.runtime(),
     )
 
 
-def evaluations(pinned: GatePlan, validated: SealedAttempt) -> list[contract.EvaluateRequest]:
-    """The requests to answer each set with each model; none if the challenger did not load."""
+def packings(pinned: GatePlan, validated: SealedAttempt) -> list[contract.PackRequest]:
+    """The requests to pack images of the sets again, for a model that wants other pixels than their shards have; none
+    if the challenger did not load.
+    """
     config, case = settings.get(), _case(pinned)
     if not answers.read_infra_validation(config, case, pinned.gate_id, validated).loaded:
         return []
-    parallel = max(1, min(len(SIDES) * len(case.sets), config.vision.max_parallel_tasks))
-    return [
-        contract.EvaluateRequest(
-            bundle=model.ref,
-            shards=part.shards,
-            labels=part.labels,
-            runtime=config.vision.runtime(parallel),
-            shard_id=f"{name}-{side}",
-        )
-        for name, part in case.sets.items()
-        for side, model in case.models.items()
-    ]
+    with ledger.connect("gate") as connection:
+        wanted = asked.packings(connection, config, case, pinned.gate_id)
+    return [request for requests in wanted.values() for request in requests]
 
 
-def evaluate_gate(pinned: GatePlan, validated: SealedAttempt, evaluated: Iterable[SealedAttempt]) -> EvaluatedGate:
+def evaluations(
+    pinned: GatePlan, validated: SealedAttempt, packed: Sequence[SealedAttempt] = ()
+) -> list[contract.EvaluateRequest]:
+    """The requests to answer each set with each model; none if the challenger did not load.
+
+    Raises:
+        EvaluationError: something else was packed than `packings` asks for.
+    """
+    config, case = settings.get(), _case(pinned)
+    if not answers.read_infra_validation(config, case, pinned.gate_id, validated).loaded:
+        return []
+    with ledger.connect("gate") as connection:
+        return asked.evaluations(connection, config, case, pinned.gate_id, packed)
+
+
+def evaluate_gate(
+    pinned: GatePlan,
+    validated: SealedAttempt,
+    evaluated: Iterable[SealedAttempt],
+    packed: Sequence[SealedAttempt] = (),
+) -> EvaluatedGate:
     """Examine, write the report, record the gate. A run holds one gate: asked again, it answers with that.
 
     Raises:
@@ -195,7 +207,8 @@ def evaluate_gate(pinned: GatePlan, validated: SealedAttempt, evaluated: Iterabl
     config, case = settings.get(), _case(pinned)
     with ledger.connect("gate") as connection:
         if not ledger.fetch(connection, "select_gate", {"gate_id": run_id}):
-            _record(connection, config, run_id, case, validated, evaluated, pinned.requested_by)
+            found = answers.read(config, case, run_id, evaluations(pinned, validated, packed), evaluated)
+            _record(connection, config, run_id, case, validated, found, pinned.requested_by)
     return gate_result(run_id)
 
 
@@ -232,15 +245,23 @@ def _record(
     run_id: str,
     case: Case,
     validated: SealedAttempt,
-    evaluated: Iterable[SealedAttempt],
+    found: answers.Found,
     requested_by: str,
 ) -> None:
     now, rules = datetime.datetime.now(datetime.UTC), _rules(config)
-    found = answers.read(config, case, run_id, evaluated)
-    sets = {name: answers.labelled_set(connection, config, case, part, found) for name, part in case.sets.items()}
+    sets = {name: answers.labelled_set(connection, config, case, name, found) for name in case.sets}
     measured = answers.read_infra_validation(config, case, run_id, validated)
     validation = answers.infra_validation(config, case, measured, found)
-    examined = gate.examine(case.champion.classes, sets.get("holdout"), sets.get("recent"), validation, rules)
+    examined = gate.examine(
+        case.classes,
+        sets.get("holdout"),
+        sets.get("recent"),
+        validation,
+        rules,
+        own=answers.own_set(config, case, found),
+        scope=Scope(case.champion.classes, case.challenger.classes),
+    )
+    examined = dataclasses.replace(examined, sentence=" ".join([examined.sentence, *_missing(config, case, found)]))
     report = dataclasses.asdict(examined) | {"champion": case.champion.version, "challenger": case.challenger.version}
     report |= {"rules": dataclasses.asdict(rules), "requested_by": requested_by, "made_at": f"{now:%Y-%m-%d %H:%M} UTC"}
     folder = f"gates/{config.run_folder(run_id).name}"
@@ -267,6 +288,19 @@ def _record(
         ledger.copy_rows(connection, "gate_results", GateResult._fields, results)
 
 
+def _missing(config: settings.Settings, case: Case, found: answers.Found) -> Iterator[str]:
+    """How many images of each set a model could not be asked about, since their files are gone, as sentences."""
+    for name, part in case.sets.items():
+        for side in case.models:
+            known = len(asked.labels_of(config, part, case.known(side)))
+            answered = found.get((name, side))
+            if found and (gone := known - (len(answered.images) if answered else 0)):
+                yield (
+                    f"Of {gone:,} of {known:,} {name} images no file is left to be packed for the {side}: they do not"
+                    " count."
+                )
+
+
 def _shown(
     connection: ledger.Connection, config: settings.Settings, case: Case, examined: gate.Gate
 ) -> dict[str, gate_page.Image]:
@@ -275,11 +309,10 @@ def _shown(
     lost = {name: [one.image for one in part.lost] for name, part in compared.items() if part}
     ids = [image for images in lost.values() for image in images]
     names = {row["image_id"]: row["name"] for row in ledger.fetch(connection, "select_image_names", {"image_ids": ids})}
-    size = thumbnails.image_size(config.store, case.champion.ref) if ids else (0, 0)
     return {
         image: gate_page.Image(names.get(image), png)
         for name, images in lost.items()
-        for image, png in thumbnails.of_shards(config.store, case.sets[name].shards, size, images).items()
+        for image, png in thumbnails.of_shards(config.store, case.sets[name].shards, images).items()
     }
 
 

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import strandline_contract as contract
 from strandline import attempts, ledger, settings, tables
 from strandline.attempts import SealedAttempt
+from strandline.models import bundles, versions
 from strandline.stats.paired import Pairs
 
 log = logging.getLogger(__name__)
@@ -56,8 +57,13 @@ def plan(run_id: str) -> contract.EvaluateRequest | None:
     """The request to have the old champion classify what was labelled since the promotion. None if the champion did
     not come by a promotion, too little was labelled since the last check, all checks were taken, or one found it worse.
 
+    None as well if the two have other classes, or want other pixels of an image.
+
     Args:
         run_id: of monitor_champion.
+
+    Raises:
+        BundleError: the bundle of one of them is gone or altered.
     """
     config = settings.get()
     with ledger.connect("gate") as connection:
@@ -65,6 +71,9 @@ def plan(run_id: str) -> contract.EvaluateRequest | None:
         if not periods or periods[0]["worse"] or periods[0]["checks"] >= config.promotion.watch_looks:
             return None
         (period,) = periods
+        if not _comparable(connection, config, period):
+            log.info("champion and predecessor have other classes, or want other pixels: nothing compares them")
+            return None
         rows = ledger.fetch(connection, "select_monitored_images", {**period, "rows": ROWS})
         shards = tuple(attempts.recorded_shards(connection, config.store, (row["folder"] for row in rows)))
     if len(rows) < period["images"] + config.promotion.watch_labels:
@@ -87,6 +96,17 @@ def plan(run_id: str) -> contract.EvaluateRequest | None:
         runtime=config.vision.runtime(),
         shard_id=period["predecessor"],
     )
+
+
+def _comparable(connection: ledger.Connection, config: settings.Settings, period: Mapping[str, Any]) -> bool:
+    """Whether the predecessor can classify what was packed for the champion, and has classes for its labels."""
+    models = [versions.find(connection, period[name]) for name in ("version", "predecessor")]
+    after, before = (
+        (sorted(model["classes"]), bundles.preprocessing(path, model["version"]).resize_rule())
+        for model in models
+        for path in [contract.store_path(config.store, model["bundle"])]
+    )
+    return after == before
 
 
 def compare(run_id: str, evaluated: SealedAttempt) -> ChampionCheck:

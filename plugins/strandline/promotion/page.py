@@ -64,8 +64,10 @@ def render(report: Report, images: Mapping[str, Image]) -> str:
         "Made": text(report["made_at"]),
     }
     items = "".join(f"<div><dt>{name}</dt> <dd>{value}</dd></div>" for name, value in facts.items())
+    first = report.get("own") and report["holdout"] is None
+    what = "A first gate: a challenger alone" if first else "The gate: a challenger against the champion"
     body = f"""<section class="result {colour}">
-<p class="soft">The gate: a challenger against the champion, on the same images</p>
+<p class="soft">{what}, on {"images of its own classes" if first else "the same images"}</p>
 <h1>{title}</h1>
 <p>{text(report["sentence"], 2000)}</p>
 <dl class="facts">{items}</dl>
@@ -73,8 +75,9 @@ def render(report: Report, images: Mapping[str, Image]) -> str:
 {_cards(report)}
 <h2>Checks</h2>
 {_checks(report["checks"])}
-{_set("The holdout", "holdout", report, images)}
-{_set("The newest labelled images", "recent", report, images)}
+{_own(report)}
+{"" if first else _set("The holdout", "holdout", report, images)}
+{"" if first else _set("The newest labelled images", "recent", report, images)}
 {_footer(report)}"""
     return document(f"Gate of {text(report['challenger'])}", STYLE, body)
 
@@ -84,10 +87,13 @@ def _version(version: str) -> str:
 
 
 def _cards(report: Report) -> str:
+    checks = {check["name"]: check for check in report["checks"]}
+    if "latency" not in checks:
+        return ""
     cards = [
         _accuracy("Holdout", "the fixed images that no version was trained on", report["holdout"]),
         _accuracy("Recent", "the newest labelled images", report["recent"]),
-        _latency({check["name"]: check for check in report["checks"]}["latency"]["found"]),
+        _latency(checks["latency"]["found"]),
     ]
     return f'<div class="cards">{"".join(cards)}</div>'
 
@@ -165,6 +171,15 @@ def _set(title: str, name: str, report: Report, images: Mapping[str, Image]) -> 
         _lost(compared["lost"], images),
     ]
     return f'<h2>{title}, {compared["rows"]:,} images</h2>\n<div class="plots">{"".join(plots)}</div>'
+
+
+def _own(report: Report) -> str:
+    """What the challenger did on its whole holdout, if the champion does not have all of its classes."""
+    if not (own := report.get("own")):
+        return ""
+    rows = sum(map(sum, own["confusion"]))
+    plots = gate_plots.confusion("Challenger", own["confusion"], report["classes"]) + gate_plots.reliability(None, own)
+    return f'<h2>The holdout of the challenger, {rows:,} images</h2>\n<div class="plots">{plots}</div>'
 
 
 def _lost(lost: Sequence[Report], images: Mapping[str, Image]) -> str:

@@ -143,7 +143,8 @@ def _change(change: Report, x: Scale, left: float, y: float) -> str:
     )
 
 
-def reliability(champion: Report, challenger: Report) -> str:
+def reliability(champion: Report | None, challenger: Report) -> str:
+    """Accuracy by confidence, of both or of the challenger alone."""
     left, top, bottom = 44, 26, 246
     x, y = _linear(0, 1, left, WIDTH - 10), _linear(0, 1, bottom, top)
     drawing = [
@@ -153,7 +154,8 @@ def reliability(champion: Report, challenger: Report) -> str:
         for at in range(5)
     ]
     drawing.append(f'<path class="zero" d="M{x(0)} {y(0)}L{x(1)} {y(1)}"/>')
-    for side, name in ((champion, "old"), (challenger, "now")):
+    sides = [(champion, "old")] if champion else []
+    for side, name in [*sides, (challenger, "now")]:
         bins, total = side["reliability"], sum(one["rows"] for one in side["reliability"])
         path = "L".join(f"{x(one['confidence'])} {y(one['accuracy'])}" for one in bins)
         drawing.append(f'<path class="{name}" d="M{path}"/>')
@@ -167,13 +169,17 @@ def reliability(champion: Report, challenger: Report) -> str:
         f'<text class="soft" x="{(left + WIDTH - 10) / 2}" y="{bottom + 34}" text-anchor="middle">how sure it is</text>'
         '<text class="soft" x="0" y="10">how many are right</text>'
     )
-    gaps = [f"{100 * side['calibration_error']:.1f}" for side in (champion, challenger)]
-    keys = {
-        f"champion, off by {gaps[0]} points on average": '<circle class="old" cx="10" cy="7" r="4"/>',
-        f"challenger, {gaps[1]}": '<circle class="now" cx="10" cy="7" r="4"/>',
-        "as sure as right": '<path class="zero" d="M0 13L20 1"/>',
-    }
-    label = f"Accuracy by confidence: the champion is off by {gaps[0]} points on average, the challenger by {gaps[1]}"
+    old, now = (f"{100 * side['calibration_error']:.1f}" if side else "" for side in (champion, challenger))
+    keys = {f"champion, off by {old} points on average": '<circle class="old" cx="10" cy="7" r="4"/>'} if old else {}
+    keys[f"challenger, {now}" if old else f"challenger, off by {now} points on average"] = (
+        '<circle class="now" cx="10" cy="7" r="4"/>'
+    )
+    keys["as sure as right"] = '<path class="zero" d="M0 13L20 1"/>'
+    label = "Accuracy by confidence: " + (
+        f"the champion is off by {old} points on average, the challenger by {now}"
+        if old
+        else f"the challenger is off by {now} points on average"
+    )
     return _plot("Is it as sure as it is right?", keys, bottom + 38, label, drawing)
 
 

@@ -21,6 +21,7 @@ class Rules:
     class_floor: float = 0.5  # recall of each class of the holdout
     class_margin: float = 0.05  # loss of recall in each class of the holdout
     calibration_margin: float = 0.02  # rise of the calibration error on the holdout
+    calibration_bound: float = 0.1  # the calibration error on the holdout, in a first gate
     slice_margin: float = 0.05  # loss of accuracy in each slice
     slice_rows: int = 100  # smaller slices are shown and not judged
     latency_ratio: float = 1.25  # seconds an image, of the champion's
@@ -32,6 +33,8 @@ class Rules:
         for name in ("floor", "class_floor"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be from 0 to below 1")
+        if not 0 < self.calibration_bound < 1:
+            raise ValueError(f"calibration_bound is {self.calibration_bound}: it must be between 0 and 1")
         for name in ("holdout", "recent", "class", "calibration", "slice"):
             if not 0 < getattr(self, f"{name}_margin") < 1:
                 raise ValueError(f"{name}_margin must be between 0 and 1: without a margin nothing can be shown")

@@ -25,22 +25,32 @@ def plan(
     return evaluation.infra_validate_request(evaluation.plan(run_id, asked_by, challenger, expected)).to_dict()
 
 
-def plan_evaluations(run_id: str, validated: Any) -> list[dict[str, Any]]:
+def plan_packing(run_id: str, validated: Any) -> list[dict[str, Any]]:
+    """As `evaluation.packings`, of what the run pinned."""
+    from strandline.attempts import SealedAttempt
+    from strandline.promotion import evaluation
+
+    requests = evaluation.packings(evaluation.pinned(run_id), SealedAttempt.from_dict(validated))
+    return [request.to_dict() for request in requests]
+
+
+def plan_evaluations(run_id: str, validated: Any, packed: Iterable[Any]) -> list[dict[str, Any]]:
     """As `evaluation.evaluations`, of what the run pinned."""
     from strandline.attempts import SealedAttempt
     from strandline.promotion import evaluation
 
-    requests = evaluation.evaluations(evaluation.pinned(run_id), SealedAttempt.from_dict(validated))
-    return [request.to_dict() for request in requests]
+    validated, *packed = map(SealedAttempt.from_dict, (validated, *packed))
+    return [request.to_dict() for request in evaluation.evaluations(evaluation.pinned(run_id), validated, packed)]
 
 
-def evaluate_gate(run_id: str, validated: Any, evaluated: Iterable[Any]) -> dict[str, Any]:
+def evaluate_gate(run_id: str, validated: Any, packed: Iterable[Any], evaluated: Iterable[Any]) -> dict[str, Any]:
     """As `evaluation.evaluate_gate`, of what the run pinned."""
     from strandline.attempts import SealedAttempt
     from strandline.promotion import evaluation
 
-    validated, *evaluated = map(SealedAttempt.from_dict, (validated, *evaluated))
-    return evaluation.evaluate_gate(evaluation.pinned(run_id), validated, evaluated).to_dict()
+    packed, evaluated = (list(map(SealedAttempt.from_dict, done)) for done in (packed, evaluated))
+    validated = SealedAttempt.from_dict(validated)
+    return evaluation.evaluate_gate(evaluation.pinned(run_id), validated, evaluated, packed).to_dict()
 
 
 def passed(run_id: str) -> bool:

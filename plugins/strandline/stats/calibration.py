@@ -4,6 +4,7 @@ Every interval is two-sided: each of its limits errs with a probability of alpha
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,15 +57,29 @@ def calibration_change(
     Introduction to the Bootstrap", 1993, chapter 13). Noise adds to a calibration error, and more of it to one near 0:
     a loss against a champion that is calibrated nearly perfectly comes out too small.
     """
-    rows, rng = len(champion[0]), np.random.default_rng([seed, 2])
     sides = [(_bins(confidence, BINS), confidence - right) for confidence, right in (champion, challenger)]
 
     def change(weights: Any) -> float:
         before, after = (np.abs(np.bincount(bins, weights * gaps)).sum() for bins, gaps in sides)
-        return float(after - before) / rows
+        return float(after - before)
 
-    value = change(np.ones(rows))
-    drawn = [change(np.bincount(rng.integers(rows, size=rows), minlength=rows)) for _ in range(RESAMPLES)]
+    return _bootstrap(change, len(champion[0]), alpha, seed)
+
+
+def calibration_interval(confidence: Floats, right: Bools, alpha: float, seed: int = 0) -> tuple[Estimate, float]:
+    """Calibration error, and its variance on one row; as `calibration_change`, of one model alone. Noise adds to it, so
+    on few rows it comes out too large.
+    """
+    bins, gaps = _bins(confidence, BINS), confidence - right
+    return _bootstrap(lambda weights: float(np.abs(np.bincount(bins, weights * gaps)).sum()), len(gaps), alpha, seed)
+
+
+def _bootstrap(total: Callable[[Any], float], rows: int, alpha: float, seed: int) -> tuple[Estimate, float]:
+    """A mean over rows, with its interval and its variance on one; `total` is its sum, by how often each row counts."""
+    rng = np.random.default_rng([seed, 2])
+    value = total(np.ones(rows)) / rows
+    weights = (np.bincount(rng.integers(rows, size=rows), minlength=rows) for _ in range(RESAMPLES))
+    drawn = [total(one) / rows for one in weights]
     low, high = np.quantile(drawn, (alpha, 1 - alpha)).tolist()
     return Estimate(value, min(low, value), max(high, value)), float(rows * np.var(drawn))
 

@@ -6,6 +6,7 @@ What several of them share is beside this package: `bounds` (statistics) and `wo
 from strandline.promotion.checks import (
     accuracy_floor,
     calibration,
+    calibration_bound,
     class_floors,
     class_losses,
     golden_images,
@@ -16,7 +17,7 @@ from strandline.promotion.checks import (
     slices,
 )
 
-CHECKS = (  # of every gate, in this order
+CHECKS = (  # of a gate that compares, in this order
     loads.check,
     golden_images.check,
     accuracy_floor.check,
@@ -27,4 +28,11 @@ CHECKS = (  # of every gate, in this order
     recent.check,
     slices.check,
     latency.check,
+)
+FIRST = (  # of a first gate: the champion has none of the challenger's classes
+    loads.check,
+    golden_images.check,
+    accuracy_floor.check,
+    class_floors.check,
+    calibration_bound.check,
 )

@@ -9,14 +9,14 @@ NAME = "accuracy floor"
 
 def check(evidence: Evidence) -> Check:
     """The whole interval is at the floor or above."""
-    holdout, rules = evidence.holdout, evidence.rules
-    if holdout is None:
+    own, holdout, rules = evidence.own, evidence.holdout, evidence.rules
+    if own is None:
         return unanswered(NAME, "holdout")
-    right, rows = int((holdout.challenger.predicted == holdout.truth).sum()), len(holdout)
-    champion = float((holdout.champion.predicted == holdout.truth).mean())
+    right, rows = int(own.right.sum()), len(own)
     found, variance = estimates.share(right, rows, rules.alpha), estimates.row_variance(right, rows)
+    hoped = float((holdout.champion.predicted == holdout.truth).mean()) if holdout is not None else found.value
     outcome = bounds.at_least(found, rules.floor)
-    needed = bounds.needed(rows, found, rules.floor, champion, variance, rules.alpha)
+    needed = bounds.needed(rows, found, rules.floor, hoped, variance, rules.alpha)
     return Check(
         NAME,
         outcome,

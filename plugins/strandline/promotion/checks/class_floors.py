@@ -4,26 +4,25 @@ the exact binomial test of each.
 
 from strandline.promotion import bounds, words
 from strandline.promotion.check import Check, Evidence, unanswered
+from strandline.promotion.comparison import LabelledSet
 from strandline.stats import estimates
 
 NAME = "class floors"
 
 
 def check(evidence: Evidence) -> Check:
-    """All classes are shown to have it. A class without an image lacks evidence."""
-    classes, holdout, alpha = evidence.classes, evidence.holdout, evidence.rules.alpha
-    if holdout is None:
+    """All classes of the challenger are shown to have it. A class without an image lacks evidence."""
+    classes, own, holdout, alpha = evidence.scope.challenger, evidence.own, evidence.holdout, evidence.rules.alpha
+    if own is None:
         return unanswered(NAME, "holdout")
-    floor, members = evidence.rules.class_floor, holdout.members(classes)
-    rows = {name: int(mask.sum()) for name, mask in members.items()}
-    right, champion = (
-        {name: int((side.predicted == holdout.truth)[mask].sum()) for name, mask in members.items()}
-        for side in (holdout.challenger, holdout.champion)
-    )
+    floor, place = evidence.rules.class_floor, {name: index for index, name in enumerate(evidence.classes)}
+    rows = {name: int((own.truth == place[name]).sum()) for name in classes}
+    right = {name: int(own.right[own.truth == place[name]].sum()) for name in classes}
     found = {name: estimates.share(right[name], rows[name], alpha) for name in classes}
 
     def needed(name: str) -> int | None:
-        hoped = champion[name] / rows[name] if rows[name] else 1.0
+        hoped = _recall(holdout, place[name]) if rows[name] else 1.0
+        hoped = found[name].value if hoped is None else hoped
         variance = estimates.row_variance(right[name], rows[name])
         return bounds.needed(rows[name], found[name], floor, hoped, variance, alpha)
 
@@ -38,3 +37,10 @@ def check(evidence: Evidence) -> Check:
         alpha,
         "share",
     )
+
+
+def _recall(holdout: LabelledSet | None, index: int) -> float | None:
+    """The champion's, of a class; None if it was asked about no image of it."""
+    if holdout is None or not (members := holdout.truth == index).any():
+        return None
+    return float((holdout.champion.predicted[members] == index).mean())

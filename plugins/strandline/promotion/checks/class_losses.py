@@ -9,12 +9,13 @@ NAME = "class losses"
 
 
 def check(evidence: Evidence) -> Check:
-    """No class is left that may lose more. A class without an image lacks evidence."""
+    """No class that both models have is left that may lose more. A class without an image lacks evidence."""
     holdout, alpha, margin = evidence.holdout, evidence.rules.alpha, evidence.rules.class_margin
     if holdout is None:
         return unanswered(NAME, "holdout")
     overall = holdout.pairs().variance
-    pairs = {name: holdout.pairs(mask) for name, mask in holdout.members(evidence.classes).items()}
+    members = holdout.members(evidence.classes)
+    pairs = {name: holdout.pairs(members[name]) for name in evidence.scope.shared}
     found = {name: of_class.interval(alpha) for name, of_class in pairs.items()}
 
     def needed(name: str) -> int | None:
