@@ -20,7 +20,7 @@ import strandline_contract as contract
 from strandline import attempts, ledger, periods, revision, settings
 from strandline.attempts import SealedAttempt
 from strandline.errors import PermanentError
-from strandline.models import bundles, datasets, versions
+from strandline.models import bundles, datasets, packing, versions
 from strandline.models.datasets import Dataset
 
 log = logging.getLogger(__name__)
@@ -116,10 +116,14 @@ def plan(asked: RetrainingRequest) -> Planned:
     with ledger.connect("training") as connection:
         ledger.execute(connection, "lock_ledger")
         champion = versions.champion(connection)
-        _check_trainable(config, champion)
-        holdout = _latest(connection, "holdout", champion)
-        recent = _reserve(connection, config, asked, champion["classes"])
-        training = _choose(connection, config, asked, champion, recent)
+        wanted = _check_trainable(config, champion)
+        holdout = _latest(connection, config, "holdout", champion, wanted)
+        pool = {
+            "classes": champion["classes"],
+            "versions": packing.versions_of(connection, config.store, wanted.resize_rule()),
+        }
+        recent = _reserve(connection, config, asked, pool)
+        training = _choose(connection, config, asked, champion, wanted, pool, recent)
         training_plan = TrainingPlan(
             parent=champion["version"],
             training_set=training.dataset_id,
@@ -133,14 +137,15 @@ def plan(asked: RetrainingRequest) -> Planned:
         ledger.execute(connection, "insert_training", training_plan.to_dict())
     log.info("training set %s: %d images, %s", training.dataset_id[:12], training.images, training.rule["images"])
     log.info("kept for the gate: %d images that landed %s", recent.images, recent.rule["landed"])
-    request = _request(config, asked, champion, training)
+    request = _request(config, asked, champion, wanted, training)
     return Planned(training_plan, request, Holdout(holdout.labels, holdout.shards))
 
 
-def _check_trainable(config: settings.Settings, champion: Mapping[str, Any]) -> None:
+def _check_trainable(config: settings.Settings, champion: Mapping[str, Any]) -> contract.Preprocessing:
+    """What the champion wants of its images."""
     bundle = contract.store_path(config.store, champion["bundle"])
     try:
-        manifest = bundles.verify(bundle, champion["version"])
+        manifest, wanted = bundles.verify(bundle), bundles.preprocessing(bundle, champion["version"])
     except bundles.BundleError as error:
         raise TrainingError(f"the champion's bundle is gone or altered ({error}): register it again") from error
     if contract.WEIGHTS_FILE not in manifest.files:
@@ -148,6 +153,7 @@ def _check_trainable(config: settings.Settings, champion: Mapping[str, Any]) -> 
             f"the champion {champion['name']} was imported and has no {contract.WEIGHTS_FILE} that a training could"
             " start from: train its successor where it was made, and import that (docs/how-to/own-model.md)"
         )
+    return wanted
 
 
 def planned(run_id: str) -> TrainingPlan:
@@ -296,24 +302,39 @@ def _first(rows: Iterable[Row], limits: Mapping[str, int]) -> list[Row]:
     return taken
 
 
-def _latest(connection: ledger.Connection, kind: datasets.Kind, champion: Mapping[str, Any]) -> Dataset:
-    found = datasets.latest(connection, kind)
+def _latest(
+    connection: ledger.Connection,
+    config: settings.Settings,
+    kind: datasets.Kind,
+    champion: Mapping[str, Any],
+    wanted: contract.Preprocessing,
+) -> Dataset:
+    found = datasets.latest(connection, kind, champion["classes"])
     if not found:
         raise TrainingError(
             f"there is no {kind} set of labelled images for {champion['name']}: `make training-sets` freezes those of"
             " the first champion; docs/retraining.md says how to freeze your own"
         )
+    paths = [contract.store_path(config.store, shard.path) for shard in found.shards]
+    if not all(packing.is_packed_for(path, wanted.resize_rule()) for path in paths if path.is_file()):
+        raise TrainingError(
+            f"the {kind} set {found.dataset_id[:12]} was packed for a model of other pixels than {champion['name']}:"
+            " freeze another one for it, docs/retraining.md says how"
+        )
     return found
 
 
 def _reserve(
-    connection: ledger.Connection, config: settings.Settings, asked: RetrainingRequest, classes: Sequence[str]
+    connection: ledger.Connection, config: settings.Settings, asked: RetrainingRequest, pool: Mapping[str, Any]
 ) -> Dataset:
     """Freeze the recent set: of the labelled images that the request is about, those of the newest drops, as
     few as have `training.recent_images` or half of them, and never so many that too few are left to learn from.
+
+    Args:
+        pool: which labelled images there are: of these classes, packed for these versions.
     """
     since, noun = _asking_since(connection, config, asked), periods.get().noun
-    drops = ledger.fetch(connection, "count_labelled_drops", {"classes": list(classes)})
+    drops = ledger.fetch(connection, "count_labelled_drops", pool)
     drops = [row for row in drops if since is None or row["drop_at"] >= since]
     usable = sum(row["usable"] for row in drops)
     span = f" from {_written(since)} on" if since else ""
@@ -336,7 +357,7 @@ def _reserve(
             f"models have learnt from all labelled images that landed from {_written(first)} on, so none can be kept"
             " for the gate: label images that landed since"
         )
-    query = {"classes": list(classes), "since": first}
+    query = {**pool, "since": first}
     rows = ledger.fetch(connection, "select_testable_images", query)
     rule = {
         "landed": f"from {_written(first)} on",
@@ -378,14 +399,16 @@ def _choose(
     config: settings.Settings,
     asked: RetrainingRequest,
     champion: Mapping[str, Any],
+    wanted: contract.Preprocessing,
+    pool: Mapping[str, Any],
     recent: Dataset,
 ) -> Dataset:
     """Freeze the training set: what landed before the recent set, balanced and with rehearsal."""
     classes, most, share = champion["classes"], config.training.images, config.training.rehearsal_share
     before = datetime.datetime.fromisoformat(recent.rule["since"])
-    query = {"classes": classes, "before": before, "per_class": most}
+    query = {**pool, "before": before, "per_class": most}
     landed = ledger.fetch(connection, "select_learnable_images", query)
-    original = _latest(connection, "original", champion) if share else None
+    original = _latest(connection, config, "original", champion, wanted) if share else None
     known = _by_hash(datasets.labels(config.store, original), asked.seed) if original else []
     new, rehearsed = balance(_rows(landed), known, classes, most, share, config.training.balance)
     taken = {image for image, _ in new}
@@ -422,21 +445,20 @@ def _shards(
 
 
 def _request(
-    config: settings.Settings, asked: RetrainingRequest, champion: Mapping[str, Any], training: Dataset
+    config: settings.Settings,
+    asked: RetrainingRequest,
+    champion: Mapping[str, Any],
+    wanted: contract.Preprocessing,
+    training: Dataset,
 ) -> contract.TrainRequest:
     bundle = contract.store_path(config.store, champion["bundle"])
-    try:
-        preprocessing = bundles.preprocessing(bundle, champion["version"])
-        corruption = bundles.corruption(bundle, champion["version"])
-    except bundles.BundleError as error:
-        raise TrainingError(f"the champion's bundle is gone or altered ({error}): register it again") from error
     return contract.TrainRequest(
         name=champion["name"],
         network=champion["network"],
         classes=tuple(champion["classes"]),
         shards=training.shards,
         labels=training.labels,
-        **vars(preprocessing),
+        **vars(wanted),
         epochs=asked.epochs or config.training.epochs,
         threads=config.vision.cores,
         seed=asked.seed,
@@ -449,7 +471,7 @@ def _request(
         patience=PATIENCE,
         weight_interpolation=config.training.weight_interpolation,
         shard_id=training.dataset_id,
-        corruption=corruption,  # or its successors would forget what it survives
+        corruption=bundles.corruption(bundle, champion["version"]),  # or its successors would forget what it survives
     )
 
 

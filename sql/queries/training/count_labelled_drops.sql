@@ -4,6 +4,6 @@ SELECT drop_at, count(*) AS usable,
        count(*) FILTER (WHERE NOT learnt) AS testable,
        count(*) FILTER (WHERE NOT is_recent) AS learnable
 FROM labelled_images
-WHERE label = ANY(%(classes)s) AND NOT held_out
+WHERE label = ANY(%(classes)s) AND packed_for = ANY(%(versions)s) AND NOT held_out
 GROUP BY drop_at
 ORDER BY drop_at DESC
