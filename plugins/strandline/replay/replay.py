@@ -21,7 +21,7 @@ import strandline_contract as contract
 from strandline import attempts, ledger, periods, settings
 from strandline.attempts import SealedAttempt
 from strandline.errors import PermanentError
-from strandline.models import versions
+from strandline.models import bundles, packing, versions
 from strandline.periods import Window
 from strandline.replay import page as replay_page
 from strandline.replay import rows
@@ -47,6 +47,10 @@ MISSING = {
     "MODEL_GONE": (
         "the bundle of the model version is gone from the store, or altered",
         f"{PUT_BACK} Or register the same bundle again: its version is its hash.",
+    ),
+    "OTHER_PIXELS": (
+        "its shard was packed for another model, and the chosen version wants other pixels",
+        "Trigger ingest_images as a backfill of the window, with that version: it packs the files again.",
     ),
     rows.NOT_IN_SHARD: (
         "its shard does not hold it",
@@ -163,6 +167,7 @@ def _sources(
     }
     versions = {model_version or batch["model_version"] for batch in batches.values()}
     models = {version: _model(connection, version) for version in versions}
+    rule = _resize_rule(config, models[model_version]) if model_version in models else None
     sources: list[Source] = []
     requests: list[contract.ClassifyRequest] = []
     places: dict[tuple[Any, ...], int] = {}
@@ -170,7 +175,7 @@ def _sources(
         batch = batches.get(cast(tuple[str, str], key))
         version = model_version or (batch["model_version"] if batch else None)
         try:
-            request = _request(config, batch, models.get(version or ""))
+            request = _request(config, batch, models.get(version or ""), rule)
         except _Missing as missing:
             sources.append(Source(*key, version, None, missing.reason, str(missing)))
             continue
@@ -189,10 +194,24 @@ def _model(connection: ledger.Connection, version: str) -> Mapping[str, Any]:
     return row
 
 
+def _resize_rule(config: settings.Settings, model: Mapping[str, Any]) -> contract.ResizeRule | None:
+    """What a version wants of its images; None if its bundle is gone."""
+    try:
+        return bundles.preprocessing(contract.store_path(config.store, model["bundle"]), model["version"]).resize_rule()
+    except bundles.BundleError:
+        return None
+
+
 def _request(
-    config: settings.Settings, batch: Mapping[str, Any] | None, model: Mapping[str, Any] | None
+    config: settings.Settings,
+    batch: Mapping[str, Any] | None,
+    model: Mapping[str, Any] | None,
+    rule: contract.ResizeRule | None,
 ) -> contract.ClassifyRequest:
     """What was asked then, for today's backend and device: which hosts there are is a setting.
+
+    Args:
+        rule: what the shard's pixels have to be made by, if another version is to classify them.
 
     Raises:
         _Missing: it is not known, or a file that it needs is gone or altered.
@@ -205,6 +224,9 @@ def _request(
         raise _Missing("REQUEST_GONE", str(error)) from error
     _verify(config, recorded.shard, "SHARD_GONE")
     _verify(config, contract.FileRef(f"{model['bundle']}/{contract.BUNDLE_MANIFEST}", model["version"]), "MODEL_GONE")
+    shard = contract.store_path(config.store, recorded.shard.path)
+    if rule and not packing.is_packed_for(shard, rule):
+        raise _Missing("OTHER_PIXELS", f"{shard} is not {rule}")
     bundle = contract.BundleRef(model["bundle"], model["version"])
     then, today = recorded.runtime, config.vision.runtime()
     runtime = dataclasses.replace(today, threads=then.threads, batch_size=then.batch_size)
