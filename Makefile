@@ -19,13 +19,16 @@ CONTAINED := HOME="$(HOME_FOLDER)/user" AIRFLOW_HOME="$(HOME_FOLDER)/user/airflo
 	XDG_CACHE_HOME="$(HOME_FOLDER)/user/cache" XDG_CONFIG_HOME="$(HOME_FOLDER)/user/config" \
 	MPLCONFIGDIR="$(HOME_FOLDER)/user/matplotlib" DO_NOT_TRACK=true
 
+# Some shells have a NAME of their own.
+NAMED = --name "$(if $(filter command%,$(origin NAME)),$(NAME))"
+
 # Tests that share a fixture stay together, until a core has nothing left to do. Each core has a process already: threads
 # of linear algebra would spend their time waiting for each other.
 SPREAD := -n $(CORES) --dist worksteal
 TESTING := $(CONTAINED) OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs drop training-sets pretrained import-model convert verify backup restore secrets \
+.PHONY: help demo up down status logs drop training-sets pretrained import-model measure convert verify backup restore secrets \
 	champion bench bench-drift bench-gate zoo images test test-fast test-end-to-end test-docker test-airflow test-vision drills \
 	check docs lock python environments dev-environments
 
@@ -56,12 +59,16 @@ training-sets: environments ## Freeze CIFAR-10's holdout and original training i
 verify: environments ## Prove every invariant of the ledger, and its audit log: make verify AUDIT=<hash noted before>
 	@$(AIRFLOW) -m local.stack.verify $(AUDIT)
 
-pretrained: environments ## Register a pretrained model of GluonCV: make pretrained MODEL=cifar_resnet110_v1
-	@$(AIRFLOW) -m local.build.pretrained $(MODEL)
+pretrained: environments ## Register a network of GluonCV, by MODEL=name; of your own weights, by WEIGHTS=, CLASSES=
+	@$(AIRFLOW) -m local.build.pretrained "$(MODEL)" --weights "$(WEIGHTS)" --classes "$(CLASSES)" \
+		--preprocessing "$(PREPROCESSING)" --pictures "$(PICTURES)" $(NAMED)
 
 import-model: environments ## Register a model of your own: make import-model ONNX=... CLASSES=... PREPROCESSING=...
-	@$(AIRFLOW) -m local.build.import_model --onnx "$(ONNX)" --classes "$(CLASSES)" --preprocessing "$(PREPROCESSING)" \
-		--name "$(if $(filter command%,$(origin NAME)),$(NAME))"  # some shells have a NAME of their own
+	@$(AIRFLOW) -m local.build.import_model --onnx "$(ONNX)" --classes "$(CLASSES)" \
+		--preprocessing "$(PREPROCESSING)" --pictures "$(PICTURES)" $(NAMED)
+
+measure: environments ## Measure a version on labelled pictures: make measure VERSION=<version> PICTURES=folder
+	@$(AIRFLOW) -m local.build.measured --version "$(VERSION)" --pictures "$(PICTURES)"
 
 convert: environments ## Give a bundle of the first format its graph: make convert VERSION=<version>
 	@$(AIRFLOW) -m local.build.convert "$(VERSION)"

@@ -1,17 +1,17 @@
 """What the verbs that make a bundle share: a program of the vision environment, and the version that comes of it."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import strandline_contract as contract
 from local.stack import databases
-from strandline import ledger, settings
-from strandline.models import registry
-from strandline.models.bundles import BundleError
+from strandline import settings
 
 VISION = settings.REPOSITORY / "docker" / "vision"
 NEXT = "trigger promote_model with it as `version`, or ingest_images with it as `model_version`."
@@ -42,16 +42,15 @@ def run_command(config: settings.Settings, command: str, folder: Path) -> int:
     return run_vision(config, "vision", [command, "--request", str(folder / contract.REQUEST_FILE)], **roots)
 
 
+@contextlib.contextmanager
+def scratch(config: settings.Settings) -> Iterator[Path]:
+    """A folder of the store that is gone in the end."""
+    config.store.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=config.store) as folder:
+        yield Path(folder)
+
+
 def use_ledger(config: settings.Settings) -> None:
     """Let this process be who works in the ledger of the one-machine stack."""
     os.environ["STRANDLINE_DATABASE_URL"] = databases.ledger_url(config)
     settings.get.cache_clear()
-
-
-def register(bundle: Path, by: str) -> str | None:
-    """The version that a bundle is registered as; None, and a sentence about it, if it cannot be."""
-    try:
-        return registry.register(bundle, by)
-    except (ledger.Unreachable, BundleError) as error:
-        print(error, file=sys.stderr)
-        return None

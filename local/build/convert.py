@@ -9,7 +9,7 @@ import sys
 import strandline_contract as contract
 from local.build import bundles
 from strandline import ledger, settings
-from strandline.models import versions
+from strandline.models import registry, versions
 from strandline.models.bundles import BundleError, verify
 
 
@@ -42,8 +42,10 @@ def convert(config: settings.Settings, given: str) -> int:
     if bundles.run_command(config, "convert", folder):
         return 1  # it has said why
     contract.read_result(folder, "convert")
-    version = bundles.register(folder / contract.BUNDLE_FOLDER, "make convert")
-    if version is None:
+    try:
+        version = registry.register(folder / contract.BUNDLE_FOLDER, "make convert")
+    except (ledger.Unreachable, BundleError) as error:
+        print(error, file=sys.stderr)
         return 1
     print(f"{manifest.name} is registered as model version {version}, beside {reference.version}: {bundles.NEXT}")
     return 0

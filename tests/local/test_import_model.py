@@ -95,15 +95,14 @@ def test_without_a_holdout_it_is_registered_and_that_is_said(tmp_path, capsys):
     (tmp_path / "linked.onnx").symlink_to(EXPORTS / "pytorch.onnx")
     assert make(tmp_path, str(tmp_path / "linked")) == 0
     assert registered()[0]["metrics"] is None
-    assert "There is no holdout to measure it on" in capsys.readouterr().out
+    assert "there is no holdout of its classes" in capsys.readouterr().out
 
 
-def test_a_holdout_that_was_packed_otherwise_leaves_it_unmeasured(tmp_path, holdout, capfd):
+def test_a_holdout_of_other_pixels_whose_files_are_gone_leaves_it_unmeasured(tmp_path, holdout, capfd):
     assert make(tmp_path, resize="squash") == 0
     assert registered()[0]["metrics"] is None
-    said = capfd.readouterr()
-    assert f"It is not measured, for it cannot answer holdout {holdout.dataset_id[:12]}" in said.out
-    assert "pack the files again for it" in said.err
+    says = f"holdout {holdout.dataset_id[:12]} was packed for another model, and none of its files is left"
+    assert says in capfd.readouterr().out
 
 
 def test_a_file_that_is_refused_registers_nothing(tmp_path, capfd):
@@ -120,5 +119,5 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path, capsys):
 
 
 def test_what_is_missing_is_said(capsys):
-    assert import_model.main("model.onnx", "", "", "") == 1
+    assert import_model.main("model.onnx", "", "", "", "") == 1
     assert capsys.readouterr().err.startswith("make import-model ONNX=model.onnx CLASSES=classes.txt")

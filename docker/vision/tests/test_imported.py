@@ -22,7 +22,7 @@ from sklearn.neural_network import MLPClassifier
 
 import strandline_contract as contract
 from vision import backends
-from vision.models import bundles, imported
+from vision.models import bundles, imported, own
 
 PROJECT = Path(__file__).resolve().parents[1]
 EXPORTS = Path(__file__).with_name("exports")
@@ -35,8 +35,8 @@ Made = tuple[backends.Backend, list[str]]
 Answer = Callable[[np.ndarray], np.ndarray]
 
 
-def wanted(side: int = 32, **changes) -> imported.Wanted:
-    return imported.Wanted(side, side, **{"mean": MEAN, "std": STD} | changes)
+def wanted(side: int = 32, **changes) -> own.Wanted:
+    return own.Wanted(side, side, **{"mean": MEAN, "std": STD} | changes)
 
 
 def make(folder: Path, file: Path, classes: tuple[str, ...] = TEN, backend: str = "onnxruntime", **changes) -> Made:
@@ -363,11 +363,11 @@ def test_probabilities_that_are_none_are_refused(tmp_path):
 )
 def test_classes_are_a_name_a_line(tmp_path, content, says):
     with pytest.raises(contract.BadInput, match=says):
-        imported.read_classes(written(content, "classes.txt")(tmp_path))
+        own.read_classes(written(content, "classes.txt")(tmp_path))
 
 
 def test_classes_may_come_from_windows(tmp_path):
-    assert imported.read_classes(written(b"\xef\xbb\xbfcat\r\nsea lion\r\n")(tmp_path)) == ("cat", "sea lion")
+    assert own.read_classes(written(b"\xef\xbb\xbfcat\r\nsea lion\r\n")(tmp_path)) == ("cat", "sea lion")
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def test_classes_may_come_from_windows(tmp_path):
 def test_a_preprocessing_says_what_is_wrong_with_it(tmp_path, settings, says):
     file = written(json.dumps(settings).encode(), "preprocessing.json")(tmp_path)
     with pytest.raises(contract.BadInput, match=says):
-        imported.read_wanted(file)
+        own.read_wanted(file)
 
 
 def run(folder: Path, file: Path, *options: str, classes: tuple[str, ...] = TEN) -> subprocess.CompletedProcess:

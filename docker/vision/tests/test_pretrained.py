@@ -29,7 +29,7 @@ sys.exit(pretrained.main())
 MAKE = """
 import sys, mxnet as mx
 from gluoncv.model_zoo import get_model
-net = get_model(sys.argv[1])
+net = get_model(sys.argv[1], **({"classes": int(sys.argv[3])} if len(sys.argv) > 3 else {}))
 net.initialize(mx.init.Xavier())
 net(mx.nd.zeros((1, 3, 32, 32)))
 net.save_parameters(sys.argv[2])
@@ -51,9 +51,10 @@ def weights(tmp_path_factory) -> Path:
     return make(tmp_path_factory.mktemp("zoo"), MODEL)
 
 
-def make(folder: Path, model: str) -> Path:
+def make(folder: Path, model: str, classes: int | None = None) -> Path:
     path = folder / f"{model}.params"
-    subprocess.run([sys.executable, "-c", MAKE, model, str(path)], check=True, env=environment())
+    arguments = [model, str(path), *([str(classes)] if classes else [])]
+    subprocess.run([sys.executable, "-c", MAKE, *arguments], check=True, env=environment())
     return path
 
 
@@ -158,3 +159,32 @@ def test_an_unknown_model_is_named(tmp_path):
     done = fetch(tmp_path / "bundle", "http://127.0.0.1:9/", model="resnet_of_dreams", digest="0" * 40)
     assert done.returncode == 1
     assert "resnet_of_dreams" in done.stderr
+
+
+def own(tmp_path: Path, weights: Path, *more: str, classes: str = "avocet\nplover\n") -> subprocess.CompletedProcess:
+    (tmp_path / "classes.txt").write_text(classes)
+    arguments = ["resnet18_v1b", "--weights", str(weights), "--classes", str(tmp_path / "classes.txt"), *more]
+    command = [sys.executable, "-m", "vision.models.pretrained", *arguments, "--out", str(tmp_path / "out/bundle")]
+    return subprocess.run([*command, "--name", "birds"], env=environment(), capture_output=True, text=True)
+
+
+def test_weights_of_ones_own_become_a_bundle_of_ones_own_classes(tmp_path):
+    weights = make(tmp_path, "resnet18_v1b", classes=2)
+    done = own(tmp_path, weights)
+    assert done.returncode == 0, done.stderr
+    bundle = bundles.load(tmp_path / "out", contract.BundleRef("bundle", done.stdout.splitlines()[-1]))
+    assert (bundle.network, bundle.classes, bundle.height) == ("resnet18_v1b", ("avocet", "plover"), 224)
+    (tmp_path / "own.json").write_text('{"height": 64, "width": 48, "mean": [0, 0, 0], "std": [1, 1, 1]}')
+    done = own(tmp_path, weights, "--preprocessing", str(tmp_path / "own.json"))
+    bundle = bundles.load(tmp_path / "out", contract.BundleRef("bundle", done.stdout.splitlines()[-1]))
+    assert (bundle.height, bundle.width, bundle.mean) == (64, 48, (0, 0, 0))
+
+
+def test_weights_of_something_else_are_refused(tmp_path, weights):
+    done = own(tmp_path, weights)
+    assert done.returncode == 1
+    assert "does not hold weights of resnet18_v1b with 2 classes" in done.stderr
+    missing = own(tmp_path, tmp_path / "none.params")
+    assert "none.params is no file" in missing.stderr
+    assert "Traceback" not in done.stderr + missing.stderr
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import mxnet as mx
@@ -105,14 +106,20 @@ def build(network: str, classes: Sequence[str]) -> mx.gluon.HybridBlock:
 
 
 def load_weights(net: mx.gluon.HybridBlock, bundle: Bundle, context: mx.Context) -> None:
-    """
+    """As `load_file`, of a bundle."""
+    load_file(net, bundle.weights, bundle.network, context)
+
+
+def load_file(net: mx.gluon.HybridBlock, weights: Path, network: str, context: mx.Context) -> None:
+    """Give a network the weights that gluon's `save_parameters` has written.
+
     Raises:
-        contract.BadInput: the weights are of another network.
+        contract.BadInput: they are of another network, or the file is none of that kind.
     """
     try:
-        net.load_parameters(str(bundle.weights), ctx=context)
+        net.load_parameters(str(weights), ctx=context)
     except (AssertionError, ValueError, mx.MXNetError) as error:
-        raise contract.BadInput(f"{bundle.weights} does not hold weights of {bundle.network}: {error}") from error
+        raise contract.BadInput(f"{weights} does not hold weights of {network}: {error}") from error
 
 
 def context(device: str, threads: int) -> mx.Context:

@@ -1,4 +1,5 @@
-"""Make a bundle of the zoo's pretrained weights: `python -m vision.models.pretrained MODEL --out FOLDER`.
+"""Make a bundle of a network of GluonCV's: `python -m vision.models.pretrained MODEL --out FOLDER`, of the zoo's
+pretrained weights, or with `--weights FILE --classes FILE` of one's own.
 
 The one program of this project that needs a network, so it is no command of the contract. `MXNET_GLUON_REPO` names a
 mirror with the zoo's layout.
@@ -12,12 +13,12 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 
 import strandline_contract as contract
-from vision.models import bundles
+from vision.models import bundles, own
 
 ZOO = "https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/"
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -41,11 +42,21 @@ class PretrainedError(Exception):
     """The weights cannot be had; the message says why and what to do."""
 
 
-def make_bundle(model: str, folder: Path) -> str:
-    """Fetch a model's weights, checked by the zoo's SHA-1, and seal them as a bundle; returns its version.
+class OwnWeights(NamedTuple):
+    """Weights that somebody trained, as gluon's `save_parameters` writes them, and what they are of."""
+
+    weights: Path
+    classes: tuple[str, ...]
+    preprocessing: contract.Preprocessing
+
+
+def make_bundle(model: str, folder: Path, name: str, given: OwnWeights | None = None) -> str:
+    """Seal a network with weights of one's own as a bundle, or with the zoo's, which are fetched and checked by SHA-1;
+    returns its version.
 
     Raises:
         PretrainedError: no such model, one that cannot work here, no network, or weights of another hash.
+        contract.ContractError: weights of one's own are not of this network.
     """
     threads = len(os.sched_getaffinity(0))
     os.environ["OMP_NUM_THREADS"] = str(threads)  # before MXNet is imported
@@ -53,14 +64,18 @@ def make_bundle(model: str, folder: Path) -> str:
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        net = fetch(model, Path(scratch))
-        classes = CIFAR10 if model.startswith("cifar_") else tuple(net.classes)
+        if given:
+            net = load(model, given, threads)
+            source = {"file": given.weights.name, "sha256": contract.sha256_file(given.weights)}
+        else:
+            net, source = fetch(model, Path(scratch)), {"zoo": _zoo()}
+        classes = given.classes if given else CIFAR10 if model.startswith("cifar_") else tuple(net.classes)
         made = Path(scratch) / "bundle"
         made.mkdir()
-        bundles.write_settings(made, classes, preprocessing(model))
-        contract.write_json(made / contract.SOURCE_FILE, {"model": model, "zoo": _zoo()})
+        bundles.write_settings(made, classes, given.preprocessing if given else preprocessing(model))
+        contract.write_json(made / contract.SOURCE_FILE, {"model": model, **source})
         trained.write_network(made, net, model, threads)
-        version = bundles.seal(made, f"{model}_pretrained", model)
+        version = bundles.seal(made, name, model)
         shutil.rmtree(folder, ignore_errors=True)
         made.rename(folder)
     return version
@@ -72,6 +87,19 @@ def preprocessing(model: str) -> contract.Preprocessing:
         return CIFAR
     side = next((side for name, side in SIDES.items() if model.lower().startswith(name)), IMAGENET.height)
     return dataclasses.replace(IMAGENET, height=side, width=side)
+
+
+def load(model: str, given: OwnWeights, threads: int) -> Any:
+    """The gluon block with weights of one's own.
+
+    Raises:
+        contract.ContractError: there is no such model, or they are not of it.
+    """
+    from vision.models import networks
+
+    net, what = networks.build(model, given.classes), f"{model} with {len(given.classes)} classes"
+    networks.load_file(net, given.weights, what, networks.context("cpu", threads))
+    return net
 
 
 def fetch(model: str, root: Path) -> Any:
@@ -114,14 +142,34 @@ def _cause(error: BaseException) -> str:
     return str(error)
 
 
+def _own_weights(arguments: argparse.Namespace) -> OwnWeights | None:
+    """
+    Raises:
+        contract.BadInput: a file that was named is not what it has to be.
+    """
+    if not arguments.weights:
+        return None
+    if not (arguments.weights.is_file() and arguments.classes):
+        raise contract.BadInput(f"{arguments.weights} is no file, or no classes are named: give both")
+    wanted = preprocessing(arguments.model)
+    if arguments.preprocessing:
+        wanted = own.read_wanted(arguments.preprocessing).of_bundle()
+    return OwnWeights(arguments.weights, own.read_classes(arguments.classes), wanted)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="vision.models.pretrained", description=__doc__)
     parser.add_argument("model", help="a name of GluonCV's model zoo, as cifar_resnet110_v1")
     parser.add_argument("--out", type=Path, required=True, help="the bundle's folder")
+    parser.add_argument("--name", help="of the bundle")
+    parser.add_argument("--weights", type=Path, help="of one's own, instead of the zoo's")
+    parser.add_argument("--classes", type=Path, help="of them: a class a line, in the order of its outputs")
+    parser.add_argument("--preprocessing", type=Path, help="JSON; by default what GluonCV gives to that model")
     arguments = parser.parse_args()
     try:
-        print(make_bundle(arguments.model, arguments.out))
-    except PretrainedError as error:
+        name = arguments.name or f"{arguments.model}_pretrained"
+        print(make_bundle(arguments.model, arguments.out, name, _own_weights(arguments)))
+    except (PretrainedError, contract.ContractError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -7,7 +7,7 @@ shapes that hold its rows to one number.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,8 +16,7 @@ from onnx import helper, numpy_helper
 
 import strandline_contract as contract
 from vision.models import onnx_file
-
-Scores = Literal["logits", "probabilities"]
+from vision.models.own import Scores
 
 INPUT, PROBABILITIES, EMBEDDING = "data", "probabilities", "embedding"
 PREFIX = "imported/"
