@@ -8,6 +8,9 @@ from strandline_contract.bundle import BundleRef, ChannelOrder, Interpolation, P
 from strandline_contract.files import MAX_REQUEST_BYTES, FileRef, read_file
 from strandline_contract.messages import BadRequest, Message, parse_json
 
+Backend = Literal["openvino", "onnxruntime", "mxnet"]
+Precision = Literal["f32", "bf16"]
+
 # Pillow's colour modes that have an agreed conversion to RGB.
 MODES = (
     *("1", "L", "LA", "La", "P", "PA", "I;16", "I;16L", "I;16B", "I;16N"),
@@ -15,6 +18,14 @@ MODES = (
 )
 # Image formats that can be allowed, by Pillow's names. MPO: several JPEGs in one; HEIF: what phones name HEIC.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF")
+# What each backend can compute in.
+PRECISIONS: dict[Backend, tuple[Precision, ...]] = {
+    "openvino": ("f32", "bf16"),
+    "onnxruntime": ("f32",),
+    "mxnet": ("f32",),
+}
+# Between probabilities of golden images: what rounding explains. Whether bf16 is as good is for `parity` to say.
+TOLERANCES: dict[Precision, float] = {"f32": 1e-4, "bf16": 0.1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +53,14 @@ class Runtime(Message):
     at once.
     """
 
-    backend: Literal["openvino", "onnxruntime", "mxnet"]
+    backend: Backend
     threads: int
     batch_size: int
-    precision: Literal["f32", "bf16"] = "f32"
+    precision: Precision = "f32"
     device: Literal["cpu", "gpu"] = "cpu"
+
+    def __str__(self) -> str:
+        return f"{self.backend} {self.precision} on a {self.device}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -301,6 +315,69 @@ class InfraValidationReport(Message):
     versions: dict[str, str]
 
 
+@dataclasses.dataclass(frozen=True)
+class ParityRequest(Message):
+    """Compare what some runtimes answer with what a reference does: on the bundle's golden images, and on the labelled
+    images of some shards. `shard_id` is a name for the comparison.
+    """
+
+    bundle: BundleRef
+    shards: tuple[FileRef, ...]
+    labels: FileRef
+    reference: Runtime
+    runtimes: tuple[Runtime, ...]
+    shard_id: str = "parity"
+    command: Literal["parity"] = "parity"
+
+    def __post_init__(self) -> None:
+        if not self.runtimes:
+            raise BadRequest("ParityRequest.runtimes names none: there is nothing to compare")
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement(Message):
+    """How a runtime's answers agree with the reference's, on labelled images. Those that it has no answer to have
+    another label than the reference's, a wrong one, and a difference of 1.
+
+    Args:
+        equal_labels: images to which both give the same label, right or wrong.
+        both_right, reference_right, runtime_right, none_right: images, by which of the two alone is right.
+        largest_difference: of a probability of one of the images.
+        golden_difference: of a probability of a golden image, from what the bundle says; None if it has none.
+        versions: of what decides the values.
+    """
+
+    images: int
+    equal_labels: int
+    both_right: int
+    reference_right: int
+    runtime_right: int
+    none_right: int
+    largest_difference: float
+    golden_difference: float | None
+    images_per_second: float
+    versions: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class RuntimeParity(Message):
+    """What came of a runtime: its agreement, or the reason why this host cannot compute the bundle so."""
+
+    runtime: Runtime
+    agreement: Agreement | None
+    reason: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ParityReport(Message):
+    """What came of each runtime, in the order in which they were asked for, and what it was compared with."""
+
+    reference: Runtime
+    reference_images_per_second: float
+    processor: str
+    found: tuple[RuntimeParity, ...]
+
+
 Request = (
     PackRequest
     | ClassifyRequest
@@ -310,6 +387,7 @@ Request = (
     | ConvertRequest
     | PreflightRequest
     | InfraValidateRequest
+    | ParityRequest
 )
 REQUESTS: dict[str, type[Any]] = {
     "pack": PackRequest,
@@ -320,6 +398,7 @@ REQUESTS: dict[str, type[Any]] = {
     "convert": ConvertRequest,
     "preflight": PreflightRequest,
     "infra_validate": InfraValidateRequest,
+    "parity": ParityRequest,
 }
 
 

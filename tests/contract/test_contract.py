@@ -117,6 +117,16 @@ def test_infra_validation_reports_survive_the_border():
     assert json.loads(json.dumps(contract.InfraValidationReport.from_dict(golden).to_dict())) == golden
 
 
+def test_parity_reports_survive_the_border():
+    golden = GOLDEN["parity_report"]
+    assert json.loads(json.dumps(contract.ParityReport.from_dict(golden).to_dict())) == golden
+
+
+def test_a_comparison_of_nothing_is_refused():
+    with pytest.raises(contract.BadRequest, match="names none"):
+        contract.parse_request("parity", GOLDEN["requests"]["parity"] | {"runtimes": []})
+
+
 @pytest.fixture
 def attempt(tmp_path) -> Path:
     contract.write_json(tmp_path / contract.REQUEST_FILE, GOLDEN["requests"]["pack"])

@@ -27,7 +27,8 @@ def main(argv: list[str] | None = None) -> int:
         paths = Paths.from_environment(out=arguments.request.resolve().parent)
         if limit := os.environ.get(contract.FILE_BYTES):
             resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
-        if threads := getattr(getattr(request, "runtime", request), "threads", None):
+        computing = getattr(request, "runtime", None) or getattr(request, "reference", request)
+        if threads := getattr(computing, "threads", None):
             os.environ["OMP_NUM_THREADS"] = str(threads)  # read once, when MXNet is imported
         # Cards from Ampere on would round what they multiply to 10 bits: answers would depend on the card.
         os.environ["NVIDIA_TF32_OVERRIDE"] = "0"

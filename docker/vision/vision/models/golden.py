@@ -14,8 +14,6 @@ from vision.models.bundles import Bundle
 
 ROWS = 16
 COLUMNS = (("pixels", "binary"), ("probabilities", "list<item: float>"))
-# Between probabilities. Whether a network that is rounded to 8 bits is as good is for `parity` to say, by a holdout.
-TOLERANCES = {"f32": 1e-4, "bf16": 0.1}
 
 
 def write(reference: Backend) -> None:
@@ -43,11 +41,11 @@ def check(backend: Backend) -> tuple[float | None, Answers]:
     images, expected = read(path, bundle)
     found, embeddings = backend(images)
     difference = float(np.abs(found - expected).max())
-    if not difference <= TOLERANCES[runtime.precision]:  # nor is it a number
+    if not difference <= contract.TOLERANCES[runtime.precision]:  # nor is it a number
         raise RuntimeError(
             f"of the golden images of version {bundle.version}, {runtime.backend} in {runtime.precision} gives"
             f" probabilities on this {runtime.device} that are {difference:.2g} off what the bundle says, more than the"
-            f" {TOLERANCES[runtime.precision]:g} that rounding explains: do not classify so on this host"
+            f" {contract.TOLERANCES[runtime.precision]:g} that rounding explains: do not classify so on this host"
         )
     return difference, (found, embeddings)
 

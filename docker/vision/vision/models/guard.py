@@ -75,8 +75,11 @@ class Guard:
             self._process.wait()
         os.close(self._memory_file)
 
-    def start(self, bundle: Bundle) -> dict[str, Any]:
+    def start(self, bundle: Bundle, check: bool = True) -> dict[str, Any]:
         """Load the bundle, whose files were checked, and compare what it says of its golden images.
+
+        Args:
+            check: False for who compares them themselves: nobody is to classify so.
 
         Returns:
             versions (of what decides the values), classes, features, cpu_seconds and import_seconds.
@@ -88,6 +91,7 @@ class Guard:
         self._job = {
             "bundle": dataclasses.asdict(bundle) | {"folder": str(bundle.folder)},
             "runtime": self._runtime.to_dict(),
+            "check": check,
         }
         batch_size = self._runtime.batch_size
         self._image_bytes = bundle.height * bundle.width * 3

@@ -84,7 +84,7 @@ def _check_rows(backend: backends.Backend) -> None:
     straight, _ = backend(images)
     alone, _ = backends.start(bundle, dataclasses.replace(backend.runtime, batch_size=1))(images[:2])
     difference = max(np.abs(turned[::-1] - straight).max(), np.abs(alone - straight[:2]).max())
-    if difference > golden.TOLERANCES["f32"]:
+    if difference > contract.TOLERANCES["f32"]:
         raise contract.BadInput(
             f"the graph answers an image differently beside others, or twice: by {difference:.2g}. Export it for"
             " inference (PyTorch: model.eval()), with a free first dimension"
@@ -93,7 +93,7 @@ def _check_rows(backend: backends.Backend) -> None:
 
 def _agreement(bundle: bundles.Bundle, backend: Runner, threads: int) -> str:
     """Whether another backend says the same, as a sentence."""
-    tolerance = golden.TOLERANCES["f32"]
+    tolerance = contract.TOLERANCES["f32"]
     images, expected = golden.read(bundle.folder / contract.GOLDEN_FILE, bundle)
     try:
         found, _ = _start(bundle, backend, threads)(images)

@@ -47,7 +47,9 @@ def _serve(connection: Connection, memory: int, import_seconds: float) -> None:
     bundle = bundles.Bundle(**job["bundle"] | {"folder": Path(job["bundle"]["folder"])})
     before = time.process_time()
     backend = backends.start(bundle, contract.Runtime.from_dict(job["runtime"]))
-    _, (probabilities, embeddings) = golden.check(backend)
+    probabilities, embeddings = (
+        golden.check(backend)[1] if job["check"] else backend(golden.made_images(1, bundle.height, bundle.width))
+    )
     _send(
         connection,
         versions=backend.versions,
