@@ -40,7 +40,7 @@ GRANT INSERT ON
 GRANT INSERT ON label_files, label_rejections, label_waits, label_wait_ends, audit_samples, audit_images TO strandline_labels;
 GRANT INSERT (image_id, labeller, labelled_at, label, file_id, line) ON labels TO strandline_labels;
 GRANT INSERT (image_id, source, labeller, label) ON labels TO strandline_people;
-GRANT INSERT ON model_versions, model_lineage, datasets, dataset_images, trainings TO strandline_training;
+GRANT INSERT ON model_versions, model_lineage, model_parity, datasets, dataset_images, trainings TO strandline_training;
 -- When a gate was held is for the database to say.
 GRANT INSERT (
     gate_id, challenger, champion, holdout_set, recent_set, checks, outcome, sentence, rules, folder, html_sha256,

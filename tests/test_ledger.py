@@ -275,7 +275,7 @@ OWN = {
         *("audit_samples", "audit_images"),
     },
     "people": {"labels"},
-    "training": {"model_versions", "model_lineage", "datasets", "dataset_images", "trainings"},
+    "training": {"model_versions", "model_lineage", "model_parity", "datasets", "dataset_images", "trainings"},
     "gate": {"gates", "gate_plans", "gate_results", "champion_checks"},
     "promotion": set(),
 }

@@ -6,6 +6,7 @@ In the order of the flow:
     labels       what images show in truth
     drift        what changed, for people to read and machines to act on
     training     what a challenger learns from
+    parity       whether a version answers as well, whatever computes it
     promotion    gate, approval, promotion, monitoring, roll back
     replay       a past window again, compared row by row
 

@@ -22,6 +22,7 @@ from strandline.operators.vision import VisionOperator, vision_tasks
 REPOSITORY = Path(__file__).resolve().parents[2]
 DAG_IDS = {
     "check_host",
+    "check_parity",
     "ingest_images",
     "ingest_labels",
     "maintain_ledger",
@@ -147,6 +148,14 @@ def test_check_host_is_triggered_by_hand_alone(dags):
     assert dag.get_task("check").downstream_task_ids == {"report"}
 
 
+def test_check_parity_is_triggered_by_hand_alone(dags):
+    dag = dags["check_parity"]
+    assert not dag.timetable.can_be_scheduled
+    assert set(dag.task_ids) == {"plan", "measure", "record"}
+    assert dag.get_task("plan").downstream_task_ids == {"measure"}
+    assert dag.get_task("measure").downstream_task_ids == {"record"}
+
+
 def test_promote_model_promotes_only_after_gate_and_answer(dags):
     dag = dags["promote_model"]
     assert dag.get_task("choose").downstream_task_ids == {"plan", "roll_back"}
@@ -194,6 +203,7 @@ ONE = {
     "check_host": {"check"},
     "promote_model": {"infra_validate"},
     "retrain_model": {"train", "evaluate", "package"},
+    "check_parity": {"measure"},
     "monitor_champion": {"evaluate"},
 }
 

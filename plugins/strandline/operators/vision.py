@@ -97,12 +97,13 @@ def runner(config: settings.Settings) -> "type[VisionOperator]":
 
 def cores(request: Mapping[str, Any]) -> int:
     """That a command was asked to use."""
-    computing = request.get("runtime", request)
+    computing = request.get("runtime") or request.get("reference") or request
     return int(computing.get("threads") or computing.get("workers") or 1)
 
 
 def on_gpu(request: Mapping[str, Any]) -> bool:
-    return bool(request.get("runtime", request).get("device") == "gpu")
+    computing = request.get("runtimes") or [request.get("runtime", request)]
+    return any(one.get("device") == "gpu" for one in computing)
 
 
 def remove_orphans() -> list[str]:
@@ -115,7 +116,7 @@ class VisionOperator(BaseOperator):
     """Run a vision command on a request, as one attempt with a folder of its own.
 
     Args:
-        vision_command: pack, classify, train, evaluate, package, preflight or infra_validate.
+        vision_command: pack, classify, train, evaluate, package, preflight, infra_validate or parity.
         request: the command's request as a JSON object, with a `shard_id`; or what makes it when the task runs.
         given: outputs of other tasks, which that is called with.
 
