@@ -29,7 +29,7 @@ TESTING := $(CONTAINED) OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down status logs drop training-sets pretrained import-model measure convert verify backup restore secrets \
-	champion bench bench-drift bench-gate zoo images test test-fast test-end-to-end test-docker test-airflow test-vision drills \
+	champion bench bench-drift bench-gate zoo parity images test test-fast test-end-to-end test-docker test-airflow test-vision drills \
 	check docs lock python environments dev-environments
 
 help: ## List these verbs
@@ -100,6 +100,11 @@ bench-gate: environments ## Measure how often the gate errs, by simulated gates 
 zoo: environments ## Measure which of GluonCV's image classifiers work here (hours): make zoo ONLY="resnet50_v1b vgg16"
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
 	@$(CONTAINED) PYTHONPATH="$(PYTHONPATH):$(CURDIR)/docker/vision" $(VISION) -m local.bench.zoo $(ONLY)
+
+parity: environments ## Measure whether the champion says the same by every backend and precision; writes docs/parity.md
+	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
+	@$(CONTAINED) PYTHONPATH="$(PYTHONPATH):$(CURDIR)/docker/vision" $(VISION) -m local.bench.parity measure
+	@$(CONTAINED) $(AIRFLOW) -m local.bench.parity page
 
 images: python ## Build the container images; RUNTIME=cuda12 for those of GPU hosts
 	@$(PYTHON) -m local.build.images --runtime $(RUNTIME) --model-version "$(MODEL_VERSION)"
