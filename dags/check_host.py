@@ -17,7 +17,7 @@ classified on the device, the GPU's probabilities against the CPU's, then the sp
 ### When it is red
 | red task | means, and what to do |
 |---|---|
-| plan | no champion is installed: `make up` |
+| plan | no champion is installed: `make up`. Or it was not proved in STRANDLINE_PRECISION: `check_parity` |
 | check | the host cannot classify, or classifies wrongly: the log's last line names the driver, the container \
 toolkit or the bundle. Stop the worker of that host until it is fixed; nothing falls back to the CPU |
 | report | the host's files are not in the store that the other hosts see: look at the store's mount on both |

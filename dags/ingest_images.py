@@ -21,7 +21,8 @@ history with another model, backfill with `model_version`; to list refused files
 ### When it is red
 | red task | means, and what to do |
 |---|---|
-| list | no champion, no such period, or a ledger of another STRANDLINE_PERIOD: the log's last line says what to do |
+| list | no champion, no such period, a ledger of another STRANDLINE_PERIOD, or a model that was not proved in \
+STRANDLINE_PRECISION: the log's last line says what to do |
 | pack, classify | a vision process failed three times: fix what its log names, clear it; other shards are kept |
 | classify, at once | a shard rotted on the disk: clear `pack` of that shard with all after it, to pack it again |
 | validate | a shard disagrees with its listing: clear `pack`, and report it if that does not help |

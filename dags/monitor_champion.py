@@ -16,6 +16,7 @@ It checks a promotion a few times (STRANDLINE_WATCH_LOOKS), and nothing if the c
 ### When it is red
 | red task | means, and what to do |
 |---|---|
+| plan | the champion before was not proved in STRANDLINE_PRECISION: trigger `check_parity` with it |
 | plan, evaluate, compare | files of the store are gone or altered: the log names them. Ingestion is not touched by it |
 | request_approval | nobody answered in time, no reason was given, the champion changed, or the bundle is gone or \
 altered: the champion stays. Clear it to be asked again, or roll back with `promote_model` |

@@ -30,7 +30,8 @@ to the one that the champion replaced. Nobody approves what they asked for or tr
 ### When it is red
 | red task | means, and what to do |
 |---|---|
-| plan | no such challenger, or the champion is not the expected one: the log's last line says which |
+| plan | no such challenger, the champion is not the expected one, or one of the two was not proved in \
+STRANDLINE_PRECISION: the log's last line says which, and what to trigger before it is cleared |
 | infra_validate, pack, evaluate | the champion's bundle or the sets' files are gone or altered, or the host \
 cannot classify |
 | evaluate_gate | results contradict the plan: the log says which; clear `plan` and all after it |

@@ -22,7 +22,8 @@ trigger a new run for another.
 ### When it is red
 | red task | means, and what to do |
 |---|---|
-| plan | nothing landed in the window, or no such version: the log's last line says which |
+| plan | nothing landed in the window, no such version, or one that did not pass `check_parity`: the log's last line \
+says which |
 | classify | a vision process failed three times: fix what its log names, clear it |
 | compare | an attempt's files are not what was planned, or gone: trigger a new run |
 | prove | predictions came out otherwise than recorded, or none could be replayed since shards are gone: the page that \

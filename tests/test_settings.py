@@ -69,6 +69,14 @@ def test_a_value_out_of_bounds_is_told_them(name, value, must):
         settings.load({f"STRANDLINE_{name}": value})
 
 
+@pytest.mark.parametrize("environment", [{"STRANDLINE_BACKEND": "onnxruntime"}, {"STRANDLINE_DEVICE": "gpu"}])
+def test_a_precision_that_the_backend_does_not_have_is_refused(environment):
+    says = "STRANDLINE_PRECISION=bf16: onnxruntime computes in f32 alone; set STRANDLINE_BACKEND=openvino, on a CPU"
+    with pytest.raises(settings.SettingsError, match=says):
+        settings.load({"STRANDLINE_PRECISION": "bf16"} | environment)
+    assert settings.load({"STRANDLINE_PRECISION": "bf16"}).vision.runtime().precision == "bf16"
+
+
 def test_bounds_hold_for_what_is_set_in_code_too():
     with pytest.raises(settings.SettingsError, match="STRANDLINE_SLOTS=0"):
         dataclasses.replace(settings.Settings().vision, slots=0)

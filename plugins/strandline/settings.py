@@ -23,7 +23,7 @@ REASON_LENGTH = 2000  # characters of what a person gives as a reason
 Some = TypeVar("Some", bound="_Room")
 
 
-BACKENDS = ("openvino", "onnxruntime", "mxnet")
+BACKENDS = tuple(contract.PRECISIONS)
 DEFAULT_BACKENDS = {"cpu": "openvino", "gpu": "onnxruntime"}
 
 
@@ -227,6 +227,11 @@ class Vision(_Room):
     backend: str | None = _setting(
         None, "what computes networks; by default openvino on a CPU, onnxruntime on a GPU", one_of=BACKENDS
     )
+    precision: str = _setting(
+        "f32",
+        "what networks are computed in; bf16, which OpenVINO has, takes versions that passed `check_parity` in it",
+        one_of=("f32", "bf16"),
+    )
     cores: int = _setting(len(os.sched_getaffinity(0)), "cores that vision tasks of this host may use together", low=1)
     slots: int | None = _setting(None, "vision tasks that may run at once, on all hosts; by default one a core", low=1)
     batch_size: int = _setting(64, "images a batch of the network", "CLASSIFY_BATCH_SIZE", low=1)
@@ -238,6 +243,16 @@ class Vision(_Room):
     timeout_minutes: float = _setting(
         60.0, "a mapped task that runs longer is stopped and retried", "TASK_TIMEOUT_MINUTES", above=0
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        backend = self.runtime().backend
+        if self.precision not in contract.PRECISIONS[backend]:
+            able = [name for name, precisions in contract.PRECISIONS.items() if self.precision in precisions]
+            raise SettingsError(
+                f"{PREFIX}PRECISION={self.precision}: {backend} computes in {' or '.join(contract.PRECISIONS[backend])}"
+                f" alone; set {PREFIX}BACKEND={' or '.join(able)}, on a CPU, or leave {PREFIX}PRECISION out"
+            )
 
     @property
     def max_parallel_tasks(self) -> int:
@@ -255,6 +270,7 @@ class Vision(_Room):
             backend=typing.cast(Any, self.backend or DEFAULT_BACKENDS[self.device]),
             threads=max(1, self.cores // at_once),
             batch_size=self.batch_size,
+            precision=typing.cast(Any, self.precision),
             device=typing.cast(Any, self.device),
         )
 

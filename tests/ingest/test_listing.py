@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import parities
 import psycopg
 import pyarrow.parquet as pq
 import pytest
@@ -21,9 +22,9 @@ from psycopg.rows import namedtuple_row
 
 import strandline_contract as contract
 from strandline import ledger, periods, settings
-from strandline.ingest import listing
+from strandline.ingest import listing, load
 from strandline.ingest.taken import Taken
-from strandline.models import registry, versions
+from strandline.models import registry, runtimes, versions
 from strandline.scan import Entry
 
 UTC = datetime.UTC
@@ -406,6 +407,22 @@ def test_images_are_made_as_the_model_of_the_run_wants_them(zone, champion, tmp_
     (cropped,) = list_hour("second", "backfill", model_version=other).pack
     assert cropped.resize_rule() == rule
     assert cropped.shard_id != fitted.shard_id
+
+
+def test_in_what_was_not_proved_of_the_model_no_image_is_touched(zone, champion, database, monkeypatch):
+    land(zone, b"2026-11-21T08/x.jpg")
+    monkeypatch.setenv("STRANDLINE_PRECISION", "bf16")
+    settings.get.cache_clear()
+    with pytest.raises(runtimes.UnprovedRuntime, match="trigger check_parity"):
+        list_hour("manual__1")
+    assert not settings.get().run_folder("manual__1").exists()
+    assert rows(database, "SELECT FROM runs") == []
+    parities.record(champion)
+    assert len(list_hour("manual__1").pack) == 1
+    parities.record(champion, "fail", "parity 2")
+    run = list_hour("manual__1").run  # it was listed before
+    with pytest.raises(runtimes.UnprovedRuntime, match="It is a fail"):
+        load.plan(run, [])
 
 
 def test_no_name_is_in_the_answer(zone, champion):

@@ -5,6 +5,7 @@ import hashlib
 import json
 
 import gate_evaluations
+import parities
 import pyarrow.parquet as pq
 import pytest
 from conftest import Database
@@ -80,6 +81,16 @@ def test_a_better_challenger_passes_is_approved_and_promoted(scene):
     answer = {"chosen_options": ["Approve"], "params_input": {"reason": "good"}, "responded_by_user": user}
     assert promotion.record_approval("run 1", answer | {"responded_at": "2026-11-21T08:00:00+00:00"})
     assert promotion.promote("run 1").version == scene.challenger
+
+
+def test_in_bf16_a_challenger_may_differ_from_its_bundle_as_far_as_that_rounds(scene, monkeypatch):
+    monkeypatch.setenv("STRANDLINE_PRECISION", "bf16")
+    settings.get.cache_clear()
+    for version in (scene.champion, scene.challenger):
+        parities.record(version)
+    assert scene.hold().outcome == "pass"
+    assert rows("SELECT bound FROM gate_results WHERE check_name = 'golden images'") == [(contract.TOLERANCES["bf16"],)]
+    assert rows("SELECT rules ->> 'golden_tolerance' FROM gates") == [("0.1",)]
 
 
 def test_the_report_is_what_was_recorded(scene):

@@ -3,6 +3,7 @@
 import dataclasses
 
 import gate_evaluations
+import parities
 import pytest
 from conftest import Database
 from gates import answer, hold
@@ -11,7 +12,7 @@ from ledger_rows import CLASSES, File, Run
 import strandline_contract as contract
 from strandline import ledger, settings
 from strandline.ingest import load as predictions
-from strandline.models import registry
+from strandline.models import registry, runtimes
 from strandline.promotion import monitoring, promotion
 
 IMAGES = 60
@@ -71,6 +72,17 @@ def test_a_champion_that_is_worse_is_asked_about_once(promoted):
     assert rows("SELECT number, images, gained, worse FROM champion_checks") == [(1, IMAGES, 0, True)]
     classify("later", promoted["new"])
     assert monitoring.plan("monitor 2") is None
+
+
+def test_the_old_champion_is_not_asked_in_what_was_not_proved_of_it(promoted, monkeypatch):
+    parities.record(promoted["new"])
+    classify("after", promoted["new"])
+    monkeypatch.setenv("STRANDLINE_PRECISION", "bf16")
+    settings.get.cache_clear()
+    with pytest.raises(runtimes.UnprovedRuntime, match=promoted["old"][:12]):
+        monitoring.plan("monitor 1")
+    parities.record(promoted["old"])
+    assert monitoring.plan("monitor 1").runtime.precision == "bf16"
 
 
 def test_a_champion_that_is_as_good_is_looked_at_again_with_more_labels(promoted):

@@ -20,7 +20,7 @@ import strandline_contract as contract
 from strandline import ledger, periods, settings
 from strandline.errors import PermanentError
 from strandline.ingest.taken import Taken
-from strandline.models import bundles, versions
+from strandline.models import bundles, runtimes, versions
 from strandline.scan import DETAILS, Entry, class_of, path_period, scan
 
 log = logging.getLogger(__name__)
@@ -214,6 +214,7 @@ def list_entries(run: Run) -> Listed:
 
     Raises:
         ListingError: there is no such model, or its bundle is gone; the message says what to do.
+        UnprovedRuntime: the model may not be computed as the settings say.
         LandingError: the landing zone cannot be read.
     """
     config = settings.get()
@@ -222,6 +223,7 @@ def list_entries(run: Run) -> Listed:
         if not ledger.fetch(connection, "select_run", {"run_id": run.run_id}):
             ledger.check_period(connection)
             model = versions.find_or_champion(connection, run.model_version)
+            runtimes.proved(connection, config.vision.runtime(), model["version"])  # before any image is touched
             listing = _list_new(connection, run, model, config)
             if run.dry_run:
                 return _answer(run, model, listing, config)

@@ -18,6 +18,7 @@ from strandline import attempts, ledger, settings, tables
 from strandline.attempts import SealedAttempt
 from strandline.errors import PermanentError
 from strandline.ingest.listing import ListedRun, PackedShard
+from strandline.models import runtimes
 
 ROWS_AT_ONCE = 4096
 SUM_TOLERANCE = 1e-3
@@ -125,15 +126,21 @@ def load(run_id: str, classified: Iterable[SealedAttempt]) -> dict[str, int]:
 
 
 def plan(run: ListedRun, shards: Sequence[PackedShard]) -> list[contract.ClassifyRequest]:
-    """A classify request for each shard."""
+    """A classify request for each shard.
+
+    Raises:
+        UnprovedRuntime: the run's model may not be computed as the settings say.
+    """
     config = settings.get()
     parallel = max(1, min(len(shards), config.vision.cores))
+    with ledger.connect("ingest") as connection:
+        runtime = runtimes.proved(connection, config.vision.runtime(parallel), run.model_version)
     return [
         contract.ClassifyRequest(
             shard_id=shard.shard_id,
             shard=contract.FileRef(f"{shard.folder}/{contract.SHARD_FILE}", shard.sha256),
             bundle=contract.BundleRef(run.bundle, run.model_version),
-            runtime=config.vision.runtime(parallel),
+            runtime=runtime,
         )
         for shard in shards
     ]

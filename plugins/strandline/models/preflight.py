@@ -4,7 +4,7 @@ import logging
 
 import strandline_contract as contract
 from strandline import attempts, ledger, settings
-from strandline.models import versions
+from strandline.models import runtimes, versions
 
 log = logging.getLogger(__name__)
 
@@ -14,14 +14,16 @@ def plan() -> contract.PreflightRequest:
 
     Raises:
         NoChampion: none is installed.
+        UnprovedRuntime: it may not be computed as the settings say.
     """
     config = settings.get()
     with ledger.connect("ingest") as connection:
         champion = versions.champion(connection)
+        runtime = runtimes.proved(connection, config.vision.runtime(), champion["version"])
     return contract.PreflightRequest(
         shard_id=config.vision.device,
         bundle=contract.BundleRef(champion["bundle"], champion["version"]),
-        runtime=config.vision.runtime(),
+        runtime=runtime,
     )
 
 

@@ -12,7 +12,7 @@ import strandline_contract as contract
 from strandline import attempts, ledger, settings
 from strandline.attempts import SealedAttempt
 from strandline.errors import PermanentError
-from strandline.models import bundles, datasets, packing
+from strandline.models import bundles, datasets, packing, runtimes
 from strandline.models.datasets import Dataset
 from strandline.promotion.check import SetName
 
@@ -96,6 +96,7 @@ def evaluations(
 
     Raises:
         EvaluationError: something else was packed.
+        UnprovedRuntime: one of them may not be computed as the settings say.
         contract.NoResult: files of an attempt are missing or altered.
     """
     rules, wanted = _rules(config, case), packings(connection, config, case, run_id)
@@ -112,11 +113,21 @@ def evaluations(
             if labels:
                 file = part.labels if len(labels) == part.images else _write_labels(config, run_id, labels)
                 asked[f"{name}-{side}"] = (model, shards, file)
-    runtime = config.vision.runtime(max(1, min(len(asked), config.vision.max_parallel_tasks)))
+    computed = runtime(connection, config, case, max(1, min(len(asked), config.vision.max_parallel_tasks)))
     return [
-        contract.EvaluateRequest(bundle=model.ref, shards=shards, labels=labels, runtime=runtime, shard_id=id_)
+        contract.EvaluateRequest(bundle=model.ref, shards=shards, labels=labels, runtime=computed, shard_id=id_)
         for id_, (model, shards, labels) in asked.items()
     ]
+
+
+def runtime(connection: ledger.Connection, config: settings.Settings, case: Case, at_once: int = 1) -> contract.Runtime:
+    """In which the challenger would run, and both are compared.
+
+    Raises:
+        UnprovedRuntime: one of them may not be computed as the settings say.
+    """
+    models = (model.version for model in case.models.values())
+    return runtimes.proved(connection, config.vision.runtime(at_once), *models)
 
 
 def labels_of(config: settings.Settings, part: Dataset, classes: Collection[str]) -> dict[str, str]:

@@ -18,12 +18,12 @@ from psycopg.types.json import Jsonb
 import strandline_contract as contract
 from strandline import ledger, settings
 from strandline.attempts import SealedAttempt
-from strandline.models import datasets, thumbnails, versions
+from strandline.models import datasets, runtimes, thumbnails, versions
 from strandline.promotion import answers, asked, gate
 from strandline.promotion import page as gate_page
 from strandline.promotion.asked import Case, EvaluationError, Model
 from strandline.promotion.check import Check, Scope
-from strandline.promotion.rules import Rules
+from strandline.promotion.rules import DEFAULTS, Rules
 
 log = logging.getLogger(__name__)
 
@@ -153,14 +153,18 @@ def _pin(
 
 
 def infra_validate_request(pinned: GatePlan) -> contract.InfraValidateRequest:
-    """The request to try both models in the real runner."""
+    """The request to try both models in the real runner.
+
+    Raises:
+        UnprovedRuntime: one of them may not be computed as the settings say.
+    """
     config, case = settings.get(), _case(pinned)
     return contract.InfraValidateRequest(
         shard_id=case.challenger.version,
         champion=case.champion.ref,
         challenger=case.challenger.ref,
         rounds=ROUNDS if case.shared else FIRST_ROUNDS,
-        runtime=config.vision.runtime(),
+        runtime=_runtime(config, case),
     )
 
 
@@ -183,6 +187,7 @@ def evaluations(
 
     Raises:
         EvaluationError: something else was packed than `packings` asks for.
+        UnprovedRuntime: one of them may not be computed as the settings say.
     """
     config, case = settings.get(), _case(pinned)
     if not answers.read_infra_validation(config, case, pinned.gate_id, validated).loaded:
@@ -341,6 +346,12 @@ def _case(pinned: GatePlan) -> Case:
     return Case(champion, challenger, holdout, recent)
 
 
+def _runtime(config: settings.Settings, case: Case) -> contract.Runtime:
+    """In which the challenger would run, and both are compared."""
+    with ledger.connect("gate") as connection:
+        return asked.runtime(connection, config, case)
+
+
 def _read_model(connection: ledger.Connection, version: str) -> Model:
     return _model(versions.find(connection, version))
 
@@ -357,6 +368,7 @@ def _rules(config: settings.Settings) -> Rules:
         recent_margin=config.promotion.gate_recent_margin,
         class_floor=config.promotion.gate_class_floor,
         latency_ratio=config.promotion.gate_latency_ratio,
+        golden_tolerance=max(DEFAULTS.golden_tolerance, contract.TOLERANCES[config.vision.runtime().precision]),
     )
 
 

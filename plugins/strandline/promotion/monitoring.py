@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import strandline_contract as contract
 from strandline import attempts, ledger, settings, tables
 from strandline.attempts import SealedAttempt
-from strandline.models import bundles, versions
+from strandline.models import bundles, runtimes, versions
 from strandline.stats.paired import Pairs
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ def plan(run_id: str) -> contract.EvaluateRequest | None:
 
     Raises:
         BundleError: the bundle of one of them is gone or altered.
+        UnprovedRuntime: the old champion may not be computed as the settings say.
     """
     config = settings.get()
     with ledger.connect("gate") as connection:
@@ -76,6 +77,7 @@ def plan(run_id: str) -> contract.EvaluateRequest | None:
             return None
         rows = ledger.fetch(connection, "select_monitored_images", {**period, "rows": ROWS})
         shards = tuple(attempts.recorded_shards(connection, config.store, (row["folder"] for row in rows)))
+        runtime = runtimes.proved(connection, config.vision.runtime(), period["predecessor"])
     if len(rows) < period["images"] + config.promotion.watch_labels:
         log.info("%d images were labelled since the promotion: too few for another check", len(rows))
         return None
@@ -93,7 +95,7 @@ def plan(run_id: str) -> contract.EvaluateRequest | None:
         bundle=contract.BundleRef(period["bundle"], period["predecessor"]),
         shards=shards,
         labels=contract.FileRef(str((folder / LABELS).relative_to(config.store)), labels),
-        runtime=config.vision.runtime(),
+        runtime=runtime,
         shard_id=period["predecessor"],
     )
 

@@ -21,7 +21,7 @@ import strandline_contract as contract
 from strandline import attempts, ledger, periods, settings
 from strandline.attempts import SealedAttempt
 from strandline.errors import PermanentError
-from strandline.models import bundles, packing, versions
+from strandline.models import bundles, packing, runtimes, versions
 from strandline.periods import Window
 from strandline.replay import page as replay_page
 from strandline.replay import rows
@@ -114,6 +114,7 @@ def plan(
 
     Raises:
         ReplayError: nothing landed in the window, there is no such version, or it has too many shards.
+        UnprovedRuntime: a version may not be computed so any more.
         windows.WindowError: the window does not go forward.
     """
     config, noun = settings.get(), periods.get().noun
@@ -182,6 +183,7 @@ def _sources(
         assert batch is not None
         same = (request.shard.sha256, version, request.runtime)
         if same not in places:
+            runtimes.proved(connection, request.runtime, request.bundle.version)
             places[same] = len(requests)
             requests.append(request)
         runtime = _runtime(batch["versions"], batch["device"])
@@ -208,7 +210,8 @@ def _request(
     model: Mapping[str, Any] | None,
     rule: contract.ResizeRule | None,
 ) -> contract.ClassifyRequest:
-    """What was asked then, for today's backend and device: which hosts there are is a setting.
+    """What was asked then, in the same precision, for today's backend and device: which hosts there are is a setting. A
+    backend without that precision takes its own.
 
     Args:
         rule: what the shard's pixels have to be made by, if another version is to classify them.
@@ -229,7 +232,8 @@ def _request(
         raise _Missing("OTHER_PIXELS", f"{shard} is not {rule}")
     bundle = contract.BundleRef(model["bundle"], model["version"])
     then, today = recorded.runtime, config.vision.runtime()
-    runtime = dataclasses.replace(today, threads=then.threads, batch_size=then.batch_size)
+    precision = then.precision if then.precision in contract.PRECISIONS[today.backend] else today.precision
+    runtime = dataclasses.replace(today, threads=then.threads, batch_size=then.batch_size, precision=precision)
     return dataclasses.replace(recorded, bundle=bundle, runtime=runtime)
 
 
