@@ -6,6 +6,7 @@ from pathlib import Path
 
 import gates as promoting
 import ledger_rows as seeding
+import parities
 import psycopg
 import pytest
 from conftest import Database, new_ledger
@@ -38,6 +39,8 @@ LATER = [
     vanished("gone.jpg"),
     File("broken.jpg"),
 ]
+
+IN_BF16 = """UPDATE batches SET versions = versions || '{"backend": "openvino", "precision": "bf16"}'"""
 
 # Invariant: statements that each break it. None touches what the statement is not about.
 MUTATIONS = {
@@ -205,6 +208,11 @@ MUTATIONS = {
            )
            INSERT INTO dataset_images SELECT dataset_id, repeat('0', 64), 'cat' FROM sets""",
     ],
+    "24_precision_was_proved": [
+        f"{IN_BF16} WHERE run_id = 'first'",
+        f"{IN_BF16}, device = 'gpu' WHERE run_id = 'later'",
+        f"{IN_BF16}, loaded_at = loaded_at - interval '1 day' WHERE run_id = 'later'",
+    ],
 }
 
 
@@ -215,6 +223,7 @@ def books(postgres_port: int, tmp_path_factory: pytest.TempPathFactory) -> Itera
         first = Run("first", seeding.register("first"), FIRST)
         later = Run("later", seeding.register("second"), LATER, kind="backfill")
         empty = Run("empty", first.version, [])
+        parities.record(later.version)
         for run, failing in ((first, ["failing.jpg"]), (later, []), (empty, [])):
             predictions.load(run.run_id, run.ready(failing))
             ledger.close_run(run.run_id)
@@ -298,6 +307,11 @@ def test_a_break_is_found(unguarded, name, mutation):
     assert len(set(map(str, broken))) == len(broken), "a row is said twice"
     run_id = broken[0].get("run_id")
     assert {row.get("run_id") for row in ledger.check_invariants(unguarded, run_id)[name]} == {run_id}
+
+
+def test_a_precision_that_was_proved_before_is_no_break(unguarded):
+    assert unguarded.execute(f"{IN_BF16} WHERE run_id = 'later' AND device IS NOT NULL").rowcount > 0
+    assert ledger.check_invariants(unguarded)["24_precision_was_proved"] == []
 
 
 def test_a_long_list_of_breaks_is_cut(unguarded):
