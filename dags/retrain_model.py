@@ -1,7 +1,7 @@
 """
 ## On a drift verdict, or by hand: a challenger, trained from the champion's weights
 
-`plan -> train -> evaluate -> package -> register`
+`plan -> train -> evaluate -> package -> parity -> register`
 
 | task | does |
 |---|---|
@@ -11,8 +11,10 @@ champion first learnt from |
 | **train** | from the champion's weights, within its time; a try that was stopped goes on from its last epoch |
 | **evaluate** | measures the challenger on the holdout |
 | **package** | seals weights, metrics, learning curves and lineage into a bundle |
-| **register** | proves that the bundle is what was planned, puts it into the store and the ledger, and updates the \
-asset `challengers` |
+| **parity** | unless STRANDLINE_PRECISION is f32, compares the bundle in it with the reference, on the holdout; in \
+f32 it is skipped |
+| **register** | proves that the bundle is what was planned, puts it into the store and the ledger, with what came of \
+the comparison, and updates the asset `challengers` |
 
 Nothing changes which model is in use: that takes `promote_model`, and a person.
 
@@ -27,7 +29,7 @@ they are empty. Two runs never train at once: the second one waits.
 that was imported cannot be trained on: train its successor where it was made, and import that |
 | train | three tries failed: fix what the log names and clear it, it goes on from the last epoch. A loss that is not \
 finite asks for a lower STRANDLINE_RETRAIN_PEAK_LR |
-| evaluate, package | files of the store are gone or altered: the log names them |
+| evaluate, package, parity | files of the store are gone or altered: the log names them |
 | register | the bundle is of another plan, as the log says, or cannot be copied into the store, or the database does \
 not answer: clear it |
 
@@ -36,13 +38,14 @@ Clearing any task but `plan` is safe at any time; a cleared `plan` freezes its s
 
 import datetime
 
-from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk import Param, TriggerRule, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from strandline.assets import CHALLENGERS, RETRAINING
 from strandline.operators.defaults import DEFAULT_ARGS
 from strandline.operators.params import reason
 from strandline.operators.vision import vision_task
+from strandline.parity import tasks as parity_tasks
 from strandline.training import tasks
 
 
@@ -89,9 +92,13 @@ def retrain_model():
             raise AirflowSkipException("no drift report asks for a retraining")
         return planned
 
-    @task(outlets=[CHALLENGERS])
-    def register(trained: dict, evaluated: dict, packaged: dict, *, run_id: str, outlet_events) -> dict:
+    @task(outlets=[CHALLENGERS], trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    def register(
+        trained: dict, evaluated: dict, packaged: dict, measured: dict | None, *, run_id: str, outlet_events
+    ) -> dict:
         version = tasks.register(run_id, trained, evaluated, packaged)
+        if measured:
+            parity_tasks.record(run_id, measured)
         outlet_events[CHALLENGERS].extra = {"version": version}  # for people: what it says, nobody acts on
         return {"version": version}
 
@@ -101,7 +108,8 @@ def retrain_model():
         "evaluate", "evaluate", tasks.evaluation, planned["plan"], planned["holdout"], trained
     ).output
     packaged = vision_task("package", "package", tasks.packaging, planned["plan"], trained, evaluated).output
-    register(trained, evaluated, packaged)
+    measured = vision_task("parity", "parity", tasks.parity, planned["holdout"], packaged).output
+    register(trained, evaluated, packaged, measured)
 
 
 retrain_model()

@@ -185,13 +185,15 @@ def test_retrain_model_follows_a_verdict_and_changes_no_champion(dags):
     dag = dags["retrain_model"]
     assert [asset.name for asset in dag.timetable.asset_condition.objects] == ["retraining"]
     assert dag.max_active_runs == 1
-    order = ["plan", "train", "evaluate", "package", "register"]
+    order = ["plan", "train", "evaluate", "package", "parity", "register"]
     assert set(dag.task_ids) == set(order)
     for before, after in itertools.pairwise(order):
         assert after in dag.get_task(before).downstream_task_ids
     assert {task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks if task.outlets} == {
         "register": ["challengers"]
     }
+    # It waits for the comparison, runs without one, and not if nobody asks for a retraining.
+    assert dag.get_task("register").trigger_rule == "none_failed_min_one_success"
 
 
 MAPPED = {
@@ -201,9 +203,9 @@ MAPPED = {
 }
 ONE = {
     "check_host": {"check"},
-    "promote_model": {"infra_validate"},
-    "retrain_model": {"train", "evaluate", "package"},
     "check_parity": {"measure"},
+    "promote_model": {"infra_validate"},
+    "retrain_model": {"train", "evaluate", "package", "parity"},
     "monitor_champion": {"evaluate"},
 }
 

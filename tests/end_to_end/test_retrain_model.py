@@ -49,6 +49,26 @@ def test_a_person_gets_a_challenger_with_its_lineage(strandline, hours, sets):
         assert {name: rows for name, rows in ledger.check_invariants(connection).items() if rows} == {}
 
 
+def test_the_champion_is_compared_by_every_backend_on_the_holdout(strandline, sets):
+    api = strandline.api
+    run_id = api.trigger("check_parity")
+    state = api.wait("check_parity", run_id, timeout=300)
+    logs = {
+        row["task_id"]: "\n".join(api.log("check_parity", run_id, row))
+        for row in api.task_instances("check_parity", run_id)
+    }
+    assert state == "success", logs
+    rows = strandline.rows("SELECT * FROM model_parity WHERE run_id = %(run_id)s", run_id=run_id)
+    found = {(row["backend"], row["precision"]): row for row in rows}
+    assert {row["images"] for row in rows} == {5000}
+    for backend in ("openvino", "onnxruntime"):
+        assert found[backend, "f32"]["outcome"] == "pass"
+        assert found[backend, "f32"]["sentence"] in logs["record"]
+    for row in found.values():  # bf16 takes a processor that has it
+        assert row["both_right"] > 4500
+        assert row["sentence"] in logs["record"]
+
+
 def test_without_a_reason_a_person_gets_none(strandline):
     api = strandline.api
     run_id = api.trigger(DAG)

@@ -151,12 +151,12 @@ def test_what_makes_a_request_is_called_when_the_task_runs(config, request_):
 
 
 def test_where_nothing_is_to_be_done_the_task_is_skipped(config):
-    def plan() -> dict:
-        raise AirflowSkipException("nothing is asked for")
+    def plan() -> None:
+        return None
 
     with DAG("requests"):
         operator = vision_task("vision", "pack", plan)
-    with pytest.raises(AirflowSkipException):
+    with pytest.raises(AirflowSkipException, match="nothing to pack"):
         execute({}, operator=operator)
     assert not config.run_folder(RUN).exists()
 

@@ -27,6 +27,7 @@ from strandline.attempts import SealedAttempt
 from strandline.errors import PermanentError
 from strandline.models import datasets, registry, versions
 from strandline.operators.process import ProcessOperator
+from strandline.parity import tasks as parity_tasks
 from strandline.training import plan as training
 from strandline.training import tasks
 from strandline.training.plan import RetrainingRequest, TrainingError, balance
@@ -384,7 +385,7 @@ def test_a_bundle_of_another_plan_than_the_ledgers_is_no_challenger(real):
         tasks.packaging(real["plan"] | {"holdout": "0" * 64}, trained, evaluated)
 
 
-def test_a_killed_training_goes_on_and_ends_as_a_registered_challenger(real, champion, sets):
+def test_a_killed_training_goes_on_and_ends_as_a_registered_challenger(real, champion, sets, monkeypatch):
     store, folder = settings.get().store, settings.get().run_folder(ASKED.run_id)
     whole = execute("train", real["train"] | {"shard_id": "undisturbed"})
     operator = ProcessOperator(task_id="train", vision_command="train", request=real["train"])
@@ -401,9 +402,23 @@ def test_a_killed_training_goes_on_and_ends_as_a_registered_challenger(real, cha
         contract.sha256_file(store / trained["folder"] / "bundle" / contract.BUNDLE_MANIFEST)
     ] * 2
 
+    assert tasks.parity(real["holdout"], trained) is None  # in f32 the bundle's golden images are proof enough
     done = finish(real, trained)
+    with monkeypatch.context() as patch:
+        patch.setenv("STRANDLINE_PRECISION", "bf16")
+        settings.get.cache_clear()
+        request = tasks.parity(real["holdout"], done[-1])
+        again = tasks.evaluation(real["plan"], real["holdout"], trained)
+        patch.undo()
+    settings.get.cache_clear()
+    assert [one["precision"] for one in (request["reference"], *request["runtimes"])] == ["f32", "bf16"]
+    assert again["runtime"]["precision"] == "f32"
+    measured = execute("parity", request)
     version = registry.register(packaged_bundle(real["plan"], *done), "mia", real["plan"])
     assert registry.register(packaged_bundle(real["plan"], *done), "mia", real["plan"]) == version
+    recorded = parity_tasks.record(ASKED.run_id, measured)
+    assert recorded["version"] == version
+    assert recorded["outcomes"].get("openvino bf16 cpu", "not here") in ("not enough evidence", "not here")
     with ledger.connect("training") as connection:
         (row,) = connection.execute("SELECT * FROM model_lineage WHERE version = %s", [version])
         (model,) = ledger.fetch(connection, "select_model_version", {"version": version})

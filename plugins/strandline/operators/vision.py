@@ -18,7 +18,7 @@ from typing import Any
 
 from airflow.sdk import BaseOperator, XComArg
 from airflow.sdk.definitions.mappedoperator import OperatorPartial
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
 import strandline_contract as contract
 from strandline import attempts, settings
@@ -30,7 +30,7 @@ RUNNERS = {
     "kubernetes": ("strandline.operators.kubernetes", "HardenedPodOperator"),
 }
 
-Plan = Callable[..., dict[str, Any]]  # of what other tasks returned, a request
+Plan = Callable[..., dict[str, Any] | None]  # of what other tasks returned, a request, or None if there is none
 
 LOGGED_LINES = 10_000  # of one attempt: whatever a process prints, the task's log stays readable
 
@@ -47,7 +47,7 @@ def vision_task(task_id: str, command: str, request: XComArg | Plan, *given: XCo
 
     Args:
         request: what another task returns. Or what makes it of `given`, in the task, when it runs: without the ledger,
-            which a worker that only runs vision commands does not enter.
+            which a worker that only runs vision commands does not enter. If it makes none, the task is skipped.
         given: what other tasks return.
 
     Raises:
@@ -141,7 +141,9 @@ class VisionOperator(BaseOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         config = settings.get()
         if self.plan:
-            self.request = self.plan(*self.given)
+            if (planned := self.plan(*self.given)) is None:
+                raise AirflowSkipException(f"there is nothing to {self.vision_command}")
+            self.request = planned
         folder = self._new_attempt(config, context["run_id"], context["ti"].try_number)
         self.log.info("%s of shard %s in %s", self.vision_command, self.request["shard_id"], folder)
         request = contract.sha256_file(folder / contract.REQUEST_FILE)

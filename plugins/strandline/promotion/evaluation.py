@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 import strandline_contract as contract
 from strandline import ledger, settings
 from strandline.attempts import SealedAttempt
-from strandline.models import datasets, runtimes, thumbnails, versions
+from strandline.models import datasets, thumbnails, versions
 from strandline.promotion import answers, asked, gate
 from strandline.promotion import page as gate_page
 from strandline.promotion.asked import Case, EvaluationError, Model

@@ -20,7 +20,7 @@ import strandline_contract as contract
 from strandline import attempts, ledger, periods, revision, settings
 from strandline.attempts import SealedAttempt
 from strandline.errors import PermanentError
-from strandline.models import bundles, datasets, packing, versions
+from strandline.models import bundles, datasets, packing, runtimes, versions
 from strandline.models.datasets import Dataset
 
 log = logging.getLogger(__name__)
@@ -170,13 +170,13 @@ def planned(run_id: str) -> TrainingPlan:
 
 
 def evaluation(planned: TrainingPlan, holdout: Holdout, trained: SealedAttempt) -> contract.EvaluateRequest:
-    """The request to measure what was trained on the holdout."""
+    """The request to measure what was trained on the holdout, in f32: that takes no proof, and nobody has any yet."""
     config = settings.get()
     return contract.EvaluateRequest(
         bundle=_trained(config, planned, trained)[0],
         shards=holdout.shards,
         labels=holdout.labels,
-        runtime=config.vision.runtime(),
+        runtime=dataclasses.replace(config.vision.runtime(), precision="f32"),
         shard_id=planned.holdout,
         corrupted_images=CORRUPTED_IMAGES,
     )
@@ -206,6 +206,24 @@ def packaging(planned: TrainingPlan, trained: SealedAttempt, evaluated: SealedAt
         curves=_output(trained, learnt, contract.CURVES_FILE),
         lineage=lineage,
         shard_id=planned.training_set,
+    )
+
+
+def parity(holdout: Holdout, packaged: SealedAttempt) -> contract.ParityRequest | None:
+    """The request to compare the finished bundle, as the settings would have it computed, with the reference. None in
+    f32, for which golden images are proof enough.
+    """
+    config = settings.get()
+    runtime = config.vision.runtime()
+    if runtime.precision == "f32":
+        return None
+    _, result = attempts.read(config.store, packaged, "package")
+    return contract.ParityRequest(
+        bundle=_bundle(packaged, result),
+        shards=holdout.shards,
+        labels=holdout.labels,
+        reference=runtimes.reference(config.vision, has_weights=True),
+        runtimes=(runtime,),
     )
 
 

@@ -30,6 +30,15 @@ def packaging(planned: Any, trained: Any, evaluated: Any) -> dict[str, Any]:
     return plan.packaging(plan.TrainingPlan.from_dict(planned), trained, evaluated).to_dict()
 
 
+def parity(holdout: Any, packaged: Any) -> dict[str, Any] | None:
+    """As `plan.parity`."""
+    from strandline.attempts import SealedAttempt
+    from strandline.training import plan
+
+    request = plan.parity(plan.Holdout.from_dict(holdout), SealedAttempt.from_dict(packaged))
+    return request.to_dict() if request else None
+
+
 def register(run_id: str, trained: Any, evaluated: Any, packaged: Any) -> str:
     """Register the finished bundle; the version that it is now."""
     from strandline.attempts import SealedAttempt
