@@ -104,6 +104,11 @@ def create(port: int, body: Any) -> tuple[int, str]:
     return ask(port, "POST", f"/v1.41/containers/create?name={name}", body)
 
 
+def test_every_command_that_a_task_runs_is_let_through():
+    """`convert` is run by `make` alone."""
+    assert set(policy.COMMANDS) == contract.REQUESTS.keys() - {"convert"}
+
+
 def test_a_task_runs_from_its_start_to_its_end_through_the_filter(config, engine, port):
     task = HardenedDockerOperator(task_id="pack", vision_command="pack", request=pack_request(config, SHARD))
     with pytest.raises(contract.NoResult):  # all went well, but that this engine runs nothing

@@ -16,7 +16,7 @@ DEADLINE = "strandline.deadline"
 # Set by the filter: a container without it was not made through it, and is none of a worker's business.
 MADE_THROUGH = "strandline.engine-proxy"
 
-COMMANDS = ("pack", "classify", "train", "evaluate", "package", "preflight", "infra_validate")
+COMMANDS = ("pack", "classify", "train", "evaluate", "package", "preflight", "infra_validate", "parity")
 LARGEST = 2**40  # bytes of a file: the tasks' own setting is far below
 LONGEST = 7 * 24 * 3600  # seconds that a task's deadline may lie ahead
 DIGEST = re.compile(r"(?:[a-z0-9][a-z0-9._/:-]*@)?sha256:[0-9a-f]{64}")
