@@ -29,7 +29,7 @@ with: trigger `check_parity` again after an update, or when hosts of another kin
 
 ## The first champion
 
-Written by `make parity`: {name} on CIFAR-10's {images:,} test images, by {threads} cores of {processor}. {busy}
+Written by `make parity`: {name} on CIFAR-10's {images:,} test images, by {threads} cores of {processor}.{busy}
 
 | | outcome | equal labels | largest difference | of golden images | accuracy | points more than MXNet | \
 only it right, only MXNet | images/s |
@@ -47,10 +47,13 @@ only it right, only MXNet | images/s |
 3. From now on `retrain_model` compares what it has trained before it registers it, and the gate compares both models in
    bf16. A challenger that was registered before, or imported, takes a `check_parity` of its own.
 
-A bundle's metrics and its reference profile are measured in f32, whatever is set. A replay classifies in the precision
-that a window was classified in. The way back is to take the setting out.
+A bundle's metrics and its reference profile are measured in f32, whatever is set, and drift reports compare bf16 with
+that. Measured on the first champion, with 20 windows of 1,000 test images against 5,000 others in f32: the p-value of
+embedding drift was 0.57 in the mean for windows in f32 and for the same ones in bf16, and moved by 0.06 at the most.
+
+A replay classifies in the precision that a window was classified in. The way back is to take the setting out.
 """
-BUSY = "It was busy with\nother work (a load of {load:.0f} on {threads} cores): at best, the speeds are ratios."
+BUSY = "\nIt was busy with other work (a load of {load:.0f} on {threads} cores): at best, the speeds are ratios."
 GAIN = "bf16 classified {bf16:.1f} times as many images a second as f32 by the same library."
 
 

@@ -19,7 +19,7 @@ def report(**found: contract.Agreement) -> contract.ParityReport:
 def test_each_runtime_has_a_row_and_the_reference_too():
     bf16 = lost(10_000, 8, 6, images_per_second=1900.0)
     page = parity_page.render("a_network", report(f32=agreement(10_000), bf16=bf16), load=0.5)
-    assert "a_network on CIFAR-10's 10,000 test images, by 2 cores of a processor. \n" in page
+    assert "a_network on CIFAR-10's 10,000 test images, by 2 cores of a processor.\n\n" in page
     rows = [row for row in page.splitlines() if row.startswith(("| mxnet", "| openvino", "| onnx"))]
     assert rows == [
         "| mxnet f32, the reference | | | | | 90.00% | | | 500 |",
