@@ -83,6 +83,17 @@ def test_a_malformed_manifest_is_refused_in_a_sentence(bundle, changes, says):
     assert store() == {}
 
 
+def test_a_graph_that_no_golden_image_proves_is_refused(bundle):
+    (bundle / contract.GRAPH_FILE).write_bytes(b"a graph")
+    seal(bundle)
+    with pytest.raises(BundleError, match=r"has a model\.onnx and no golden\.parquet"):
+        registry.register(bundle, "mallory")
+    assert store() == {}
+    (bundle / contract.GOLDEN_FILE).write_bytes(b"golden images")
+    seal(bundle)
+    assert registry.register(bundle, "tester")
+
+
 @pytest.mark.parametrize("raw", ["[" * 100_000, "{", "NaN", '"\\ud800"', "1e999", " " * 2**21, "[]"])
 def test_a_manifest_that_is_no_json_of_ours_is_refused(bundle, raw):
     (bundle / contract.BUNDLE_MANIFEST).write_text(raw)

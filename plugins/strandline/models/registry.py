@@ -102,8 +102,13 @@ def _keep(folder: Path, manifest: contract.BundleManifest, version: str) -> Path
 def _facts(folder: Path, manifest: contract.BundleManifest) -> Facts:
     """
     Raises:
-        BundleError: they are not in the contract's words.
+        BundleError: they are not in the contract's words, or nothing proves that its graph answers as it should.
     """
+    if contract.GRAPH_FILE in manifest.files and contract.GOLDEN_FILE not in manifest.files:
+        raise BundleError(
+            f"{folder} has a {contract.GRAPH_FILE} and no {contract.GOLDEN_FILE}, by which a process proves that it says"
+            " what it should: make the bundle again, by the verbs that write both"
+        )
     classes = read_json(folder, manifest, contract.CLASSES_FILE)
     if not (
         isinstance(classes, list) and classes and all(isinstance(label, str) and label.strip() for label in classes)
