@@ -99,13 +99,14 @@ def ingest_images():
     def validate(run: dict, packed: list[dict]) -> list[dict]:
         return tasks.validate(run, packed)
 
-    @task(trigger_rule=TriggerRule.NONE_FAILED)
+    # A dict alone would be stored a second time, each of its numbers by a request of its own.
+    @task(trigger_rule=TriggerRule.NONE_FAILED, multiple_outputs=False)
     def load(run: dict, classified: list[dict], *, params: dict) -> dict:
         if params["dry_run"]:
             raise AirflowSkipException("a dry run ends with the validation")
         return tasks.load(run["run_id"], classified)
 
-    @task(outlets=[PREDICTIONS])
+    @task(outlets=[PREDICTIONS], multiple_outputs=False)
     def close_books(run: dict, *, outlet_events) -> dict:
         counts = ledger.close_run(run["run_id"])
         outlet_events[PREDICTIONS].extra = counts

@@ -299,20 +299,26 @@ def _refused(code: str) -> tuple[str, str]:
 
 def _period_folder(path: bytes) -> re.Match[bytes] | None:
     """What looks like a moment at the beginning of a path; else behind its first folder, which then is the source."""
-    pattern = _folder(periods.get().length)
-    return pattern.match(path) or pattern.match(path, path.find(b"/") + 1)
+    return _moment_of(path[: path.rfind(b"/") + 1], periods.get())[0]
 
 
 def path_period(path: bytes) -> datetime.datetime | None:
     """The period of the moment that the first folders of a path name, behind its source or without one, if they do."""
-    match = _period_folder(path)
+    return _moment_of(path[: path.rfind(b"/") + 1], periods.get())[1]
+
+
+@functools.lru_cache
+def _moment_of(folder: bytes, period: periods.Period) -> tuple[re.Match[bytes] | None, datetime.datetime | None]:
+    """The moment of a folder, with its slash: where it is said, and the period in which it lies, if there is one."""
+    pattern = _folder(period.length)
+    match = pattern.match(folder) or pattern.match(folder, folder.find(b"/") + 1)
     if not match:
-        return None
+        return None, None
     year, month, day, hour, minute, *_ = (*(int(group) for group in match.groups() if group), 0, 0)
     try:
-        return periods.get().floor(datetime.datetime(year, month, day, hour, minute, tzinfo=datetime.UTC))
+        return match, period.floor(datetime.datetime(year, month, day, hour, minute, tzinfo=datetime.UTC))
     except ValueError:  # the 45th of a month: a folder like any other
-        return None
+        return match, None
 
 
 def drop_folder(name: bytes) -> bytes:

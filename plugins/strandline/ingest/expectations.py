@@ -5,6 +5,7 @@ each row of the folder), `warn` gives it a note.
 """
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -200,12 +201,7 @@ def evaluate(frame: Any, expectations: Sequence[Expectation]) -> list[Finding]:
     Raises:
         ValidationError: an expectation could not be evaluated: a column is missing, or of another type.
     """
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it logs hundreds of lines while it is imported
-    context: Any = gx.get_context(mode="ephemeral")
-    context.enable_analytics(False)
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-    asset = context.data_sources.add_pandas("strandline").add_dataframe_asset("entries")
-    batch = asset.add_batch_definition_whole_dataframe("run").get_batch({"dataframe": frame})
+    batch = _batches().get_batch({"dataframe": frame})
     suite = gx.ExpectationSuite(
         name="entries",
         expectations=[
@@ -218,6 +214,17 @@ def evaluate(frame: Any, expectations: Sequence[Expectation]) -> list[Finding]:
     found = batch.validate(suite, result_format={"result_format": "COMPLETE", "return_unexpected_index_query": False})
     by_name = {result.expectation_config.meta["name"]: result for result in found.results}  # its order is another
     return [_finding(expectation, by_name[expectation.name], frame) for expectation in expectations]
+
+
+@functools.cache
+def _batches() -> Any:
+    """Great Expectations' way to a data frame; made once a process, since making it costs more than a small run."""
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it logs hundreds of lines while it is imported
+    context: Any = gx.get_context(mode="ephemeral")
+    context.enable_analytics(False)
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    asset = context.data_sources.add_pandas("strandline").add_dataframe_asset("entries")
+    return asset.add_batch_definition_whole_dataframe("run")
 
 
 def _finding(expectation: Expectation, found: Any, frame: Any) -> Finding:
