@@ -71,7 +71,7 @@ def _airflow(settings: Settings, airflow_url: str, dags: Path) -> dict[str, str]
     base_url = api_url(settings)
     sections: dict[str, dict[str, object]] = {
         "core": {
-            "executor": "LocalExecutor",
+            "executor": "local.stack.executor.WakingExecutor",
             "dags_folder": dags,
             "plugins_folder": REPOSITORY / "plugins",
             "load_examples": False,
@@ -94,8 +94,9 @@ def _airflow(settings: Settings, airflow_url: str, dags: Path) -> dict[str, str]
             "expose_config": False,
         },
         "api_auth": {"jwt_secret": secret(settings, "jwt_secret")},
-        "dag_processor": {"refresh_interval": 10},
-        "scheduler": {"task_instance_heartbeat_timeout": 60},
+        # A DAG file that has changed is parsed at once; others, again and again, would take a tenth of a core.
+        "dag_processor": {"refresh_interval": 10, "min_file_process_interval": 300},
+        "scheduler": {"task_instance_heartbeat_timeout": 60, "scheduler_idle_sleep_time": 0},
         "logging": {"base_log_folder": home / "logs"},
     }
     options = {f"AIRFLOW__{s}__{k}".upper(): str(v) for s, values in sections.items() for k, v in values.items()}
