@@ -83,6 +83,19 @@ def test_small_drops_have_one_shard_and_large_ones_use_all_cores(entries, size, 
     assert [len(shard) for shard in shards] == sizes
 
 
+@pytest.mark.parametrize(
+    ("vision", "entries", "shards"),
+    [
+        ({"cores": 8}, 10_000, 1),  # one host
+        ({"cores": 8}, 16_385, 8),
+        ({"cores": 8, "slots": 16}, 10_000, 16),  # two of them
+        ({"cores": 8, "device": "gpu"}, 10_000, 8),
+    ],
+)
+def test_one_shard_is_enough_for_a_host_that_is_alone(vision, entries, shards):
+    assert listing.parallel(entries, 16_384, settings.Vision(**vision)) == shards
+
+
 PARAMETERS = {"height": 32, "width": 32, "limits": contract.Limits().to_dict()}
 
 

@@ -241,7 +241,7 @@ def _list_new(connection: ledger.Connection, run: Run, model: Mapping[str, Any],
     with Taken() as taken:
         seen = _take_up(connection, run, model["version"], config.landing, taken)
         shards = {}
-        for shard in plan(taken, size, config.ingest.max_shards, config.vision.max_parallel_tasks):
+        for shard in plan(taken, size, config.ingest.max_shards, parallel(len(taken), size, config.vision)):
             id_ = shard_id(shard, packing)
             write_manifest(_manifest(config, run.run_id, id_), [(entry.name, entry.version) for entry in shard])
             shards[id_] = len(shard)
@@ -385,6 +385,14 @@ def _measured_size(connection: ledger.Connection, version: str) -> int:
     size: float = recent["startup"] * recent["images_per_second"] * (1 - STARTUP_SHARE) / STARTUP_SHARE
     log.info("%.1f s of start-up at %.0f images/s: a shard of %.0f would spend a tenth on it", *recent.values(), size)
     return min(max(round(size), MIN_SHARD), MAX_SHARD)
+
+
+def parallel(entries: int, size: int, vision: settings.Vision) -> int:
+    """How many shards should be worked on at once. If one host has one shard to do, its task uses all cores; two tasks
+    with half of them each would take as long, and start everything twice.
+    """
+    alone = vision.max_parallel_tasks <= vision.cores and vision.device == "cpu"
+    return 1 if alone and entries <= size else vision.max_parallel_tasks
 
 
 def plan(taken: Taken, size: int, max_shards: int, parallel: int) -> Iterator[list[Entry]]:
