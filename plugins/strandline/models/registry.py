@@ -106,8 +106,8 @@ def _facts(folder: Path, manifest: contract.BundleManifest) -> Facts:
     """
     if contract.GRAPH_FILE in manifest.files and contract.GOLDEN_FILE not in manifest.files:
         raise BundleError(
-            f"{folder} has a {contract.GRAPH_FILE} and no {contract.GOLDEN_FILE}, by which a process proves that it says"
-            " what it should: make the bundle again, by the verbs that write both"
+            f"{folder} has a {contract.GRAPH_FILE} and no {contract.GOLDEN_FILE}, by which a process proves that it"
+            " says what it should: make the bundle again, by the verbs that write both"
         )
     classes = read_json(folder, manifest, contract.CLASSES_FILE)
     if not (
