@@ -28,7 +28,7 @@ from strandline.promotion.rules import DEFAULTS, Rules
 log = logging.getLogger(__name__)
 
 ROUNDS = 100  # of a batch each: with 10, what else runs on the host decides
-FIRST_ROUNDS = 10  # of a first gate, which says how long an image takes, and judges it not
+FIRST_ROUNDS = 3  # of a first gate, which says how long an image takes, and does not judge it
 GRACE = datetime.timedelta(hours=1)  # from the gate to the question, and from the answer to its record
 REPORT, PAGE = "gate.json", "index.html"
 
