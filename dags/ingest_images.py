@@ -44,6 +44,7 @@ from strandline.assets import PREDICTIONS
 from strandline.ingest import tasks
 from strandline.operators.defaults import DEFAULT_ARGS
 from strandline.operators.params import model_version, period
+from strandline.operators.report import report_task
 from strandline.operators.timetable import PeriodTimetable, cron
 from strandline.operators.vision import vision_tasks
 
@@ -95,7 +96,7 @@ def ingest_images():
         ti.xcom_push("run", listing["run"])  # its id is the ledger's: Airflow's, numbered if a backfill repeats it
         return listing["pack"]
 
-    @task(trigger_rule=TriggerRule.NONE_FAILED)
+    @report_task(trigger_rule=TriggerRule.NONE_FAILED)
     def validate(run: dict, packed: list[dict]) -> list[dict]:
         return tasks.validate(run, packed)
 

@@ -52,6 +52,7 @@ from strandline.assets import CHALLENGERS
 from strandline.operators.approval import request_approval
 from strandline.operators.defaults import DEFAULT_ARGS, GOVERNANCE
 from strandline.operators.params import reason
+from strandline.operators.report import report_task
 from strandline.operators.vision import vision_task, vision_tasks
 from strandline.promotion import promotion, tasks
 
@@ -109,7 +110,7 @@ def promote_model():
     def plan_evaluations(validated: dict, packed: list[dict] | None, *, run_id: str) -> list[dict]:
         return tasks.plan_evaluations(run_id, validated, packed or [])
 
-    @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    @report_task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     def evaluate_gate(validated: dict, packed: list[dict] | None, evaluated: list[dict] | None, *, run_id: str) -> dict:
         return tasks.evaluate_gate(run_id, validated, packed or [], evaluated or [])
 

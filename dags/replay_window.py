@@ -36,6 +36,7 @@ from airflow.sdk import TriggerRule, dag, task
 
 from strandline.operators.defaults import DEFAULT_ARGS
 from strandline.operators.params import end_period, first_period, model_version
+from strandline.operators.report import report_task
 from strandline.operators.vision import vision_tasks
 from strandline.replay import tasks
 
@@ -59,7 +60,7 @@ def replay_window():
     def plan(*, run_id: str, params: dict) -> list[dict]:
         return tasks.plan(run_id, **params)
 
-    @task(trigger_rule=TriggerRule.NONE_FAILED)
+    @report_task(trigger_rule=TriggerRule.NONE_FAILED)
     def compare(classified: list[dict], *, run_id: str) -> dict:
         return tasks.compare(run_id, list(classified))
 

@@ -38,6 +38,7 @@ from strandline.assets import LABELS, PREDICTIONS, RETRAINING
 from strandline.drift import tasks
 from strandline.operators.defaults import DEFAULT_ARGS
 from strandline.operators.params import end_period, first_period, model_version
+from strandline.operators.report import report_task
 
 
 @dag(
@@ -63,7 +64,7 @@ def report_drift():
         runs = [event.source_run_id for event in closed if event.source_run_id]
         return tasks.list_windows(runs if closed or labelled else None, **params)
 
-    @task(map_index_template="{{ window }}", max_active_tis_per_dagrun=1)
+    @report_task(map_index_template="{{ window }}", max_active_tis_per_dagrun=1)
     def report(asked: dict, *, run_id: str) -> dict:
         get_current_context()["window"] = periods.get().write(datetime.datetime.fromisoformat(asked["start"]))
         return tasks.report(run_id, asked)

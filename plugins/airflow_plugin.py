@@ -2,9 +2,11 @@
 
 from airflow.plugins_manager import AirflowPlugin
 
+from strandline.operators.notes import RunNotes
 from strandline.operators.timetable import PeriodTimetable
 
 
 class StrandlinePlugin(AirflowPlugin):
     name = "strandline"
     timetables = [PeriodTimetable]  # noqa: RUF012
+    listeners = [RunNotes()]  # noqa: RUF012

@@ -102,4 +102,4 @@ def test_the_contract_imports_the_standard_library_only():
 def test_airflow_loads_our_plugin_files_and_nothing_else_of_ours():
     found = find_path_from_directory(REPOSITORY / "plugins", ".airflowignore")
     files = {Path(path).name for path in found if path.endswith(".py")}
-    assert files == {"airflow_plugin.py", "airflow_door.py"}
+    assert files == {"airflow_plugin.py", "airflow_door.py", "airflow_pages.py"}

@@ -25,7 +25,7 @@ from local.stack import configuration, postgres
 from local.stack.api import Api, ApiError, Row
 from local.stack.stack import Stack, StackError, access
 from local.stack.summary import Summary, network_rate, phases, surprises
-from strandline import ledger, periods
+from strandline import ledger, periods, reports
 from strandline.models import datasets
 from strandline.settings import Settings, SettingsError, load
 
@@ -132,8 +132,7 @@ def report(stack: Stack, start: datetime.datetime, run_id: str, instances: list[
         print(f"  NOT AS EXPECTED: {line}")
     if not wrong:
         print(f"  The {len(BROKEN_FILES)} broken or hostile files came to the ends that were expected of them.")
-    page = stack.settings.run_folder(run_id) / "validation" / "index.html"
-    print(f"  Validation: {page}")
+    print(f"  Validation: {stack.url}{reports.path('validation', stack.settings.run_folder(run_id).name)}")
     return bool(wrong)
 
 
@@ -143,8 +142,8 @@ def drift(stack: Stack, start: datetime.datetime, name: str) -> list[str]:
         window = {"window_start": start, "window_end": start + periods.get().length}
         (row,) = ledger.fetch(connection, "select_window_report", window)
     said = textwrap.wrap(row["sentence"] + (f" {row['held_back']}" if row["held_back"] else ""), 110)
-    page = stack.settings.store / row["folder"] / "index.html"
-    return [f"  Drift in {name}: {row['action']}", *(f"    {line}" for line in said), f"    {page}"]
+    address = f"{stack.url}{reports.path('drift', Path(row['folder']).name)}"
+    return [f"  Drift in {name}: {row['action']}", *(f"    {line}" for line in said), f"    {address}"]
 
 
 if __name__ == "__main__":

@@ -5,13 +5,14 @@ import dataclasses
 import datetime
 import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Self
 
 from local.demo.runs import DemoError, failure, finish, follow
 from local.stack.api import Api
 from local.stack.stack import Stack
 from local.stack.summary import Summary
-from strandline import ledger, periods
+from strandline import ledger, periods, reports
 from strandline.stats import estimates
 
 RETRAIN, PROMOTE = "retrain_model", "promote_model"
@@ -71,7 +72,7 @@ def promote(stack: Stack, api: Api, before: Runs) -> bool:
     for check in checks:
         said = textwrap.wrap(check["sentence"], 100)
         print(f"    {check['outcome']:20} {said[0]}", *(f"    {'':20} {line}" for line in said[1:]), sep="\n")
-    print(f"    {stack.settings.store / gate['folder'] / 'index.html'}")
+    print(f"    {stack.url}{reports.path('gate', Path(gate['folder']).name)}")
     if gate["outcome"] != "pass":
         print("\n  The gate was not passed: nobody is asked, and the champion stays.")
         return False

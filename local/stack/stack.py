@@ -52,7 +52,11 @@ class Stack:
     ) -> None:
         self.dags = dags
         self.url = configuration.api_url(settings)
-        self.settings = dataclasses.replace(settings, database_url=databases.ledger_url(settings))
+        self.settings = dataclasses.replace(
+            settings,
+            database_url=databases.ledger_url(settings),
+            airflow_url=settings.airflow_url or self.url,
+        )
         self._say = say
         self._run = settings.home / "run"
         self._logs = settings.home / "logs"

@@ -431,6 +431,11 @@ class Settings(_Room):
         "the ledger, without user and password: each task takes the role of its duty, with its password from libpq's"
         " `PGPASSFILE`; the local stack fills it in",
     )
+    airflow_url: str = _setting(
+        "",
+        "where people reach Airflow, such as https://airflow.example.org: addresses of reports begin with it; the local"
+        " stack fills it in",
+    )
     revision: str = _setting("", "commit of this code, as images have it; by default the one that is checked out")
 
     ingest: Ingest = Ingest()

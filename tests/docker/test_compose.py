@@ -368,6 +368,13 @@ def test_a_drop_is_ingested_by_hardened_containers_on_two_workers(compose, api):
     assert all(batch["seconds"].keys() >= {"spawn", "import", "first_batch"} for batch in batches)
     assert same_rows_as_processes(compose, run_id)
     assert compose.vision() == []
+    (link,) = api.request("GET", f"/dags/{DAG}/dagRuns/{run_id}/taskInstances/validate/links")["extra_links"].values()
+    assert link.startswith(f"http://localhost:{compose.ports['API']}/strandline/reports/validation/")
+    login = {"username": "viewer", "password": compose.values["STRANDLINE_PASSWORD_VIEWER"]}
+    local = link.replace("localhost", "127.0.0.1")
+    token = requests.post(f"http://127.0.0.1:{compose.ports['API']}/auth/token", json=login).json()["access_token"]
+    assert "6,000" in requests.get(local, headers={"Authorization": f"Bearer {token}"}).text
+    assert "6,000" not in requests.get(local).text
 
 
 def test_nothing_is_lost_when_a_worker_the_broker_and_the_ledger_go_away(compose, api):

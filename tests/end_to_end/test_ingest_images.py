@@ -189,7 +189,7 @@ def test_a_source_of_broken_files_is_set_aside_until_a_person_releases_it(strand
     assert failed[0]["try_number"] == 1
     log = "\n".join(strandline.log(run_id, failed[0]))
     assert f"{hour:%Y-%m-%dT%H}/cat (40 of {cats + 40} files are broken" in log
-    assert "index.html" in log
+    assert f"{strandline.stack.url}/strandline/reports/validation/" in log
     closed = strandline.closing(run_id)
     assert (closed["ingested"] + closed["duplicates"], closed["quarantined"]) == (60 - cats, 40 + cats)
     released = strandline.closing(strandline.ingest(hour, release="SET_ASIDE"))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from psycopg.types.json import Jsonb
 
 import strandline_contract as contract
-from strandline import ledger, settings
+from strandline import ledger, reports, settings
 from strandline.drift import detectors, evidently_page, evidently_report, near_duplicates, verdict, windows
 from strandline.drift import page as drift_page
 from strandline.drift.detectors import columns, embedding_drift, slices
@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 EXAMPLES = 12  # thumbnails that are shown
 HISTOGRAM_BINS = 20  # of confidence, from 0 to 1
 RELIABILITY_BINS = 10  # fewer than for a calibration error: each is drawn with its interval
-PAGE = "index.html"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True)
 class Reported(contract.Message):
-    """A report, as the ledger has it: `window` is its name, `page` the path of the HTML."""
+    """A report, as the ledger has it: `window` is its name, `page` the address of the HTML."""
 
     report_id: int
     window: str
@@ -87,14 +86,16 @@ def report(run_id: str, asked: AskedWindow) -> Reported:
             ledger.execute(connection, "lock_ledger")  # one after the other: each sees the verdicts before it
             _record(connection, config, key, model, comparison, asked.alarms)
         (row,) = ledger.fetch(connection, "select_drift_report", key)
-    page = config.store / row["folder"] / PAGE
-    log.info("%s: %s. %s The report: %s", window.name, row["action"], row["sentence"], page)
+    log.info("%s: %s. %s", window.name, row["action"], row["sentence"])
+    page = reports.publish(
+        "drift", Path(row["folder"]).name, f"{window.name}: {row['images']:,} images, {row['action']}"
+    )
     return Reported(
         report_id=row["report_id"],
         window=window.name,
         model_version=model["version"],
         **{name: row[name] for name in ("action", "sentence", "held_back", "live")},
-        page=str(page),
+        page=page,
         requests_retraining=row["action"] == "retrain" and not row["held_back"],
     )
 
@@ -344,6 +345,6 @@ def _write(folder: Path, content: Mapping[str, Any], evidently: Mapping[str, Any
     folder.mkdir(parents=True, exist_ok=True)
     files = {"report.json": content, "evidently.json": evidently}
     texts = {name: json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) for name, value in files.items()}
-    for name, text in {**texts, PAGE: page}.items():
+    for name, text in {**texts, reports.PAGE: page}.items():
         contract.write_whole(folder / name, text.encode())
     return hashlib.sha256(page.encode()).hexdigest()

@@ -2,7 +2,7 @@
 
 import json
 
-from strandline import settings
+from strandline import reports, settings
 from strandline.errors import PermanentError
 
 
@@ -16,7 +16,7 @@ def alert(run_id: str) -> None:
     Raises:
         Alert: there is something; the message says what, and what to do.
     """
-    folder = settings.get().run_folder(run_id) / "validation"
-    result = json.loads((folder / "validation.json").read_bytes())
+    folder = settings.get().run_folder(run_id)
+    result = json.loads((folder / "validation" / "validation.json").read_bytes())
     if result["alerts"]:
-        raise Alert(f"{' '.join(result['alerts'])} Details: {folder / 'index.html'}")
+        raise Alert(f"{' '.join(result['alerts'])} Details: {reports.address('validation', folder.name)}")

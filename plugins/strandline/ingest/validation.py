@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import strandline_contract as contract
-from strandline import attempts, ledger, periods, settings, tables
+from strandline import attempts, ledger, periods, reports, settings, tables
 from strandline.attempts import SealedAttempt
 from strandline.errors import PermanentError
 from strandline.ingest import expectations, folders, scenes
@@ -112,8 +112,9 @@ def validate(run: ListedRun, packed: Sequence[SealedAttempt]) -> Validated:
         result |= {"near_duplicates": _near_duplicates(names, alike)}
         near_duplicates = _scenes(names, alike)
     digest = _write(folder / "validation", result, near_duplicates)
-    page = folder / "validation" / "index.html"
-    log.info("%s %s. The page: %s", result["outcome"], _sums(result["counts"]), page)
+    said = _sums(result["counts"])
+    log.info("%s %s.", result["outcome"], said)
+    page = reports.publish("validation", folder.name, f"{sum(result['counts'].values()):,} files: {said}")
     if not run.dry_run:
         _record(result, digest)
     if not result["goes_on"]:
@@ -498,7 +499,7 @@ def _write(folder: Path, result: dict[str, Any], near_duplicates: str) -> str:
     for name, content in (
         ("validation.json", text),
         ("near-duplicates.csv", near_duplicates),
-        ("index.html", validation_page.render(result)),
+        (reports.PAGE, validation_page.render(result)),
     ):
         contract.write_whole(folder / name, content.encode())
     return hashlib.sha256(text.encode()).hexdigest()

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, cast
 from psycopg.types.json import Jsonb
 
 import strandline_contract as contract
-from strandline import ledger, settings
+from strandline import ledger, reports, settings
 from strandline.attempts import SealedAttempt
 from strandline.models import datasets, thumbnails, versions
 from strandline.promotion import answers, asked, gate
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 ROUNDS = 100  # of a batch each: with 10, what else runs on the host decides
 FIRST_ROUNDS = 3  # of a first gate, which says how long an image takes, and does not judge it
 GRACE = datetime.timedelta(hours=1)  # from the gate to the question, and from the answer to its record
-REPORT, PAGE = "gate.json", "index.html"
+REPORT = "gate.json"
 
 
 class Waiting(NamedTuple):
@@ -56,7 +56,7 @@ class GatePlan:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluatedGate(contract.Message):
-    """The gate of a run of promote_model, as the ledger has it: `page` is the path of the report, `body` what an
+    """The gate of a run of promote_model, as the ledger has it: `page` is the address of the report, `body` what an
     approver reads first, in Markdown.
     """
 
@@ -223,19 +223,18 @@ def gate_result(run_id: str) -> EvaluatedGate:
     Raises:
         EvaluationError: none was evaluated.
     """
-    config = settings.get()
     with ledger.connect("gate") as connection:
         found = ledger.fetch(connection, "select_gate", {"gate_id": run_id})
         if not found:
             raise EvaluationError(f"the ledger has no gate of run {run_id}: clear the task that holds it")
         (row,) = found
         checks = ledger.fetch(connection, "select_gate_results", {"gate_id": run_id})
-    page = config.store / row["folder"] / PAGE
-    log.info("the gate's outcome: %s. %s The report: %s", row["outcome"], row["sentence"], page)
+    log.info("the gate's outcome: %s. %s", row["outcome"], row["sentence"])
+    page = reports.publish("gate", Path(row["folder"]).name, f"{row['challenger'][:12]}: {row['outcome']}")
     listed = "\n".join(f"- **{check['check_name']}** ({check['outcome']}): {check['sentence']}" for check in checks)
-    body = f"{row['sentence']}\n\n{listed}\n\nRequested by {row['requested_by']}. The report: `{page}`"
+    body = f"{row['sentence']}\n\n{listed}\n\nRequested by {row['requested_by']}. [Open the report]({page})"
     told = {name: row[name] for name in ("gate_id", "outcome", "sentence", "champion", "challenger")}
-    return EvaluatedGate(**told, page=str(page), body=body)
+    return EvaluatedGate(**told, page=page, body=body)
 
 
 def approval_request(run_id: str) -> tuple[str, str]:
@@ -271,7 +270,7 @@ def _record(
     report |= {"rules": dataclasses.asdict(rules), "requested_by": requested_by, "made_at": f"{now:%Y-%m-%d %H:%M} UTC"}
     folder = f"gates/{config.run_folder(run_id).name}"
     page = gate_page.render(report, _shown(connection, config, case, examined))
-    _write(config.store / folder, {REPORT: json.dumps(report, indent=1, default=_jsonable), PAGE: page})
+    _write(config.store / folder, {REPORT: json.dumps(report, indent=1, default=_jsonable), reports.PAGE: page})
     row: dict[str, Any] = {
         "gate_id": run_id,
         "challenger": case.challenger.version,

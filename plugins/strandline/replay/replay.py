@@ -18,7 +18,7 @@ from typing import Any, cast
 from psycopg.types.json import Jsonb
 
 import strandline_contract as contract
-from strandline import attempts, ledger, periods, settings
+from strandline import attempts, ledger, periods, reports, settings
 from strandline.attempts import SealedAttempt
 from strandline.errors import PermanentError
 from strandline.models import bundles, packing, runtimes, versions
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 MAPPED = 1024  # shards: Airflow maps a task over no more
 SHOWN_DETAILS = 5
 COUNTS = ("images", "missing", "equal", "within_tolerance", "different", "unrecorded", "unequal")
-PLAN, WINDOW, ROWS, REPORT, PAGE = "plan.json", "window.parquet", "rows.parquet", "replay.json", "index.html"
+PLAN, WINDOW, ROWS, REPORT = "plan.json", "window.parquet", "rows.parquet", "replay.json"
 
 PUT_BACK = "Put it back from a backup of the store, and trigger another replay."
 # Why an image cannot be replayed, and what to do.
@@ -88,7 +88,7 @@ class ReplayPlan(contract.Message):
 
 @dataclasses.dataclass(frozen=True)
 class Compared(contract.Message):
-    """What a replay found: images by COUNTS, and `page`, the path of the HTML."""
+    """What a replay found: images by COUNTS, and `page`, the address of the HTML."""
 
     status: str
     sentence: str
@@ -265,9 +265,9 @@ def compare(run_id: str, classified: Sequence[SealedAttempt]) -> Compared:
         if not ledger.fetch(connection, "select_replay", {"run_id": run_id}):
             _compare(connection, config, run_id, classified)
         (row,) = ledger.fetch(connection, "select_replay", {"run_id": run_id})
-    page = config.store / row["folder"] / PAGE
-    log.info("%s The report: %s", row["sentence"], page)
-    return Compared(**{name: row[name] for name in ("status", "sentence", *COUNTS)}, page=str(page))
+    log.info("%s", row["sentence"])
+    page = reports.publish("replay", Path(row["folder"]).name, row["sentence"])
+    return Compared(**{name: row[name] for name in ("status", "sentence", *COUNTS)}, page=page)
 
 
 def prove(compared: Compared) -> None:
@@ -298,7 +298,7 @@ def _compare(
     report = _report(connection, run_id, planned, sources, tally)
     page = replay_page.render(report)
     contract.write_whole(folder / REPORT, json.dumps(report, indent=1, ensure_ascii=False).encode())
-    contract.write_whole(folder / PAGE, page.encode())
+    contract.write_whole(folder / reports.PAGE, page.encode())
     row = {"run_id": run_id, "window_start": planned.start, "window_end": planned.end, **report["counts"]}
     row |= {name: report[name] for name in ("model_version", "status", "sentence")}
     row |= {"report": Jsonb(report), "folder": str(folder.relative_to(config.store))}
