@@ -28,9 +28,9 @@ SPREAD := -n $(CORES) --dist worksteal
 TESTING := $(CONTAINED) OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs drop training-sets pretrained import-model measure convert verify backup restore secrets \
-	champion bench bench-drift bench-gate zoo parity images test test-fast test-end-to-end test-docker test-airflow test-vision drills \
-	check docs lock python environments dev-environments
+.PHONY: help demo up down status logs drop training-sets pretrained import-model measure convert verify backup restore \
+	secrets champion bench bench-peer bench-million bench-drift bench-gate zoo parity images test test-fast test-end-to-end \
+	test-docker test-airflow test-vision drills check docs lock python environments dev-environments
 
 help: ## List these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,13 @@ champion: environments ## Train the first champion from scratch (hours)
 
 bench: environments ## Measure this machine: images/s of each phase and of the whole run
 	@$(AIRFLOW) -m local.bench.bench
+
+bench-peer: environments ## Measure the whole job beside Ray Data's, which gets an environment of its own
+	@$(PYTHON) local/build/environments.py install ray
+	@$(AIRFLOW) -m local.bench.peer
+
+bench-million: environments ## Ingest a drop of N=1,000,000 small files once: time and memory of every part
+	@$(AIRFLOW) -m local.bench.million --images $(if $(filter command%,$(origin N)),$(N),1000000)
 
 bench-drift: environments ## Measure how well drift is found, on real images; writes docs/drift-evaluation.md
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"

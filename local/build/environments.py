@@ -21,6 +21,7 @@ LOCKS = {
     "uv": ["local/uv.txt"],
     "airflow": ["docker/airflow/requirements.txt", "local/requirements.txt"],
     "vision": ["docker/vision/requirements.txt"],
+    "ray": ["local/bench/ray.txt"],
 }
 UV = HOME / "venvs" / "uv" / "bin"
 DEV_LOCKS = {"airflow": ["docker/airflow/dev.txt"], "vision": ["docker/vision/dev.txt"]}
@@ -43,6 +44,7 @@ OVERRIDES = {
     "docker/vision/dev": "docker/vision/overrides.txt",
     "docker/vision/requirements": "docker/vision/overrides.txt",
     "docker/vision/requirements-cu112": "docker/vision/overrides.txt",
+    "local/bench/ray": "local/bench/ray-overrides.txt",
 }
 UV_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_CONFIG_FILE")
 
@@ -55,7 +57,7 @@ def ensure(name: str, dev: bool = False) -> None:
     """Bring an environment in line with its locks.
 
     Args:
-        name: airflow, vision or uv.
+        name: airflow, vision, ray or uv.
         dev: with what tests need; an environment that has it once keeps it.
 
     Raises:
