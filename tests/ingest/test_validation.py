@@ -666,6 +666,35 @@ def recorded(database: Any) -> list[Row]:
         return connection.execute("SELECT * FROM reporting.validation ORDER BY validated_at, expectation").fetchall()
 
 
+@pytest.mark.parametrize("at_once", [1, 7, 100_000])
+def test_the_result_is_the_same_however_many_entries_are_looked_at_at_once(home, monkeypatch, at_once):
+    monkeypatch.setattr(validation, "ENTRIES_AT_ONCE", at_once)
+    bad, other = HOUR + b"/bad", HOUR + b"/other"
+    shards = [
+        [
+            decoded(bad + b"/1.png", height=3),
+            decoded(bad + b"/2.png", dhash=LOOK),
+            refused("CORRUPT", name=bad + b"/3.png"),
+        ],
+        [decoded(HOUR + b"/cat/4.png", dhash=LOOK ^ 1), decoded(HOUR + b"/cat/5.png", contrast=0.0)],
+        [decoded(HOUR + b"/cat/6.png", dhash=LOOK ^ 2), decoded(other + b"/7.png", format="PDF")],
+        [decoded(other + b"/8.png", dhash=LOOK), refused("MISSING", "vanished", HOUR + b"/cat/9.png")],
+    ]
+    packed = [pack(rows, letter * 64) for letter, rows in zip("abcd", shards, strict=True)]
+
+    answer = validate(packed, 9, quarantine_limit=0.5)
+
+    assert Counter(row["state"] for row in written()) == Counter(accepted=5, quarantined=3, vanished=1)
+    assert [row["shard_id"][0] for row in written()] == list("aaabbccdd")
+    assert [shard.shard_id[0] for shard in answer.shards] == list("abcd")
+    assert (found("short_side")["unexpected"], found("short_side")["evaluated"]) == (1, 7)
+    assert [example["name"] for example in found("format")["examples"]] == ["2026-11-21T08/other/7.png"]
+    assert [example["why"] for example in found("not_blank")["examples"]] == ["found 0"]
+    assert near_duplicates() == [
+        ["2026-11-21T08/bad/2.png", "2026-11-21T08/cat/4.png", "2026-11-21T08/cat/6.png", "2026-11-21T08/other/8.png"]
+    ]
+
+
 def test_the_ledger_has_a_row_for_each_expectation_once(database):
     seeding.Run(RUN_ID, seeding.register(), ()).record()
     packed = [pack([decoded(), refused("EMPTY"), decoded(contrast=0.0)])]
