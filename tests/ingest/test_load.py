@@ -372,16 +372,21 @@ def test_a_load_that_loses_the_server_late_leaves_nothing(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("startup", "rate", "size"),
-    [(2.0, 1000, 18_000), (0.1, 10, listing.MIN_SHARD), (30.0, 5000, listing.MAX_SHARD)],
+    ("startup", "rate", "classify", "size"),
+    [
+        (2.0, 1000, 10, 18_000),
+        (0.1, 10, 10, listing.MIN_SHARD),
+        (30.0, 5000, 10, listing.MAX_SHARD),
+        (2.0, 200, 0.5, listing.DEFAULT_SHARD),  # a hundred images say nothing
+    ],
 )
-def test_shards_are_sized_so_that_start_up_takes_a_tenth(database, startup, rate, size):
+def test_shards_are_sized_so_that_start_up_takes_a_tenth(database, startup, rate, classify, size):
     run = first_run(A)
     with ledger.connect("ingest") as connection:
         assert listing._measured_size(connection, run.version) == listing.DEFAULT_SHARD
     load_and_close(run, run.ready())
-    seconds = {"spawn": startup, "import": 0, "verify": 0, "first_batch": 0, "classify": 10}
+    seconds = {"spawn": startup, "import": 0, "verify": 0, "first_batch": 0, "classify": classify}
     with psycopg.connect(database.owner) as connection:
-        connection.execute("UPDATE batches SET seconds = %s, shard_rows = %s", [Jsonb(seconds), 10 * rate])
+        connection.execute("UPDATE batches SET seconds = %s, shard_rows = %s", [Jsonb(seconds), round(classify * rate)])
     with ledger.connect("ingest") as connection:
         assert listing._measured_size(connection, run.version) == size
