@@ -29,7 +29,7 @@ from strandline import settings
 
 SIZES = (10_000, 50_000)
 ROUNDS = 3
-WARM = 200  # files that both get first
+WARM = 2_000  # files that both get first: fewer would tell nothing of how large a shard should be
 LAYOUTS = tuple(f"{layout}x{batch}" for layout in ("1x1", "1x2", "2x1") for batch in (64, 256, 1024))
 CHAMPION = settings.REPOSITORY / "models" / "cifar_resnet20_v1"
 RAY = settings.REPOSITORY / ".strandline" / "venvs" / "ray" / "bin" / "python"
