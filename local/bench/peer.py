@@ -58,7 +58,8 @@ class Peer(Bench):
     """Drops are numbered, and so are their hours: the first is the one to warm up with."""
 
     def compare(self, sizes: Sequence[int], rounds: int, layouts: Sequence[str]) -> dict[str, Any]:
-        layout, tried = "", {}
+        layout = ""
+        tried: dict[str, float] = {}
         seconds: dict[str, dict[str, list[float]]] = {str(size): {"strandline": [], "ray": []} for size in sizes}
         tasks = {}
         for one in range(rounds):
