@@ -1,6 +1,7 @@
 """Run a challenger beside the champion in the real runner: does it load and answer, and how fast are both?"""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import strandline_contract as contract
 from vision import backends
 from vision.models import bundles, golden
 from vision.paths import Paths
+
+FEWEST_ROUNDS = 20
+SECONDS = 60.0  # after which no further round begins
 
 
 def run(request: contract.InfraValidateRequest, paths: Paths) -> contract.Result:
@@ -27,7 +31,7 @@ def run(request: contract.InfraValidateRequest, paths: Paths) -> contract.Result
     except (contract.ContractError, ValueError, KeyError, RuntimeError, OSError) as error:
         challenger, detail = None, str(error) or type(error).__name__
     loaded = time.perf_counter()
-    rounds = [_round(champion, challenger, number) for number in range(request.rounds)] if challenger else []
+    rounds = list(_rounds(champion, challenger, request.rounds)) if challenger else []
     versions = champion.backend.versions
     report = contract.InfraValidationReport(
         loaded=challenger is not None,
@@ -77,6 +81,15 @@ class _Runner:
         started = time.perf_counter()
         self.backend(self.images)
         return (time.perf_counter() - started) / len(self.images)
+
+
+def _rounds(champion: _Runner, challenger: _Runner, most: int) -> Iterator[tuple[float, float]]:
+    """So many rounds; fewer if they take long, as those of a large network on few cores do."""
+    started = time.perf_counter()
+    for number in range(most):
+        if number >= FEWEST_ROUNDS and time.perf_counter() - started > SECONDS:
+            return
+        yield _round(champion, challenger, number)
 
 
 def _round(champion: _Runner, challenger: _Runner, number: int) -> tuple[float, float]:
