@@ -11,7 +11,7 @@ from pathlib import Path
 
 import strandline_contract as contract
 from local.stack import databases
-from strandline import settings
+from strandline import ledger, settings
 
 VISION = settings.REPOSITORY / "docker" / "vision"
 NEXT = "trigger promote_model with it as `version`, or ingest_images with it as `model_version`."
@@ -50,7 +50,15 @@ def scratch(config: settings.Settings) -> Iterator[Path]:
         yield Path(folder)
 
 
-def use_ledger(config: settings.Settings) -> None:
-    """Let this process be who works in the ledger of the one-machine stack."""
+def use_ledger(config: settings.Settings) -> bool:
+    """Let this process be who works in the ledger of the one-machine stack; False, and a sentence, if it does not
+    answer: a bundle takes long to be made, and would then be of no use.
+    """
     os.environ["STRANDLINE_DATABASE_URL"] = databases.ledger_url(config)
     settings.get.cache_clear()
+    try:
+        with ledger.connect("training"):
+            return True
+    except ledger.Unreachable as error:
+        print(error, file=sys.stderr)
+        return False

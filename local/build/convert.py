@@ -17,7 +17,8 @@ def main(given: str) -> int:
     if not given:
         print("make convert VERSION=<the version, or the first digits of it>", file=sys.stderr)
         return 1
-    bundles.use_ledger(settings.load())
+    if not bundles.use_ledger(settings.load()):
+        return 1
     return convert(settings.get(), given)
 
 

@@ -21,7 +21,8 @@ def main(onnx: str, classes: str, preprocessing: str, name: str, pictures: str) 
     if not (onnx and classes and preprocessing):
         print(f"{USAGE}: docs/how-to/own-model.md says what is in each file", file=sys.stderr)
         return 1
-    bundles.use_ledger(settings.load())
+    if not bundles.use_ledger(settings.load()):
+        return 1
     return import_model(settings.get(), onnx, classes, preprocessing, name or Path(onnx).stem, pictures)
 
 

@@ -24,7 +24,8 @@ def main(version: str, pictures: str) -> int:
     if not version:
         print("make measure VERSION=<the version, or the first digits of it> [PICTURES=folder]", file=sys.stderr)
         return 1
-    bundles.use_ledger(settings.load())
+    if not bundles.use_ledger(settings.load()):
+        return 1
     return measure_version(settings.get(), version, pictures)
 
 

@@ -17,7 +17,8 @@ PASSED_ON = ("MXNET_GLUON_REPO", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_P
 
 
 def main(model: str, weights: str, classes: str, preprocessing: str, name: str, pictures: str) -> int:
-    bundles.use_ledger(settings.load())
+    if not bundles.use_ledger(settings.load()):
+        return 1
     return pretrained(settings.get(), model, weights, classes, preprocessing, name, pictures)
 
 
