@@ -116,7 +116,7 @@ def _compare(
     if reference is None or not (model["metrics"] or {}).get("confusion"):
         instead = (
             f"Nothing to compare with: model {model['name']} was registered without a reference profile or without"
-            " test results. Package it with both, and register it again."
+            " test results. Measure it on labelled pictures (make measure), and use the version that comes of it."
         )
         return Comparison(counts, content, instead=instead)
     if not rows:
