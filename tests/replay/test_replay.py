@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import gate_evaluations
 import ledger_rows as seeding
 import numpy as np
 import psycopg
@@ -275,6 +276,16 @@ def test_where_nothing_can_be_replayed_it_is_red(run):
     assert (found.status, counts(found)) == ("not replayed", {"images": 30, "missing": 30})
     with pytest.raises(replays.ReplayError, match="None of the 30 images could be replayed"):
         replays.prove(found)
+
+
+def test_images_that_were_packed_for_other_pixels_are_missing_and_it_says_what_to_do(run):
+    larger = gate_evaluations.make_version("larger", preprocessing={"width": 8, "height": 8})
+    assert replays.plan("replay 1", START, model_version=larger) == []
+    found = replays.compare("replay 1", [])
+    assert (found.status, found.missing) == ("not replayed", 30)
+    page = Path(found.page).read_text()
+    assert "the chosen version wants other pixels" in page
+    assert "Trigger ingest_images as a backfill of the window, with that version" in page
 
 
 def test_an_image_that_its_shard_lacks_is_accounted_for(run):

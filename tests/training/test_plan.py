@@ -150,6 +150,18 @@ def test_a_request_to_train_starts_from_the_champion_and_names_all_shards(champi
     }
 
 
+def test_images_that_were_packed_for_other_pixels_are_left_out(champion, sets, tmp_path):
+    """As those of before a promotion to another size: a training reads shards of one."""
+    larger = contract.Preprocessing(64, 64, mean=(0.5,) * 3, std=(0.2,) * 3).to_dict()
+    files = {contract.PREPROCESSING_FILE: json.dumps(larger).encode()}
+    other = drifting.register(tmp_path / "other", **files)
+    land(champion, [150, 100])
+    drifting.ingest(other, FIRST + 5 * HOUR, drifting.rows(90, seed=9), truth="same")
+    assert len(landed(5)) == 90
+    planned = training.plan(ASKED)
+    assert not landed(5) & (frozen(planned, "recent_set").keys() | frozen(planned, "training_set").keys())
+
+
 def test_planning_again_freezes_nothing_new(champion, sets):
     land(champion, [100, 100])
     assert training.plan(ASKED) == training.plan(ASKED)

@@ -42,9 +42,9 @@ def is_packed_for(shard: Path, rule: contract.ResizeRule) -> bool:
             raise tables.TableError(f"{shard} does not say how its images were made: {error}") from error
     # One that does not say is of before there was a choice.
     columns = tables.among(contract.SHARD_COLUMNS, "pixels")
-    rows = (row for batch in tables.batches(shard, columns) for row in batch["pixels"])
+    rows = (row.as_py() for batch in tables.batches(shard, columns) for row in batch["pixels"])
     size = 3 * rule.height * rule.width
-    return rule == contract.ResizeRule(rule.height, rule.width) and len(next(rows, pa.scalar(b"")).as_py()) == size
+    return rule == contract.ResizeRule(rule.height, rule.width) and len(next(rows, None) or b"") == size
 
 
 def versions_of(connection: ledger.Connection, store: Path, rule: contract.ResizeRule) -> list[str]:
