@@ -6,7 +6,7 @@
 | task | does |
 |---|---|
 | **plan** | freezes what the ledger says of each image that landed in the window; verifies shards and bundles |
-| **classify** | one task a shard: the frozen shard again, with the batch size and the threads of then |
+| **classify** | one task a shard: the frozen shard again, with the threads and the size of batches of then |
 | **compare** | row by row: a page, `rows.parquet`, and a row in `replays`; the log names the page |
 | **prove** | red if the same version on the same runtime did not give the same bits |
 

@@ -43,8 +43,8 @@ def measure(store: Path, raw: dict[str, Any], rounds: int, single: int) -> dict[
     request = contract.ClassifyRequest.from_dict(raw)
     bundle = bundles.load(store, request.bundle)
     shard = contract.verified(store, request.shard)
-    guard, size = Guard(request.runtime), request.runtime.batch_size
-    guard.start(bundle)
+    guard = Guard(request.runtime)
+    size = guard.start(bundle)["batch_size"]
     images = np.concatenate([images for _, images in shards.read_images(shard, bundle.resize_rule())])
     count = len(images) // size * size
     batches = [normalise(images[i : i + size], bundle.mean, bundle.std) for i in range(0, count, size)]

@@ -234,7 +234,12 @@ class Vision(_Room):
     )
     cores: int = _setting(len(os.sched_getaffinity(0)), "cores that vision tasks of this host may use together", low=1)
     slots: int | None = _setting(None, "vision tasks that may run at once, on all hosts; by default one a core", low=1)
-    batch_size: int = _setting(64, "images a batch of the network", "CLASSIFY_BATCH_SIZE", low=1)
+    batch_size: int | None = _setting(
+        None,
+        "images a batch of the network; by default as many as suit the device, halved until they fit into its memory",
+        "CLASSIFY_BATCH_SIZE",
+        low=1,
+    )
     memory_bytes: int = _setting(8 * 2**30, "memory limit of one vision task", "TASK_MEMORY_BYTES", low=1)
     attempt_bytes: int = _setting(
         4 * 2**30, "bytes that one attempt of a vision task may write, in one file or in all", low=1

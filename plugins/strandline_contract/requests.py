@@ -50,14 +50,21 @@ class Limits(Message):
 @dataclasses.dataclass(frozen=True)
 class Runtime(Message):
     """What computes a network: by which library, in which precision, on what, in how many threads, and how many images
-    at once.
+    at once; None stands for as many as suit the device and the size of the images.
+
+    Raises:
+        BadRequest: that is none.
     """
 
     backend: Backend
     threads: int
-    batch_size: int
+    batch_size: int | None = None
     precision: Precision = "f32"
     device: Literal["cpu", "gpu"] = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.batch_size is not None and self.batch_size < 1:
+            raise BadRequest(f"a batch of {self.batch_size} images: it has at least one")
 
     def __str__(self) -> str:
         return f"{self.backend} {self.precision} on a {self.device}"

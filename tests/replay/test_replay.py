@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Database
 from ledger_rows import HOUR, File, Run
+from psycopg.types.json import Jsonb
 
 import strandline_contract as contract
 from strandline import ledger, settings
@@ -133,6 +134,19 @@ def test_the_same_version_and_runtime_give_the_same_bits(run):
     assert row["report"] == said
     assert row["html_sha256"] == contract.sha256_file(Path(found.page))
     assert predicted() == before
+
+
+@pytest.mark.parametrize(("recorded", "wanted"), [({"batch_size": "8"}, 8), ({"batch_size": "64, 16"}, 16), ({}, 64)])
+def test_batches_have_the_size_that_they_had(database, recorded, wanted):
+    run = Run("the run", register(), FILES)
+    ingest(run)
+    with psycopg.connect(database.owner) as connection:
+        connection.execute("UPDATE batches SET versions = versions || %s", [Jsonb(recorded)])
+    requests = replays.plan("replay 1", START)
+    assert {request.runtime.batch_size for request in requests} == {wanted}
+    found = replays.compare("replay 1", answer(requests, versions={"mxnet": "1.9", "batch_size": str(wanted)}))
+    changes = report(found)["runtimes"][0]["changes"]
+    assert changes == (["batch_size: 64, 16 then, 16 now"] if wanted == 16 else [])
 
 
 def test_shards_are_read_in_parts(run, monkeypatch):

@@ -1,8 +1,9 @@
 """The classifying process, of a network that cannot stand marked images: by their pixels, it crashes or hangs for real.
 
-POISON_MARK is the colour of their first pixel; of the kind "chance" each fifth batch crashes, whatever is in it. A line
-for each question goes to the file that POISON_LOG names. With POISON_NETWORK=light the network is a few lines of numpy,
-which start at once.
+POISON_MARK is the colour of their first pixel; of the kind "chance" each fifth batch crashes, whatever is in it; of the
+kind "memory" a batch of more than 8 with a marked image asks for more memory than there is. A line for each question
+goes to the file that POISON_LOG names. With POISON_NETWORK=light the network is a few lines of numpy, which start at
+once.
 """
 
 import os
@@ -24,6 +25,9 @@ KIND = os.environ["POISON"]
 class Light(Backend):
     libraries: dict[str, str] = {}  # noqa: RUF012 - a property of the others
 
+    def _load(self) -> None:
+        pass
+
     def _submit(self, images: np.ndarray) -> np.ndarray:
         return images
 
@@ -36,6 +40,8 @@ class Light(Backend):
 def poison() -> None:
     if KIND == "hang":
         time.sleep(3600)
+    if KIND == "memory":
+        np.empty(2**60, np.uint8)
     while KIND == "spin":
         pass
     os.kill(os.getpid(), getattr(signal, KIND))
@@ -60,7 +66,7 @@ def poisoned(base: type[Backend]) -> type[Backend]:
             if KIND == "chance":
                 if images.any() and count_batches() % 5 == 0:
                     os.kill(os.getpid(), signal.SIGSEGV)
-            elif (images[:, 0, 0] == MARK).all(axis=1).any():
+            elif (images[:, 0, 0] == MARK).all(axis=1).any() and not (KIND == "memory" and len(images) <= 8):
                 poison()
             return super()._submit(images)
 

@@ -130,6 +130,31 @@ def test_a_network_that_crashes_on_everything_is_not_the_images_fault(classify, 
         classify("SIGSEGV", made_images(4, [0, 1, 2, 3]))
 
 
+def test_a_network_that_runs_out_of_memory_fails_no_image_and_says_the_sizes_of_its_batches(monkeypatch, bundle):
+    monkeypatch.setenv("POISON", "memory")
+    images = made_images(100, [70])
+    with Guard(RUNTIME) as guarded:
+        guarded.start(bundle)
+        assert guarded.versions["batch_size"] == "32"
+        probabilities, _, failures = guarded(images)
+        assert not any(failures)
+        assert (guarded.versions["batch_size"], guarded.batch_size) == ("32, 16, 8", 8)
+        again, _, _ = guarded(images[70:])
+    np.testing.assert_allclose(again, probabilities[70:], atol=1e-6)
+
+
+def test_a_process_after_one_that_died_begins_with_the_batch_that_fitted(monkeypatch, bundle):
+    monkeypatch.setenv("POISON", "memory")
+    images = made_images(20, [3])
+    with Guard(RUNTIME) as guarded:
+        guarded.start(bundle)
+        guarded(images)
+        guarded._process.send_signal(signal.SIGSEGV)
+        guarded._process.wait()
+        assert not any(guarded(images).failures)
+        assert guarded.versions["batch_size"] == "8"
+
+
 def test_a_network_that_somebody_kills_fails_no_image(classify):
     with pytest.raises(InterruptedError, match="SIGKILL"):
         classify("SIGKILL", made_images(4, [1]))

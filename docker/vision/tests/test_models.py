@@ -220,7 +220,7 @@ def test_classifying_again_gives_the_same_bits_and_names_what_decides_them(store
     once, again = results
     assert once.files == again.files
     assert once.versions == again.versions
-    assert once.versions.keys() == {"numpy", "model", "processor", "backend", "precision"} | libraries
+    assert once.versions.keys() == {"numpy", "model", "processor", "backend", "precision", "batch_size"} | libraries
     assert (once.versions["backend"], once.versions["precision"]) == (backend, "f32")
     assert once.versions["processor"] == hardware.processor()
 

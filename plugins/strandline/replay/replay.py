@@ -186,7 +186,7 @@ def _sources(
             runtimes.proved(connection, request.runtime, request.bundle.version)
             places[same] = len(requests)
             requests.append(request)
-        runtime = _runtime(batch["versions"], batch["device"])
+        runtime = _runtime(batch["versions"], batch["device"], request.runtime)
         sources.append(Source(*key, version, request=places[same], runtime=runtime))
     return sources, requests
 
@@ -233,7 +233,8 @@ def _request(
     bundle = contract.BundleRef(model["bundle"], model["version"])
     then, today = recorded.runtime, config.vision.runtime()
     precision = then.precision if then.precision in contract.PRECISIONS[today.backend] else today.precision
-    runtime = dataclasses.replace(today, threads=then.threads, batch_size=then.batch_size, precision=precision)
+    batch_size = _batch_size(batch["versions"], then)
+    runtime = dataclasses.replace(today, threads=then.threads, batch_size=batch_size, precision=precision)
     return dataclasses.replace(recorded, bundle=bundle, runtime=runtime)
 
 
@@ -244,9 +245,16 @@ def _verify(config: settings.Settings, file: contract.FileRef, otherwise: str) -
         raise _Missing(otherwise, str(error)) from error
 
 
-def _runtime(versions: Mapping[str, str], device: str) -> dict[str, str]:
-    """What decides the bits, but for the model."""
-    return {name: version for name, version in versions.items() if name != "model"} | {"device": device}
+def _batch_size(versions: Mapping[str, str], asked: contract.Runtime) -> int | None:
+    """What was computed at once; of several sizes the last, which fitted into memory."""
+    last = versions.get("batch_size", "").rpartition(" ")[2]
+    return int(last) if last.isdecimal() else asked.batch_size
+
+
+def _runtime(versions: Mapping[str, str], device: str, asked: contract.Runtime) -> dict[str, str]:
+    """What decides the bits, but for the model. Batches once recorded no size: it was the one that was asked for."""
+    known = {"batch_size": str(asked.batch_size), **versions}
+    return {name: version for name, version in known.items() if name != "model"} | {"device": device}
 
 
 def compare(run_id: str, classified: Sequence[SealedAttempt]) -> Compared:
@@ -318,7 +326,8 @@ def _attempts(
         found = contract.read_request("classify", folder / contract.REQUEST_FILE)
         if found != planned or contract.PREDICTIONS_FILE not in result.files:
             raise ReplayError(f"{folder} answers something else than was planned: trigger a new replay")
-        answered.append(Attempt(folder / contract.PREDICTIONS_FILE, _runtime(result.versions, result.device)))
+        runtime = _runtime(result.versions, result.device, planned.runtime)
+        answered.append(Attempt(folder / contract.PREDICTIONS_FILE, runtime))
     return answered
 
 

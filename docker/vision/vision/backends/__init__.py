@@ -32,7 +32,7 @@ def start(bundle: Bundle, runtime: contract.Runtime) -> Backend:
     Raises:
         contract.BadRequest: the backend has no such precision, or cannot run on such a device.
         contract.BadInput: the bundle has no network for it, or another one than it says.
-        RuntimeError: the backend, the device or the precision is not there.
+        RuntimeError: the backend, the device or the precision is not there, or one image does not fit into its memory.
     """
     backend = load(runtime.backend)
     if runtime.device not in backend.devices or runtime.precision not in backend.precisions:
@@ -40,4 +40,6 @@ def start(bundle: Bundle, runtime: contract.Runtime) -> Backend:
             f"{runtime.backend} computes in {' or '.join(backend.precisions)} on a {' or '.join(backend.devices)}; the"
             f" request asks for {runtime.precision} on a {runtime.device}"
         )
-    return backend(bundle, runtime)
+    started = backend(bundle, runtime)
+    started.start()
+    return started

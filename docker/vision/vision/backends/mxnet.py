@@ -13,8 +13,11 @@ from vision.models import bundles, networks
 class MXNet(Backend):
     devices = ("cpu", "gpu")
 
-    def __init__(self, bundle: bundles.Bundle, runtime: contract.Runtime) -> None:
-        super().__init__(bundle, runtime)
+    _net: Any = None
+
+    def _load(self) -> None:
+        bundle, runtime = self.bundle, self.runtime
+        self._net = None  # what it takes of memory is free for the next one
         if not bundle.weights.is_file():
             raise contract.BadInput(
                 f"{bundle.folder} has no {contract.WEIGHTS_FILE}, which MXNet needs: set STRANDLINE_BACKEND to openvino"

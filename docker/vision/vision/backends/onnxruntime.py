@@ -17,8 +17,11 @@ CUDA = ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HE
 class ONNXRuntime(Backend):
     devices = ("cpu", "gpu")
 
-    def __init__(self, bundle: bundles.Bundle, runtime: contract.Runtime) -> None:
-        super().__init__(bundle, runtime)
+    _session: Any = None
+
+    def _load(self) -> None:
+        bundle, runtime = self.bundle, self.runtime
+        self._session = None  # its arena is free for the next one
         provider: Any = CUDA if runtime.device == "gpu" else "CPUExecutionProvider"
         name = provider if isinstance(provider, str) else provider[0]
         if name not in ort.get_available_providers():

@@ -1,6 +1,7 @@
 """OpenVINO computes a bundle's graph on CPUs, pixels to probabilities: it scales them itself."""
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,11 @@ UNDER_WAY = 2  # batches; a stream each
 class OpenVINO(Backend):
     precisions = ("f32", "bf16")
 
-    def __init__(self, bundle: bundles.Bundle, runtime: contract.Runtime) -> None:
-        super().__init__(bundle, runtime)
+    _requests: Iterator[Any] = iter(())
+
+    def _load(self) -> None:
+        runtime = self.runtime
+        self._requests = iter(())  # what they take of memory is free for the next ones
         core = ov.Core()
         if CAPABILITY[runtime.precision] not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise RuntimeError(f"the request asks for {runtime.precision}, which this processor does not compute in")
@@ -45,7 +49,7 @@ class OpenVINO(Backend):
         inputs, outputs = ([_sizes(port.partial_shape) for port in ports] for ports in (model.inputs, model.outputs))
         names = [port.get_any_name() for port in model.outputs]
         check_graph(bundle, inputs, dict(zip(names, outputs, strict=True)))
-        model.reshape([self.runtime.batch_size, 3, bundle.height, bundle.width])
+        model.reshape([self.batch_size, 3, bundle.height, bundle.width])
         steps = PrePostProcessor(model)
         pixels = steps.input()
         pixels.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))

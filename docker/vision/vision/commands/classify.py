@@ -29,7 +29,7 @@ def run(request: contract.ClassifyRequest, paths: Paths) -> contract.Result:
         bundle = bundles.load(paths.store, request.bundle)
         shard = _verified_shard(paths.store, request.shard)
         verified = time.perf_counter()
-        found = guard.start(bundle)
+        guard.start(bundle)
         ready = time.perf_counter()
         counts = write_predictions(shard, bundle, guard, paths.out / contract.PREDICTIONS_FILE)
     seconds = {"verify": verified - started, "first_batch": ready - verified, "classify": time.perf_counter() - ready}
@@ -39,7 +39,7 @@ def run(request: contract.ClassifyRequest, paths: Paths) -> contract.Result:
         [contract.PREDICTIONS_FILE],
         counts=counts,
         seconds=paths.startup | seconds,
-        versions=found["versions"] | {"model": bundle.version, "processor": hardware.processor()},
+        versions=guard.versions | {"model": bundle.version, "processor": hardware.processor()},
         device=request.runtime.device,
     )
 

@@ -27,7 +27,7 @@ def run(request: contract.EvaluateRequest, paths: Paths) -> contract.Result:
         if unknown := sorted(set(labels) - set(bundle.classes)):
             raise contract.BadInput(f"the labels have classes that the bundle does not: {', '.join(unknown)}")
         loaded = time.perf_counter()
-        found = guard.start(bundle)
+        guard.start(bundle)
         answers = guard(images)
         truth = np.array([bundle.classes.index(label) for label in labels])
         chosen = np.random.default_rng(0).permutation(len(ids))[: request.corrupted_images]
@@ -43,7 +43,7 @@ def run(request: contract.EvaluateRequest, paths: Paths) -> contract.Result:
         [contract.METRICS_FILE, contract.PREDICTIONS_FILE],
         counts={"images": len(ids)},
         seconds={"load": loaded - started, "evaluate": time.perf_counter() - loaded},
-        versions=found["versions"] | {"model": bundle.version},
+        versions=guard.versions | {"model": bundle.version},
         device=request.runtime.device,
     )
 

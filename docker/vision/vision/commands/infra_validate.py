@@ -55,7 +55,7 @@ def run(request: contract.InfraValidateRequest, paths: Paths) -> contract.Result
 
 @dataclass(frozen=True)
 class _Runner:
-    """A bundle's network, and the made images that it is timed on, in the size that it takes."""
+    """A bundle's network, and the made images that it is timed on: a batch, in the size that it takes."""
 
     backend: backends.Backend
     images: np.ndarray
@@ -65,7 +65,7 @@ class _Runner:
         bundle = bundles.load(store, ref)
         backend = backends.start(bundle, request.runtime)
         golden.check(backend)
-        return cls(backend, golden.made_images(request.runtime.batch_size, bundle.height, bundle.width))
+        return cls(backend, golden.made_images(backend.batch_size, bundle.height, bundle.width))
 
     def check(self) -> None:
         """

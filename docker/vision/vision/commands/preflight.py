@@ -28,8 +28,7 @@ def run(request: contract.PreflightRequest, paths: Paths) -> contract.Result:
     bundle = bundles.load(paths.store, request.bundle)
     verified = time.perf_counter()
     backend = backends.start(bundle, runtime)
-    images = golden.made_images(BATCHES * runtime.batch_size, bundle.height, bundle.width)
-    probabilities, _ = backend(images)
+    probabilities, _ = backend(golden.made_images(BATCHES * backend.batch_size, bundle.height, bundle.width))
     ready = time.perf_counter()
     if not np.isfinite(probabilities).all():
         raise RuntimeError(f"on this {runtime.device}, {bundle.network} gives probabilities that are no numbers")
@@ -37,6 +36,7 @@ def run(request: contract.PreflightRequest, paths: Paths) -> contract.Result:
     compared = time.perf_counter()
     speed = _images_per_second(backend, images)
     versions = backend.versions | {"model": bundle.version}
+    images = golden.made_images(BATCHES * backend.batch_size, bundle.height, bundle.width)
     report = contract.PreflightReport(runtime.device, tuple(found), versions, speed, difference)
     contract.write_json(paths.out / contract.PREFLIGHT_FILE, report.to_dict())
     seconds = {

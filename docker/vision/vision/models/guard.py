@@ -62,6 +62,7 @@ class Guard:
         self._connection: Connection
         self._memory_file = os.memfd_create("pixels")
         self._job: dict[str, Any] = {}
+        self._batch_sizes: list[int] = []  # that gave answers
         self._patience = float("inf")  # CPU seconds until the next answer
         self._fatal = 0
         self._spawn()
@@ -82,7 +83,7 @@ class Guard:
             check: False for who compares them themselves: nobody is to classify so.
 
         Returns:
-            versions (of what decides the values), classes, features, cpu_seconds and import_seconds.
+            classes, features, batch_size, cpu_seconds, import_seconds, and versions (see there).
 
         Raises:
             contract.ContractError: the bundle has no network for this backend, or the weights are another's.
@@ -93,13 +94,21 @@ class Guard:
             "runtime": self._runtime.to_dict(),
             "check": check,
         }
-        batch_size = self._runtime.batch_size
-        self._image_bytes = bundle.height * bundle.width * 3
-        self._rows = max(1, MEMORY_BYTES // (self._image_bytes * batch_size)) * batch_size
-        os.ftruncate(self._memory_file, self._rows * self._image_bytes)
-        self._memory = mmap.mmap(self._memory_file, 0)
         self.ready = self._begin()
+        self.batch_size = self.ready["batch_size"]
+        image_bytes = bundle.height * bundle.width * 3
+        self._rows = max(1, MEMORY_BYTES // (image_bytes * self.batch_size)) * self.batch_size
+        os.ftruncate(self._memory_file, self._rows * image_bytes)
+        self._memory = mmap.mmap(self._memory_file, 0)
         return self.ready
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """What decided the values so far; of the sizes of batches, if memory ran out on the way, all, the last one
+        last.
+        """
+        ready: dict[str, str] = self.ready["versions"]
+        return ready | {"batch_size": ", ".join(map(str, self._batch_sizes or [self.batch_size]))}
 
     def __call__(self, images: "np.ndarray") -> Part:
         """Answers to uint8 [n, height, width, 3].
@@ -127,7 +136,7 @@ class Guard:
                     done += len(part.failures)
             except _Died as death:
                 # It begins a batch before it has answered the one before.
-                suspects = images[done : done + 2 * self._runtime.batch_size]
+                suspects = images[done : done + 2 * self.batch_size]
                 parts += self._isolate(suspects, death)
                 done += len(suspects)
         return parts
@@ -181,13 +190,21 @@ class Guard:
         self._send({"rows": len(images)})
         left = len(images)
         while left:
-            rows = self._header()["rows"]
+            header = self._header()
+            rows = header["rows"]
+            self._note(header["batch_size"])
             probabilities, embeddings = (np.frombuffer(self._receive(), np.float32).reshape(rows, -1) for _ in range(2))
             left -= rows
             widths = probabilities.shape[1], embeddings.shape[1]
             if left < 0 or widths != (self.ready["classes"], self.ready["features"]):
                 raise RuntimeError("the network's process gave another number of answers than asked for: run it again")
             yield Part(probabilities, embeddings, np.full(rows, "", object))
+
+    def _note(self, batch_size: int) -> None:
+        """A process that comes after this one begins with what fitted last."""
+        if self._batch_sizes[-1:] != [batch_size]:
+            self._batch_sizes.append(batch_size)
+            self._job["runtime"]["batch_size"] = self.batch_size = batch_size
 
     def _spawn(self) -> None:
         self._connection, theirs = Pipe()

@@ -53,17 +53,20 @@ def _serve(connection: Connection, memory: int, import_seconds: float) -> None:
     _send(
         connection,
         versions=backend.versions,
+        batch_size=backend.batch_size,
         classes=probabilities.shape[1],
         features=embeddings.shape[1],
         cpu_seconds=time.process_time() - before,
         import_seconds=import_seconds,
     )
-    pixels = np.frombuffer(mmap.mmap(memory, 0, access=mmap.ACCESS_READ), np.uint8)
+    pixels: np.ndarray | None = None
     while True:
         rows = json.loads(connection.recv_bytes())["rows"]
+        if pixels is None:  # by then the parent knows how many pixels it gives at once
+            pixels = np.frombuffer(mmap.mmap(memory, 0, access=mmap.ACCESS_READ), np.uint8)
         images = pixels[: rows * bundle.height * bundle.width * 3].reshape(rows, bundle.height, bundle.width, 3)
         for probabilities, embeddings in backend.batches(images):
-            _send(connection, rows=len(probabilities))
+            _send(connection, rows=len(probabilities), batch_size=backend.batch_size)
             connection.send_bytes(probabilities.tobytes())
             connection.send_bytes(embeddings.tobytes())
 
