@@ -27,7 +27,6 @@ from local.build.train_champion import NAME, Maker
 from local.demo import cifar, drop
 from strandline import settings
 
-BATCH_SIZE = 64
 FOG = 200  # how bright fog is
 FRAME_NOISE = 1  # levels of 0 to 255 that frames of a burst differ by
 STATISTICS = ("width", "height", "bytes", *contract.IMAGE_STATISTICS)
@@ -107,8 +106,8 @@ def classify(shard: Path, maker: Maker) -> Path:
     bundle = maker.store / NAME
     shutil.copytree(settings.REPOSITORY / "models" / NAME, bundle)
     ref = {"path": NAME, "version": contract.sha256_file(bundle / contract.BUNDLE_MANIFEST)}
-    request = {"shard_id": "images", "shard": maker.ref(shard), "bundle": ref, "batch_size": BATCH_SIZE}
-    return maker.run("classify", "classify", request | {"threads": maker.config.vision.cores})
+    request = {"shard_id": "images", "shard": maker.ref(shard), "bundle": ref}
+    return maker.run("classify", "classify", request | {"runtime": maker.config.vision.runtime().to_dict()})
 
 
 def as_they_are(images: Images, _: float) -> list[bytes]:
