@@ -11,8 +11,9 @@ changed.
 |---|---|
 | **plan** | pins the champion |
 | **check** | on the host, in the real runner: `nvidia-smi` (GPU), the model bundle's hashes, made images \
-classified on the device, the GPU's probabilities against the CPU's, then the speed |
-| **report** | logs hardware, images/s and the largest difference, and returns the report |
+classified on the device in the largest batches that fit into its memory, the golden images' probabilities against \
+those in the bundle, then the speed |
+| **report** | logs hardware, images/s, the size of batches and the largest difference, and returns the report |
 
 ### When it is red
 | red task | means, and what to do |

@@ -282,14 +282,16 @@ class PreflightRequest(Message):
 
 @dataclasses.dataclass(frozen=True)
 class PreflightReport(Message):
-    """What a host can do. `hardware` is the processor, or a line a card: name, driver, memory; `largest_difference`
-    is between its probabilities of the golden images and those in the bundle, None if the bundle has no golden images.
+    """What a host can do. `hardware` is the processor, or a line a card: name, driver, memory; `batch_size` is how many
+    images it computed at once; `largest_difference` is between its probabilities of the golden images and those in the
+    bundle, None if the bundle has no golden images.
     """
 
     device: Literal["cpu", "gpu"]
     hardware: tuple[str, ...]
     versions: dict[str, str]
     images_per_second: float
+    batch_size: int
     largest_difference: float | None
 
 

@@ -20,5 +20,7 @@ def test_a_host_is_found_fit_to_classify(strandline):
     champion = strandline.rows("SELECT version FROM champions WHERE period @> now()")
     assert found.device == "cpu"
     assert found.images_per_second > 10
+    assert found.batch_size == 64
+    assert found.largest_difference <= 1e-4
     assert [found.versions["model"]] == [row["version"] for row in champion]
     assert f"images/s on cpu: {found.hardware[0]}" in logs["report"]

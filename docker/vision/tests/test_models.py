@@ -354,6 +354,7 @@ def test_preflight_says_what_a_host_can_do(store, bundle):
     assert report.largest_difference <= 1e-4
     assert report.hardware
     assert report.images_per_second > 10
+    assert report.batch_size == 16
     assert report.versions["model"] == bundle["version"]
     result = contract.read_result(folder, "preflight")
     assert set(result.files) == {"preflight.json"}

@@ -28,7 +28,7 @@ def plan() -> contract.PreflightRequest:
 
 
 def report(checked: attempts.SealedAttempt) -> contract.PreflightReport:
-    """What a check found; a line of it is logged.
+    """What a check found; it is logged for people.
 
     Raises:
         contract.NoResult: its files are missing or altered.
@@ -41,6 +41,9 @@ def report(checked: attempts.SealedAttempt) -> contract.PreflightReport:
     except (OSError, contract.BadRequest) as error:
         raise contract.NoResult(f"{folder / contract.PREFLIGHT_FILE} cannot be read ({error}): check again") from error
     log.info("%s images/s on %s: %s", f"{found.images_per_second:,.0f}", found.device, "; ".join(found.hardware))
-    if found.largest_difference is not None:
-        log.info("probabilities of the GPU and the CPU differ by %.1e at the most", found.largest_difference)
+    log.info("in batches of %d images", found.batch_size)
+    if found.largest_difference is None:
+        log.info("the bundle has no golden images to compare its answers with")
+    else:
+        log.info("probabilities of the golden images: %.1e off at the most", found.largest_difference)
     return found

@@ -1,4 +1,6 @@
-"""Find out whether this host can classify: what it has, whether its answers are right, and how fast they come."""
+"""Find out whether this host can classify: what it has, how many images fit at once, whether its answers are right,
+and how fast they come.
+"""
 
 import time
 
@@ -34,10 +36,11 @@ def run(request: contract.PreflightRequest, paths: Paths) -> contract.Result:
         raise RuntimeError(f"on this {runtime.device}, {bundle.network} gives probabilities that are no numbers")
     difference, _ = golden.check(backend)
     compared = time.perf_counter()
+    images = golden.made_images(BATCHES * backend.batch_size, bundle.height, bundle.width)
     speed = _images_per_second(backend, images)
     versions = backend.versions | {"model": bundle.version}
-    images = golden.made_images(BATCHES * backend.batch_size, bundle.height, bundle.width)
-    report = contract.PreflightReport(runtime.device, tuple(found), versions, speed, difference)
+    size = backend.batch_size
+    report = contract.PreflightReport(runtime.device, tuple(found), versions, speed, size, difference)
     contract.write_json(paths.out / contract.PREFLIGHT_FILE, report.to_dict())
     seconds = {
         "libraries": imported - started,
