@@ -224,6 +224,7 @@ class Vision(_Room):
     store_claim: str = _setting("strandline-store", "PersistentVolumeClaim there whose root is the store")
     landing_claim: str = _setting("strandline-landing", "PersistentVolumeClaim there whose root is the landing zone")
     device: str = _setting("cpu", "what networks run on", one_of=("cpu", "gpu"))
+    gpus: int = _setting(1, "cards of a GPU host; a task has one to itself, or waits for one", low=1)
     backend: str | None = _setting(
         None, "what computes networks; by default openvino on a CPU, onnxruntime on a GPU", one_of=BACKENDS
     )

@@ -1,5 +1,6 @@
 """The filter between workers and the Docker Engine: what a task does goes through as it is, and nothing else does."""
 
+import contextlib
 import copy
 import json
 import socket
@@ -21,8 +22,8 @@ from image_files import pack_request
 import strandline_contract as contract
 from engine_proxy import policy, strict_json
 from strandline import settings
+from strandline.operators import cards, vision
 from strandline.operators import docker as docker_runner
-from strandline.operators import vision
 from strandline.operators.docker import HardenedDockerOperator
 
 IMAGE = "sha256:" + "a" * 64
@@ -30,6 +31,7 @@ NAMED = "registry.example/strandline/vision@sha256:" + "b" * 64
 RUN = "scheduled__2026-11-21T08:00:00+00:00"
 SHARD = "5" * 64
 OTHERS = "f" * 64
+ONE_GPU = {"Driver": "", "Count": 0, "DeviceIDs": ["0"], "Capabilities": [["gpu"]], "Options": {}}
 
 
 @pytest.fixture
@@ -56,7 +58,15 @@ def engine() -> RecordingEngine:
 @pytest.fixture
 def port(config, engine, tmp_path, monkeypatch) -> Iterator[int]:
     user = "{}:{}".format(*vision.container_user(tmp_path))
-    allowed = policy.Policy((IMAGE, NAMED), "/srv/landing", "/srv/store", user, 2**33, 2, False, "here")
+    allowed = policy.Policy((IMAGE, NAMED), "/srv/landing", "/srv/store", user, 2**33, 2, 0, "here")
+    with filtering(allowed, config, engine, monkeypatch) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def filtering(
+    allowed: policy.Policy, config: settings.Settings, engine: RecordingEngine, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[int]:
     with (
         tempfile.TemporaryDirectory() as folder,  # the path of a socket has at most 107 characters
         filtered(allowed, Path(folder) / "engine", config.store, engine) as port,
@@ -118,6 +128,60 @@ def test_a_task_runs_from_its_start_to_its_end_through_the_filter(config, engine
     assert list(engine.containers) == [OTHERS], "it has been removed, and nobody else's"
     passed = {name for _, _, headers, _ in engine.asked for name in headers}
     assert passed <= {"Host", "Accept", "Accept-Encoding", "User-Agent", "Content-Type", "Content-Length", "Connection"}
+
+
+@pytest.fixture
+def gpu_port(config, engine, tmp_path, monkeypatch) -> Iterator[int]:
+    """The filter of a host with two cards."""
+    monkeypatch.setenv("STRANDLINE_GPUS", "2")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where the locks are
+    user = "{}:{}".format(*vision.container_user(tmp_path))
+    allowed = policy.Policy((IMAGE, NAMED), "/srv/landing", "/srv/store", user, 2**33, 2, 2, "here")
+    with filtering(allowed, config, engine, monkeypatch) as port:
+        yield port
+
+
+def run_on_gpu() -> None:
+    bundle = {"path": "models/bb", "version": "bb"}
+    runtime = {"backend": "onnxruntime", "threads": 1, "device": "gpu"}
+    request = {"shard_id": "gpu", "bundle": bundle, "runtime": runtime}
+    task = HardenedDockerOperator(task_id="check", vision_command="preflight", request=request)
+    with pytest.raises(contract.NoResult):  # this engine runs nothing
+        task.execute({"run_id": RUN, "ti": SimpleNamespace(try_number=1)})
+
+
+def test_a_task_on_a_gpu_asks_the_engine_for_one_card_that_no_other_task_has(engine, gpu_port, tmp_path):
+    run_on_gpu()
+    with cards.one_card(tmp_path, 2) as other:
+        run_on_gpu()
+    run_on_gpu()
+    asked = [sent["HostConfig"]["DeviceRequests"] for sent in engine.created]
+    assert (other, asked) == (0, [[ONE_GPU], [ONE_GPU | {"DeviceIDs": ["1"]}], [ONE_GPU]])
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        [ONE_GPU | {"DeviceIDs": ["2"]}],
+        [ONE_GPU | {"DeviceIDs": ["all"]}],
+        [ONE_GPU | {"DeviceIDs": ["0", "1"]}],
+        [ONE_GPU | {"DeviceIDs": [0]}],
+        [ONE_GPU | {"DeviceIDs": [], "Count": -1}],
+        [ONE_GPU | {"Count": 1}],
+        [ONE_GPU | {"Capabilities": [["gpu", "graphics"]]}],
+        [ONE_GPU, ONE_GPU],
+        [],
+    ],
+    ids=str,
+)
+def test_nothing_but_one_of_the_cards_of_the_host_is_passed_on(engine, gpu_port, asked):
+    run_on_gpu()
+    [right] = engine.created
+    right["Labels"].pop(policy.MADE_THROUGH)
+    name = f"strandline-preflight-gpu-{right['Labels'][docker_runner.ATTEMPT]}"
+    path = f"/v1.41/containers/create?name={name}"
+    assert ask(gpu_port, "POST", path, right)[0] == 201, "as it was, it may be made"
+    assert ask(gpu_port, "POST", path, changed(right, "HostConfig/DeviceRequests", asked))[0] == 403
 
 
 def test_a_worker_sees_and_removes_only_what_was_made_through_the_filter(config, client, engine, port):
@@ -198,7 +262,7 @@ HOSTILE = {
     "the host's processes": ("HostConfig/PidMode", "host"),
     "another's network": ("HostConfig/NetworkMode", f"container:{OTHERS}"),
     "devices": ("HostConfig/Devices", [{"PathOnHost": "/dev/sda"}]),
-    "GPUs where none is set": ("HostConfig/DeviceRequests", [policy.GPU]),
+    "a GPU where none is set": ("HostConfig/DeviceRequests", [ONE_GPU]),
     "old binds": ("HostConfig/Binds", ["/:/host"]),
     "others' volumes": ("HostConfig/VolumesFrom", [OTHERS]),
     "one more mount": ("HostConfig/Mounts/3", ROOT),
@@ -422,7 +486,7 @@ def test_a_client_that_goes_away_leaves_nothing_waiting_at_the_engine(config, cl
 
 
 def test_an_engine_that_does_not_answer_is_said(config, tmp_path):
-    allowed = policy.Policy((IMAGE,), "/srv/landing", "/srv/store", "1:1", 2**33, 2, False, "here")
+    allowed = policy.Policy((IMAGE,), "/srv/landing", "/srv/store", "1:1", 2**33, 2, 0, "here")
     with filtered(allowed, tmp_path / "nobody", tmp_path) as port:
         code, said = ask(port, "GET", "/_ping")
     assert (code, "the engine does not answer" in said) == (502, True)
@@ -439,7 +503,7 @@ def test_an_engine_that_does_not_answer_is_said(config, tmp_path):
     ],
 )
 def test_settings_that_would_open_the_filter_are_refused(value):
-    right = {"images": (IMAGE,), "landing": "/a", "store": "/b", "user": "1:1", "memory": 1, "cores": 1, "gpu": False}
+    right = {"images": (IMAGE,), "landing": "/a", "store": "/b", "user": "1:1", "memory": 1, "cores": 1, "gpus": 0}
     policy.Policy(**right, deployment="x")
     with pytest.raises(ValueError, match=r"digest|absolute|root"):
         policy.Policy(**(right | value), deployment="x")

@@ -28,7 +28,7 @@ def from_environment() -> Policy:
         user=os.environ["STRANDLINE_TASK_USER"],
         memory=int(os.environ["STRANDLINE_TASK_MEMORY_BYTES"]),
         cores=int(os.environ["STRANDLINE_CORES"]),
-        gpu=bool(os.environ.get("STRANDLINE_GPU_IMAGE")),
+        gpus=int(os.environ.get("STRANDLINE_GPUS") or 1) if os.environ.get("STRANDLINE_GPU_IMAGE") else 0,
         deployment=os.environ["STRANDLINE_DEPLOYMENT"],
     )
 

@@ -20,7 +20,6 @@ COMMANDS = ("pack", "classify", "train", "evaluate", "package", "preflight", "in
 LARGEST = 2**40  # bytes of a file: the tasks' own setting is far below
 LONGEST = 7 * 24 * 3600  # seconds that a task's deadline may lie ahead
 DIGEST = re.compile(r"(?:[a-z0-9][a-z0-9._/:-]*@)?sha256:[0-9a-f]{64}")
-GPU = {"Driver": "", "Count": -1, "DeviceIDs": [], "Capabilities": [["gpu"]], "Options": {}}
 
 
 class Refused(Exception):
@@ -37,7 +36,7 @@ class Policy:
         user: `uid:gid` that containers run as.
         memory: bytes at most.
         cores: at most.
-        gpu: whether a container may ask for GPUs.
+        gpus: how many cards this host has for containers, each of which may have one.
         deployment: a name that no other deployment on this engine has.
     """
 
@@ -47,7 +46,7 @@ class Policy:
     user: str
     memory: int
     cores: int
-    gpu: bool
+    gpus: int
     deployment: str
 
     def __post_init__(self) -> None:
@@ -140,8 +139,12 @@ def _host_config(policy: Policy, asked: Any, folder: str) -> dict[str, Any]:
         "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}},
         "Mounts": [dict(zip(names, (to, at, "bind", only), strict=True)) for to, at, only in mounts],
     }
-    if policy.gpu and _at(asked, "HostConfig", "DeviceRequests") is not None:
-        config["DeviceRequests"] = [GPU]
+    if policy.gpus and _at(asked, "HostConfig", "DeviceRequests") is not None:
+        card = _text(asked, "HostConfig", "DeviceRequests", 0, "DeviceIDs", 0)
+        _check(card in map(str, range(policy.gpus)), f"card {card!r} is none of the {policy.gpus} of STRANDLINE_GPUS")
+        config["DeviceRequests"] = [
+            {"Driver": "", "Count": 0, "DeviceIDs": [card], "Capabilities": [["gpu"]], "Options": {}}
+        ]
     return config
 
 

@@ -8,6 +8,7 @@ itself.
 import contextlib
 import datetime
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from docker.api.client import APIClient
 import strandline_contract as contract
 from strandline import settings
 from strandline.errors import PermanentError
+from strandline.operators import cards
 from strandline.operators.vision import (
     ATTEMPT,
     COMMAND,
@@ -64,15 +66,16 @@ class HardenedDockerOperator(VisionOperator):
         self.image = self._present_image(config)
         labels = self._labels(config, folder, run_id)
         self._remove_stale_attempts(labels)
-        self._container = self._create(config, folder, labels)
-        try:
-            self._client.start(self._container)
-            last = self.stream_logs(self._lines())
-            state = self._ended()
-            # A log that is followed may lose its end.
-            last = self._client.logs(self._container, tail=1).decode("utf-8", "backslashreplace").strip() or last
-        finally:
-            self.on_kill()
+        with self._own_card(config) as card:
+            self._container = self._create(config, folder, labels, card)
+            try:
+                self._client.start(self._container)
+                last = self.stream_logs(self._lines())
+                state = self._ended()
+                # A log that is followed may lose its end.
+                last = self._client.logs(self._container, tail=1).decode("utf-8", "backslashreplace").strip() or last
+            finally:
+                self.on_kill()
         code, how = state["ExitCode"], f"ended with exit code {state['ExitCode']}"
         if state["OOMKilled"]:
             how = f"ran out of memory: STRANDLINE_TASK_MEMORY_BYTES allows {config.vision.memory_bytes:,} bytes"
@@ -105,6 +108,16 @@ class HardenedDockerOperator(VisionOperator):
         self._client.pull(image)
         return str(self._client.inspect_image(image)["Id"])
 
+    @contextlib.contextmanager
+    def _own_card(self, config: settings.Settings) -> Iterator[int | None]:
+        """Hold one of the host's cards, if the request is for a GPU. All tasks of a worker see the same folder."""
+        if not on_gpu(self.request):
+            yield None
+            return
+        with cards.one_card(Path(tempfile.gettempdir()), config.vision.gpus) as card:
+            self.log.info("on card %d of this host", card)
+            yield card
+
     def _labels(self, config: settings.Settings, folder: Path, run_id: str) -> dict[str, str]:
         deadline = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=config.vision.timeout_minutes)
         return {
@@ -123,7 +136,7 @@ class HardenedDockerOperator(VisionOperator):
             self.log.warning("removing container %s, left by attempt %s", stale["Id"][:12], stale["Labels"][ATTEMPT])
             remove(self._client, stale["Id"])
 
-    def _create(self, config: settings.Settings, folder: Path, labels: dict[str, str]) -> str:
+    def _create(self, config: settings.Settings, folder: Path, labels: dict[str, str], card: int | None = None) -> str:
         assert self._client
         place = STORE / folder.relative_to(config.store)
         created = self._client.create_container(
@@ -134,7 +147,7 @@ class HardenedDockerOperator(VisionOperator):
             environment=mounts_environment(LANDING, STORE, home=SCRATCH),
             user="{}:{}".format(*container_user(folder)),
             labels=labels,
-            host_config=host_config(self._client, config, self.request, _mounts(config, folder, place)),
+            host_config=host_config(self._client, config, self.request, _mounts(config, folder, place), card),
         )
         return str(created["Id"])
 
@@ -182,10 +195,14 @@ def connect(config: settings.Settings) -> APIClient:
 
 
 def host_config(
-    client: APIClient, config: settings.Settings, request: dict[str, Any], mounts: list[docker.types.Mount]
+    client: APIClient,
+    config: settings.Settings,
+    request: dict[str, Any],
+    mounts: list[docker.types.Mount],
+    card: int | None = None,
 ) -> dict[str, Any]:
-    """All that bounds a container; `tests/docker/policy.json` holds it, too."""
-    gpus = [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])] if on_gpu(request) else None
+    """All that bounds a container; `tests/docker/policy.json` holds it, too. `card` is the one that it is given."""
+    gpus = None if card is None else [docker.types.DeviceRequest(device_ids=[str(card)], capabilities=[["gpu"]])]
     host: dict[str, Any] = client.create_host_config(
         mounts=mounts,
         network_mode="none",

@@ -75,11 +75,12 @@ class _Answers:
             RuntimeError: the runtime is not there, or its process ended.
         """
         with Guard(runtime) as guard:
-            versions: dict[str, str] = guard.start(bundle, check)["versions"]
+            guard.start(bundle, check)
             golden_difference = _golden_difference(guard, bundle)
             began = time.perf_counter()
             probabilities, _, _ = guard(images)  # of an image that ended the process, they are no numbers
             rate = len(images) / (time.perf_counter() - began)
+            versions = guard.versions
         answered = np.isfinite(probabilities).all(axis=1)
         labels = np.where(answered, np.nan_to_num(probabilities).argmax(axis=1), -1)
         return cls(probabilities, labels, golden_difference, round(rate, 1), versions)
