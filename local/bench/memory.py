@@ -76,7 +76,7 @@ class Watch:
             running: collections.Counter[str] = collections.Counter()
             for process in self._processes():
                 try:
-                    command, memory = " ".join(process.cmdline()), process.memory_info().rss
+                    command, memory = " ".join(process.cmdline()).strip(), process.memory_info().rss
                 except psutil.Error:
                     continue  # it has ended
                 part = _part(command)

@@ -6,7 +6,7 @@ from multiprocessing.connection import wait
 from airflow.executors.local_executor import LocalExecutor
 from airflow.executors.workloads import ExecutorWorkload
 
-WAIT = 1.0  # seconds: what else happens, as a new run, is seen that late at the most
+WAIT = 0.5  # seconds: what else happens, as a new run, is seen that late at the most
 
 
 class WakingExecutor(LocalExecutor):
