@@ -10,6 +10,7 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 from drift_windows import FIRST, HOUR, ingest, rows, worse
+from written_reports import written
 
 from strandline import ledger, settings
 from strandline.drift import evidently_report, schedule
@@ -55,7 +56,7 @@ def hours(version, kinds, first=FIRST, count=300, **kwargs):
 
 
 def content(found):
-    page = drift.Path(found.page)
+    page = written(found.page)
     return json.loads((page.parent / "report.json").read_text())
 
 
@@ -352,7 +353,7 @@ def test_a_report_says_what_each_source_sent(version):
     """Where there are several; the verdict is of the whole window."""
     one = report(ingest(version, FIRST, rows(150), truth="same", sources=["shop1"]))
     assert content(one)["sources"] == []
-    assert "Each source" not in drift.Path(one.page).read_text()
+    assert "Each source" not in written(one.page).read_text()
 
     cats = [row for pair in zip(rows(150, 1), rows(150, 2, label="cat"), strict=True) for row in pair]
     found = report(ingest(version, FIRST + HOUR, cats, truth="cat", sources=["shop1", "camera-7"]), "report 2")
@@ -363,7 +364,7 @@ def test_a_report_says_what_each_source_sent(version):
     assert shop["label_shift_p_value"] > 0.05 > 0.01 > camera["label_shift_p_value"]
     assert camera["predicted"][drifting.CLASSES.index("cat")] == camera["rows"]
     assert camera["accuracy"]["estimate"]["value"] == 1.0 > shop["accuracy"]["estimate"]["value"]
-    assert "<bdi>camera-7</bdi>" in drift.Path(found.page).read_text()
+    assert "<bdi>camera-7</bdi>" in written(found.page).read_text()
 
 
 def test_an_empty_window_says_so(version):
@@ -373,7 +374,7 @@ def test_an_empty_window_says_so(version):
     assert content(found)["not_live"].startswith("There are no images to judge")
     late = report(ingest(version, FIRST, rows(120), run_id="its files came late"), "report 2")
     assert late.live
-    assert drift.Path(found.page).is_file()
+    assert written(found.page).is_file()
     assert content(found)["drift"] is None
 
 
@@ -400,7 +401,7 @@ def test_labels_that_the_model_does_not_know_are_named(version):
     said = content(found)
     assert said["window"]["labelled"] == 0
     assert "no class for (</script><script>alert(1)</script>)" in said["problems"][0]
-    assert "<script>alert(1)" not in drift.Path(found.page).read_text()
+    assert "<script>alert(1)" not in written(found.page).read_text()
 
 
 @pytest.mark.parametrize("missing", ["reference.parquet", "metrics.json"])

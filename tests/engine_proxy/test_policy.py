@@ -134,10 +134,10 @@ def test_a_task_runs_from_its_start_to_its_end_through_the_filter(config, engine
 def gpu_port(config, engine, tmp_path, monkeypatch) -> Iterator[int]:
     """The filter of a host with two cards."""
     monkeypatch.setenv("STRANDLINE_GPUS", "2")
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where the locks are
     user = "{}:{}".format(*vision.container_user(tmp_path))
     allowed = policy.Policy((IMAGE, NAMED), "/srv/landing", "/srv/store", user, 2**33, 2, 2, "here")
     with filtering(allowed, config, engine, monkeypatch) as port:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where the locks are; the socket's path may be shorter
         yield port
 
 

@@ -189,7 +189,8 @@ def test_what_the_listing_refused_is_counted_and_logged_with_the_page(home, capl
     page = run_folder() / "validation" / "index.html"
     assert (answer.entries, answer.accepted, answer.quarantined, answer.rejected) == (7, 1, 2, 4)
     assert (result()["reasons"], result()["rejected"]) == ({"EMPTY": 1, "UNREADABLE": 1}, {"SYMLINK": 4})
-    assert f"1 accepted, 2 quarantined, 4 rejected, 0 vanished. The page: {page}" in caplog.text
+    assert "1 accepted, 2 quarantined, 4 rejected, 0 vanished." in caplog.text
+    assert f"Open the report: /strandline/reports/validation/{run_folder().name}/" in caplog.text
     assert "Rejected, by reason" in page.read_text()
 
 

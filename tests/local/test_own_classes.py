@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from gates import answer
 from own_models import COLOURS, EACH, write_model, write_pictures
+from written_reports import written
 
 from local.build import import_model, measured
 from strandline import ledger, settings
@@ -80,7 +81,7 @@ def test_a_model_of_other_classes_and_size_becomes_champion(tmp_path, pictures, 
     assert held.outcome == "pass", held.body
     assert "This is a first gate: the champion has none of its classes" in held.sentence
     assert "What the champion has and the challenger has not: airplane; automobile; " in held.body
-    page = Path(held.page).read_text()
+    page = written(held.page).read_text()
     assert "A first gate: a challenger alone" in page
     assert "airplane" not in page.split("Checks</h2>")[1]
     promotion.record_approval("gate 1", answer())

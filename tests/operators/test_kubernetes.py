@@ -406,7 +406,7 @@ class TestManifests:
 
     def test_the_values_hold_no_secret(self, values):
         assert "@" not in settings.load({each["name"]: each["value"] for each in values["env"]}).database_url
-        secret = re.compile("PASSWORD|SECRET|FERNET|TOKEN|AIRFLOW.*URL|CONN")
+        secret = re.compile("PASSWORD|SECRET|FERNET|TOKEN|AIRFLOW__.*URL|CONN")
         given = [*values["env"], *values["migrateDatabaseJob"]["env"]]
         assert [each["name"] for each in given if secret.search(each["name"]) and "value" in each] == []
 

@@ -7,7 +7,6 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import gate_evaluations
@@ -19,6 +18,7 @@ import pytest
 from conftest import Database
 from ledger_rows import HOUR, File, Run
 from psycopg.types.json import Jsonb
+from written_reports import written
 
 import strandline_contract as contract
 from strandline import ledger, settings
@@ -96,11 +96,11 @@ def counts(found: replays.Compared) -> dict[str, int]:
 
 
 def report(found: replays.Compared) -> Row:
-    return json.loads((Path(found.page).parent / "replay.json").read_text())
+    return json.loads(written(found.page, "replay.json").read_text())
 
 
 def rows(found: replays.Compared) -> dict[str, Row]:
-    table = pq.read_table(Path(found.page).parent / "rows.parquet")
+    table = pq.read_table(written(found.page, "rows.parquet"))
     assert len(table) == found.images
     return {row["image_id"]: row for row in table.to_pylist()}
 
@@ -132,7 +132,7 @@ def test_the_same_version_and_runtime_give_the_same_bits(run):
     assert said["runtimes"][0]["must_be_equal"]
     (row,) = recorded()
     assert row["report"] == said
-    assert row["html_sha256"] == contract.sha256_file(Path(found.page))
+    assert row["html_sha256"] == contract.sha256_file(written(found.page))
     assert predicted() == before
 
 
@@ -161,10 +161,10 @@ def test_shards_are_read_in_parts(run, monkeypatch):
 
 def test_a_run_has_one_replay(run):
     first = replay()
-    written = {path: path.stat().st_mtime_ns for path in Path(first.page).parent.iterdir()}
+    before = {path: path.stat().st_mtime_ns for path in written(first.page).parent.iterdir()}
     assert replays.plan("replay 1", START) == []
     assert replays.compare("replay 1", []) == first
-    assert {path: path.stat().st_mtime_ns for path in Path(first.page).parent.iterdir()} == written
+    assert {path: path.stat().st_mtime_ns for path in written(first.page).parent.iterdir()} == before
     assert len(recorded()) == 1
     assert replay("replay 2").page != first.page
 
@@ -205,7 +205,7 @@ def test_another_runtime_may_move_within_the_tolerance(run, kwargs, says):
     assert (found.status, counts(found)) == ("within tolerance", {"images": 30, "within_tolerance": 30})
     assert "30 of 30 predictions moved, by 1.0e-04 at the most" in found.sentence
     assert report(found)["runtimes"][0]["changes"] == [says]
-    assert says in Path(found.page).read_text()
+    assert says in written(found.page).read_text()
 
 
 def test_on_a_gpu_the_same_runtime_may_move_within_the_tolerance(run, database):
@@ -232,7 +232,7 @@ def test_the_page_is_bounded_and_the_file_is_whole(run, monkeypatch):
     shown = report(found)["rows"]
     assert len(shown) == 5
     assert (shown[0]["image_id"], shown[0]["status"]) == (image, "different")
-    assert "and 25 more" in Path(found.page).read_text()
+    assert "and 25 more" in written(found.page).read_text()
     assert sum(row["status"] == "within tolerance" for row in rows(found).values()) == 29
 
 
@@ -269,7 +269,7 @@ def test_what_cannot_be_replayed_is_accounted_for(run, lose, images, reason, adv
     (said,) = report(found)["missing"]
     assert (said["reason"], said["images"]) == (reason, images)
     assert advice in said["advice"]
-    assert advice in Path(found.page).read_text()
+    assert advice in written(found.page).read_text()
     assert {row["reason"] for row in rows(found).values() if row["status"] == "missing"} == {reason}
 
 
@@ -297,7 +297,7 @@ def test_images_that_were_packed_for_other_pixels_are_missing_and_it_says_what_t
     assert replays.plan("replay 1", START, model_version=larger) == []
     found = replays.compare("replay 1", [])
     assert (found.status, found.missing) == ("not replayed", 30)
-    page = Path(found.page).read_text()
+    page = written(found.page).read_text()
     assert "the chosen version wants other pixels" in page
     assert "Trigger ingest_images as a backfill of the window, with that version" in page
 
@@ -349,7 +349,7 @@ def test_another_version_is_held_against_the_one_that_predicted(run):
     assert agreement["images"] == sum(pair["images"] for pair in agreement["pairs"]) == 30
     assert agreement["agreed"] == sum(row["made_label"] == row["label"] for row in replayed) < 30
     assert {row["model_version"] for row in replayed} == {other}
-    assert "have the same label by both" in Path(found.page).read_text()
+    assert "have the same label by both" in written(found.page).read_text()
 
 
 def test_another_version_is_compared_with_its_own_predictions(run):
@@ -385,7 +385,7 @@ def test_the_report_says_when_a_version_was_replaced(run, database):
     (period,) = report(found)["champions"]
     assert (period["version"], period["replaced_by"], period["replaced_by_name"]) == (run.version, second, "second")
     assert period["until"] > period["since"]
-    assert "never champion" in Path(replay("other", model_version=register("third")).page).read_text()
+    assert "never champion" in written(replay("other", model_version=register("third")).page).read_text()
 
 
 def test_windows_that_cannot_be_replayed_are_named(run, monkeypatch):
@@ -439,7 +439,7 @@ def test_the_page_shows_hostile_names_as_text(database, browser, width):
     problems: list[str] = []
     page.on("console", lambda message: problems.append(message.text))
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(Path(found.page).as_uri())
+    page.goto(written(found.page).as_uri())
     assert problems == []
     assert page.locator("h1").inner_text() == "Not equal"
     assert "<script>alert(2)</script>.jpg" in page.locator("body").inner_text()
