@@ -83,8 +83,9 @@ def make_challenger(config, tmp_path):
 def learn(config, champion: str, flipped: float, **how) -> str:
     """A version that the champion became by learning from its own original images, so many of their labels wrong."""
     with ledger.connect("training", config.database_url) as connection:
-        original, holdout, recent = (datasets.latest(connection, kind) for kind in ("original", "holdout", "recent"))
         [model] = ledger.fetch(connection, "select_champion")
+        kinds = ("original", "holdout", "recent")
+        original, holdout, recent = (datasets.latest(connection, kind, model["classes"]) for kind in kinds)
         known, classes = datasets.labels(config.store, original), model["classes"]
         wrong = {image: number < flipped * IMAGES for number, image in enumerate(sorted(known)[:IMAGES])}
         rows = [(image, classes[(classes.index(known[image]) + flip) % len(classes)]) for image, flip in wrong.items()]

@@ -81,7 +81,14 @@ def test_a_gpu_is_compared_with_a_cpu(version, holdout, monkeypatch, backend, re
     assert named(request.runtimes) == [f"{backend} f32 on a gpu"]
 
 
+def test_the_holdout_is_one_of_the_versions_classes(version, holdout):
+    """Whatever was frozen since, for a model of others."""
+    gate_evaluations.freeze("holdout", IMAGES, ("red", "blue"))
+    assert parity.plan(None).labels == holdout.labels
+
+
 def test_what_cannot_be_compared_is_said(version):
+    gate_evaluations.freeze("holdout", IMAGES, ("red", "blue"))
     with pytest.raises(ParityError, match="no holdout"):
         parity.plan(None)
     with pytest.raises(VersionError, match="no model version"):
