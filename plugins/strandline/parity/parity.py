@@ -50,8 +50,8 @@ def plan(given: str | None) -> contract.ParityRequest:
         holdout = datasets.latest(connection, "holdout", model["classes"])
     if holdout is None:
         raise ParityError(
-            f"there is no holdout of images of the classes of {model['name']} to compare on: docs/retraining.md says how"
-            " to freeze one"
+            f"there is no holdout of images of the classes of {model['name']} to compare on: docs/retraining.md says"
+            " how to freeze one"
         )
     manifest = bundles.verify(contract.store_path(config.store, model["bundle"]), model["version"])
     has_weights = contract.WEIGHTS_FILE in manifest.files
