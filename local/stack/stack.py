@@ -103,7 +103,11 @@ class Stack:
             self._say(self._call(environment, "install-champion", "-m", "local.build.champion"))
             self._say("Starting Airflow ...")
             self._call(environment, "migrate-airflow", "-m", "airflow", "db", "migrate")
-            begin = datetime.datetime.now(datetime.UTC)
+            # One that runs has parsed all, parses what changes, and the rest again only every few minutes.
+            parses = "dag-processor" in missing
+            begin = (
+                datetime.datetime.now(datetime.UTC) if parses else datetime.datetime.min.replace(tzinfo=datetime.UTC)
+            )
             for name in missing:
                 if name != POSTGRES:
                     self._start(name, environment)
