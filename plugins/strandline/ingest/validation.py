@@ -114,7 +114,7 @@ def validate(run: ListedRun, packed: Sequence[SealedAttempt]) -> Validated:
     digest = _write(folder / "validation", result, near_duplicates)
     said = _sums(result["counts"])
     log.info("%s %s.", result["outcome"], said)
-    page = reports.publish("validation", folder.name, f"{sum(result['counts'].values()):,} files: {said}")
+    page = reports.publish("validation", folder.name, f"{result['counts']['entries']:,} files: {said}")
     if not run.dry_run:
         _record(result, digest)
     if not result["goes_on"]:
