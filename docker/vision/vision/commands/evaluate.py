@@ -24,14 +24,12 @@ def run(request: contract.EvaluateRequest, paths: Paths) -> contract.Result:
     with Guard(request.runtime) as guard:
         bundle = bundles.load(paths.store, request.bundle)
         ids, images, labels = shards.labelled_images(paths.store, request.shards, request.labels, bundle.resize_rule())
-        if unknown := sorted(set(labels) - set(bundle.classes)):
-            raise contract.BadInput(f"the labels have classes that the bundle does not: {', '.join(unknown)}")
+        truth = metrics.class_indices(labels, bundle.classes)
         loaded = time.perf_counter()
         guard.start(bundle)
         answers = guard(images)
-        truth = np.array([bundle.classes.index(label) for label in labels])
-        chosen = np.random.default_rng(0).permutation(len(ids))[: request.corrupted_images]
-        robustness = _robustness(guard, images[np.sort(chosen)], truth[np.sort(chosen)])
+        chosen = np.sort(np.random.default_rng(0).permutation(len(ids))[: request.corrupted_images])
+        robustness = _robustness(guard, images[chosen], truth[chosen])
     if failed := [f"{image} ({failure})" for image, failure in zip(ids, answers.failures, strict=True) if failure]:
         raise contract.BadInput(f"version {bundle.version} cannot be measured: it fails on image {', '.join(failed)}")
     measured = metrics.measure(answers.probabilities, truth, bundle.classes)

@@ -10,7 +10,7 @@ import numpy as np
 
 import strandline_contract as contract
 from vision import hardware, shards
-from vision.models import bundles, golden
+from vision.models import bundles, golden, metrics
 from vision.models.guard import Guard
 from vision.paths import Paths
 
@@ -27,9 +27,7 @@ def run(request: contract.ParityRequest, paths: Paths) -> contract.Result:
     started = time.perf_counter()
     bundle = bundles.load(paths.store, request.bundle)
     ids, images, labels = shards.labelled_images(paths.store, request.shards, request.labels, bundle.resize_rule())
-    if unknown := sorted(set(labels) - set(bundle.classes)):
-        raise contract.BadInput(f"the labels have classes that the bundle does not: {', '.join(unknown)}")
-    truth = np.array([bundle.classes.index(label) for label in labels])
+    truth = metrics.class_indices(labels, bundle.classes)
     loaded = time.perf_counter()
     reference = _Answers.of(request.reference, bundle, images, check=True)
     if unanswered := int((reference.labels < 0).sum()):

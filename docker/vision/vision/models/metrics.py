@@ -7,9 +7,12 @@ is run in both.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+import strandline_contract as contract
 
 BINS = 15
 Z95 = 1.959963984540054
@@ -32,6 +35,17 @@ def measure(probabilities: np.ndarray, truth: np.ndarray, classes: tuple[str, ..
         "recall": {c: confusion[i, i] / per_class[i] if per_class[i] else None for i, c in enumerate(classes)},
         "confusion": confusion.tolist(),  # rows: truth, columns: predicted
     }
+
+
+def class_indices(labels: Sequence[str], classes: tuple[str, ...]) -> np.ndarray:
+    """The class of each label, int [n].
+
+    Raises:
+        contract.BadInput: a label is not among the classes.
+    """
+    if unknown := sorted(set(labels) - set(classes)):
+        raise contract.BadInput(f"the labels have classes that the bundle does not: {', '.join(unknown)}")
+    return np.array([classes.index(label) for label in labels])
 
 
 def wilson(right: int, count: int) -> tuple[float, float]:
