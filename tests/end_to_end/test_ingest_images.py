@@ -52,7 +52,6 @@ def test_a_drop_is_ingested_and_its_books_close(strandline, hour):
     (folder / "Thumbs.db").write_bytes(b"x")
     hostile = os.fsencode(folder / "dog") + b"/\xff {{ 7*7 }} \n'\"\\. <script>.jpg"
     Path(os.fsdecode(hostile)).write_bytes(photographs[1].read_bytes() + b"tail")
-    _settle(strandline)
     run_id = strandline.ingest(hour)
     counts = strandline.closing(run_id)
     expected = {"listed": 306, "quarantined": 2, "rejected": 2, "vanished": 0}
@@ -75,7 +74,6 @@ def test_a_drop_is_ingested_and_its_books_close(strandline, hour):
 
 def test_the_asset_is_told_the_counts(strandline, hour):
     strandline.drop(hour, 20)
-    _settle(strandline)
     run_id = strandline.ingest(hour)
     events = list(strandline.api.rows("/assets/events", "asset_events", source_run_id=run_id))
     assert [event["extra"]["classified"] for event in events] == [20]
@@ -83,7 +81,6 @@ def test_the_asset_is_told_the_counts(strandline, hour):
 
 def test_a_second_run_and_a_cleared_run_change_nothing(strandline, hour):
     strandline.drop(hour, 50)
-    _settle(strandline)
     run_id = strandline.ingest(hour)
     before = strandline.facts(hour)
     assert len(before["predictions"]) == 50
@@ -103,14 +100,12 @@ def test_a_backfill_takes_each_of_its_hours(strandline):
         if drop != first + HOUR:
             strandline.drop(drop, count)
     strandline.drop(first + 3 * HOUR, 5)
-    _settle(strandline)
     # A person names the second hour. A backfill passes over it, as it has a run, and one that repeats takes it again.
     by_hand = strandline.api.trigger(DAG, logical_date=first + HOUR)
     strandline.ended(by_hand)
     assert strandline.api.run(DAG, by_hand)["data_interval_start"] == f"{first + HOUR:%Y-%m-%dT%H:%M:%SZ}"
     for reprocess in ("none", "completed"):
         strandline.drop(first + HOUR, 10 * (reprocess == "completed"))
-        _settle(strandline)
         backfill = strandline.api.backfill(DAG, first, first + 2 * HOUR, reprocess)
         strandline.api.wait_backfill(backfill, timeout=600)
         strandline.api.wait_quiet(DAG, timeout=600)
@@ -130,7 +125,6 @@ def test_a_backfill_takes_each_of_its_hours(strandline):
 
 def test_two_runs_at_once_make_the_rows_of_one(strandline, hour):
     strandline.drop(hour, 200)
-    _settle(strandline)
     runs = [strandline.trigger(hour), strandline.trigger(hour)]
     for run_id in runs:
         strandline.ended(run_id)
@@ -144,7 +138,6 @@ def test_two_runs_at_once_make_the_rows_of_one(strandline, hour):
 @pytest.mark.parametrize("victim", ["vision process", "its task as well"])
 def test_a_killed_classification_is_tried_again_and_ends_with_the_same_rows(strandline, hour, victim):
     strandline.drop(hour, 400)
-    _settle(strandline)
     run_id = strandline.trigger(hour)
     _kill_classification(strandline, run_id, with_task=victim == "its task as well")
     strandline.ended(run_id)
@@ -160,7 +153,6 @@ def test_a_killed_classification_is_tried_again_and_ends_with_the_same_rows(stra
 
 def test_a_dry_run_writes_no_row(strandline, hour):
     strandline.drop(hour, 10)
-    _settle(strandline)
     run_id = strandline.ingest(hour, dry_run=True)
     states = {row["task_id"]: row["state"] for row in strandline.api.task_instances(DAG, run_id)}
     assert states["validate"] == "success"
@@ -182,7 +174,6 @@ def test_a_source_of_broken_files_is_set_aside_until_a_person_releases_it(strand
     cats = len(list((folder / "cat").iterdir()))
     for number in range(40):
         (folder / "cat" / f"broken{number}.jpg").write_bytes(b"\xff\xd8\xff")
-    _settle(strandline)
     run_id = strandline.ingest(hour, expect="failed")
     failed = [row for row in strandline.api.task_instances(DAG, run_id) if row["state"] == "failed"]
     assert [row["task_id"] for row in failed] == ["alert"]
@@ -198,19 +189,11 @@ def test_a_source_of_broken_files_is_set_aside_until_a_person_releases_it(strand
 
 def test_shards_are_named_and_bounded(strandline, hour):
     strandline.drop(hour, 25)
-    _settle(strandline)
     run_id = strandline.ingest(hour, shard_size=10)
     packed = [row for row in strandline.api.task_instances(DAG, run_id) if row["task_id"] == "pack"]
     shards = strandline.rows("SELECT shard_id FROM batches WHERE run_id = %(run_id)s", run_id=run_id)
     assert len(packed) == len(shards) == 3
     assert {row["rendered_map_index"] for row in packed} == {row["shard_id"][:18] for row in shards}
-
-
-def _settle(strandline) -> None:
-    """Wait until the landing zone's youngest file is as old as a run wants it."""
-    newest = max(path.lstat().st_ctime for path in strandline.landing.rglob("*"))
-    while time.time() - newest <= strandline.stack.settings.ingest.stable_seconds:
-        time.sleep(0.05)
 
 
 def _kill_classification(strandline, run_id: str, with_task: bool) -> None:

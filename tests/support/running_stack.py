@@ -58,8 +58,16 @@ class Strandline:
     def drop(self, hour: datetime.datetime, count: int) -> None:
         let_the_hour_pass(self.api)
         drop(self.landing, hour, count)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the landing zone's youngest file is as old as a run wants it."""
+        newest = max((path.lstat().st_ctime for path in self.landing.rglob("*")), default=0)
+        while time.time() - newest <= self.stack.settings.ingest.stable_seconds:
+            time.sleep(0.05)
 
     def trigger(self, hour: datetime.datetime, **params: Any) -> str:
+        self.settle()
         return self.api.trigger(DAG, (hour, hour + datetime.timedelta(hours=1)), params)
 
     def ingest(self, hour: datetime.datetime, expect: str = "success", **params: Any) -> str:
