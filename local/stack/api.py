@@ -69,10 +69,20 @@ class Api:
             if not page[key] or offset >= page["total_entries"]:
                 return
 
-    def health(self) -> dict[str, str]:
-        """The status of each component: healthy, unhealthy, or unknown while it has not reported."""
-        parts = self.request("GET", "/monitor/health")
-        return {name: str((part or {}).get("status") or "unknown") for name, part in parts.items()}
+    def health(self, since: datetime | None = None) -> dict[str, str]:
+        """The status of each component: healthy, unhealthy, or unknown while it has not reported.
+
+        Args:
+            since: a component that has not reported from then on is unknown. To Airflow one is healthy that reported
+                half a minute ago, whatever became of it.
+        """
+        found = {}
+        for name, part in self.request("GET", "/monitor/health").items():
+            part = part or {}
+            heartbeats = [datetime.fromisoformat(value) for key, value in part.items() if key != "status" and value]
+            late = since is not None and any(heartbeat < since for heartbeat in heartbeats)
+            found[name] = str((not late and part.get("status")) or "unknown")
+        return found
 
     def dags(self) -> list[Row]:
         return list(self.rows("/dags", "dags"))

@@ -103,11 +103,7 @@ class Stack:
             self._say(self._call(environment, "install-champion", "-m", "local.build.champion"))
             self._say("Starting Airflow ...")
             self._call(environment, "migrate-airflow", "-m", "airflow", "db", "migrate")
-            # One that runs has parsed all, parses what changes, and the rest again only every few minutes.
-            parses = "dag-processor" in missing
-            begin = (
-                datetime.datetime.now(datetime.UTC) if parses else datetime.datetime.min.replace(tzinfo=datetime.UTC)
-            )
+            begin = datetime.datetime.now(datetime.UTC)
             for name in missing:
                 if name != POSTGRES:
                     self._start(name, environment)
@@ -208,8 +204,10 @@ class Stack:
     ) -> None:
         deadline = time.monotonic() + timeout
         waiting_for = ""
+        # A processor that runs has parsed all, parses what changes, and the rest again only every few minutes.
+        parsed_since = begin if "dag-processor" in started else datetime.datetime.min.replace(tzinfo=datetime.UTC)
         with contextlib.closing(self.api()) as api:
-            while pending := self._pending(api, begin):
+            while pending := self._pending(api, begin, parsed_since):
                 if pending != waiting_for:
                     self._say(f"Waiting for {pending} ...")
                     waiting_for = pending
@@ -224,14 +222,14 @@ class Stack:
                 time.sleep(0.5)
             api.set_pool(POOL, self.settings.vision.max_parallel_tasks, "vision tasks that may run at once")
 
-    def _pending(self, api: Api, begin: datetime.datetime) -> str:
-        """What is not ready yet, in words; nothing when all is."""
+    def _pending(self, api: Api, begin: datetime.datetime, parsed_since: datetime.datetime) -> str:
+        """What is not ready yet, in words; nothing when all is. What runs on may yet end: Postgres was away."""
         try:
-            health = _health(api)
+            health = _health(api, begin)
             if sick := [name for name in COMPONENTS if health.get(name) != "healthy"]:
                 return ", ".join(sick)
-            parsed = {row["dag_id"] for row in api.dags() if _since(row["last_parsed_time"], begin)}
-            broken = {row["filename"]: row for row in api.import_errors() if _since(row["timestamp"], begin)}
+            parsed = {row["dag_id"] for row in api.dags() if _since(row["last_parsed_time"], parsed_since)}
+            broken = {row["filename"]: row for row in api.import_errors() if _since(row["timestamp"], parsed_since)}
         except ApiError as error:
             if error.status:
                 raise
@@ -255,10 +253,10 @@ def tail(log: Path, lines: int = 15) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.is_file() else ""
 
 
-def _health(api: Api) -> dict[str, str]:
+def _health(api: Api, since: datetime.datetime | None = None) -> dict[str, str]:
     """The health of each component that reports it, by the component's name; none while there is no answer."""
     try:
-        reported = api.health()
+        reported = api.health(since)
     except ApiError as error:
         if error.status:
             raise
