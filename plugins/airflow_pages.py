@@ -6,7 +6,10 @@ from strandline.pages import Pages
 
 
 class PagesPlugin(AirflowPlugin):
-    """Reports, at /strandline."""
+    """Pages at /strandline, and in Airflow's menu."""
 
     name = "strandline_pages"
     fastapi_apps = [{"app": Pages(), "url_prefix": "/strandline", "name": "Strandline"}]  # noqa: RUF012 - as Airflow declares it
+    external_views = [  # noqa: RUF012
+        {"name": "Strandline", "href": "/strandline/", "destination": "nav", "url_route": "strandline"}
+    ]

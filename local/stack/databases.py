@@ -109,7 +109,7 @@ def url(settings: Settings, role: str, driver: str = "") -> str:
 def ledger_url(settings: Settings, database: str = "strandline") -> str:
     """Where the ledger is, without a role: those that its tasks take have their passwords in a file, libpq's own."""
     path = settings.home / PASSFILE
-    roles = [f"strandline_{duty}" for duty in ledger.DUTIES]
+    roles = [*(f"strandline_{duty}" for duty in ledger.DUTIES), ledger.ANALYST]  # as whom pages read
     lines = [f"{postgres.HOST}:*:*:{role}:{_password(settings, role)}\n" for role in roles]
     partial = path.with_name(f"{PASSFILE}.{os.getpid()}.partial")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:

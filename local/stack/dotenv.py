@@ -25,6 +25,7 @@ DUTIES = {
     "worker": ("INGEST", "LABELS", "TRAINING"),
     "governance": ("GATE", "PROMOTION"),
     "migrate": ("TRAINING", "PROMOTION"),
+    "api-server": ("ANALYST",),
 }
 USERS = ("VIEWER", "USER", "OP", "ADMIN")
 DATABASE_ROLES = (

@@ -244,7 +244,7 @@ SECRETS = {
     "worker-governance": {"PASSWORD_GATE", "PASSWORD_PROMOTION", "PASSWORD_CELERY", "RABBITMQ_GOVERNANCE"},
     "dag-processor": {"PASSWORD_AIRFLOW", "FERNET_KEY"},
     "triggerer": {"PASSWORD_AIRFLOW", "FERNET_KEY"},
-    "api-server": {"PASSWORD_AIRFLOW", "FERNET_KEY", "SECRET_KEY", "JWT_SECRET"},
+    "api-server": {"PASSWORD_AIRFLOW", "FERNET_KEY", "SECRET_KEY", "JWT_SECRET", "PASSWORD_ANALYST"},
     "scheduler": {"PASSWORD_AIRFLOW", "FERNET_KEY", "JWT_SECRET", "PASSWORD_CELERY", "RABBITMQ_SCHEDULER"},
     "engine-proxy": set(),
 }

@@ -9,16 +9,11 @@ from html import escape
 STYLE = """
 :root {
   color-scheme: light dark;
-  --page: #f6f7f8; --card: #fff; --ink: #16202a; --soft: #5b6875; --line: #dfe4e8;
-  --good: #0a7a48; --good-back: #e2f5ec; --bad: #b3261e; --bad-back: #fdeceb; --odd: #8a5800; --odd-back: #fdf2dc;
-  --bar: #3f7fa8;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --page: #11171c; --card: #1a2229; --ink: #e6ebef; --soft: #9aa7b3; --line: #2d3841;
-    --good: #6fd3a3; --good-back: #12352a; --bad: #ff9c94; --bad-back: #432020; --odd: #f0bf62; --odd-back: #3c2f13;
-    --bar: #5fa3cd;
-  }
+  --page: light-dark(#f6f7f8, #11171c); --card: light-dark(#fff, #1a2229); --ink: light-dark(#16202a, #e6ebef);
+  --soft: light-dark(#5b6875, #9aa7b3); --line: light-dark(#dfe4e8, #2d3841); --bar: light-dark(#3f7fa8, #5fa3cd);
+  --good: light-dark(#0a7a48, #6fd3a3); --good-back: light-dark(#e2f5ec, #12352a);
+  --bad: light-dark(#b3261e, #ff9c94); --bad-back: light-dark(#fdeceb, #432020);
+  --odd: light-dark(#8a5800, #f0bf62); --odd-back: light-dark(#fdf2dc, #3c2f13);
 }
 * { box-sizing: border-box; }
 body {

@@ -1,0 +1,62 @@
+"""What needs a person now, whether the books balance, and which model speaks."""
+
+import datetime
+from typing import Any
+
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.models import DagRun
+from airflow.utils.state import DagRunState
+from sqlalchemy import select
+
+from strandline import ledger
+from strandline.pages.rooms import Facts, Room, reading
+
+HOURS = 48
+RUNS = 8
+RED_RUNS = 20
+DAGS = (
+    "ingest_images",
+    "ingest_labels",
+    "report_drift",
+    "retrain_model",
+    "promote_model",
+    "monitor_champion",
+    "replay_window",
+    "check_parity",
+)
+room = Room("ingest_images")
+
+
+@room.show("/", "overview.html")
+def overview(session: SessionDep) -> Facts:
+    """The last two days in one look.
+
+    Raises:
+        HTTPException: the ledger does not answer.
+    """
+    with reading() as connection:
+        (balance,) = ledger.fetch(connection, "select_balance", {"hours": HOURS})
+        (unanswered,) = ledger.fetch(connection, "count_unanswered")
+        return {
+            "hours": HOURS,
+            "balance": balance,
+            "classified_by_hour": ledger.fetch(connection, "select_classified_by_hour", {"hours": HOURS}),
+            "questions": ledger.fetch(connection, "select_open_questions"),
+            "unanswered": unanswered["images"],
+            "red_runs": _red_runs(session),
+            "runs": ledger.fetch(connection, "select_recent_runs", {"limit": RUNS}),
+            "champion": next(iter(ledger.fetch(connection, "select_champion_in_use")), None),
+            "verdict": next(iter(ledger.fetch(connection, "select_latest_verdicts", {"limit": 1})), None),
+        }
+
+
+def _red_runs(session: SessionDep) -> list[dict[str, Any]]:
+    """Airflow's failed runs of our DAGs, the latest first."""
+    since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=HOURS)
+    query = (
+        select(DagRun.dag_id, DagRun.run_id, DagRun.end_date)
+        .where(DagRun.dag_id.in_(DAGS), DagRun.state == DagRunState.FAILED, DagRun.end_date > since)
+        .order_by(DagRun.end_date.desc())
+        .limit(RED_RUNS)
+    )
+    return [dict(row) for row in session.execute(query).mappings()]

@@ -1,0 +1,1 @@
+SELECT * FROM reporting.champions WHERE until IS NULL
