@@ -55,11 +55,16 @@ FROM predictions
 JOIN images USING (image_id)
 JOIN entries USING (entry_id);
 
+-- `folder` is the first one below the period, '' of a file that lies in none.
 CREATE VIEW reporting.quarantine AS
 SELECT display_name AS fname, source, drop_at, path_label, state, reason, detail, decoded, sha256, size, run_id,
-       recorded_at
+       recorded_at, entry_id,
+       CASE WHEN cardinality(parts) > below THEN parts[below] ELSE '' END AS folder
 FROM outcomes
 JOIN entries USING (entry_id)
+CROSS JOIN LATERAL (
+    SELECT string_to_array(display_name, '/') AS parts, CASE source WHEN '' THEN 2 ELSE 3 END AS below
+) AS path
 WHERE state IN ('quarantined', 'rejected', 'vanished');
 
 CREATE VIEW reporting.validation AS
