@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import csv
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -12,7 +11,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +23,7 @@ import strandline_contract as contract
 from strandline import attempts, ledger, periods, reports, settings, tables
 from strandline.attempts import SealedAttempt
 from strandline.errors import PermanentError
+from strandline.html.spreadsheet import write_csv
 from strandline.ingest import expectations, folders, scenes
 from strandline.ingest import page as validation_page
 from strandline.ingest.entries import Entries
@@ -38,7 +38,6 @@ EXAMPLES = 5  # failing files that are shown for an expectation
 FUTURE = "{:,} files lie in {}s that have not begun, and wait for them: is the year mistyped, or the {} not in UTC?"
 FOLDERS = 20  # set aside, that a log names
 SURPLUS = 1000  # outcomes of a shard beyond what is listed: an expectation shows them; of more, nothing is read
-FORMULA = "=+-@\t\r"  # what a spreadsheet takes for the beginning of one
 
 STATES = {"decoded": "accepted", "quarantined": "quarantined", "rejected": "rejected", "vanished": "vanished"}
 NULL_WHERE_DECODED = {"reason", "detail", "notes"}
@@ -311,13 +310,13 @@ def _write_outcomes(
         contract.whole(folder / "files.csv") as file,
     ):
         text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
-        _csv(text, [("file", "state", "reason", "detail", "notes")])
+        write_csv(text, [("file", "state", "reason", "detail", "notes")])
         for group in entries.groups():
             outcomes = folders.set_aside(group, aside)
             table.write_table(outcomes.select(_schema().names))
             columns = [outcomes[name].to_pylist() for name in ("state", "reason", "detail", "notes")]
             rows = zip(outcomes["name"].to_pylist(), *columns, strict=True)
-            _csv(text, ((_shown(name), *facts) for name, *facts in rows if facts[0] != "accepted" or facts[3]))
+            write_csv(text, ((_shown(name), *facts) for name, *facts in rows if facts[0] != "accepted" or facts[3]))
             ends.update(zip(columns[0], columns[1], strict=True))
             brief.append(_brief(outcomes))
         text.detach()
@@ -423,14 +422,8 @@ def _scenes(names: Sequence[bytes | None], alike: scenes.Scenes) -> str:
     """Each file that shows nearly the same as another image, by scene; `names` are those of all scenes, in order."""
     numbers = (number for number, scene in enumerate(alike.rows, 1) for _ in scene)
     text = io.StringIO()
-    _csv(text, [("scene", "file"), *zip(numbers, map(_shown, names), strict=True)])
+    write_csv(text, [("scene", "file"), *zip(numbers, map(_shown, names), strict=True)])
     return text.getvalue()
-
-
-def _csv(file: TextIO, rows: Iterable[Sequence[Any]]) -> None:
-    """Rows of a table of which no spreadsheet takes a cell for a formula."""
-    safe = ([f"'{cell}" if cell and str(cell)[0] in FORMULA else cell for cell in row] for row in rows)
-    csv.writer(file).writerows(safe)
 
 
 def _shown(name: bytes | None) -> str:

@@ -35,6 +35,7 @@ MENU = (
     ("/", "Overview"),
     ("/runs", "Runs"),
     ("/files", "Files"),
+    ("/explore", "Explore"),
     ("/quarantine", "Quarantine"),
     ("/drift", "Drift"),
     ("/models", "Models"),
