@@ -84,16 +84,7 @@ def batches(
             or a value or a list is larger than any of ours.
     """
     with _open(path, columns, rows, most) as file:
-        names = [name for name, _ in columns]
-        batch_rows = PIXEL_ROWS_AT_ONCE if "pixels" in names else ROWS_AT_ONCE
-        found = file.iter_batches(batch_rows, columns=names, use_threads=False)
-        while True:
-            with _refusing(path):
-                batch = next(found, None)
-                if batch is None:
-                    return
-                batch = _plain(path, batch.select(names), images)
-            yield batch
+        yield from _batches(path, file, [name for name, _ in columns], images)
 
 
 def read(
@@ -101,6 +92,20 @@ def read(
 ) -> pa.Table:
     """As `batches`, all in one."""
     return pa.Table.from_batches(list(batches(path, columns, rows, most, images)), _schema(columns))
+
+
+def pixels(path: Path, image: str) -> bytes | None:
+    """Those of one image of a shard, None if it has no such image. Of the pixels one group of rows is read, no more.
+
+    Raises:
+        TableError: as `batches`.
+    """
+    with _open(path, among(contract.SHARD_COLUMNS, "image_id", "pixels"), None, MOST_ROWS) as file:
+        for group in range(file.num_row_groups):
+            if any(len(batch) for batch in _batches(path, file, ["image_id"], [image], group)):
+                found = _batches(path, file, ["image_id", "pixels"], [image], group)
+                return next(bytes(batch["pixels"][0].as_py()) for batch in found if len(batch))
+    return None
 
 
 def count(path: Path, columns: Columns, most: int = MOST_ROWS) -> int:
@@ -131,6 +136,22 @@ def metadata(path: Path) -> dict[bytes, bytes]:
     """
     with _open(path, (), None, MOST_ROWS) as file:
         return dict(file.metadata.metadata or {})
+
+
+def _batches(
+    path: Path, file: pq.ParquetFile, names: Sequence[str], images: Sequence[str] | None, group: int | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Of these columns, and of one group of rows or all."""
+    batch_rows = PIXEL_ROWS_AT_ONCE if "pixels" in names else ROWS_AT_ONCE
+    groups = None if group is None else [group]
+    found = file.iter_batches(batch_rows, row_groups=groups, columns=names, use_threads=False)
+    while True:
+        with _refusing(path):
+            batch = next(found, None)
+            if batch is None:
+                return
+            batch = _plain(path, batch.select(names), images)
+        yield batch
 
 
 @contextlib.contextmanager

@@ -42,9 +42,32 @@ def of_shards(store: Path, shards: Iterable[contract.FileRef], images: Collectio
         if missing := [image for image in images if image not in found]:
             path = contract.store_path(store, shard.path)
             table = tables.read(path, columns, images=missing)
-            said = tables.metadata(path).get(contract.RESIZE_RULE)
-            rule = contract.ResizeRule.from_json(said) if said else None
             for image, pixels in zip(table["image_id"].to_pylist(), table["pixels"].to_pylist(), strict=True):
-                side = math.isqrt(len(pixels) // 3)
-                found[image] = thumbnail(pixels, (rule.width, rule.height) if rule else (side, side))
+                found[image] = thumbnail(pixels, _size(path, pixels))
     return found
+
+
+def picture(store: Path, shard: contract.FileRef, image: str) -> bytes | None:
+    """A PNG of an image as a model saw it, in its whole size; None if the shard has no such image.
+
+    Raises:
+        contract.ContractError: the shard is gone, or is none.
+    """
+    path = contract.store_path(store, shard.path)
+    if (pixels := tables.pixels(path, image)) is None:
+        return None
+    try:
+        found = Image.frombytes("RGB", _size(path, pixels), pixels)
+    except ValueError as error:
+        raise tables.TableError(f"{path} has an image of another size than it says: {error}") from error
+    found.save(buffer := io.BytesIO(), "PNG")
+    return buffer.getvalue()
+
+
+def _size(shard: Path, pixels: bytes) -> tuple[int, int]:
+    """Width and height, as the shard says them; one that says none has squares."""
+    if said := tables.metadata(shard).get(contract.RESIZE_RULE):
+        rule = contract.ResizeRule.from_json(said)
+        return rule.width, rule.height
+    side = math.isqrt(len(pixels) // 3)
+    return side, side

@@ -1,0 +1,61 @@
+"""Images, as the models saw them: the pixels that a shard of the store has. No file that landed is ever opened."""
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import Response
+
+import strandline_contract as contract
+from strandline import attempts, ledger, settings
+from strandline.models import thumbnails
+from strandline.pages.parameters import Sha256InPath
+from strandline.pages.rooms import Room, reading
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 2  # pages ask for dozens together
+HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "x-content-type-options": "nosniff",
+}
+KEPT = HEADERS | {"cache-control": "private, max-age=31536000, immutable"}
+GONE = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 72 72" role="img" aria-label="gone">
+<rect width="72" height="72" fill="#8a949e"/>
+<text x="36" y="40" text-anchor="middle" font-family="system-ui, sans-serif" font-size="14" fill="#fff">gone</text>
+</svg>
+"""
+room = Room("ingest_images")
+_readers = threading.BoundedSemaphore(AT_ONCE)
+
+
+@room.pages.get("/images/{image_id}.png", response_class=Response)
+def read_image(image_id: Sha256InPath, request: Request) -> Response:
+    """A PNG, which a browser may keep, since it is named by its content; if the store has it no more, a picture that
+    says so.
+    """
+    headers = KEPT | {"etag": f'"{image_id}"'}
+    if request.headers.get("if-none-match") == headers["etag"]:
+        return Response(status_code=304, headers=headers)
+    with reading() as connection:
+        batches = ledger.fetch(connection, "select_image_shards", {"image_id": image_id})
+    with _readers:
+        png = _find(batches, image_id)
+    if png is None:
+        return Response(GONE, 404, HEADERS | {"cache-control": "no-store"}, "image/svg+xml")
+    return Response(png, headers=headers, media_type="image/png")
+
+
+def _find(batches: Sequence[Mapping[str, Any]], image_id: str) -> bytes | None:
+    """Of the first shard that still has it, and is the one that the ledger knows."""
+    store = settings.get().store
+    for batch in batches:
+        try:
+            shard = attempts.recorded_request(store, batch).shard
+            if png := thumbnails.picture(store, shard, image_id):
+                return png
+        except contract.ContractError as error:
+            log.warning("image %s cannot be shown: %s", image_id, error)
+    return None

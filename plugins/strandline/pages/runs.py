@@ -1,0 +1,64 @@
+"""Runs: what each listed, what became of it, and what it took."""
+
+import datetime
+from typing import Literal
+
+from fastapi import HTTPException
+
+from strandline import ledger, settings
+from strandline.pages.parameters import TextInPath
+from strandline.pages.rooms import Facts, Room, reading
+
+PAGE = 50
+SHARDS = 50  # the slowest
+SOURCES = 100
+EXAMPLES = 3  # files of each reason
+SAMPLE = 24  # images
+room = Room("ingest_images")
+
+
+@room.show("/runs", "runs.html")
+def list_runs(
+    kind: Literal["", "scheduled", "manual", "backfill"] = "",
+    books: Literal["", "open", "closed"] = "",
+    before: datetime.datetime | None = None,
+) -> Facts:
+    """Runs, the newest first.
+
+    Args:
+        before: only those that began before this time; `next` is the one to go on from, null on the last page.
+
+    Raises:
+        HTTPException: the ledger does not answer.
+    """
+    now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
+    query = {"kind": kind, "books": books, "before": before or now, "limit": PAGE}
+    with reading() as connection:
+        runs = ledger.fetch(connection, "select_runs_page", query)
+    following = runs[-1]["started_at"] if len(runs) >= PAGE else None
+    return {"kind": kind, "books": books, "before": before, "runs": runs, "next": following}
+
+
+@room.show("/runs/{run_id:path}", "run.html")
+def show_run(run_id: TextInPath) -> Facts:
+    """A run: its balance, its time, what it refused, and its validation.
+
+    Raises:
+        HTTPException: there is no such run, or the ledger does not answer.
+    """
+    query = {"run_id": run_id}
+    with reading() as connection:
+        found = ledger.fetch(connection, "select_run_of_page", query)
+        if not found:
+            raise HTTPException(404, f"there is no run {run_id} in the ledger: it has not listed anything")
+        (phases,) = ledger.fetch(connection, "select_run_phases", query)
+        return {
+            "run": found[0],
+            "phases": phases,
+            "shards": ledger.fetch(connection, "select_run_batches", query | {"limit": SHARDS}),
+            "sources": ledger.fetch(connection, "select_run_sources", query | {"limit": SOURCES}),
+            "reasons": ledger.fetch(connection, "select_run_reasons", query | {"examples": EXAMPLES}),
+            "expectations": ledger.fetch(connection, "select_run_validation", query),
+            "images": ledger.fetch(connection, "select_run_sample", query | {"limit": SAMPLE}),
+            "validation": settings.get().run_folder(run_id).name,
+        }

@@ -1,0 +1,1 @@
+SELECT * FROM reporting.files WHERE entry_id = %(entry_id)s

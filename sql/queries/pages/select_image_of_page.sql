@@ -1,0 +1,1 @@
+SELECT * FROM reporting.images WHERE image_id = %(image_id)s

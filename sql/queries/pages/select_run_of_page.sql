@@ -1,0 +1,1 @@
+SELECT * FROM reporting.runs WHERE run_id = %(run_id)s
