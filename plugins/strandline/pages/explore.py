@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 
 from strandline import ledger
 from strandline.html.spreadsheet import write_csv
+from strandline.pages.parameters import PLAIN
 from strandline.pages.rooms import HEADERS, Facts, Room, reading
 
 IMAGES = 60  # a page
@@ -20,7 +21,7 @@ COLUMNS = (
     *("run_id", "width", "height", "brightness", "contrast"),
 )
 room = Room("ingest_images")
-Text = Annotated[str | None, Query(max_length=300)]
+Text = Annotated[str | None, Query(pattern=PLAIN, max_length=5000)]
 Share = Annotated[float | None, Query(ge=0, le=1)]
 
 

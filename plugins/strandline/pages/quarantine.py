@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import HTTPException, Query
 
 from strandline import ledger
+from strandline.pages.parameters import PLAIN
 from strandline.pages.rooms import Facts, Room, reading
 from strandline_contract import reasons
 
@@ -15,7 +16,7 @@ FILES = 50  # a page
 REASONS = reasons.QUARANTINED | reasons.REJECTED | reasons.VANISHED
 room = Room("ingest_images")
 
-Text = Annotated[str | None, Query(max_length=300)]
+Text = Annotated[str | None, Query(pattern=PLAIN, max_length=5000)]
 
 
 @room.show("/quarantine", "quarantine.html")
