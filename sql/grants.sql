@@ -40,6 +40,7 @@ GRANT INSERT ON
 GRANT INSERT ON label_files, label_rejections, label_waits, label_wait_ends, audit_samples, audit_images TO strandline_labels;
 GRANT INSERT (image_id, labeller, labelled_at, label, file_id, line) ON labels TO strandline_labels;
 GRANT INSERT (image_id, source, labeller, label) ON labels TO strandline_people;
+GRANT INSERT, UPDATE (until, skipped) ON label_claims TO strandline_people;
 GRANT INSERT ON model_versions, model_lineage, model_parity, datasets, dataset_images, trainings TO strandline_training;
 -- When a gate was held is for the database to say.
 GRANT INSERT (
@@ -49,6 +50,6 @@ GRANT INSERT (
 GRANT INSERT ON gate_plans, gate_results, champion_checks TO strandline_gate;
 GRANT EXECUTE ON FUNCTION install_first_champion, record_approval, promote, roll_back TO strandline_promotion;
 
-GRANT UPDATE (taken) ON locks TO strandline_ingest, strandline_labels, strandline_training;
+GRANT UPDATE (taken) ON locks TO strandline_ingest, strandline_labels, strandline_people, strandline_training;
 
 GRANT SELECT ON category_results TO strandline_analyst;

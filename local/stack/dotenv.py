@@ -25,7 +25,7 @@ DUTIES = {
     "worker": ("INGEST", "LABELS", "TRAINING"),
     "governance": ("GATE", "PROMOTION"),
     "migrate": ("TRAINING", "PROMOTION"),
-    "api-server": ("ANALYST",),
+    "api-server": ("ANALYST", "PEOPLE"),
 }
 USERS = ("VIEWER", "USER", "OP", "ADMIN")
 DATABASE_ROLES = (

@@ -9,12 +9,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
-from strandline.pages import explore, files, images, overview, quarantine, reports, runs, static_files
+from strandline.pages import explore, files, images, labels, overview, quarantine, reports, runs, static_files
 from strandline.pages.rooms import API, base, render
 
 LOGIN = "/api/v2/auth/login"
 TITLES = {403: "Not allowed", 404: "Not there", 503: "Not now"}
-ROOMS = (overview.room, runs.room, files.room, images.room, explore.room, quarantine.room)
+ROOMS = (overview.room, runs.room, files.room, images.room, explore.room, quarantine.room, labels.room)
 # FastAPI's own pages about the API would be there for anybody.
 application = FastAPI(title="Strandline", version="1", docs_url=None, redoc_url=None, openapi_url=None)
 application.include_router(reports.shared)

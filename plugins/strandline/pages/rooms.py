@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import psycopg
 from airflow.api_fastapi.core_api.security import requires_access_dag
@@ -37,6 +38,7 @@ MENU = (
     ("/files", "Files"),
     ("/explore", "Explore"),
     ("/quarantine", "Quarantine"),
+    ("/labels", "Label"),
     ("/drift", "Drift"),
     ("/models", "Models"),
 )
@@ -87,6 +89,23 @@ def reading() -> Iterator[ledger.Connection]:
             raise HTTPException(SLOW, str(error)) from error
         except psycopg.errors.QueryCanceled as error:
             raise HTTPException(SLOW, "the ledger took too long to answer: ask for less, or once more") from error
+
+
+def same_origin(request: Request) -> None:
+    """Of what writes: a browser brings its reader's cookie wherever the request comes from, and says from where.
+
+    Raises:
+        HTTPException: another site's page sent it.
+    """
+    site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    foreign = site not in ("same-origin", "none") if site else bool(origin) and not _is_own(request, str(origin))
+    if foreign:
+        raise HTTPException(403, "another site's page sent this request")
+
+
+def _is_own(request: Request, origin: str) -> bool:
+    return urlsplit(origin).netloc == request.headers.get("host")
 
 
 def base(request: Request) -> str:

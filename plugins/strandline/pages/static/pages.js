@@ -13,6 +13,8 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const link of document.querySelectorAll("a[data-airflow]")) link.target = "_top";
   for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
   for (const form of document.querySelectorAll("form.trigger")) makeTrigger(form);
+  for (const input of document.querySelectorAll("input[data-find]")) makeFinder(input);
+  document.addEventListener("keydown", pressKey);
 });
 
 // Each head becomes a button that sorts by its column: by data-value where a cell has one.
@@ -66,5 +68,25 @@ function makeTrigger(form) {
         answer?.status === 403 ? "You may not trigger this DAG." :
         typeof told === "string" ? told : "Airflow did not begin a run: try again.";
     }
+  });
+}
+
+// A key does what the button or link that shows it does, unless its reader writes.
+function pressKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, textarea")) return;
+  const found = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+  if (found) {
+    event.preventDefault();
+    found.click();
+  }
+}
+
+// Only what has the text in it stays; Enter takes the first of them.
+function makeFinder(input) {
+  const all = [...document.querySelectorAll(input.dataset.find)];
+  const fits = (item) => item.textContent.toLowerCase().includes(input.value.trim().toLowerCase());
+  input.addEventListener("input", () => all.forEach((item) => (item.hidden = !fits(item))));
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && input.value.trim()) all.find(fits)?.click();
   });
 }

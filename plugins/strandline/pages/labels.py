@@ -1,0 +1,93 @@
+"""Labelling: one image after another, that no other person has before them. Words bear the name of who is signed in."""
+
+from typing import Annotated
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from fastapi import Depends, Form, HTTPException, Query, Request
+from fastapi.responses import RedirectResponse, Response
+from pydantic import BaseModel, Field
+
+from strandline import ledger
+from strandline.labels import claims, load
+from strandline.models import versions
+from strandline.pages.rooms import Facts, Room, base, reading, same_origin
+
+DAYS = 30
+LABELLERS = 50
+room = Room("ingest_labels")
+may_label = [
+    Depends(same_origin),
+    Depends(requires_access_dag("POST", DagAccessEntity.RUN, param_dag_id="ingest_labels")),
+]
+ImageId = Annotated[str | None, Query(pattern="^[0-9a-f]{64}$")]
+
+
+class Answer(BaseModel):
+    """What a person says of an image: `label` is a class of the champion, or null: none of them, or of no use."""
+
+    image_id: str = Field(pattern="^[0-9a-f]{64}$")
+    label: str | None = Field(None, max_length=1000)
+
+
+@room.show("/labels", "labels.html")
+def ask(user: GetUserDep, image: ImageId = None, last: ImageId = None) -> Facts:
+    """The image that the reader is asked about, theirs for some minutes, and how far labelling has come.
+
+    Args:
+        image: this one instead, to say something else of it.
+        last: the one that was answered just before.
+
+    Raises:
+        HTTPException: the ledger does not answer.
+    """
+    name = str(user.get_name())
+    try:
+        asked = image or claims.claim(name)
+        with ledger.connect("people") as connection:
+            classes = versions.champion(connection)["classes"]
+    except ledger.Unreachable as error:
+        raise HTTPException(503, str(error)) from error
+    except versions.NoChampion as error:
+        raise HTTPException(404, str(error)) from error
+    with reading() as connection:
+        (progress,) = ledger.fetch(connection, "select_label_progress", {"days": DAYS})
+        query = {"labeller": name, "image_id": asked}
+        return {
+            "image_id": asked,
+            "own_word": next(iter(ledger.fetch(connection, "select_own_words", query)), None) if image else None,
+            "last": last,
+            "classes": classes,
+            "days": DAYS,
+            "progress": progress,
+            "labellers": ledger.fetch(connection, "select_labellers", {"limit": LABELLERS}),
+        }
+
+
+@room.api.post("/labels", dependencies=may_label)
+def answer(said: Answer, user: GetUserDep) -> dict[str, bool]:
+    """Record what the caller says of an image; `new` unless it was their last word already.
+
+    Raises:
+        HTTPException: no such image or class.
+    """
+    try:
+        return {"new": load.record(said.image_id, said.label, str(user.get_name()))}
+    except load.LabelError as error:
+        raise HTTPException(422, str(error)) from error
+
+
+@room.pages.post("/labels", dependencies=may_label)
+def answer_by_form(
+    request: Request,
+    user: GetUserDep,
+    image_id: Annotated[str, Form(pattern="^[0-9a-f]{64}$")],
+    say: Annotated[str, Form(pattern="^(label|unusable|skip)$")],
+    label: Annotated[str, Form(max_length=1000)] = "",
+) -> Response:
+    """Record an answer, or that it is to be skipped; then the next image."""
+    if say == "skip":
+        claims.skip(image_id, str(user.get_name()))
+        return RedirectResponse(f"{base(request)}/labels", 303)
+    answer(Answer(image_id=image_id, label=label if say == "label" else None), user)
+    return RedirectResponse(f"{base(request)}/labels?last={image_id}", 303)

@@ -1,0 +1,12 @@
+-- Who has an image before their eyes: no fact, but a promise that ends, so that no two people label the same image at
+-- once. `skipped`: this person is not asked about it again.
+INSERT INTO locks (name) VALUES ('claims');
+
+CREATE TABLE label_claims (
+    image_id text COLLATE "C" NOT NULL REFERENCES images,
+    labeller text COLLATE "C" NOT NULL CHECK (labeller <> ''),
+    until timestamptz NOT NULL,
+    skipped boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (image_id, labeller)
+);
+CREATE INDEX audit_samples_chosen ON audit_samples (chosen_at);

@@ -1,0 +1,1 @@
+SELECT name FROM locks WHERE name = 'claims' FOR UPDATE

@@ -1,0 +1,129 @@
+"""People label one image after another: none is before two of them, and what they say bears their name."""
+
+import threading
+from types import SimpleNamespace
+
+import psycopg
+import pytest
+from fastapi import HTTPException
+from ledger_rows import File, Run, digest, register
+from starlette.requests import Request
+
+from strandline import ledger
+from strandline.ingest import load as ingest_load
+from strandline.labels import claims, load
+from strandline.pages import labels, rooms
+
+FILES = [f"{number}.jpg" for number in range(6)]
+ANN, BOB = (SimpleNamespace(get_name=lambda name=name: name) for name in ("ann", "bob"))
+
+
+@pytest.fixture
+def asked(database) -> None:
+    """A run of images of which neither a path nor a person says anything, all of them chosen."""
+    run = Run("run", register(), [File(name) for name in FILES])
+    run.record()
+    run.write_outcomes()
+    ingest_load.load(run.run_id, run.classify())
+    ledger.close_run(run.run_id)
+    with psycopg.connect(database.superuser) as connection:
+        connection.execute("UPDATE entries SET path_label = NULL")
+    load.choose_audit(["run"])
+
+
+def shown(facts: rooms.Facts) -> str:
+    scope = {"type": "http", "path": "/strandline/labels", "root_path": "/strandline", "headers": []}
+    return rooms.render(Request(scope), "labels.html", facts).body.decode()
+
+
+def word(image: str) -> tuple[str, str, str]:
+    query = "SELECT source::text, labeller, label FROM labels WHERE image_id = %s ORDER BY labelled_at DESC LIMIT 1"
+    with ledger.connect("people") as connection:
+        row = connection.execute(query, [image]).fetchone()
+    return tuple(row.values())
+
+
+def test_two_people_are_never_asked_about_the_same_image(asked):
+    taken: list[str | None] = []
+    start = threading.Barrier(len(FILES))
+
+    def ask(name: str) -> None:
+        start.wait()
+        taken.append(claims.claim(name))
+
+    people = [threading.Thread(target=ask, args=[f"person {number}"]) for number in range(len(FILES))]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join()
+    assert sorted(filter(None, taken)) == sorted(map(digest, FILES))
+    assert claims.claim("one more") is None
+
+
+def test_who_asks_again_has_the_same_image(asked):
+    first = claims.claim("ann")
+    assert claims.claim("ann") == first
+    assert claims.claim("bob") != first
+
+
+def test_what_a_person_skips_is_for_others(asked):
+    first = claims.claim("ann")
+    claims.skip(first, "ann")
+    anns = set()
+    while image := claims.claim("ann"):
+        anns.add(image)
+        claims.skip(image, "ann")
+    assert first not in anns
+    assert len(anns) == len(FILES) - 1
+    assert claims.claim("bob") is not None
+
+
+def test_an_answer_bears_the_name_and_the_next_image_follows(asked):
+    first = labels.ask(ANN)["image_id"]
+    assert labels.answer(labels.Answer(image_id=first, label="dog"), ANN) == {"new": True}
+    assert labels.answer(labels.Answer(image_id=first, label="dog"), ANN) == {"new": False}
+    assert word(first) == ("person", "ann", "dog")
+    page = labels.ask(ANN)
+    assert page["image_id"] not in (None, first)
+    assert (page["progress"]["asked"], page["progress"]["answered"]) == (len(FILES), 1)
+
+
+def test_what_was_said_can_be_said_otherwise(asked):
+    first = labels.ask(ANN)["image_id"]
+    labels.answer(labels.Answer(image_id=first, label="dog"), ANN)
+    assert labels.ask(ANN, image=first)["own_word"]["label"] == "dog"
+    assert "You said <strong>dog</strong>" in shown(labels.ask(ANN, image=first))
+    labels.answer(labels.Answer(image_id=first), ANN)
+    assert word(first) == ("person", "ann", "")
+
+
+def test_what_is_no_class_is_refused(asked):
+    with pytest.raises(HTTPException, match="not a class"):
+        labels.answer(labels.Answer(image_id=digest(FILES[0]), label="unicorn"), BOB)
+
+
+def test_without_images_the_page_says_who_chooses_them(database):
+    register()
+    assert "Nothing is left to ask you" in shown(labels.ask(BOB))
+
+
+@pytest.mark.parametrize(
+    ("headers", "own"),
+    [
+        ({"sec-fetch-site": "same-origin"}, True),
+        ({"sec-fetch-site": "none"}, True),
+        ({}, True),  # no browser
+        ({"origin": "http://here:8080", "host": "here:8080"}, True),
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"sec-fetch-site": "same-site"}, False),
+        ({"origin": "http://there", "host": "here:8080"}, False),
+        ({"origin": "null", "host": "here:8080"}, False),
+    ],
+)
+def test_another_sites_page_may_not_write(headers, own):
+    request = Request({"type": "http", "headers": [(k.encode(), v.encode()) for k, v in headers.items()]})
+    if own:
+        rooms.same_origin(request)
+    else:
+        with pytest.raises(HTTPException, match="another site"):
+            rooms.same_origin(request)
