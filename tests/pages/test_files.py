@@ -111,6 +111,11 @@ def test_searches_use_their_indexes_among_many_files(database):
             plan = "\n".join(row[0] for row in connection.execute(f"EXPLAIN {sql}", page | {"name": name}))
             assert index in plan, plan
             assert "Seq Scan on entries" not in plan, plan
+        for query, name in (("select_files_by_start", "ff"), ("select_files_by_end", "ff.jpg")):
+            sql = ledger.query_files()[query].read_text()
+            explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}"
+            (row,) = connection.execute(explain, page | {"name": name, "limit": 5}).fetchone()
+            assert 0 < row[0]["Plan"]["Shared Hit Blocks"] + row[0]["Plan"]["Shared Read Blocks"] < 60
 
 
 def test_a_file_that_was_ingested_shows_its_whole_life(run, database):

@@ -94,6 +94,14 @@ def test_a_run_shows_its_balance_by_reason_source_and_shard(database):
     assert found["validation"] == settings.get().run_folder(RUN_ID).name
 
 
+def test_a_run_of_too_many_files_is_not_counted_by_source(database, monkeypatch):
+    ingest()
+    monkeypatch.setattr(runs, "COUNTED", 10)
+    found = runs.show_run(RUN_ID)
+    assert found["sources"] is None
+    assert "reporting.run_sources" in render("run.html", found)
+
+
 def test_the_page_of_a_run_links_to_what_it_is_made_of(database):
     ingest()
     found = runs.show_run(RUN_ID)

@@ -56,11 +56,10 @@ def picture(store: Path, shard: contract.FileRef, image: str) -> bytes | None:
     path = contract.store_path(store, shard.path)
     if (pixels := tables.pixels(path, image)) is None:
         return None
-    try:
-        found = Image.frombytes("RGB", _size(path, pixels), pixels)
-    except ValueError as error:
-        raise tables.TableError(f"{path} has an image of another size than it says: {error}") from error
-    found.save(buffer := io.BytesIO(), "PNG")
+    width, height = _size(path, pixels)
+    if len(pixels) != 3 * width * height or not pixels:
+        raise tables.TableError(f"{path} has {len(pixels):,} bytes of pixels for an image of {width} x {height}")
+    Image.frombytes("RGB", (width, height), pixels).save(buffer := io.BytesIO(), "PNG")
     return buffer.getvalue()
 
 

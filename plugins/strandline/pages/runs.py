@@ -12,6 +12,7 @@ from strandline.pages.rooms import Facts, Room, reading
 PAGE = 50
 SHARDS = 50  # the slowest
 SOURCES = 100
+COUNTED = 300_000  # entries of a run, at the most, that a page counts by source: a million take longer than it may
 EXAMPLES = 3  # files of each reason
 SAMPLE = 24  # images
 room = Room("ingest_images")
@@ -51,12 +52,15 @@ def show_run(run_id: TextInPath) -> Facts:
         found = ledger.fetch(connection, "select_run_of_page", query)
         if not found:
             raise HTTPException(404, f"there is no run {run_id} in the ledger: it has not listed anything")
+        (run,) = found
         (phases,) = ledger.fetch(connection, "select_run_phases", query)
         return {
-            "run": found[0],
+            "run": run,
             "phases": phases,
             "shards": ledger.fetch(connection, "select_run_batches", query | {"limit": SHARDS}),
-            "sources": ledger.fetch(connection, "select_run_sources", query | {"limit": SOURCES}),
+            "sources": ledger.fetch(connection, "select_run_sources", query | {"limit": SOURCES})
+            if run["listed"] <= COUNTED
+            else None,
             "reasons": ledger.fetch(connection, "select_run_reasons", query | {"examples": EXAMPLES}),
             "expectations": ledger.fetch(connection, "select_run_validation", query),
             "images": ledger.fetch(connection, "select_run_sample", query | {"limit": SAMPLE}),
