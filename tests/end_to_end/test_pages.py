@@ -1,0 +1,205 @@
+"""The pages inside a real Airflow, in a real browser: who may see what, and what people do there."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+from running_stack import let_the_hour_pass
+
+from local.stack import configuration
+from strandline.pages import application
+from strandline.pages.rooms import API, MENU
+
+pytestmark = pytest.mark.timeout(900)
+TIMEOUT = 60_000  # ms: on a busy machine, a page takes its time
+DAG = "ingest_images"
+ASKED = 12  # images of which neither path nor person says anything
+LABELLED = 10
+
+
+@pytest.fixture(scope="module")
+def run(strandline, hours) -> dict[str, str]:
+    """A run with images of classes, images that nothing is said of, and a file that is no image."""
+    hour = next(hours)
+    strandline.drop(hour, 40)
+    folder = strandline.landing / f"{hour:%Y-%m-%dT%H}"
+    generator = np.random.default_rng(7)
+    for number in range(ASKED):
+        Image.fromarray(generator.integers(0, 255, (32, 32, 3), np.uint8)).save(folder / f"unknown{number}.png")
+    broken = folder / "broken <b>.jpg"
+    broken.write_bytes(b"\xff\xd8\xff of no end")
+    let_the_hour_pass(strandline.api)
+    run_id = strandline.ingest(hour, quarantine_limit=1.0)
+    sampled = strandline.api.trigger("ingest_labels", conf={"at_once": True})
+    assert strandline.api.wait("ingest_labels", sampled, timeout=300) == "success"
+    return {"run_id": run_id, "broken": f"{folder.name}/{broken.name}", "folder": str(folder)}
+
+
+def token(strandline, user: str) -> str:
+    login = {"username": user, "password": configuration.passwords(strandline.stack.settings)[user]}
+    return httpx.post(f"{strandline.stack.url}/auth/token", json=login, trust_env=False).json()["access_token"]
+
+
+def signed_in(strandline, browser: Browser, user: str, **options) -> BrowserContext:
+    context = browser.new_context(base_url=strandline.stack.url, **options)
+    context.set_default_timeout(TIMEOUT)
+    context.add_cookies([{"name": "_token", "value": token(strandline, user), "url": strandline.stack.url}])
+    return context
+
+
+@pytest.fixture
+def page(strandline, browser) -> Iterator[Page]:
+    with signed_in(strandline, browser, "user") as context:
+        yield context.new_page()
+
+
+def routes() -> list[tuple[str, str]]:
+    """Each route of the application as a method and an address that fits it."""
+    found = []
+    for route in application.application.routes:
+        path = re.sub(r"\{[^}]*(image_id|version)[^}]*\}", "0" * 64, route.path)
+        path = re.sub(r"\{[^}]*\}", "1", path)
+        if not path.startswith(("/static", "/reports/assets")):
+            found += [(method, path) for method in route.methods - {"HEAD"}]
+    return found
+
+
+def test_every_route_is_only_for_those_who_are_signed_in(strandline, run):
+    assert len(routes()) > 20
+    with httpx.Client(base_url=f"{strandline.stack.url}/strandline", trust_env=False) as client:
+        for method, path in routes():
+            stranger = client.request(method, path)
+            led_to_login = stranger.status_code == 303 and "/auth/login?next=" in stranger.headers["location"]
+            if method == "GET" and not path.startswith(API):
+                assert led_to_login, path
+            else:
+                assert stranger.status_code == 401, (method, path)
+            forged = client.request(method, path, headers={"Authorization": "Bearer forged"})
+            assert forged.status_code == 403, (method, path)
+
+
+@pytest.mark.parametrize(("user", "writes"), [("viewer", False), ("user", True), ("op", True), ("admin", True)])
+def test_viewers_read_everything_and_write_nothing(strandline, run, user, writes):
+    headers = {"Authorization": f"Bearer {token(strandline, user)}"}
+    with httpx.Client(base_url=f"{strandline.stack.url}/strandline", trust_env=False, headers=headers) as client:
+        for method, path in routes():
+            status = client.request(method, path).status_code
+            refused = status == 403
+            assert status < 500, (method, path)
+            assert refused == (method != "GET" and not writes), (method, path, status)
+        if writes:
+            foreign = client.post("/labels", headers={"sec-fetch-site": "cross-site"})
+            assert foreign.status_code == 403
+
+
+def test_the_menu_of_airflow_has_the_pages(page, run):
+    page.goto("/")
+    page.get_by_role("link", name="Strandline").click()
+    frame = page.frame_locator("iframe")
+    expect(frame.locator("h1")).to_be_visible(timeout=TIMEOUT)
+    frame.get_by_role("link", name="Runs", exact=True).click()
+    expect(frame.locator("h1")).to_have_text("Runs", timeout=TIMEOUT)
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_every_page_is_sound_and_asks_no_other_host(strandline, browser, run, scheme, width):
+    found, hosts, problems = {}, set(), []
+    with signed_in(
+        strandline, browser, "viewer", color_scheme=scheme, viewport={"width": width, "height": 900}
+    ) as context:
+        page = context.new_page()
+        page.on("request", lambda request: hosts.add(httpx.URL(request.url).netloc))
+        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        for address in [*(path for path, _ in MENU), f"/runs/{run['run_id']}"]:
+            answer = page.goto(f"/strandline{address}")
+            assert answer.status == 200, address
+            axe = Axe().run(page).response["violations"]
+            serious = [one["id"] for one in axe if one["impact"] in ("serious", "critical")]
+            wider = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+            if serious or wider:
+                found[address] = (serious, wider)
+    assert found == {}
+    assert {host.decode() for host in hosts} == {strandline.stack.url.removeprefix("http://")}
+    assert problems == []
+
+
+def test_the_theme_that_was_chosen_in_airflow_holds(page, run):
+    page.goto("/strandline/")
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.evaluate("localStorage.setItem('theme', 'dark')")
+    page.goto("/strandline/")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+
+
+def test_a_refused_file_is_found_and_listed_again(strandline, page, run):
+    page.goto("/strandline/")
+    page.get_by_role("navigation").get_by_role("link", name="Quarantine").click()
+    row = page.get_by_role("row").filter(has_text=run["broken"])
+    row.get_by_role("button", name=re.compile("List again")).click()
+    link = row.get_by_role("link", name="The run has begun")
+    again = link.get_attribute("href").rpartition("/")[2]
+    strandline.ended(httpx.URL(f"http://x/{again}").path.removeprefix("/"))
+    outcomes = strandline.rows(
+        "SELECT entries.version, state FROM entries JOIN outcomes USING (entry_id) WHERE display_name = %(name)s",
+        name=run["broken"],
+    )
+    assert [row["state"] for row in outcomes] == ["quarantined", "quarantined"]
+    row.get_by_role("link", name=run["broken"]).click()
+    expect(page.locator("main")).to_contain_text("TRUNCATED")
+    expect(page.locator("main b")).to_have_count(0)
+
+
+def test_who_may_not_trigger_is_told_so(strandline, browser, run):
+    with signed_in(strandline, browser, "viewer") as context:
+        page = context.new_page()
+        page.goto("/strandline/quarantine")
+        row = page.get_by_role("row").filter(has_text=run["broken"]).first
+        row.get_by_role("button").click()
+        expect(row).to_contain_text("You may not trigger this DAG.")
+
+
+def test_ten_images_are_labelled_by_keyboard(strandline, page, run):
+    page.goto("/strandline/labels")
+    classes = page.locator(".choices button[name=label]").all_inner_texts()
+    for number in range(LABELLED):
+        image = page.locator("input[name=image_id]").first.get_attribute("value")
+        page.keyboard.press(str(1 + number % 3))
+        page.wait_for_url(f"**/strandline/labels?last={image}")
+    page.keyboard.press("u")
+    expect(page.locator("main")).to_contain_text("You said")
+    said = strandline.rows(
+        "SELECT label, count(*) AS images FROM labels WHERE source = 'person' AND labeller = 'user' GROUP BY 1"
+    )
+    first_three = [name.split()[-1] for name in classes[:3]]
+    assert {row["label"]: row["images"] for row in said} == dict(zip(first_three, (4, 3, 3), strict=True))
+
+
+def test_an_image_of_a_file_is_shown_as_the_model_saw_it(strandline, page, run):
+    page.goto("/strandline/files?q=unknown3.png")
+    page.get_by_role("link", name=re.compile("unknown3.png")).first.click()
+    picture = page.locator("img.large, main img").first
+    expect(picture).to_be_visible()
+    source = picture.get_attribute("src")
+    shown = page.request.get(source)
+    (folder,) = {run["folder"]}
+    seen = page.evaluate(
+        """async (source) => {
+            const image = new Image();
+            image.src = source;
+            await image.decode();
+            const canvas = new OffscreenCanvas(image.width, image.height);
+            const context = canvas.getContext("2d");
+            context.drawImage(image, 0, 0);
+            return [...context.getImageData(0, 0, image.width, image.height).data];
+        }""",
+        source,
+    )
+    landed = np.asarray(Image.open(Path(folder) / "unknown3.png").convert("RGBA"))
+    assert shown.headers["content-type"] == "image/png"
+    assert np.array_equal(np.array(seen, np.uint8).reshape(landed.shape), landed)
