@@ -79,20 +79,20 @@ def test_what_a_person_skips_is_for_others(asked):
 
 
 def test_an_answer_bears_the_name_and_the_next_image_follows(asked):
-    first = labels.ask(ANN)["image_id"]
+    first = labels.ask(ANN, asks=True)["image_id"]
     assert labels.answer(labels.Answer(image_id=first, label="dog"), ANN) == {"new": True}
     assert labels.answer(labels.Answer(image_id=first, label="dog"), ANN) == {"new": False}
     assert word(first) == ("person", "ann", "dog")
-    page = labels.ask(ANN)
+    page = labels.ask(ANN, asks=True)
     assert page["image_id"] not in (None, first)
     assert (page["progress"]["asked"], page["progress"]["answered"]) == (len(FILES), 1)
 
 
 def test_what_was_said_can_be_said_otherwise(asked):
-    first = labels.ask(ANN)["image_id"]
+    first = labels.ask(ANN, asks=True)["image_id"]
     labels.answer(labels.Answer(image_id=first, label="dog"), ANN)
-    assert labels.ask(ANN, image=first)["own_word"]["label"] == "dog"
-    assert "You said <strong>dog</strong>" in shown(labels.ask(ANN, image=first))
+    assert labels.ask(ANN, asks=True, image=first)["own_word"]["label"] == "dog"
+    assert "You said <strong>dog</strong>" in shown(labels.ask(ANN, asks=True, image=first))
     labels.answer(labels.Answer(image_id=first), ANN)
     assert word(first) == ("person", "ann", "")
 
@@ -104,7 +104,15 @@ def test_what_is_no_class_is_refused(asked):
 
 def test_without_images_the_page_says_who_chooses_them(database):
     register()
-    assert "Nothing is left to ask you" in shown(labels.ask(BOB))
+    assert "Nothing is left to ask you" in shown(labels.ask(BOB, asks=True))
+
+
+def test_who_may_not_label_takes_no_image_from_others(asked):
+    page = labels.ask(BOB, asks=False)
+    assert page["image_id"] is None
+    assert "give none" in shown(page)
+    with ledger.connect("people") as connection:
+        assert connection.execute("SELECT FROM label_claims").fetchall() == []
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, Form, HTTPException, Query, Request
 from fastapi.responses import RedirectResponse, Response
@@ -15,11 +16,9 @@ from strandline.pages.rooms import Facts, Room, base, reading, same_origin
 
 DAYS = 30
 LABELLERS = 50
-room = Room("ingest_labels")
-may_label = [
-    Depends(same_origin),
-    Depends(requires_access_dag("POST", DagAccessEntity.RUN, param_dag_id="ingest_labels")),
-]
+DAG = "ingest_labels"  # who may trigger it may label
+room = Room(DAG)
+may_write = [Depends(same_origin), Depends(requires_access_dag("POST", DagAccessEntity.RUN, param_dag_id=DAG))]
 ImageId = Annotated[str | None, Query(pattern="^[0-9a-f]{64}$")]
 
 
@@ -30,9 +29,18 @@ class Answer(BaseModel):
     label: str | None = Field(None, max_length=1000)
 
 
+def may_label(user: GetUserDep) -> bool:
+    return get_auth_manager().is_authorized_dag(
+        method="POST", access_entity=DagAccessEntity.RUN, details=DagDetails(id=DAG), user=user
+    )
+
+
 @room.show("/labels", "labels.html")
-def ask(user: GetUserDep, image: ImageId = None, last: ImageId = None) -> Facts:
-    """The image that the reader is asked about, theirs for some minutes, and how far labelling has come.
+def ask(
+    user: GetUserDep, asks: Annotated[bool, Depends(may_label)], image: ImageId = None, last: ImageId = None
+) -> Facts:
+    """The image that the reader is asked about, theirs for some minutes, and how far labelling has come. Who may not
+    label is asked nothing.
 
     Args:
         image: this one instead, to say something else of it.
@@ -43,7 +51,7 @@ def ask(user: GetUserDep, image: ImageId = None, last: ImageId = None) -> Facts:
     """
     name = str(user.get_name())
     try:
-        asked = image or claims.claim(name)
+        asked = (image or claims.claim(name)) if asks else None
         with ledger.connect("people") as connection:
             classes = versions.champion(connection)["classes"]
     except ledger.Unreachable as error:
@@ -54,6 +62,7 @@ def ask(user: GetUserDep, image: ImageId = None, last: ImageId = None) -> Facts:
         (progress,) = ledger.fetch(connection, "select_label_progress", {"days": DAYS})
         query = {"labeller": name, "image_id": asked}
         return {
+            "asks": asks,
             "image_id": asked,
             "own_word": next(iter(ledger.fetch(connection, "select_own_words", query)), None) if image else None,
             "last": last,
@@ -64,7 +73,7 @@ def ask(user: GetUserDep, image: ImageId = None, last: ImageId = None) -> Facts:
         }
 
 
-@room.api.post("/labels", dependencies=may_label)
+@room.api.post("/labels", dependencies=may_write)
 def answer(said: Answer, user: GetUserDep) -> dict[str, bool]:
     """Record what the caller says of an image; `new` unless it was their last word already.
 
@@ -77,7 +86,7 @@ def answer(said: Answer, user: GetUserDep) -> dict[str, bool]:
         raise HTTPException(422, str(error)) from error
 
 
-@room.pages.post("/labels", dependencies=may_label)
+@room.pages.post("/labels", dependencies=may_write)
 def answer_by_form(
     request: Request,
     user: GetUserDep,
