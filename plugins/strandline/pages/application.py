@@ -9,12 +9,27 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
-from strandline.pages import explore, files, images, labels, overview, quarantine, reports, runs, static_files
+from strandline.pages import (
+    drift,
+    explore,
+    files,
+    images,
+    labels,
+    models,
+    overview,
+    quarantine,
+    reports,
+    runs,
+    static_files,
+)
 from strandline.pages.rooms import API, base, render
 
 LOGIN = "/api/v2/auth/login"
 TITLES = {403: "Not allowed", 404: "Not there", 503: "Not now"}
-ROOMS = (overview.room, runs.room, files.room, images.room, explore.room, quarantine.room, labels.room)
+ROOMS = (
+    *(overview.room, runs.room, files.room, images.room, explore.room, quarantine.room, labels.room, drift.room),
+    models.room,
+)
 # FastAPI's own pages about the API would be there for anybody.
 application = FastAPI(title="Strandline", version="1", docs_url=None, redoc_url=None, openapi_url=None)
 application.include_router(reports.shared)
@@ -33,7 +48,9 @@ def describe() -> dict[str, Any]:
 
 @application.exception_handler(HTTPException)
 async def refuse(request: Request, error: HTTPException) -> Response:
-    """Lead to Airflow's login and back, or say what is wrong: to programs as JSON."""
+    """Lead to Airflow's login and back, or to another address; or say what is wrong: to programs as JSON."""
+    if error.status_code == 307 and error.headers:
+        return RedirectResponse(error.headers["location"])
     path = request.scope["path"].removeprefix(base(request))
     if path.startswith(API):
         return JSONResponse({"detail": str(error.detail)}, error.status_code)

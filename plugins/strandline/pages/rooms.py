@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from strandline import ledger, reports
 from strandline.html.document import text
+from strandline.pages import charts
 
 API = "/api/v1"
 AT_ONCE = 8  # of the analysts' connections, which BI tools share
@@ -166,3 +167,4 @@ _templates.filters |= {
     "seconds": seconds,
     "shown": lambda value, longest=300: Markup(text(str(value), longest)),
 }
+_templates.globals["charts"] = charts

@@ -90,3 +90,20 @@ function makeFinder(input) {
     if (event.key === "Enter" && input.value.trim()) all.find(fits)?.click();
   });
 }
+
+// Beside what has to be typed elsewhere.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const value of document.querySelectorAll("[data-copy]")) {
+    if (!navigator.clipboard) return;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "copy";
+    button.textContent = "Copy";
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(value.textContent.trim());
+      button.textContent = "Copied";
+      setTimeout(() => (button.textContent = "Copy"), 2000);
+    });
+    value.after(button);
+  }
+});

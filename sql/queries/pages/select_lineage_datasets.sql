@@ -1,0 +1,3 @@
+SELECT dataset_id, kind, images, rule, made_by, made_at
+FROM reporting.datasets
+WHERE dataset_id = ANY(%(datasets)s)

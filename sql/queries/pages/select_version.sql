@@ -1,0 +1,3 @@
+SELECT version, name, network, classes, registered_at, registered_by, bundle, metrics, in_use
+FROM reporting.model_versions
+WHERE version = %(version)s
