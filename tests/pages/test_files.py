@@ -23,6 +23,7 @@ FILES = [
     refused("IMG_0003.jpg"),
     refused("again.jpg", content="IMG_0003.jpg"),
     vanished("gone%_.jpg"),
+    File(f"a{'n' * 300}z"),
 ]
 
 
@@ -60,6 +61,8 @@ def entry_id(name):
         (digest("IMG_0003.jpg")[:12].upper(), "content", ["IMG_0003.jpg", "again.jpg"]),
         (digest("nothing"), None, []),
         ("shop1/", None, []),
+        (f"A{'n' * 300}z", "start", [f"a{'n' * 300}z"]),
+        (f"{'n' * 290}Z", "end", [f"a{'n' * 300}z"]),
     ],
 )
 def test_files_are_found_by_how_their_names_begin_or_end_and_by_content(run, asked, way, found):
@@ -137,6 +140,14 @@ def test_a_file_that_was_ingested_shows_its_whole_life(run, database):
         ("person", "ada", "dog"),
     }
     assert [(one["kind"], one["label"]) for one in found["datasets"]] == [("training", "dog")]
+    assert [(event["what"], event["run_id"] or event["says"]) for event in found["life"]] == [
+        ("modified", ""),
+        ("listed", "run"),
+        ("ingested", "run"),
+        ("classified", f"as {prediction['label']}, {prediction['confidence']:.1%}"),
+        ("labelled", "dog, by ada"),
+        ("frozen", "in a training set"),
+    ]
     html = render("file.html", found)
     assert f'src="/strandline/images/{digest("IMG_0002.jpg")}.png"' in html
     assert "to learn from" in html

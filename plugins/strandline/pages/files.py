@@ -1,5 +1,6 @@
 """Files: what became of each one, whatever it is called."""
 
+import datetime
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from strandline_contract import reasons
 
 PAGE = 50
 MOST = 20  # of each thing that a file's page lists
+NAME = 255  # characters of a name that are in an index
 DIGITS = re.compile(r"[0-9a-f]{12,64}")  # so many of a SHA-256 that hardly another content begins with them
 REASONS = {**reasons.QUARANTINED, **reasons.REJECTED, **reasons.VANISHED}
 NOT_SHOWN = ("name_start", "name_end", "path_sha256")
@@ -67,6 +69,7 @@ def _search(
     """The way that finds something, and what."""
     for way in [by] if by else _ways(asked):
         name = asked.lower() if way == "content" else asked.rpartition("/")[2]
+        name = name[-NAME:] if way == "end" else name[:NAME]
         query = {**page, "name": name, "path": asked}
         if name and (found := ledger.fetch(connection, SEARCHES[way], query)):
             return way, found
@@ -96,7 +99,7 @@ def show_file(entry_id: NumberInPath) -> Facts:
         query |= {name: file[name] for name in ("image_id", "sha256", "drop_at", "path_sha256")}
         runs = ledger.fetch(connection, "select_file_runs", query)
         query["run_ids"] = [run["run_id"] for run in runs]
-        return {
+        facts = {
             "file": _without(file, *NOT_SHOWN),
             "means": REASONS.get(file["reason"]),
             "notes": {note: reasons.NOTES.get(note) for note in (file["notes"] or "").split()},
@@ -111,6 +114,30 @@ def show_file(entry_id: NumberInPath) -> Facts:
             "datasets": ledger.fetch(connection, "select_image_datasets", query),
             "drift": ledger.fetch(connection, "select_drift_of_drop", query),
         }
+    return facts | {"life": sorted(_events(facts), key=lambda event: event["at"])}
+
+
+def _events(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What happened to a file and its image: when, what, by which run, and in whose or what words."""
+
+    def event(at: datetime.datetime, what: str, run_id: str | None = None, says: str = "") -> dict[str, Any]:
+        return {"at": at, "what": what, "run_id": run_id, "says": says}
+
+    file = facts["file"]
+    yield event(file["modified_at"], "modified")
+    for number, run in enumerate(facts["runs"]):
+        yield event(run["started_at"], "taken up again" if number else "listed", run["run_id"])
+    if file["state"]:
+        yield event(file["recorded_at"], file["state"], file["run_id"])
+    for one in reversed(facts["predictions"]):
+        yield event(one["predicted_at"], "classified", says=f"as {one['label']}, {one['confidence']:.1%}")
+    for one in facts["words"]:
+        if one["labeller"]:
+            yield event(
+                one["labelled_at"], "labelled", says=f"{one['label'] or 'none of the classes'}, by {one['labeller']}"
+            )
+    for one in facts["datasets"]:
+        yield event(one["made_at"], "frozen", says=f"in a {one['kind']} set")
 
 
 def _without(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
