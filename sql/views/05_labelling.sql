@@ -75,6 +75,12 @@ FROM (
 ) AS pooled
 LEFT JOIN LATERAL reporting.wilson(accuracy * effective, effective) ON true;
 
+-- What people are asked to label, answered or not.
+CREATE VIEW reporting.asked AS
+SELECT run_id, image_id, chosen, margin, chosen_at
+FROM audit_images
+JOIN audit_samples USING (run_id);
+
 -- What people are asked to label, and have not yet.
 CREATE VIEW reporting.unanswered AS
 SELECT audit_images.run_id, image_id, display_name AS fname, drop_source AS source, drop_at, chosen, margin, chosen_at
