@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -105,6 +106,11 @@ def test_the_menu_of_airflow_has_the_pages(page, run):
     expect(frame.locator("h1")).to_be_visible(timeout=TIMEOUT)
     frame.get_by_role("link", name="Runs", exact=True).click()
     expect(frame.locator("h1")).to_have_text("Runs", timeout=TIMEOUT)
+    expect(page).to_have_url(re.compile("/plugin/strandline/strandline/runs$"))  # the address is that of the page
+    frame.locator(f"a[href$='{quote(run['run_id'], safe='')}']").first.click()
+    frame.get_by_role("link", name="Its tasks in Airflow").click()
+    page.wait_for_url(f"**/dags/{DAG}/runs/**")
+    expect(page.locator("iframe")).to_have_count(0)
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
