@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from fastapi import HTTPException
-from psycopg.rows import DictRow
 
 from strandline import ledger
 from strandline.pages.parameters import LARGEST, Number, NumberInPath, Text
@@ -65,7 +64,7 @@ def find_files(
 
 def _search(
     connection: ledger.Connection, asked: str, by: Way | None, page: Mapping[str, Any]
-) -> tuple[Way | None, list[DictRow]]:
+) -> tuple[Way | None, list[dict[str, Any]]]:
     """The way that finds something, and what."""
     for way in [by] if by else _ways(asked):
         name = asked.lower() if way == "content" else asked.rpartition("/")[2]
