@@ -6,6 +6,7 @@ from fastapi import HTTPException, Query
 
 from strandline import ledger
 from strandline.drift.verdict import SMALLEST_EMBEDDING_DRIFT, SMALLEST_LABEL_SHIFT
+from strandline.pages.parameters import Number, NumberInPath
 from strandline.pages.rooms import Facts, Room, reading
 
 WINDOWS = 48  # of a page: two days of hours
@@ -16,7 +17,7 @@ Action = Literal["none", "warn", "retrain", ""]
 
 
 @room.show("/drift", "drift.html")
-def verdicts(version: Version = None, action: Action = "", images: bool = False, before: int | None = None) -> Facts:
+def verdicts(version: Version = None, action: Action = "", images: bool = False, before: Number | None = None) -> Facts:
     """Verdicts on windows of predictions, the newest first, those that no other replaces.
 
     Args:
@@ -40,7 +41,7 @@ def verdicts(version: Version = None, action: Action = "", images: bool = False,
 
 
 @room.show("/drift/{report_id}", "drift_report.html")
-def report(report_id: int, beside: int | None = None) -> Facts:
+def report(report_id: NumberInPath, beside: Number | None = None) -> Facts:
     """One report, or two of them.
 
     Raises:
