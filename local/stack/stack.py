@@ -309,9 +309,9 @@ def _main(command: str, stack: Stack) -> int:
 
 
 def access(stack: Stack) -> str:
-    """Where Airflow's UI is, and who may enter."""
+    """Where Airflow's UI and the overview are, and who may enter."""
     password = configuration.passwords(stack.settings)["admin"]
-    return f"Airflow: {stack.url}  user: admin  password: {password}"
+    return f"Airflow: {stack.url}  user: admin  password: {password}  Overview: {stack.url}/strandline/"
 
 
 if __name__ == "__main__":
