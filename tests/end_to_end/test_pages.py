@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx
 import numpy as np
@@ -150,7 +150,7 @@ def test_a_refused_file_is_found_and_listed_again(strandline, page, run):
     row.get_by_role("button", name=re.compile("List again")).click()
     link = row.get_by_role("link", name="The run has begun")
     again = link.get_attribute("href").rpartition("/")[2]
-    strandline.ended(httpx.URL(f"http://x/{again}").path.removeprefix("/"))
+    strandline.ended(unquote(again))
     outcomes = strandline.rows(
         "SELECT entries.version, state FROM entries JOIN outcomes USING (entry_id) WHERE display_name = %(name)s",
         name=run["broken"],
@@ -209,3 +209,20 @@ def test_an_image_of_a_file_is_shown_as_the_model_saw_it(strandline, page, run):
     landed = np.asarray(Image.open(Path(folder) / "unknown3.png").convert("RGBA"))
     assert shown.headers["content-type"] == "image/png"
     assert np.array_equal(np.array(seen, np.uint8).reshape(landed.shape), landed)
+
+
+def test_a_roll_back_is_asked_for_with_a_reason_and_refused_to_a_viewer(strandline, browser, run):
+    (champion,) = strandline.rows("SELECT version FROM champions WHERE period @> now()")
+    with signed_in(strandline, browser, "viewer") as context:
+        page = context.new_page()
+        page.goto("/strandline/models")
+        page.locator(f"a[href$='/models/{champion['version']}']").first.click()
+        page.get_by_role("textbox", name="Why").fill("it errs")
+        with page.expect_request("**/dags/promote_model/dagRuns") as asked:
+            page.get_by_role("button", name=re.compile("^Roll back")).click()
+        assert asked.value.post_data_json["conf"] == {
+            "action": "roll back",
+            "reason": "it errs",
+            "expected_champion": champion["version"],
+        }
+        expect(page.locator("form.trigger output").first).to_have_text("You may not trigger this DAG.")

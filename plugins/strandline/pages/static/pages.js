@@ -52,7 +52,7 @@ function leaveFrame(event) {
 function makeTrigger(form) {
   const button = form.querySelector("button");
   const said = form.querySelector("output");
-  const { dag, conf } = form.dataset;
+  const { dag } = form.dataset;
   const airflow = document.documentElement.dataset.airflow;
   button.disabled = false;
   form.addEventListener("submit", async (event) => {
@@ -62,7 +62,10 @@ function makeTrigger(form) {
     const answer = await fetch(`${airflow}/api/v2/dags/${dag}/dagRuns`, {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: `{"logical_date": null, "conf": ${conf}}`,
+      body: JSON.stringify({
+        logical_date: null,
+        conf: { ...JSON.parse(form.dataset.conf), ...Object.fromEntries(new FormData(form)) },
+      }),
     }).catch(() => null);
     if (answer?.ok) {
       const run = await answer.json();
