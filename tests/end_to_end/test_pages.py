@@ -12,6 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from running_stack import let_the_hour_pass
+from starlette.routing import Route
 
 from local.stack import configuration
 from strandline.pages import application
@@ -64,10 +65,11 @@ def routes() -> list[tuple[str, str]]:
     """Each route of the application as a method and an address that fits it."""
     found = []
     for route in application.application.routes:
+        assert isinstance(route, Route)
         path = re.sub(r"\{[^}]*(image_id|version)[^}]*\}", "0" * 64, route.path)
         path = re.sub(r"\{[^}]*\}", "1", path)
         if not path.startswith(("/static", "/reports/assets")):
-            found += [(method, path) for method in route.methods - {"HEAD"}]
+            found += [(method, path) for method in (route.methods or set()) - {"HEAD"}]
     return found
 
 

@@ -26,7 +26,7 @@ class Answer(BaseModel):
     """What a person says of an image: `label` is a class of the champion, or null: none of them, or of no use."""
 
     image_id: str = Field(pattern="^[0-9a-f]{64}$")
-    label: str | None = Field(None, max_length=1000)
+    label: str | None = Field(default=None, max_length=1000)
 
 
 def may_label(user: GetUserDep) -> bool:
