@@ -128,7 +128,7 @@ def test_every_page_is_sound_and_asks_no_other_host(strandline, browser, run, sc
             answer = page.goto(f"/strandline{address}")
             assert answer.status == 200, address
             axe = Axe().run(page).response["violations"]
-            serious = [one["id"] for one in axe if one["impact"] in ("serious", "critical")]
+            serious = [(one["id"], one["nodes"][0]["html"]) for one in axe if one["impact"] in ("serious", "critical")]
             wider = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
             if serious or wider:
                 found[address] = (serious, wider)
