@@ -38,6 +38,7 @@ VANISHED = {
     "MISSING": "The file was gone when it was to be read.",
     "CHANGED": "The file changed after it was listed; the next run lists its new version.",
 }
+MEANINGS = QUARANTINED | REJECTED | VANISHED
 NOTES = {
     "TRAILER_MISSING": "The last bytes of the file are missing; every pixel is there.",
     "TRAILING_DATA": "There are bytes behind the image; they count for its identity and are not looked at.",

@@ -16,7 +16,6 @@ PAGE = 50
 MOST = 20  # of each thing that a file's page lists
 NAME = 255  # characters of a name that are in an index
 DIGITS = re.compile(r"[0-9a-f]{12,64}")  # so many of a SHA-256 that hardly another content begins with them
-REASONS = {**reasons.QUARANTINED, **reasons.REJECTED, **reasons.VANISHED}
 NOT_SHOWN = ("name_start", "name_end", "path_sha256")
 Way = Literal["start", "end", "content"]
 SEARCHES: Mapping[Way, str] = {
@@ -100,7 +99,7 @@ def show_file(entry_id: NumberInPath) -> Facts:
         query["run_ids"] = [run["run_id"] for run in runs]
         facts = {
             "file": _without(file, *NOT_SHOWN),
-            "means": REASONS.get(file["reason"]),
+            "means": reasons.MEANINGS.get(file["reason"]),
             "notes": {note: reasons.NOTES.get(note) for note in (file["notes"] or "").split()},
             "runs": runs,
             "versions": ledger.fetch(connection, "select_file_versions", query),

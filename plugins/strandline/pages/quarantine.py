@@ -13,7 +13,6 @@ from strandline_contract import reasons
 LATEST = 10_000  # files that are grouped
 GROUPS = 100
 FILES = 50  # a page
-REASONS = reasons.QUARANTINED | reasons.REJECTED | reasons.VANISHED
 room = Room("ingest_images")
 
 Text = Annotated[str | None, Query(pattern=PLAIN, max_length=5000)]
@@ -48,8 +47,8 @@ def quarantine(
     return {
         "chosen": chosen,
         "grouped": LATEST,
-        "groups": [group | {"meaning": REASONS.get(group["reason"])} for group in groups],
-        "files": [file | {"meaning": REASONS.get(file["reason"])} for file in files[:FILES]],
+        "groups": [group | {"meaning": reasons.MEANINGS.get(group["reason"])} for group in groups],
+        "files": [file | {"meaning": reasons.MEANINGS.get(file["reason"])} for file in files[:FILES]],
         "next": more and f"{more['recorded_at'].isoformat()},{more['entry_id']}",
     }
 

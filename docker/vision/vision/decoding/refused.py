@@ -1,6 +1,6 @@
 """The end of one entry that does not become an image."""
 
-from strandline_contract.reasons import QUARANTINED, REJECTED, STATUS_OF, VANISHED
+from strandline_contract.reasons import MEANINGS, STATUS_OF
 
 
 class Refused(Exception):
@@ -13,7 +13,7 @@ class Refused(Exception):
         super().__init__(code, detail)
         self.code = code
         self.status = STATUS_OF[code]
-        self.detail = printable(detail) if detail else (QUARANTINED | REJECTED | VANISHED)[code]
+        self.detail = printable(detail) if detail else MEANINGS[code]
 
 
 def printable(text: str, length: int = 300) -> str:
