@@ -31,9 +31,9 @@ def asked(database) -> None:
     load.choose_audit(["run"])
 
 
-def shown(facts: rooms.Facts) -> str:
+def shown(facts: rooms.Facts, template: str = "labels.html") -> str:
     scope = {"type": "http", "path": "/strandline/labels", "root_path": "/strandline", "headers": []}
-    return rooms.render(Request(scope), "labels.html", facts).body.decode()
+    return rooms.render(Request(scope), template, facts).body.decode()
 
 
 def word(image: str) -> tuple[str, str, str]:
@@ -100,6 +100,20 @@ def test_what_was_said_can_be_said_otherwise(asked):
 def test_what_is_no_class_is_refused(asked):
     with pytest.raises(HTTPException, match="not a class"):
         labels.answer(labels.Answer(image_id=digest(FILES[0]), label="unicorn"), BOB)
+
+
+def test_a_conflict_is_shown_with_who_said_what_until_somebody_decides(asked):
+    image = digest(FILES[0])
+    labels.answer(labels.Answer(image_id=image, label="dog"), ANN)
+    labels.answer(labels.Answer(image_id=image, label="cat"), BOB)
+    (conflict,) = labels.conflicts(decides=True)["conflicts"]
+    assert conflict["image_id"] == image
+    assert {(word["labeller"], word["label"]) for word in conflict["words"]} == {("ann", "dog"), ("bob", "cat")}
+    assert "Decide" in shown(labels.conflicts(decides=True), "conflicts.html")
+    assert "Decide" not in shown(labels.conflicts(decides=False), "conflicts.html")
+    assert labels.decide(labels.Answer(image_id=image, label="frog"), ANN) == {"new": True}
+    assert word(image) == ("decision", "ann", "frog")
+    assert labels.conflicts(decides=True)["conflicts"] == []
 
 
 def test_without_images_the_page_says_who_chooses_them(database):

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, Form, HTTPException, Query, Request
@@ -18,6 +19,8 @@ DAYS = 30
 LABELLERS = 50
 DAG = "ingest_labels"  # who may trigger it may label
 room = Room(DAG)
+CONFLICTS = 100
+may_decide = [Depends(same_origin), Depends(requires_access_dag("PUT", param_dag_id=DAG))]
 may_write = [Depends(same_origin), Depends(requires_access_dag("POST", DagAccessEntity.RUN, param_dag_id=DAG))]
 ImageId = Annotated[str | None, Query(pattern="^[0-9a-f]{64}$")]
 
@@ -35,6 +38,10 @@ def may_label(user: GetUserDep) -> bool:
     )
 
 
+def decides(user: GetUserDep) -> bool:
+    return get_auth_manager().is_authorized_dag(method="PUT", details=DagDetails(id=DAG), user=user)
+
+
 @room.show("/labels", "labels.html")
 def ask(
     user: GetUserDep, asks: Annotated[bool, Depends(may_label)], image: ImageId = None, last: ImageId = None
@@ -50,14 +57,8 @@ def ask(
         HTTPException: the ledger does not answer.
     """
     name = str(user.get_name())
-    try:
-        asked = (image or claims.claim(name)) if asks else None
-        with ledger.connect("people") as connection:
-            classes = versions.champion(connection)["classes"]
-    except ledger.Unreachable as error:
-        raise HTTPException(503, str(error)) from error
-    except versions.NoChampion as error:
-        raise HTTPException(404, str(error)) from error
+    classes = _classes()
+    asked = (image or claims.claim(name)) if asks else None
     with reading() as connection:
         (progress,) = ledger.fetch(connection, "select_label_progress", {"days": DAYS})
         query = {"labeller": name, "image_id": asked}
@@ -80,10 +81,7 @@ def answer(said: Answer, user: GetUserDep) -> dict[str, bool]:
     Raises:
         HTTPException: no such image or class.
     """
-    try:
-        return {"new": load.record(said.image_id, said.label, str(user.get_name()))}
-    except load.LabelError as error:
-        raise HTTPException(422, str(error)) from error
+    return _record(said, user)
 
 
 @room.pages.post("/labels", dependencies=may_write)
@@ -100,3 +98,56 @@ def answer_by_form(
         return RedirectResponse(f"{base(request)}/labels", 303)
     answer(Answer(image_id=image_id, label=label if say == "label" else None), user)
     return RedirectResponse(f"{base(request)}/labels?last={image_id}", 303)
+
+
+@room.show("/labels/conflicts", "conflicts.html")
+def conflicts(decides: Annotated[bool, Depends(decides)]) -> Facts:
+    """Images of which those of the highest rank say different things, the latest first.
+
+    Raises:
+        HTTPException: the ledger does not answer.
+    """
+    classes = _classes()
+    with reading() as connection:
+        found = ledger.fetch(connection, "select_label_conflicts", {"limit": CONFLICTS})
+    return {"conflicts": found, "classes": classes, "decides": decides}
+
+
+@room.api.post("/labels/conflicts", dependencies=may_decide)
+def decide(said: Answer, user: GetUserDep) -> dict[str, bool]:
+    """Record a decision, which goes before all that was said of the image.
+
+    Raises:
+        HTTPException: no such image or class.
+    """
+    return _record(said, user, decides=True)
+
+
+@room.pages.post("/labels/conflicts", dependencies=may_decide)
+def decide_by_form(
+    request: Request,
+    user: GetUserDep,
+    image_id: Annotated[str, Form(pattern="^[0-9a-f]{64}$")],
+    label: Annotated[str, Form(max_length=1000)] = "",
+) -> Response:
+    """Record a decision; then the conflicts that are left."""
+    decide(Answer(image_id=image_id, label=label or None), user)
+    return RedirectResponse(f"{base(request)}/labels/conflicts", 303)
+
+
+def _classes() -> list[str]:
+    """The champion's, of which one may be said."""
+    try:
+        with ledger.connect("people") as connection:
+            return list(versions.champion(connection)["classes"])
+    except ledger.Unreachable as error:
+        raise HTTPException(503, str(error)) from error
+    except versions.NoChampion as error:
+        raise HTTPException(404, str(error)) from error
+
+
+def _record(said: Answer, user: BaseUser, decides: bool = False) -> dict[str, bool]:
+    try:
+        return {"new": load.record(said.image_id, said.label, str(user.get_name()), decides)}
+    except load.LabelError as error:
+        raise HTTPException(422, str(error)) from error

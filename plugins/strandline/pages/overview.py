@@ -4,9 +4,11 @@ import datetime
 from typing import Any
 
 from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.core_api.security import PermittedDagRunFilter, ReadableDagRunsFilterDep
 from airflow.models import DagRun
 from airflow.utils.state import DagRunState
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from strandline import ledger
 from strandline.pages.rooms import Facts, Room, reading
@@ -28,7 +30,7 @@ room = Room("ingest_images")
 
 
 @room.show("/", "overview.html")
-def overview(session: SessionDep) -> Facts:
+def overview(session: SessionDep, readable: ReadableDagRunsFilterDep) -> Facts:
     """The last two days in one look.
 
     Raises:
@@ -43,15 +45,15 @@ def overview(session: SessionDep) -> Facts:
             "classified_by_hour": ledger.fetch(connection, "select_classified_by_hour", {"hours": HOURS}),
             "questions": ledger.fetch(connection, "select_open_questions"),
             "unanswered": unanswered["images"],
-            "red_runs": _red_runs(session),
+            "red_runs": _red_runs(session, readable),
             "runs": ledger.fetch(connection, "select_recent_runs", {"limit": RUNS}),
             "champion": next(iter(ledger.fetch(connection, "select_champion_in_use")), None),
             "verdict": next(iter(ledger.fetch(connection, "select_latest_verdicts", {"limit": 1})), None),
         }
 
 
-def _red_runs(session: SessionDep) -> list[dict[str, Any]]:
-    """Airflow's failed runs of our DAGs, the latest first."""
+def _red_runs(session: Session, readable: PermittedDagRunFilter) -> list[dict[str, Any]]:
+    """Airflow's failed runs of our DAGs, as far as the reader may see them, the latest first."""
     since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=HOURS)
     query = (
         select(DagRun.dag_id, DagRun.run_id, DagRun.end_date)
@@ -59,4 +61,4 @@ def _red_runs(session: SessionDep) -> list[dict[str, Any]]:
         .order_by(DagRun.end_date.desc())
         .limit(RED_RUNS)
     )
-    return [dict(row) for row in session.execute(query).mappings()]
+    return [dict(row) for row in session.execute(readable.to_orm(query)).mappings()]
