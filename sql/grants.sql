@@ -50,6 +50,7 @@ GRANT INSERT (
 GRANT INSERT ON gate_plans, gate_results, champion_checks TO strandline_gate;
 GRANT EXECUTE ON FUNCTION install_first_champion, record_approval, promote, roll_back TO strandline_promotion;
 
-GRANT UPDATE (taken) ON locks TO strandline_ingest, strandline_labels, strandline_people, strandline_training;
+GRANT UPDATE (taken) ON locks TO strandline_ingest, strandline_labels, strandline_training;
+GRANT UPDATE (taken) ON label_turns TO strandline_people;
 
 GRANT SELECT ON category_results TO strandline_analyst;

@@ -274,7 +274,7 @@ OWN = {
         *("label_files", "label_rejections", "label_waits", "label_wait_ends", "labels"),
         *("audit_samples", "audit_images"),
     },
-    "people": {"labels"},
+    "people": {"labels", "label_claims"},
     "training": {"model_versions", "model_lineage", "model_parity", "datasets", "dataset_images", "trainings"},
     "gate": {"gates", "gate_plans", "gate_results", "champion_checks"},
     "promotion": set(),

@@ -1,1 +1,1 @@
-SELECT name FROM locks WHERE name = 'claims' FOR UPDATE
+SELECT FROM label_turns FOR UPDATE
