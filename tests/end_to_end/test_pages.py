@@ -20,6 +20,7 @@ from strandline.pages.rooms import API, MENU
 
 pytestmark = pytest.mark.timeout(900)
 TIMEOUT = 60_000  # ms: on a busy machine, a page takes its time
+expect.set_options(timeout=TIMEOUT)
 DAG = "ingest_images"
 ASKED = 16  # images of which neither path nor person says anything
 LABELLED = 10
@@ -105,9 +106,9 @@ def test_the_menu_of_airflow_has_the_pages(page, run):
     page.goto("/")
     page.get_by_role("link", name="Strandline").click()
     frame = page.frame_locator("iframe")
-    expect(frame.locator("h1")).to_be_visible(timeout=TIMEOUT)
+    expect(frame.locator("h1")).to_be_visible()
     frame.get_by_role("link", name="Runs", exact=True).click()
-    expect(frame.locator("h1")).to_have_text("Runs", timeout=TIMEOUT)
+    expect(frame.locator("h1")).to_have_text("Runs")
     expect(page).to_have_url(re.compile("/plugin/strandline/strandline/runs$"))  # the address is that of the page
     frame.locator(f"a[href$='{quote(run['run_id'], safe='')}']").first.click()
     frame.get_by_role("link", name="Its tasks in Airflow").click()
