@@ -46,7 +46,9 @@ def run(strandline, hours) -> dict[str, str]:
 
 def token(strandline, user: str) -> str:
     login = {"username": user, "password": configuration.passwords(strandline.stack.settings)[user]}
-    return httpx.post(f"{strandline.stack.url}/auth/token", json=login, trust_env=False).json()["access_token"]
+    return httpx.post(f"{strandline.stack.url}/auth/token", json=login, trust_env=False, timeout=60).json()[
+        "access_token"
+    ]
 
 
 def signed_in(strandline, browser: Browser, user: str, **options) -> BrowserContext:
@@ -76,7 +78,7 @@ def routes() -> list[tuple[str, str]]:
 
 def test_every_route_is_only_for_those_who_are_signed_in(strandline, run):
     assert len(routes()) > 20
-    with httpx.Client(base_url=f"{strandline.stack.url}/strandline", trust_env=False) as client:
+    with httpx.Client(base_url=f"{strandline.stack.url}/strandline", trust_env=False, timeout=60) as client:
         for method, path in routes():
             stranger = client.request(method, path)
             led_to_login = stranger.status_code == 303 and "/auth/login?next=" in stranger.headers["location"]
@@ -91,7 +93,9 @@ def test_every_route_is_only_for_those_who_are_signed_in(strandline, run):
 @pytest.mark.parametrize(("user", "writes"), [("viewer", False), ("user", True), ("op", True), ("admin", True)])
 def test_viewers_read_everything_and_write_nothing(strandline, run, user, writes):
     headers = {"Authorization": f"Bearer {token(strandline, user)}"}
-    with httpx.Client(base_url=f"{strandline.stack.url}/strandline", trust_env=False, headers=headers) as client:
+    with httpx.Client(
+        base_url=f"{strandline.stack.url}/strandline", trust_env=False, timeout=60, headers=headers
+    ) as client:
         for method, path in routes():
             status = client.request(method, path).status_code
             refused = status == 403
