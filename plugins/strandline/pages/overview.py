@@ -27,6 +27,8 @@ DAGS = (
     "monitor_champion",
     "replay_window",
     "check_parity",
+    "maintain_ledger",
+    "check_host",
 )
 room = Room("ingest_images")
 
