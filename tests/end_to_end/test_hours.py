@@ -10,6 +10,7 @@ import os
 
 import pytest
 from running_stack import DAG, Strandline
+from signed_in import backfill, signed_in
 
 from strandline import ledger, periods
 
@@ -53,7 +54,7 @@ def said(strandline: Strandline, run_id: str) -> tuple[str, datetime.datetime]:
     return kind, periods.get().parse(hour)
 
 
-def test_commands_and_backfills_take_the_hours_that_they_name(strandline, taken):
+def test_commands_and_backfills_take_the_hours_that_they_name(strandline, browser, taken):
     land(strandline, "1.txt")
     # On the command line: an hour, a moment within one in another time zone, and nothing.
     ways = [("-l", f"{FIRST:%Y-%m-%dT%H}:00"), ("-l", f"{SECOND:%Y-%m-%d}T07:30:00+02:00"), ()]
@@ -75,12 +76,14 @@ def test_commands_and_backfills_take_the_hours_that_they_name(strandline, taken)
     between = ("--from-date", f"{FIRST:%Y-%m-%dT%H}:00", "--to-date", f"{THIRD:%Y-%m-%dT%H}:00")
     how = ("--reprocess-behavior", "failed", "--dag-run-conf", "{}")
     strandline.command("backfill", "create", "--dag-id", DAG, *between, *how)
-    strandline.api.wait_backfill(next(strandline.api.rows("/backfills", "backfills", dag_id=DAG, order_by="-id"))["id"])
+    strandline.api.wait_backfill(latest_backfill(strandline))
     assert taken() == {f"{failed}~1": ("backfill", THIRD)}
 
-    # Backwards, and one at a time. Of the first hour, it repeats the run of the command line.
+    # In Airflow's pages: backwards, and one at a time. Of the first hour, it repeats the run of the command line.
     land(strandline, "3.txt")
-    strandline.api.wait_backfill(strandline.api.backfill(DAG, FIRST, THIRD, backwards=True, max_active_runs=1))
+    with signed_in(strandline, browser, "op") as context:
+        backfill(context.new_page(), DAG, FIRST, THIRD, "All Runs", "Run Backwards")
+    strandline.api.wait_backfill(latest_backfill(strandline))
     repeated = {
         f"{failed}~2": ("backfill", THIRD),
         f"{made}~1": ("backfill", SECOND),
@@ -99,6 +102,10 @@ def test_commands_and_backfills_take_the_hours_that_they_name(strandline, taken)
     assert all(row["kind"] == "scheduled" or row["interval_start"] == row["drop_at"] for row in files)
     with ledger.connect("ingest", strandline.stack.settings.database_url) as connection:
         assert {name: rows for name, rows in ledger.check_invariants(connection).items() if rows} == {}
+
+
+def latest_backfill(strandline: Strandline) -> int:
+    return int(next(strandline.api.rows("/backfills", "backfills", dag_id=DAG, order_by="-id"))["id"])
 
 
 def land(strandline: Strandline, name: str) -> None:

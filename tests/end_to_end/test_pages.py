@@ -10,17 +10,15 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 from running_stack import let_the_hour_pass
+from signed_in import signed_in, token
 from starlette.routing import Route
 
-from local.stack import configuration
 from strandline.pages import application
 from strandline.pages.rooms import API, MENU
 
 pytestmark = pytest.mark.timeout(900)
-TIMEOUT = 60_000  # ms: on a busy machine, a page takes its time
-expect.set_options(timeout=TIMEOUT)
 DAG = "ingest_images"
 ASKED = 16  # images of which neither path nor person says anything
 LABELLED = 10
@@ -42,20 +40,6 @@ def run(strandline, hours) -> dict[str, str]:
     sampled = strandline.api.trigger("ingest_labels", conf={"at_once": True})
     assert strandline.api.wait("ingest_labels", sampled, timeout=300) == "success"
     return {"run_id": run_id, "broken": f"{folder.name}/{broken.name}", "folder": str(folder)}
-
-
-def token(strandline, user: str) -> str:
-    login = {"username": user, "password": configuration.passwords(strandline.stack.settings)[user]}
-    return httpx.post(f"{strandline.stack.url}/auth/token", json=login, trust_env=False, timeout=60).json()[
-        "access_token"
-    ]
-
-
-def signed_in(strandline, browser: Browser, user: str, **options) -> BrowserContext:
-    context = browser.new_context(base_url=strandline.stack.url, **options)
-    context.set_default_timeout(TIMEOUT)
-    context.add_cookies([{"name": "_token", "value": token(strandline, user), "url": strandline.stack.url}])
-    return context
 
 
 @pytest.fixture

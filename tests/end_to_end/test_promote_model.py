@@ -1,8 +1,11 @@
-"""A challenger becomes champion, and is rolled back, on a real Airflow: people answer over the REST API."""
+"""A challenger becomes champion, and is rolled back, on a real Airflow: people ask and answer in a browser, or over the
+REST API.
+"""
 
 import dataclasses
 import functools
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 from gates import answer, hold
 from PIL import Image, ImageOps
+from signed_in import press, reload_until, signed_in
 
 import strandline_contract as contract
 from local.demo import training_sets
@@ -157,11 +161,14 @@ def asked(api, run_id: str) -> dict:
         raise
 
 
-def test_a_challenger_is_approved_promoted_and_rolled_back(strandline, make_challenger):
+def test_a_challenger_is_approved_promoted_and_rolled_back(strandline, make_challenger, browser):
     user, op, admin = (strandline.stack.api(name) for name in ("user", "op", "admin"))
     first, challenger = champion(strandline), make_challenger("the same, again")
 
-    run_id = user.trigger(DAG, conf={"version": challenger, "expected_champion": first})
+    with signed_in(strandline, browser, "user") as context:
+        page = context.new_page()
+        page.goto(f"/strandline/models/{challenger}")
+        run_id = press(page, "Promote")
     question = asked(user, run_id)
     assert challenger[:12] in question["subject"]
     assert "The challenger passes all" in question["body"]
@@ -169,7 +176,13 @@ def test_a_challenger_is_approved_promoted_and_rolled_back(strandline, make_chal
         user.answer(DAG, run_id, "request_approval", "Approve", "mine")
     assert refused.value.status == 403
     assert champion(strandline) == first
-    op.answer(DAG, run_id, "request_approval", "Approve", "as good, and newer")
+    with signed_in(strandline, browser, "op") as context:
+        page = context.new_page()
+        page.goto("/strandline/")
+        page.get_by_role("link", name=re.compile("^Promote the same, again")).click()
+        page.locator("#element_reason").fill("as good, and newer")
+        page.get_by_role("button", name="Approve").click()
+        reload_until(page, "/strandline/models", lambda page: "again" in page.locator("h1").inner_text())
     with pytest.raises(ApiError) as late:
         admin.answer(DAG, run_id, "request_approval", "Reject", "no")
     assert late.value.status == 409
@@ -181,8 +194,14 @@ def test_a_challenger_is_approved_promoted_and_rolled_back(strandline, make_chal
     [approval] = strandline.rows("SELECT * FROM approvals WHERE gate_id = %(run_id)s", run_id=run_id)
     assert (approval["approver"], approval["reason"]) == ("op", "as good, and newer")
 
-    back = op.trigger(DAG, conf={"action": "roll back", "reason": "to see that it works"})
-    found = ended(op, back, "success")
+    with signed_in(strandline, browser, "op") as context:
+        page = context.new_page()
+        page.goto(f"/strandline/models/{challenger}")
+        page.get_by_role("textbox", name="Why").first.fill("to see that it works")
+        back = press(page, "Roll back")
+        found = ended(op, back, "success")
+        page.goto("/strandline/models")
+        assert "again" not in page.locator("h1").inner_text()
     assert (found["roll_back"], found["plan"]) == ("success", "skipped")
     assert champion(strandline) == first
     again = op.trigger(DAG, conf={"action": "roll back", "reason": "twice"})

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
+from signed_in import TIMEOUT
 
 from local.stack import configuration
 from strandline import reports
 
 pytestmark = pytest.mark.timeout(900)
-TIMEOUT = 60_000  # ms: on a busy machine, a page takes its time
 LINK = "Open report"
 
 

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
+from signed_in import TIMEOUT
 
 from local.stack import configuration
-
-TIMEOUT = 60_000  # ms: on a busy machine, a page takes its time
 
 
 @pytest.fixture(scope="module")
