@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 from gates import answer, hold
 from PIL import Image, ImageOps
+from running_stack import archive
 from signed_in import press, reload_until, signed_in
 
 import strandline_contract as contract
@@ -40,8 +41,7 @@ def sets(strandline, hours) -> None:
     strandline.drop(hour, 1200)  # so many that equal models are seen to be equal
     run_id = strandline.ingest(hour)
     config = strandline.stack.settings
-    [archive] = (settings.load().home / "cache" / "cifar10").iterdir()
-    training_sets.make(dataclasses.replace(config, local=dataclasses.replace(config.local, cifar_archive=archive)))
+    training_sets.make(dataclasses.replace(config, local=dataclasses.replace(config.local, cifar_archive=archive())))
     rows = strandline.rows(
         "SELECT image_id, image_labels.label, folder FROM predictions JOIN image_labels USING (image_id)"
         " JOIN batches USING (run_id, shard_id) WHERE run_id = %(run_id)s",

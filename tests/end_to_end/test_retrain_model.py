@@ -4,9 +4,10 @@ import dataclasses
 import json
 
 import pytest
+from running_stack import archive
 
 from local.demo import training_sets
-from strandline import ledger, settings
+from strandline import ledger
 
 pytestmark = pytest.mark.timeout(900)
 DAG = "retrain_model"
@@ -15,10 +16,9 @@ DAG = "retrain_model"
 @pytest.fixture
 def sets(strandline) -> list[str]:
     """CIFAR-10's holdout and original set, of the archive that the drops have fetched."""
-    [archive] = (settings.load().home / "cache" / "cifar10").iterdir()
     chosen = strandline.stack.settings
     return training_sets.make(
-        dataclasses.replace(chosen, local=dataclasses.replace(chosen.local, cifar_archive=archive))
+        dataclasses.replace(chosen, local=dataclasses.replace(chosen.local, cifar_archive=archive()))
     )
 
 

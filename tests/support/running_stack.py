@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from local.demo import cifar
 from local.stack import databases
 from local.stack.api import Api
 from local.stack.stack import Stack
@@ -31,6 +32,12 @@ def drop(landing: Path, hour: datetime.datetime, count: int) -> None:
     command = [config.vision.python, "-m", "local.demo.drop"]
     command += ["--count", str(count), "--period", periods.get().write(hour)]
     subprocess.run(command, env=environment, check=True)
+
+
+def archive() -> Path:
+    """CIFAR-10, where the drops have fetched it; another process may be about to."""
+    found, _ = cifar.locate(settings.load().home / "cache" / "cifar10")
+    return found
 
 
 def let_the_hour_pass(api: Api) -> None:
