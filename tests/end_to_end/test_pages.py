@@ -102,6 +102,12 @@ def test_the_menu_of_airflow_has_the_pages(page, run):
     frame.get_by_role("link", name="Its tasks in Airflow").click()
     page.wait_for_url(f"**/dags/{DAG}/runs/**")
     expect(page.locator("iframe")).to_have_count(0)
+    page.locator("a[href$='/plugin/strandline-run']").click()
+    expect(frame.locator("h1")).to_be_visible()
+    expect(frame.get_by_role("link", name="Its tasks in Airflow")).to_be_visible()
+    page.goto(f"/dags/{DAG}")
+    page.locator("a[href$='/plugin/strandline-dag']").click()
+    expect(frame.locator("h1")).to_have_text("Runs")
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])

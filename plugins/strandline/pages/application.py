@@ -20,6 +20,7 @@ from strandline.pages import (
     quarantine,
     reports,
     runs,
+    signposts,
     static_files,
 )
 from strandline.pages.rooms import API, base, render
@@ -36,6 +37,7 @@ application.include_router(reports.shared)
 application.include_router(static_files.router)
 signed_in = [Depends(requires_authenticated())]
 application.include_router(reports.router, dependencies=signed_in)
+application.include_router(signposts.router, dependencies=signed_in)
 for room in ROOMS:
     application.include_router(room.pages, dependencies=signed_in)
     application.include_router(room.api, dependencies=signed_in)
