@@ -41,6 +41,7 @@ GRANT INSERT ON label_files, label_rejections, label_waits, label_wait_ends, aud
 GRANT INSERT (image_id, labeller, labelled_at, label, file_id, line) ON labels TO strandline_labels;
 GRANT INSERT (image_id, source, labeller, label) ON labels TO strandline_people;
 GRANT INSERT, UPDATE (until, skipped) ON label_claims TO strandline_people;
+GRANT EXECUTE ON FUNCTION discard TO strandline_people;
 GRANT INSERT ON model_versions, model_lineage, model_parity, datasets, dataset_images, trainings TO strandline_training;
 -- When a gate was held is for the database to say.
 GRANT INSERT (

@@ -292,6 +292,10 @@ def test_each_duty_inserts_what_is_its_own_and_nothing_else(database, duty):
             WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"""
         rows = connection.execute(query, {"role": f"strandline_{duty}"}).fetchall()
         functions = ("install_first_champion(text, text)", "promote(text, text)", "audit()")
+        discards = connection.execute(
+            "SELECT has_function_privilege(%s, 'discard(text, text, text, jsonb, bigint[])', 'EXECUTE')",
+            [f"strandline_{duty}"],
+        ).fetchone()
         may = [
             connection.execute("SELECT has_function_privilege(%s, %s, 'EXECUTE')", [f"strandline_{duty}", name])
             for name in functions
@@ -300,6 +304,7 @@ def test_each_duty_inserts_what_is_its_own_and_nothing_else(database, duty):
     assert {name for name, inserts, _ in rows if inserts} == OWN[duty]
     assert not [name for name, _, changes in rows if changes]
     assert called == [duty == "promotion", duty == "promotion", False]
+    assert discards == (duty == "people",)
 
 
 def test_a_url_that_names_a_user_is_refused_with_what_to_do(database):

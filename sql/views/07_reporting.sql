@@ -55,17 +55,31 @@ FROM predictions
 JOIN images USING (image_id)
 JOIN entries USING (entry_id);
 
--- `folder` is the first one below the period, '' of a file that lies in none.
+-- `folder` is the first one below the period, '' of a file that lies in none. `discarded`: a person says that nothing has
+-- to be done about it.
 CREATE VIEW reporting.quarantine AS
-SELECT display_name AS fname, source, drop_at, path_label, state, reason, detail, decoded, sha256, size, run_id,
-       recorded_at, entry_id,
-       CASE WHEN cardinality(parts) > below THEN parts[below] ELSE '' END AS folder
+SELECT display_name AS fname, source, drop_at, path_label, state, outcomes.reason, detail, decoded, sha256, size, run_id,
+       outcomes.recorded_at, outcomes.entry_id,
+       CASE WHEN split_part(display_name, '/', below + 1) = '' THEN '' ELSE split_part(display_name, '/', below) END AS folder,
+       discarded_files.entry_id IS NOT NULL AS discarded, who AS discarded_by, why AS discarded_why, at AS discarded_at
 FROM outcomes
 JOIN entries USING (entry_id)
-CROSS JOIN LATERAL (
-    SELECT string_to_array(display_name, '/') AS parts, CASE source WHEN '' THEN 2 ELSE 3 END AS below
-) AS path
+LEFT JOIN discarded_files
+    ON discarded_files.recorded_at = outcomes.recorded_at AND discarded_files.entry_id = outcomes.entry_id
+   AND taken_back_by IS NULL
+LEFT JOIN discards USING (discard_id)
+CROSS JOIN LATERAL (SELECT CASE source WHEN '' THEN 2 ELSE 3 END AS below) AS path
 WHERE state IN ('quarantined', 'rejected', 'vanished');
+
+-- Each step of people about a refused file.
+CREATE VIEW reporting.discards AS
+SELECT entry_id, who, what, why, at
+FROM discarded_files
+JOIN discards USING (discard_id)
+UNION ALL
+SELECT entry_id, who, what, why, at
+FROM discarded_files
+JOIN discards ON discards.discard_id = taken_back_by;
 
 CREATE VIEW reporting.validation AS
 SELECT run_id, interval_start, expectation, severity, success, evaluated, unexpected, detail, validated_at,

@@ -165,6 +165,7 @@ MUTATIONS = {
         "DELETE FROM audit_log WHERE what = 'rolled back'",
         "DELETE FROM gates",
         "DELETE FROM champions WHERE cause = 'promoted'",
+        "DELETE FROM discards WHERE what = 'taken back'",
         """INSERT INTO audit_log (who, what, of_table, details, hash)
            SELECT who, what, of_table, details, hash FROM audit_log""",
         "UPDATE champions SET version = repeat('0', 64) WHERE cause = 'promoted'",
@@ -208,6 +209,13 @@ MUTATIONS = {
            )
            INSERT INTO dataset_images SELECT dataset_id, repeat('0', 64), 'cat' FROM sets""",
     ],
+    "25_discarded_files_are_refused": [
+        """INSERT INTO discarded_files
+           SELECT entry_id, recorded_at, 1 FROM outcomes WHERE state = 'ingested' AND run_id = 'first' LIMIT 1""",
+        "UPDATE discarded_files SET recorded_at = recorded_at + interval '1 s'",
+        "UPDATE discarded_files SET discard_id = taken_back_by WHERE taken_back_by IS NOT NULL",
+        "UPDATE discarded_files SET taken_back_by = discard_id",
+    ],
     "24_precision_was_proved": [
         f"{IN_BF16} WHERE run_id = 'first'",
         f"{IN_BF16}, device = 'gpu' WHERE run_id = 'later'",
@@ -232,6 +240,7 @@ def books(postgres_port: int, tmp_path_factory: pytest.TempPathFactory) -> Itera
         wait_for(File("awaited.jpg"))
         labels.choose_audit(["first"])
         change_champions(first.version, later.version)
+        discard_refused()
         yield database
 
 
@@ -243,6 +252,14 @@ def change_champions(first: str, second: str) -> None:
     with ledger.connect("promotion") as connection:
         ledger.fetch(connection, "promote", {"gate_id": "gate", "expected": first})
         ledger.fetch(connection, "roll_back", back)
+
+
+def discard_refused() -> None:
+    """All that the first run refused, of which some is taken back."""
+    query = "SELECT discard('ann', %s, 'looked at', '{}', array_agg(entry_id)) FROM outcomes WHERE reason ~ %s"
+    with ledger.connect("people") as connection:
+        connection.execute(query, ["discarded", "."])
+        connection.execute(query, ["taken back", "NOT_IMAGE"])
 
 
 def wait_for(file: File) -> None:
