@@ -65,8 +65,11 @@ async def refuse(request: Request, error: HTTPException) -> Response:
 @application.exception_handler(RequestValidationError)
 async def refuse_address(request: Request, error: RequestValidationError) -> Response:
     path = request.scope["path"].removeprefix(base(request))
+    says = [str(one["msg"]).removeprefix("Value error, ") for one in error.errors()]
     if path.startswith(API):
-        return JSONResponse({"detail": [str(one["msg"]) for one in error.errors()]}, 422)
+        return JSONResponse({"detail": says}, 422)
+    if request.method == "POST":
+        return _page(request, 422, "; ".join(says))
     return _page(request, 404, "there is no such address")
 
 

@@ -111,6 +111,7 @@ def show_file(entry_id: NumberInPath) -> Facts:
             "words": ledger.fetch(connection, "select_image_words", query),
             "datasets": ledger.fetch(connection, "select_image_datasets", query),
             "drift": ledger.fetch(connection, "select_drift_of_drop", query),
+            "discards": ledger.fetch(connection, "select_file_discards", query),
         }
     return facts | {"life": sorted(_events(facts), key=lambda event: event["at"])}
 
@@ -127,6 +128,8 @@ def _events(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield event(run["started_at"], "taken up again" if number else "listed", run["run_id"])
     if file["state"]:
         yield event(file["recorded_at"], file["state"], file["run_id"])
+    for one in facts["discards"]:
+        yield event(one["at"], one["what"], says=f"by {one['who']}: {one['why']}")
     for one in reversed(facts["predictions"]):
         yield event(one["predicted_at"], "classified", says=f"as {one['label']}, {one['confidence']:.1%}")
     for one in facts["words"]:

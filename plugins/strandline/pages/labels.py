@@ -13,14 +13,13 @@ from pydantic import BaseModel, Field
 from strandline import ledger
 from strandline.labels import claims, load
 from strandline.models import versions
-from strandline.pages.rooms import Facts, Room, base, reading, same_origin
+from strandline.pages.rooms import Facts, Room, base, editing, may_edit, reading, same_origin
 
 DAYS = 30
 LABELLERS = 50
 DAG = "ingest_labels"  # who may trigger it may label
 room = Room(DAG)
 CONFLICTS = 100
-may_decide = [Depends(same_origin), Depends(requires_access_dag("PUT", param_dag_id=DAG))]
 may_write = [Depends(same_origin), Depends(requires_access_dag("POST", DagAccessEntity.RUN, param_dag_id=DAG))]
 ImageId = Annotated[str | None, Query(pattern="^[0-9a-f]{64}$")]
 
@@ -36,10 +35,6 @@ def may_label(user: GetUserDep) -> bool:
     return get_auth_manager().is_authorized_dag(
         method="POST", access_entity=DagAccessEntity.RUN, details=DagDetails(id=DAG), user=user
     )
-
-
-def decides(user: GetUserDep) -> bool:
-    return get_auth_manager().is_authorized_dag(method="PUT", details=DagDetails(id=DAG), user=user)
 
 
 @room.show("/labels", "labels.html")
@@ -101,7 +96,7 @@ def answer_by_form(
 
 
 @room.show("/labels/conflicts", "conflicts.html")
-def conflicts(decides: Annotated[bool, Depends(decides)]) -> Facts:
+def conflicts(decides: Annotated[bool, Depends(may_edit(DAG))]) -> Facts:
     """Images of which those of the highest rank say different things, the latest first.
 
     Raises:
@@ -113,7 +108,7 @@ def conflicts(decides: Annotated[bool, Depends(decides)]) -> Facts:
     return {"conflicts": found, "classes": classes, "decides": decides}
 
 
-@room.api.post("/labels/conflicts", dependencies=may_decide)
+@room.api.post("/labels/conflicts", dependencies=editing(DAG))
 def decide(said: Answer, user: GetUserDep) -> dict[str, bool]:
     """Record a decision, which goes before all that was said of the image.
 
@@ -123,7 +118,7 @@ def decide(said: Answer, user: GetUserDep) -> dict[str, bool]:
     return _record(said, user, decides=True)
 
 
-@room.pages.post("/labels/conflicts", dependencies=may_decide)
+@room.pages.post("/labels/conflicts", dependencies=editing(DAG))
 def decide_by_form(
     request: Request,
     user: GetUserDep,

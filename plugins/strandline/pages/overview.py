@@ -47,12 +47,14 @@ def overview(session: SessionDep, readable: Annotated[set[str], Depends(readable
     with reading() as connection:
         (balance,) = ledger.fetch(connection, "select_balance", {"hours": HOURS})
         (unanswered,) = ledger.fetch(connection, "count_unanswered")
+        (refused,) = ledger.fetch(connection, "count_refused", {"hours": HOURS})
         return {
             "hours": HOURS,
             "balance": balance,
             "classified_by_hour": ledger.fetch(connection, "select_classified_by_hour", {"hours": HOURS}),
             "questions": ledger.fetch(connection, "select_open_questions"),
             "unanswered": unanswered["images"],
+            "refused": refused["files"],
             "red_runs": _red_runs(session, readable),
             "runs": ledger.fetch(connection, "select_recent_runs", {"limit": RUNS}),
             "champion": next(iter(ledger.fetch(connection, "select_champion_in_use")), None),

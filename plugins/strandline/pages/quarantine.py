@@ -1,21 +1,56 @@
-"""What was refused, and why: by groups to see the cause, and file by file; from here a person has it listed again."""
+"""What was refused, and why: by groups to see the cause, and file by file. From here a person has it listed again, or
+says that nothing has to be done about it.
+"""
 
 import datetime
-from typing import Annotated
+from typing import Annotated, Literal, Self
+from urllib.parse import urlencode
 
-from fastapi import HTTPException, Query
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import Depends, Form, HTTPException, Query, Request
+from fastapi.responses import RedirectResponse, Response
+from psycopg.types.json import Jsonb
+from pydantic import BaseModel, Field, model_validator
 
 from strandline import ledger
-from strandline.pages.parameters import PLAIN
-from strandline.pages.rooms import Facts, Room, reading
+from strandline.pages.parameters import LARGEST, PLAIN
+from strandline.pages.rooms import Facts, Room, base, editing, may_edit, reading
 from strandline_contract import reasons
 
 LATEST = 10_000  # files that are grouped
 GROUPS = 100
 FILES = 50  # a page
-room = Room("ingest_images")
+MOST = 1000  # files that a step names one by one
+WHY = 200  # characters
+DAG = "ingest_images"  # who may edit it may discard
+FILTERS = ("reason", "source", "folder", "period")
+room = Room(DAG)
 
 Text = Annotated[str | None, Query(pattern=PLAIN, max_length=5000)]
+Filter = Annotated[str | None, Field(pattern=PLAIN, max_length=5000)]
+Number = Annotated[int, Field(ge=0, le=LARGEST)]
+
+
+class Discard(BaseModel):
+    """Refused files about which nothing has to be done, and why: `entries` of them, or all that fit the filters
+    `reason`, `source`, `folder` and `period` and were recorded by `until`. With `take_back`, they have to be looked at
+    again.
+    """
+
+    why: str = Field(pattern=r"^[^\x00]*\S[^\x00]*$", max_length=WHY)
+    entries: list[Number] | None = Field(default=None, min_length=1, max_length=MOST)
+    reason: Filter = None
+    source: Filter = None
+    folder: Filter = None
+    period: datetime.datetime | None = None
+    until: datetime.datetime | None = None
+    take_back: bool = False
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Self:
+        if self.entries is None and all(getattr(self, name) is None for name in FILTERS):
+            raise ValueError("choose files, or a filter that they fit")
+        return self
 
 
 @room.show("/quarantine", "quarantine.html")
@@ -24,13 +59,18 @@ def quarantine(
     source: Text = None,
     folder: Text = None,
     period: datetime.datetime | None = None,
+    discarded: Literal["no", "yes"] = "no",
     before: Annotated[str | None, Query(pattern=r"^[0-9TZ:.+-]+,[0-9]+$", max_length=80)] = None,
+    done: Annotated[int | None, Query(ge=0, le=LARGEST)] = None,
+    edits: Annotated[bool, Depends(may_edit(DAG))] = False,
 ) -> Facts:
     """Files that were quarantined, rejected or gone, the latest first; without a filter also their groups.
 
     Args:
         period: the first moment of a drop.
+        discarded: those about which nothing has to be done, instead of those that a person has to look at.
         before: goes on behind a file, as `next` of the answer before has it.
+        done: how many were discarded, or taken back, just before.
 
     Raises:
         HTTPException: `before` is no such word, or the ledger does not answer.
@@ -38,19 +78,53 @@ def quarantine(
     chosen = {"reason": reason, "source": source, "folder": folder, "period": period}
     at, entry = _position(before)
     with reading() as connection:
-        query = chosen | {"before": at, "before_entry": entry, "limit": FILES + 1}
+        query = chosen | {"discarded": discarded == "yes", "before": at, "before_entry": entry, "limit": FILES + 1}
         files = ledger.fetch(connection, "select_refused", query)
-        everything = before is None and all(value is None for value in chosen.values())
+        everything = before is None and discarded == "no" and all(value is None for value in chosen.values())
         bounds = {"latest": LATEST, "limit": GROUPS}
         groups = ledger.fetch(connection, "count_refused_groups", bounds) if everything else []
     more = files[FILES - 1] if len(files) > FILES else None
     return {
         "chosen": chosen,
+        "discarded": discarded,
+        "done": done,
+        "edits": edits,
+        "longest_why": WHY,
         "grouped": LATEST,
         "groups": [group | {"meaning": reasons.MEANINGS.get(group["reason"])} for group in groups],
         "files": [file | {"meaning": reasons.MEANINGS.get(file["reason"])} for file in files[:FILES]],
         "next": more and f"{more['recorded_at'].isoformat()},{more['entry_id']}",
+        "read_at": datetime.datetime.now(datetime.UTC),
     }
+
+
+@room.api.post("/quarantine/discard", dependencies=editing(DAG))
+def discard(said: Discard, user: GetUserDep) -> dict[str, int]:
+    """Record that nothing has to be done about refused files, or take that back; `files` says of how many that is new.
+
+    Raises:
+        HTTPException: the ledger does not answer.
+    """
+    chosen = said.model_dump(mode="json", exclude_none=True, exclude={"why", "take_back"})
+    query = said.model_dump() | {
+        "who": str(user.get_name()),
+        "what": "taken back" if said.take_back else "discarded",
+        "discarded": said.take_back,
+        "chosen": Jsonb(chosen),
+    }
+    try:
+        with ledger.connect("people") as connection:
+            (step,) = ledger.fetch(connection, "discard_refused", query)
+    except ledger.Unreachable as error:
+        raise HTTPException(503, str(error)) from error
+    return {"files": step["files"]}
+
+
+@room.pages.post("/quarantine/discard", dependencies=editing(DAG))
+def discard_by_form(request: Request, user: GetUserDep, said: Annotated[Discard, Form()]) -> Response:
+    """Record the same; then what is left of the list that was shown, by the filters in the address."""
+    shown = {**request.query_params, "done": discard(said, user)["files"]}
+    return RedirectResponse(f"{base(request)}/quarantine?{urlencode(shown)}", 303)
 
 
 def _position(before: str | None) -> tuple[datetime.datetime | None, int | None]:

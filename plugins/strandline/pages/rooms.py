@@ -9,7 +9,9 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import psycopg
-from airflow.api_fastapi.core_api.security import requires_access_dag
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -103,6 +105,20 @@ def same_origin(request: Request) -> None:
     foreign = site not in ("same-origin", "none") if site else bool(origin) and not _is_own(request, str(origin))
     if foreign:
         raise HTTPException(403, "another site's page sent this request")
+
+
+def may_edit(dag_id: str) -> Callable[..., bool]:
+    """To depend on: whether the reader may edit this DAG."""
+
+    def allowed(user: GetUserDep) -> bool:
+        return get_auth_manager().is_authorized_dag(method="PUT", details=DagDetails(id=dag_id), user=user)
+
+    return allowed
+
+
+def editing(dag_id: str) -> list[Any]:
+    """What a route that writes depends on: its caller may edit this DAG, and no other site's page asks for them."""
+    return [Depends(same_origin), Depends(requires_access_dag("PUT", param_dag_id=dag_id))]
 
 
 def _is_own(request: Request, origin: str) -> bool:

@@ -13,6 +13,7 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
   for (const form of document.querySelectorAll("form.trigger")) makeTrigger(form);
   for (const input of document.querySelectorAll("input[data-find]")) makeFinder(input);
+  for (const input of document.querySelectorAll("input[data-all]")) makeAll(input);
   document.addEventListener("keydown", pressKey);
 });
 
@@ -102,6 +103,24 @@ function makeFinder(input) {
   input.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && input.value.trim()) all.find(fits)?.click();
   });
+}
+
+// Ticks all boxes of a name. A form of which none is ticked has nothing to send.
+function makeAll(input) {
+  const boxes = [...document.querySelectorAll(`input[name="${input.dataset.all}"]`)];
+  const show = () => {
+    const ticked = boxes.filter((box) => box.checked).length;
+    input.checked = ticked === boxes.length;
+    input.indeterminate = ticked > 0 && !input.checked;
+    for (const button of input.form.querySelectorAll("button")) button.disabled = !ticked;
+  };
+  input.parentElement.hidden = false;
+  input.addEventListener("change", () => {
+    for (const box of boxes) box.checked = input.checked;
+    show();
+  });
+  for (const box of boxes) box.addEventListener("change", show);
+  show();
 }
 
 // Beside what has to be typed elsewhere.
