@@ -16,7 +16,8 @@
 ### Trigger and backfill
 *Trigger* takes a period (`period`, or that of the logical date), else the last complete one. *Backfill* takes each one
 of a range; *All runs* repeats those that have one. Known files stay as they are, what is missing is added. To score
-history with another model, backfill with `model_version`; to list refused files again, give `release`.
+history with another model, backfill with `model_version`; to list refused files again, give `release`,
+and perhaps other limits.
 
 ### When it is red
 | red task | means, and what to do |
@@ -47,6 +48,17 @@ from strandline.operators.params import model_version, period
 from strandline.operators.report import report_task
 from strandline.operators.timetable import PeriodTimetable, cron
 from strandline.operators.vision import vision_tasks
+
+
+def _limit(title: str, setting: str, most: int) -> Param:
+    return Param(
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        maximum=most,
+        title=title,
+        description=f"Instead of {setting}, for this run; empty for the setting.",
+    )
 
 
 @dag(
@@ -80,10 +92,15 @@ from strandline.operators.vision import vision_tasks
         ),
         "release": Param(
             None,
-            type=["null", "string"],
+            type=["null", "string", "array"],
+            items={"type": "string"},
             title="Release",
-            description="List refused files again: a reason such as SET_ASIDE, a file or folder as it landed, or all.",
+            description="List refused files again: a reason such as SET_ASIDE, a file or folder as it landed, or all."
+            " A program may give a list.",
         ),
+        "max_pixels": _limit("Most pixels", "STRANDLINE_MAX_PIXELS", 1_000_000_000),
+        "max_side": _limit("Longest side", "STRANDLINE_MAX_SIDE", 100_000),
+        "max_file_bytes": _limit("Most bytes of a file", "STRANDLINE_MAX_FILE_BYTES", 2**30),
         "dry_run": Param(
             False, type="boolean", title="Dry run", description="List and validate only: no row is written."
         ),

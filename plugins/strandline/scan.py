@@ -144,9 +144,14 @@ def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def scan(root: Path, takes: Callable[[datetime.datetime], bool], now_ns: int) -> Iterator[Entry]:
+def scan(
+    root: Path, takes: Callable[[datetime.datetime], bool], now_ns: int, max_bytes: int | None = None
+) -> Iterator[Entry]:
     """Every entry of the drops that `takes` accepts, in any order, and what lies in periods that have not begun, as
     entries of the state `future`. Symlinks are not followed.
+
+    Args:
+        max_bytes: of a file, instead of the setting.
 
     Raises:
         LandingError: there is no landing zone, or it cannot be opened.
@@ -166,6 +171,7 @@ def scan(root: Path, takes: Callable[[datetime.datetime], bool], now_ns: int) ->
         config,
         config.ingest.kept_fields,
         int(config.ingest.period_length.total_seconds()),
+        max_bytes or config.decoding.max_file_bytes,
     )
     levels = [_Level(top, b"", None)]
     try:
@@ -205,6 +211,7 @@ class _Scanner:
     settings: settings.Settings
     fields: frozenset[str]
     seconds: int  # of a period
+    max_bytes: int
 
     def files(self, level: _Level) -> Iterator[Entry]:
         """The entries that lie directly in a folder; its folders are noted for later."""
@@ -270,7 +277,7 @@ class _Scanner:
         if leaf.endswith(PARTIAL_SUFFIXES) or b"/." in b"/" + name:
             old = self.now_ns - _landed_ns(status) >= self.settings.ingest.partial_name_hours * HOUR_NS
             return _refused("PARTIAL_NAME") if old else ("deferred", None)
-        if status.st_size > self.settings.decoding.max_file_bytes:
+        if status.st_size > self.max_bytes:
             return _refused("TOO_LARGE")
         return None, None
 

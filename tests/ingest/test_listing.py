@@ -284,7 +284,8 @@ def tag(zone: Path, name: bytes) -> str:
     return contract.version_tag((zone / os.fsdecode(name)).stat(), ("ctime", "inode"))
 
 
-def list_hour(run_id: str, kind: str = "manual", **parameters) -> listing.Listed:
+def list_hour(run_id: str, kind: str = "manual", release: str | None = None, **parameters) -> listing.Listed:
+    parameters["release"] = (release,) if release else ()
     return listing.list_entries(listing.Run(run_id, kind, HOUR, HOUR + AN_HOUR, **parameters))
 
 
@@ -388,6 +389,7 @@ def test_a_listing_is_frozen_in_manifests_and_in_the_ledger(zone, champion, data
         "dry_run": False,
         "quarantine_limit": settings.get().ingest.quarantine_limit,
         "source_limits": {},
+        "limits": settings.get().decoding.limits.to_dict(),
     }
     manifests = {request.shard_id: manifest(request) for request in answer.pack}
     assert sorted(map(len, manifests.values())) == [2, 2, 3]
@@ -730,7 +732,52 @@ def test_a_released_file_names_its_hour():
     run = listing.Run.from_context(
         context(params={"release": "2026-11-19T06/cat/1.jpg"}, logical_date=NOW, interval=LAST)
     )
-    assert (run.start, run.release) == (NAMED, "2026-11-19T06/cat/1.jpg")
+    assert (run.start, run.release, run.drops) == (NAMED, ("2026-11-19T06/cat/1.jpg",), frozenset())
+
+
+ELSEWHERE = b"2026-11-21T12/cat/1.jpg"
+
+
+def test_several_files_are_released_in_one_run_that_takes_their_periods_alone(zone, refused, database):
+    """What lies in the periods between is not looked at."""
+    land(zone, ELSEWHERE, b"2026-11-21T10/cat/1.jpg")
+    listing.list_entries(listing.Run("other", "manual", HOUR + 4 * AN_HOUR, HOUR + 5 * AN_HOUR))
+    settle(database, "other", {}, {ELSEWHERE: "quarantined"})
+    names = [name.decode() for name in (ELSEWHERE, BIG, OTHER)]
+    run = listing.Run.from_context(context(params={"release": names}))
+    assert (run.start, run.end) == (HOUR, HOUR + 5 * AN_HOUR)
+    listing.list_entries(run)
+    assert set(listed(database, run.run_id)) == {ELSEWHERE, BIG, OTHER}
+
+
+def test_files_of_no_period_are_not_released_beside_those_of_several():
+    names = ["2026-11-21T08/1.jpg", "2026-11-21T09/1.jpg", "1.jpg"]
+    with pytest.raises(listing.ListingError, match="give the parameter Period"):
+        listing.Run.from_context(context(params={"release": names}))
+    run = listing.Run.from_context(context(params={"release": names, "period": "2026-11-21T08"}))
+    assert (run.start, run.end, run.release) == (HOUR, HOUR + AN_HOUR, tuple(names))
+
+
+def test_a_run_may_have_limits_of_its_own(zone, champion, database):
+    """Its shards are of other ids, so that no result of the settings' limits is taken for one of these."""
+    land(zone, BIG, content=b"12345")
+    with_own = {"max_pixels": 300_000_000, "max_side": 20_000, "max_file_bytes": 4}
+    assert list_hour("small", **with_own).pack == []
+    assert listed(database, "small") == {BIG: ("rejected", "TOO_LARGE")}
+    answer = list_hour("larger", release="TOO_LARGE", **with_own | {"max_file_bytes": 5})
+    (request,) = answer.pack
+    assert request.limits == answer.run.limits
+    assert (request.limits.max_bytes, request.limits.max_pixels, request.limits.max_side) == (5, 300_000_000, 20_000)
+    assert request.limits.max_jpeg_pixels == 300_000_000
+    assert list_hour("larger", release="TOO_LARGE", **with_own | {"max_file_bytes": 5}).pack == answer.pack
+    settle(database, "larger", {}, {BIG: "quarantined"})
+    (usual,) = list_hour("usual", release="2026-11-21T08/cat/big.jpg").pack
+    assert usual.limits == settings.get().decoding.limits
+
+
+def test_the_limits_of_a_run_are_its_parameters():
+    run = listing.Run.from_context(context(params={"max_pixels": 5, "max_side": None}))
+    assert (run.max_pixels, run.max_side, run.max_file_bytes) == (5, None, None)
 
 
 def test_a_backfill_that_repeats_a_run_lists_again(zone, champion, database):

@@ -63,6 +63,7 @@ def listed_run(run_id: str, listed: int, classes: Sequence[str] = CLASSES) -> li
         dry_run=True,
         quarantine_limit=1.0,
         source_limits={},
+        limits=contract.Limits(),
     )
 
 

@@ -29,6 +29,7 @@ CHUNK = 10_000  # files that are compared with the ledger at a time
 MIN_SHARD = 2_000  # entries that are worth a task of their own while nothing else would run
 DEFAULT_SHARD, MAX_SHARD = 16_384, 65_536  # entries; the most that a retry may cost
 SHARD_BYTES = 2**30  # of pixels, whoever asks for more: 65,536 images of 224 x 224 would be 9.9 GB
+LIMITS = ("max_pixels", "max_side", "max_file_bytes")  # of the settings, that a run may have of its own
 LEFT = ("deferred", "future")  # states of files that are left for another run
 STARTUP_SHARE = 0.1  # of a classification's seconds
 
@@ -44,9 +45,10 @@ class Run:
     """What is asked of a run: its id, its interval [start, end) of full periods UTC, and its parameters.
 
     A `scheduled` run takes up entries of older drops too that have no outcome, the others keep to their interval.
-    `model_version` None stands for the champion, `shard_size` and `quarantine_limit` None for the settings. What was
-    refused earlier is listed again where `release` names its reason (or SET_ASIDE: all of a folder that was set aside),
-    its file or a folder of it, as people see them, or is `all`.
+    `model_version` None stands for the champion; `shard_size`, `quarantine_limit` and the limits `max_pixels`,
+    `max_side` and `max_file_bytes` None for the settings. What was refused earlier is listed again where one of
+    `release` names its reason (or SET_ASIDE: all of a folder that was set aside), its file or a folder of it, as people
+    see them, or is `all`. If there are `drops`, the run takes these alone.
 
     Raises:
         ListingError: the interval is not one or more full periods.
@@ -60,7 +62,11 @@ class Run:
     shard_size: int | None = None
     quarantine_limit: float | None = None
     dry_run: bool = False
-    release: str | None = None
+    release: tuple[str, ...] = ()
+    drops: frozenset[datetime.datetime] = frozenset()
+    max_pixels: int | None = None
+    max_side: int | None = None
+    max_file_bytes: int | None = None
 
     def __post_init__(self) -> None:
         period = periods.get()
@@ -74,12 +80,13 @@ class Run:
     def from_context(cls, context: Mapping[str, Any]) -> Self:
         """The run of an Airflow task's context.
 
-        Its period is the parameter `period`, or that of the file which `release` names; else that of its data interval;
-        of a run by hand to which Airflow gave none of its own (its command line does), and of a backfill, which may
-        repeat such a run, the one that the logical date names; without any, the last complete one.
+        Its period is the parameter `period`, or those of the files which `release` names; else that of its data
+        interval; of a run by hand to which Airflow gave none of its own (its command line does), and of a backfill,
+        which may repeat such a run, the one that the logical date names; without any, the last complete one.
 
         Raises:
-            ListingError: two periods are named, or one for each run of a backfill, or it has not begun.
+            ListingError: two periods are named, or one for each run of a backfill, or it has not begun; or of the files
+                to release, some name several periods and others none.
             PeriodError: the parameter is no period.
         """
         period, params, dag_run = periods.get(), context["params"], context["dag_run"]
@@ -87,11 +94,13 @@ class Run:
         kind: Kind = run_type if run_type in ("scheduled", "backfill") else "manual"
         logical_date, now = context.get("logical_date"), dag_run.run_after
         start, end = context.get("data_interval_start"), context.get("data_interval_end")
-        released = path_period((params.get("release") or "").encode() + b"/")
-        if params.get("period") or (released and kind == "manual"):
-            start = period.parse(params["period"]) if params.get("period") else released
-            assert start is not None
-            end = start + period.length
+        release = _release(params.get("release"))
+        if params.get("period"):
+            named = [period.parse(params["period"])]
+        else:
+            named = _periods(release) if kind == "manual" else []
+        if named:
+            start, end = named[0], named[-1] + period.length
             _check_named_once(kind, start, logical_date)
         elif (
             kind == "backfill"
@@ -117,11 +126,15 @@ class Run:
             shard_size=params.get("shard_size"),
             quarantine_limit=params.get("quarantine_limit"),
             dry_run=bool(params.get("dry_run")),
-            release=params.get("release"),
+            release=release,
+            drops=frozenset(named if len(named) > 1 else ()),
+            **{name: params.get(name) for name in LIMITS},
         )
 
     def takes(self, drop: datetime.datetime) -> bool:
         """Whether entries of a drop are looked at."""
+        if self.drops:
+            return drop in self.drops
         return drop < self.end and (self.kind == "scheduled" or self.start <= drop)
 
 
@@ -162,6 +175,7 @@ class ListedRun(contract.Message):
         future: files in periods that have not begun.
         quarantine_limit: the largest share in quarantine of a folder; `source_limits` are such shares for the folders
             of sources that have one of their own, by name.
+        limits: of what one file may cost.
     """
 
     run_id: str
@@ -175,6 +189,7 @@ class ListedRun(contract.Message):
     dry_run: bool
     quarantine_limit: float
     source_limits: dict[str, float]
+    limits: contract.Limits
 
 
 class Listed(NamedTuple):
@@ -192,6 +207,22 @@ class PackedShard:
     folder: str
     rows: int
     sha256: str
+
+
+def _release(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) and given else tuple(given or ())
+
+
+def _periods(release: Sequence[str]) -> list[datetime.datetime]:
+    """The periods that the paths of files name, in order; none if none does."""
+    found = {path_period(name.encode() + b"/") for name in release}
+    named = sorted(start for start in found if start)
+    if None in found and len(named) > 1:
+        raise ListingError(
+            "some of what is to be released names no period, and the rest several: give the parameter Period, and"
+            " release what is of one period at a time"
+        )
+    return named
 
 
 def _check_named_once(kind: Kind, start: datetime.datetime, logical_date: datetime.datetime | None) -> None:
@@ -235,11 +266,11 @@ def list_entries(run: Run) -> Listed:
 def _list_new(connection: ledger.Connection, run: Run, model: Mapping[str, Any], config: settings.Settings) -> Listing:
     """Scan, plan, write the manifests and record the listing."""
     rule = _resize_rule(model, config)
-    packing = rule.to_dict() | {"limits": config.decoding.limits.to_dict()}
+    packing = rule.to_dict() | {"limits": _limits(run, config).to_dict()}
     size = run.shard_size or config.ingest.shard_size or _measured_size(connection, model["version"])
     size = min(size, max(1, SHARD_BYTES // (rule.height * rule.width * 3)))
     with Taken() as taken:
-        seen = _take_up(connection, run, model["version"], config.landing, taken)
+        seen = _take_up(connection, run, model["version"], config, taken)
         shards = {}
         for shard in plan(taken, size, config.ingest.max_shards, parallel(len(taken), size, config.vision)):
             id_ = shard_id(shard, packing)
@@ -253,12 +284,14 @@ def _list_new(connection: ledger.Connection, run: Run, model: Mapping[str, Any],
     return Listing(shards, tuple(Refused(*one) for one in settled), seen.future)
 
 
-def _take_up(connection: ledger.Connection, run: Run, model_version: str, root: Path, taken: Taken) -> Seen:
+def _take_up(
+    connection: ledger.Connection, run: Run, model_version: str, config: settings.Settings, taken: Taken
+) -> Seen:
     """Find the entries that a run lists; returns what it saw beside them."""
     count = known = 0
     left: collections.Counter[str] = collections.Counter()
     to_come: set[datetime.datetime] = set()
-    found = scan(root, run.takes, time.time_ns())
+    found = scan(config.landing, run.takes, time.time_ns(), _limits(run, config).max_bytes)
     while chunk := list(itertools.islice(found, CHUNK)):
         left.update(entry.state for entry in chunk if entry.state in LEFT)
         to_come.update(entry.drop for entry in chunk if entry.state == "future")
@@ -285,7 +318,7 @@ def _open_entries(connection: ledger.Connection, run: Run, model_version: str, s
     is one that was refused and is released.
     """
     drops, names, versions = ([getattr(entry, field) for entry in seen] for field in ("drop", "name", "version"))
-    query = {"start": run.start, "model": model_version, "release": run.release, "drops": drops, "names": names}
+    query = {"start": run.start, "model": model_version, "release": list(run.release), "drops": drops, "names": names}
     query |= {"versions": versions, "next": list(map(_again, versions))}
     rows = ledger.fetch(connection, "select_open_entries", query)
     found = [(seen[row["position"]], row["returned"]) for row in rows]
@@ -329,15 +362,13 @@ def _answer(run: Run, model: Mapping[str, Any], listing: Listing, config: settin
     shards = listing.shards
     cores = config.vision.cores
     workers = cores // max(1, min(len(shards), cores))  # the shards of a run are packed at once
-    rule = _resize_rule(model, config)
+    rule, limits = _resize_rule(model, config), _limits(run, config)
     requests = []
     for id_ in shards:
         path = _manifest(config, run.run_id, id_)
         manifest = contract.FileRef(str(path.relative_to(config.store)), contract.sha256_file(path))
         requests.append(
-            contract.PackRequest(
-                shard_id=id_, manifest=manifest, limits=config.decoding.limits, workers=workers, **vars(rule)
-            )
+            contract.PackRequest(shard_id=id_, manifest=manifest, limits=limits, workers=workers, **vars(rule))
         )
     listed = ListedRun(
         run_id=run.run_id,
@@ -351,6 +382,7 @@ def _answer(run: Run, model: Mapping[str, Any], listing: Listing, config: settin
         dry_run=run.dry_run,
         quarantine_limit=_quarantine_limit(run, config),
         source_limits={} if run.quarantine_limit is not None or run.release else dict(config.ingest.source_limits),
+        limits=limits,
     )
     return Listed(listed, requests)
 
@@ -360,6 +392,19 @@ def _quarantine_limit(run: Run, config: settings.Settings) -> float:
     if run.quarantine_limit is not None:
         return run.quarantine_limit
     return 1.0 if run.release else config.ingest.quarantine_limit
+
+
+def _limits(run: Run, config: settings.Settings) -> contract.Limits:
+    """Those of the settings, unless the run has others."""
+    limits = config.decoding.limits
+    pixels = run.max_pixels or limits.max_pixels
+    return dataclasses.replace(
+        limits,
+        max_bytes=run.max_file_bytes or limits.max_bytes,
+        max_pixels=pixels,
+        max_jpeg_pixels=max(pixels, limits.max_jpeg_pixels),
+        max_side=run.max_side or limits.max_side,
+    )
 
 
 def _resize_rule(model: Mapping[str, Any], config: settings.Settings) -> contract.ResizeRule:

@@ -89,7 +89,7 @@ def validate(run: ListedRun, packed: Sequence[SealedAttempt]) -> Validated:
     tally = folders.Tally()
     with Entries() as entries:
         for kept, group in _groups(config.store, folder / "manifests", packed, run.classes):
-            found = expectations.evaluate(_row_frame(group), expectations.of_rows(config.decoding.limits, run.classes))
+            found = expectations.evaluate(_row_frame(group), expectations.of_rows(run.limits, run.classes))
             outcomes = _outcomes(group, found)
             tally.add(outcomes)
             looked_at.append([_first(finding, len(entries)) for finding in found])

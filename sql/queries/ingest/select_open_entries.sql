@@ -12,10 +12,10 @@ LEFT JOIN outcomes USING (entry_id)
 LEFT JOIN predictions ON predictions.image_id = outcomes.image_id AND predictions.model_version = %(model)s
 LEFT JOIN LATERAL (
     SELECT state = 'vanished'
-        OR %(release)s::text = reason
-        OR %(release)s::text = 'all' AND state = 'quarantined'
-        OR %(release)s::text = ANY (string_to_array(outcomes.notes, ' '))
-        OR starts_with(display_name || '/', %(release)s::text || '/')
+        OR reason = ANY (%(release)s::text[])
+        OR 'all' = ANY (%(release)s::text[]) AND state = 'quarantined'
+        OR string_to_array(outcomes.notes, ' ') && %(release)s::text[]
+        OR EXISTS (SELECT FROM unnest(%(release)s::text[]) AS of (path) WHERE starts_with(display_name || '/', path || '/'))
         OR EXISTS (
             SELECT
             FROM entries AS again
