@@ -191,10 +191,9 @@ def test_a_step_says_why_and_of_what(said):
 
 
 def test_only_who_may_edit_is_offered_to_discard(filled):
-    assert "the ticked" in shown(quarantine(edits=True))
+    assert "Discard the ticked" in shown(quarantine(edits=True))
     page = shown(quarantine(edits=False))
-    assert "the ticked" not in page
-    assert "checkbox" not in page
+    assert "Discard the ticked" not in page
     assert "may edit the DAG" in page
 
 
@@ -251,6 +250,25 @@ def test_a_filtered_list_is_discarded_as_it_was_filtered(filled, page):
     assert Discard(**{name: values[0] for name, values in form.items()}).source == ""
     assert {"reason", "source", "folder", "until", "why"} == form.keys()
     assert discard(Discard(**{name: values[0] for name, values in form.items()}), ANN) == {"files": FILES + 7}
+
+
+def test_the_ticked_are_listed_again_in_one_run_under_other_limits(filled, page):
+    """Airflow is asked for it, as the reader."""
+    asked: list[dict] = []
+    found = quarantine(reason="CORRUPT")
+    serve(page, found)
+    page.route("**/api/v2/**", lambda route: (asked.append(route.request.post_data_json), route.fulfill(status=403)))
+    button = page.get_by_role("button", name="List the ticked again")
+    assert button.is_disabled()
+    first, *_, last = [file["fname"] for file in found["files"]]
+    for name in (first, last):
+        page.get_by_label(name, exact=True).check()
+    page.get_by_text("under other limits").click()
+    page.get_by_label("Pixels at most").fill("300000000")
+    button.click()
+    page.get_by_text("You may not trigger this DAG.").wait_for()
+    (run,) = asked
+    assert run["conf"] == {"release": [first, last], "period": "2026-11-21T08", "max_pixels": 300_000_000}
 
 
 def test_after_a_step_the_same_list_says_what_was_done(filled):

@@ -12,7 +12,8 @@ from fastapi.responses import RedirectResponse, Response
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, Field, model_validator
 
-from strandline import ledger
+from strandline import ledger, periods, settings
+from strandline.ingest.listing import LIMITS
 from strandline.pages.parameters import LARGEST, PLAIN
 from strandline.pages.rooms import Facts, Room, base, editing, may_edit, reading
 from strandline_contract import reasons
@@ -92,7 +93,11 @@ def quarantine(
         "longest_why": WHY,
         "grouped": LATEST,
         "groups": [group | {"meaning": reasons.MEANINGS.get(group["reason"])} for group in groups],
-        "files": [file | {"meaning": reasons.MEANINGS.get(file["reason"])} for file in files[:FILES]],
+        "files": [
+            file | {"meaning": reasons.MEANINGS.get(file["reason"]), "period": periods.get().write(file["drop_at"])}
+            for file in files[:FILES]
+        ],
+        "limits": {name: getattr(settings.get().decoding, name) for name in LIMITS},
         "next": more and f"{more['recorded_at'].isoformat()},{more['entry_id']}",
         "read_at": datetime.datetime.now(datetime.UTC),
     }

@@ -65,7 +65,7 @@ function makeTrigger(form) {
       headers: { "content-type": "application/json" },
       body: JSON.stringify({
         logical_date: null,
-        conf: { ...JSON.parse(form.dataset.conf), ...Object.fromEntries(new FormData(form)) },
+        conf: { ...JSON.parse(form.dataset.conf), ...released(form.dataset.ticked), ...filledIn(form) },
       }),
     }).catch(() => null);
     if (answer?.ok) {
@@ -83,6 +83,21 @@ function makeTrigger(form) {
         typeof told === "string" ? told : "Airflow did not begin a run: try again.";
     }
   });
+}
+
+function filledIn(form) {
+  const inputs = [...form.querySelectorAll("input[name]")].filter((input) => input.value);
+  return Object.fromEntries(inputs.map((input) => [input.name, input.type === "number" ? input.valueAsNumber : input.value]));
+}
+
+// The files whose boxes of this name are ticked; and their period, if it is one, for those whose paths name none.
+function released(name) {
+  const boxes = [...document.querySelectorAll(`input[name="${name}"]:checked`)];
+  const periods = new Set(boxes.map((box) => box.dataset.period));
+  return {
+    ...(boxes.length && { release: boxes.map((box) => box.dataset.file) }),
+    ...(periods.size === 1 && { period: [...periods][0] }),
+  };
 }
 
 // A key does what the button or link that shows it does, unless its reader writes.
@@ -105,14 +120,15 @@ function makeFinder(input) {
   });
 }
 
-// Ticks all boxes of a name. A form of which none is ticked has nothing to send.
+// Ticks all boxes of a name. The forms about what is ticked have nothing to send before one is.
 function makeAll(input) {
   const boxes = [...document.querySelectorAll(`input[name="${input.dataset.all}"]`)];
+  const buttons = document.querySelectorAll(`form[data-ticked="${input.dataset.all}"] button`);
   const show = () => {
     const ticked = boxes.filter((box) => box.checked).length;
     input.checked = ticked === boxes.length;
     input.indeterminate = ticked > 0 && !input.checked;
-    for (const button of input.form.querySelectorAll("button")) button.disabled = !ticked;
+    for (const button of buttons) button.disabled = !ticked;
   };
   input.parentElement.hidden = false;
   input.addEventListener("change", () => {
