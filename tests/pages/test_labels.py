@@ -109,6 +109,9 @@ def test_a_conflict_is_shown_with_who_said_what_until_somebody_decides(asked):
     (conflict,) = labels.conflicts(decides=True)["conflicts"]
     assert conflict["image_id"] == image
     assert {(word["labeller"], word["label"]) for word in conflict["words"]} == {("ann", "dog"), ("bob", "cat")}
+    agreed = {row["labeller"]: (row["compared"], row["agreement"]) for row in labels.conflicts()["labellers"]}
+    assert agreed == {"ann": (1, 0.0), "bob": (1, 0.0)}
+    assert "How labellers agree" in shown(labels.conflicts(), "conflicts.html")
     assert "Decide" in shown(labels.conflicts(decides=True), "conflicts.html")
     assert "Decide" not in shown(labels.conflicts(decides=False), "conflicts.html")
     assert labels.decide(labels.Answer(image_id=image, label="frog"), ANN) == {"new": True}

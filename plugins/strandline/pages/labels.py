@@ -65,7 +65,6 @@ def ask(
             "classes": classes,
             "days": DAYS,
             "progress": progress,
-            "labellers": ledger.fetch(connection, "select_labellers", {"limit": LABELLERS}),
         }
 
 
@@ -96,16 +95,20 @@ def answer_by_form(
 
 
 @room.show("/labels/conflicts", "conflicts.html")
-def conflicts(decides: Annotated[bool, Depends(may_edit(DAG))]) -> Facts:
-    """Images of which those of the highest rank say different things, the latest first.
+def conflicts(decides: Annotated[bool, Depends(may_edit(DAG))] = False) -> Facts:
+    """Images of which those of the highest rank say different things, the latest first; and how labellers agree.
 
     Raises:
         HTTPException: the ledger does not answer.
     """
     classes = _classes()
     with reading() as connection:
-        found = ledger.fetch(connection, "select_label_conflicts", {"limit": CONFLICTS})
-    return {"conflicts": found, "classes": classes, "decides": decides}
+        return {
+            "conflicts": ledger.fetch(connection, "select_label_conflicts", {"limit": CONFLICTS}),
+            "labellers": ledger.fetch(connection, "select_labellers", {"limit": LABELLERS}),
+            "classes": classes,
+            "decides": decides,
+        }
 
 
 @room.api.post("/labels/conflicts", dependencies=editing(DAG))
