@@ -16,7 +16,7 @@ from strandline import ledger
 from strandline.pages.rooms import Facts, Room, reading
 
 HOURS = 48
-RUNS = 8
+LATEST_RUNS = {"kind": "", "books": "", "before": None, "limit": 8}
 RED_RUNS = 20
 DAGS = (
     "ingest_images",
@@ -56,7 +56,7 @@ def overview(session: SessionDep, readable: Annotated[set[str], Depends(readable
             "unanswered": unanswered["images"],
             "refused": refused["files"],
             "red_runs": _red_runs(session, readable),
-            "runs": ledger.fetch(connection, "select_recent_runs", {"limit": RUNS}),
+            "runs": ledger.fetch(connection, "select_runs_page", LATEST_RUNS),
             "champion": next(iter(ledger.fetch(connection, "select_champion_in_use")), None),
             "verdict": next(iter(ledger.fetch(connection, "select_latest_verdicts", {"limit": 1})), None),
         }

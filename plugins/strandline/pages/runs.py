@@ -32,8 +32,7 @@ def list_runs(
     Raises:
         HTTPException: the ledger does not answer.
     """
-    now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
-    query = {"kind": kind, "books": books, "before": before or now, "limit": PAGE}
+    query = {"kind": kind, "books": books, "before": before, "limit": PAGE}
     with reading() as connection:
         runs = ledger.fetch(connection, "select_runs_page", query)
     following = runs[-1]["started_at"] if len(runs) >= PAGE else None

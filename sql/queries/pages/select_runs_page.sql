@@ -2,7 +2,7 @@
 SELECT run_id, kind, interval_start, interval_end, model, model_version, listed, ingested, duplicates, quarantined,
        rejected, vanished, classified, failed, started_at, closed_at, seconds, images_per_second
 FROM reporting.runs
-WHERE started_at < %(before)s
+WHERE (%(before)s::timestamptz IS NULL OR started_at < %(before)s)
   AND (%(kind)s = '' OR kind = %(kind)s)
   AND (%(books)s = '' OR (closed_at IS NULL) = (%(books)s = 'open'))
 ORDER BY started_at DESC
