@@ -35,6 +35,15 @@ JOIN run_entries USING (entry_id)
 JOIN batches USING (run_id, shard_id)
 WHERE folder IS NOT NULL;
 
+-- Where the embedding of an image is: the attempt that made its prediction by a version.
+CREATE VIEW reporting.image_embeddings AS
+SELECT image_id, predictions.model_version, label, drop_at, run_id, shard_id, folder, result_sha256
+FROM predictions
+JOIN images USING (image_id)
+JOIN entries USING (entry_id)
+JOIN batches USING (run_id, shard_id)
+WHERE folder IS NOT NULL;
+
 -- What each version says of an image, with its five likeliest classes.
 CREATE VIEW reporting.image_predictions AS
 SELECT image_id, entry_id, label, confidence, model_version, model_versions.name AS model, run_id, predicted_at,

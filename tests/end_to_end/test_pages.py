@@ -119,7 +119,8 @@ def test_every_page_is_sound_and_asks_no_other_host(strandline, browser, run, sc
         page = context.new_page()
         page.on("request", lambda request: hosts.add(httpx.URL(request.url).netloc))
         page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-        for address in [*(path for path, _ in MENU), f"/runs/{run['run_id']}"]:
+        (image,) = strandline.rows("SELECT image_id FROM predictions LIMIT 1")
+        for address in [*(path for path, _ in MENU), f"/runs/{run['run_id']}", f"/images/{image['image_id']}"]:
             answer = page.goto(f"/strandline{address}")
             assert answer.status == 200, address
             axe = Axe().run(page).response["violations"]

@@ -1,22 +1,28 @@
-"""Images, as the models saw them: the pixels that a shard of the store has. No file that landed is ever opened."""
+"""Images, as the models saw them: the pixels that a shard of the store has, and what looks like them.
+
+No file that landed is ever opened.
+"""
 
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import HTTPException, Query, Request
 from fastapi.responses import Response
 
 import strandline_contract as contract
 from strandline import attempts, ledger, settings
 from strandline.models import thumbnails
+from strandline.pages import embeddings
 from strandline.pages.parameters import Sha256InPath
-from strandline.pages.rooms import Room, reading
+from strandline.pages.rooms import Facts, Room, reading
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 2  # pages ask for dozens together
+COMPARED = 20_000  # images of a drop: a page waits for them
+ALIKE = 24
 HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
     "x-content-type-options": "nosniff",
@@ -59,3 +65,46 @@ def _find(batches: Sequence[Mapping[str, Any]], image_id: str) -> bytes | None:
         except contract.ContractError as error:
             log.warning("image %s cannot be shown: %s", image_id, error)
     return None
+
+
+@room.show("/images/{image_id}", "image.html")
+def show_image(image_id: Sha256InPath, version: Annotated[str | None, Query(pattern="^[0-9a-f]{64}$")] = None) -> Facts:
+    """An image as a version saw it, and the images of its drop that look most like it to that version.
+
+    Args:
+        version: of the model; by default the one that was last to classify the image.
+
+    Raises:
+        HTTPException: there is no such image, or the version has not classified it.
+    """
+    with reading() as connection:
+        query: dict[str, Any] = {"image_id": image_id, "version": version, "limit": COMPARED}
+        image = next(iter(ledger.fetch(connection, "select_image_of_page", query)), None)
+        if image is None:
+            raise HTTPException(
+                404, f"there is no image {image_id} in the ledger: no file with this content was ingested"
+            )
+        seen = next(iter(ledger.fetch(connection, "select_seen_image", query)), None)
+        if version and seen is None:
+            raise HTTPException(404, f"version {version} of the model has not classified the image {image_id}")
+        facts: dict[str, Any] = {
+            "image": image,
+            "seen": seen,
+            "predictions": [],
+            "landed": 0,
+            "compared": 0,
+            "alike": [],
+        }
+        if seen is None:
+            return facts
+        query |= {"version": seen["model_version"], "period": seen["drop_at"]}
+        facts["predictions"] = ledger.fetch(connection, "select_image_predictions", query)
+        facts["landed"] = sum(row["images"] for row in ledger.fetch(connection, "count_window_labels", query))
+        found = ledger.fetch(connection, "select_embedded_images", query)
+    read = embeddings.read(found)
+    nearest = read.nearest(image_id, ALIKE)
+    with reading() as connection:
+        query["image_ids"] = [image for image, _ in nearest]
+        rows = {row["image_id"]: row for row in ledger.fetch(connection, "select_seen_images", query)}
+    alike = [rows[image] | {"distance": distance} for image, distance in nearest]
+    return facts | {"compared": len(read.images) if image_id in read.images else 0, "alike": alike}
