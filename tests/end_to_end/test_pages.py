@@ -120,7 +120,8 @@ def test_every_page_is_sound_and_asks_no_other_host(strandline, browser, run, sc
         page.on("request", lambda request: hosts.add(httpx.URL(request.url).netloc))
         page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
         (image,) = strandline.rows("SELECT image_id FROM predictions LIMIT 1")
-        for address in [*(path for path, _ in MENU), f"/runs/{run['run_id']}", f"/images/{image['image_id']}"]:
+        more = ["/explore/map", f"/runs/{run['run_id']}", f"/images/{image['image_id']}"]
+        for address in [*(path for path, _ in MENU), *more]:
             answer = page.goto(f"/strandline{address}")
             assert answer.status == 200, address
             axe = Axe().run(page).response["violations"]

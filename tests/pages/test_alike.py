@@ -3,14 +3,14 @@
 import datetime
 import shutil
 
+import embedded_images
 import ledger_rows as seeding
 import pytest
 from fastapi import HTTPException
-from ledger_rows import HOUR, File, Run, digest, refused
+from ledger_rows import HOUR, File, digest, refused
 from shown_pages import HOSTILE, is_harmless, render
 
 from strandline import settings
-from strandline.ingest import load as predictions
 from strandline.pages import embeddings, images
 
 # How each is turned from `one`, whatever its length: by what the model makes of it.
@@ -19,17 +19,7 @@ LATER = HOUR + datetime.timedelta(hours=1)
 
 
 def load(run_id, version, files, failing=()):
-    """A run whose images have the embeddings of EMBEDDINGS, by content."""
-    run = Run(run_id, version, files)
-    run.record()
-    run.write_outcomes()
-    vectors = {digest(content): [float(value) for value in vector] for content, vector in EMBEDDINGS.items()}
-    attempts = []
-    for shard_id, packed in run.shards().items():
-        rows = seeding.predictions(seeding.image_ids(packed), {digest(content) for content in failing})
-        predicted = [row if row.get("failure") else row | {"embedding": vectors[row["image_id"]]} for row in rows]
-        attempts.append(seeding.write_attempt(run, shard_id, predicted))
-    predictions.load(run_id, attempts)
+    embedded_images.load(run_id, version, files, EMBEDDINGS, failing)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from strandline.pages import (
     files,
     images,
     labels,
+    maps,
     models,
     overview,
     quarantine,
@@ -28,8 +29,8 @@ from strandline.pages.rooms import API, base, render
 LOGIN = "/api/v2/auth/login"
 TITLES = {403: "Not allowed", 404: "Not there", 503: "Not now"}
 ROOMS = (
-    *(overview.room, runs.room, files.room, images.room, explore.room, quarantine.room, labels.room, drift.room),
-    models.room,
+    *(overview.room, runs.room, files.room, images.room, explore.room, maps.room),
+    *(quarantine.room, labels.room, drift.room, models.room),
 )
 # FastAPI's own pages about the API would be there for anybody.
 application = FastAPI(title="Strandline", version="1", docs_url=None, redoc_url=None, openapi_url=None)

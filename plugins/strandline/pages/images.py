@@ -97,7 +97,7 @@ def show_image(image_id: Sha256InPath, version: Annotated[str | None, Query(patt
         }
         if seen is None:
             return facts
-        query |= {"version": seen["model_version"], "period": seen["drop_at"]}
+        query |= {"version": seen["model_version"], "since": seen["drop_at"], "period": seen["drop_at"]}
         facts["predictions"] = ledger.fetch(connection, "select_image_predictions", query)
         facts["landed"] = sum(row["images"] for row in ledger.fetch(connection, "count_window_labels", query))
         found = ledger.fetch(connection, "select_embedded_images", query)

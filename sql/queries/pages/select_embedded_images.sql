@@ -1,11 +1,11 @@
--- Of a drop, the images with the smallest hashes, which is as good as random, and always the same; and this image. By
--- attempt, that of this image first.
+-- Of the drops from `since` to `period`, the images with the smallest hashes, which is as good as random, and always the
+-- same; and this image. By attempt, that of this image first.
 SELECT shard_id, folder, result_sha256, array_agg(image_id ORDER BY image_id) AS images
 FROM (
     (
         SELECT image_id, shard_id, folder, result_sha256
         FROM reporting.image_embeddings
-        WHERE drop_at = %(period)s AND model_version = %(version)s
+        WHERE drop_at BETWEEN %(since)s AND %(period)s AND model_version = %(version)s
         ORDER BY image_id
         LIMIT %(limit)s
     )

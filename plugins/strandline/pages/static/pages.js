@@ -13,6 +13,7 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
   for (const form of document.querySelectorAll("form.trigger")) makeTrigger(form);
   for (const input of document.querySelectorAll("input[data-find]")) makeFinder(input);
+  for (const map of document.querySelectorAll("svg[data-brush]")) makeBrush(map);
   for (const input of document.querySelectorAll("input[data-all]")) makeAll(input);
   document.addEventListener("keydown", pressKey);
 });
@@ -120,6 +121,44 @@ function makeFinder(input) {
   });
 }
 
+// A rectangle that is drawn on a map is written into the fields of its form, as percent of the map, and asked for.
+function makeBrush(map) {
+  const form = document.getElementById(map.dataset.brush);
+  const brush = map.querySelector(".brush");
+  const [, , width, height] = map.getAttribute("viewBox").split(" ");
+  let start = null;
+  const place = (event) => {
+    const box = map.getBoundingClientRect();
+    const within = (share) => Math.min(Math.max(100 * share, 0), 100);
+    return [within((event.clientX - box.left) / box.width), within((box.bottom - event.clientY) / box.height)];
+  };
+  const sides = (event) => {
+    const [x, y] = place(event);
+    return { left: Math.min(x, start[0]), right: Math.max(x, start[0]), bottom: Math.min(y, start[1]), top: Math.max(y, start[1]) };
+  };
+  map.addEventListener("pointerdown", (event) => {
+    if (!event.isPrimary || event.button) return;
+    event.preventDefault();
+    map.setPointerCapture(event.pointerId);
+    start = place(event);
+  });
+  map.addEventListener("pointermove", (event) => {
+    if (!start) return;
+    const { left, right, bottom, top } = sides(event);
+    brush.setAttribute("x", (left * width) / 100);
+    brush.setAttribute("width", ((right - left) * width) / 100);
+    brush.setAttribute("y", ((100 - top) * height) / 100);
+    brush.setAttribute("height", ((top - bottom) * height) / 100);
+  });
+  map.addEventListener("pointerup", (event) => {
+    if (!start) return;
+    const drawn = sides(event);
+    start = null;
+    if (drawn.right - drawn.left < 1 || drawn.top - drawn.bottom < 1) return;
+    for (const [side, value] of Object.entries(drawn)) form.elements[side].value = value.toFixed(1);
+    form.requestSubmit();
+  });
+  map.addEventListener("pointercancel", () => (start = null));
 // Ticks all boxes of a name. The forms about what is ticked have nothing to send before one is.
 function makeAll(input) {
   const boxes = [...document.querySelectorAll(`input[name="${input.dataset.all}"]`)];
