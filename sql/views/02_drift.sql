@@ -1,4 +1,5 @@
--- A report a row; `latest` marks the one that no other replaces.
+-- A report a row; `latest` marks the one that no other replaces. `most_changed` are images by their ids; there are none in
+-- reports that were made before they were noted.
 CREATE VIEW reporting.drift AS
 SELECT report_id, window_start, window_end, model_versions.name AS model, model_version,
        action, sentence, held_back, live, images, compared, labelled,
@@ -23,6 +24,7 @@ SELECT report_id, window_start, window_end, model_versions.name AS model, model_
        NOT EXISTS (SELECT FROM drift_reports AS later WHERE later.replaces = drift_reports.report_id) AS latest,
        replaces, folder, made_at,
        (report #>> '{drift,duplicates}')::integer AS near_duplicates,
+       coalesce(report -> 'most_changed', '[]') AS most_changed
        run_id
 FROM drift_reports
 JOIN model_versions ON version = model_version;

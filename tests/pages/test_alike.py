@@ -62,7 +62,7 @@ def test_images_of_other_drops_and_what_other_versions_saw_are_not_compared(data
 
 
 def test_of_a_large_drop_a_random_sample_is_compared_and_the_page_says_so(version, monkeypatch):
-    monkeypatch.setattr(images, "COMPARED", 2)
+    monkeypatch.setattr(embeddings, "COMPARED", 2)
     for content in EMBEDDINGS:
         found = images.show_image(digest(content))
         smallest = {*sorted(map(digest, EMBEDDINGS))[:2]} - {digest(content)}

@@ -111,7 +111,7 @@ def _compare(
     counts = {"images": images["predicted"], "compared": len(rows), "labelled": int((truth >= 0).sum())}
     problems = _problems(images, rows, classes)
     content: dict[str, Any] = {"problems": problems, "predicted": {"reference": [], "current": []}, "columns": []}
-    content |= {"confidence": None, "calibration": None, "column_p_values": {}, "sources": []}
+    content |= {"confidence": None, "calibration": None, "column_p_values": {}, "sources": [], "most_changed": []}
     reference = windows.read_reference(config, model)
     if reference is None or not (model["metrics"] or {}).get("confusion"):
         instead = (
@@ -151,6 +151,7 @@ def _compare(
     shown = current.rows(np.arange(min(len(kept), embedding_drift.COMPARED_ROWS)))
     most = embedding_drift.most_changed(shown.sample, reference.sample, EXAMPLES)
     changed = [rows[number] for number in kept[most].tolist()]
+    content["most_changed"] = [row["image_id"] for row in changed]
     thumbnails = windows.thumbnails(config, model, changed, windows.folders(connection, config, changed))
     examples = [
         drift_page.Example(row["name"], row["label"], row["confidence"], png)

@@ -1,8 +1,9 @@
 """How alike images are to a model: their embeddings, as its attempts left them in the store."""
 
+import itertools
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from strandline import attempts, settings, tables
 
 log = logging.getLogger(__name__)
 
+COMPARED = 20_000  # images of a window: a page waits for them
 AT_ONCE = 2  # readers
 BYTES = 2**30  # of files that are read for one page
 COLUMNS = tables.among(contract.PREDICTION_COLUMNS, "image_id", "embedding")
@@ -27,14 +29,16 @@ class Embeddings:
     images: Sequence[str]
     directions: NDArray[np.float32]
 
-    def nearest(self, image: str, count: int) -> list[tuple[str, float]]:
-        """The other images by their cosine distance to this one, from 0 to 2, the nearest first."""
+    def nearest(self, image: str, count: int, without: Collection[str] = ()) -> list[tuple[str, float]]:
+        """The other images, but for those `without`, by their cosine distance to this one, from 0 to 2, the nearest
+        first.
+        """
         if image not in self.images:
             return []
-        own = self.images.index(image)
-        distances = 1 - self.directions @ self.directions[own]
-        order = [number for number in np.argsort(distances, kind="stable") if number != own][:count]
-        return [(self.images[number], max(float(distances[number]), 0.0)) for number in order]
+        distances = 1 - self.directions @ self.directions[self.images.index(image)]
+        apart = {image, *without}
+        others = (number for number in np.argsort(distances, kind="stable") if self.images[number] not in apart)
+        return [(self.images[number], max(float(distances[number]), 0.0)) for number in itertools.islice(others, count)]
 
 
 def read(found: Sequence[Mapping[str, Any]]) -> Embeddings:

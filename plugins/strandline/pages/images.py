@@ -21,7 +21,6 @@ from strandline.pages.rooms import Facts, Room, reading
 log = logging.getLogger(__name__)
 
 AT_ONCE = 2  # pages ask for dozens together
-COMPARED = 20_000  # images of a drop: a page waits for them
 ALIKE = 24
 HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
@@ -78,7 +77,7 @@ def show_image(image_id: Sha256InPath, version: Annotated[str | None, Query(patt
         HTTPException: there is no such image, or the version has not classified it.
     """
     with reading() as connection:
-        query: dict[str, Any] = {"image_id": image_id, "version": version, "limit": COMPARED}
+        query: dict[str, Any] = {"image_id": image_id, "version": version}
         image = next(iter(ledger.fetch(connection, "select_image_of_page", query)), None)
         if image is None:
             raise HTTPException(
@@ -98,6 +97,7 @@ def show_image(image_id: Sha256InPath, version: Annotated[str | None, Query(patt
         if seen is None:
             return facts
         query |= {"version": seen["model_version"], "since": seen["drop_at"], "period": seen["drop_at"]}
+        query |= {"image_ids": [image_id], "limit": embeddings.COMPARED}
         facts["predictions"] = ledger.fetch(connection, "select_image_predictions", query)
         facts["landed"] = sum(row["images"] for row in ledger.fetch(connection, "count_window_labels", query))
         found = ledger.fetch(connection, "select_embedded_images", query)

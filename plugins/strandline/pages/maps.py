@@ -69,7 +69,7 @@ def show_map(
         last = period or newest["period"]
         window = {"period": last, "since": since or last, "version": version or newest["version"]}
         (landed,) = ledger.fetch(connection, "count_mapped_images", window)
-        found = ledger.fetch(connection, "select_embedded_images", window | {"image_id": None, "limit": MAPPED})
+        found = ledger.fetch(connection, "select_embedded_images", window | {"image_ids": [], "limit": MAPPED})
     read = embeddings.read(found)
     with reading() as connection:
         query = window | {"image_ids": read.images}
