@@ -24,7 +24,7 @@ SELECT report_id, window_start, window_end, model_versions.name AS model, model_
        NOT EXISTS (SELECT FROM drift_reports AS later WHERE later.replaces = drift_reports.report_id) AS latest,
        replaces, folder, made_at,
        (report #>> '{drift,duplicates}')::integer AS near_duplicates,
-       coalesce(report -> 'most_changed', '[]') AS most_changed
+       coalesce(report -> 'most_changed', '[]') AS most_changed,
        run_id
 FROM drift_reports
 JOIN model_versions ON version = model_version;

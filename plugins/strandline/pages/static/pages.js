@@ -159,6 +159,8 @@ function makeBrush(map) {
     form.requestSubmit();
   });
   map.addEventListener("pointercancel", () => (start = null));
+}
+
 // Ticks all boxes of a name. The forms about what is ticked have nothing to send before one is.
 function makeAll(input) {
   const boxes = [...document.querySelectorAll(`input[name="${input.dataset.all}"]`)];
