@@ -93,7 +93,11 @@ def test_the_map_of_several_drops_is_coloured_by_drop(version):
     both = show(since=HOUR, period=LATER, colour="drop")
     assert [(group["name"], group["images"]) for group in both["groups"]] == [(HOUR, COUNT), (LATER, COUNT)]
     assert [group["nearest"] for group in both["groups"]] == [LATER, HOUR]
-    assert "2026-11-21 08:00 UTC: 40, " in render("map.html", both)
+    html = render("map.html", both)
+    assert "2026-11-21 08:00 UTC: 40, " in html, "for a screen reader"
+    assert html.count('<time datetime="2026-11-21T08:00:00Z">') == 4, (
+        "of the window, of its key, and twice in the table"
+    )
 
 
 def test_of_many_images_a_random_sample_is_mapped_and_the_page_says_so(version, monkeypatch):
