@@ -89,10 +89,10 @@ def measure(config: settings.Settings, bundle: Path, scratch: Path, by: str, pic
 
 
 def _measure(config: settings.Settings, bundle: contract.BundleRef, on: holdout.Packed, scratch: Path, by: str) -> Path:
-    asked = {"bundle": bundle.to_dict(), "shards": [shard.to_dict() for shard in on.shards]}
+    asked: dict[str, Any] = {"bundle": bundle.to_dict(), "labels": on.labels.to_dict()}
+    asked |= {"shards": [shard.to_dict() for shard in on.shards]}
     runtime = dataclasses.replace(config.vision.runtime(), backend="onnxruntime", precision="f32", device="cpu")
-    to_answer = {"labels": on.labels.to_dict(), "runtime": runtime.to_dict()}
-    evaluated = _attempt(config, scratch / "evaluate", "evaluate", asked | to_answer)
+    evaluated = _attempt(config, scratch / "evaluate", "evaluate", asked | {"runtime": runtime.to_dict()})
     files = {"metrics": contract.METRICS_FILE, "predictions": contract.PREDICTIONS_FILE}
     refs = {name: _file(config, evaluated / file) for name, file in files.items()}
     packaged = _attempt(config, scratch / "package", "package", asked | refs | {"made_by": by})

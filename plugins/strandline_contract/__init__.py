@@ -122,6 +122,7 @@ from strandline_contract.tables import (
     RESIZE_RULE,
     SHARD_COLUMNS,
     STATES,
+    TRUE_LABEL,
 )
 
 __all__ = [
@@ -174,6 +175,7 @@ __all__ = [
     "STATES",
     "TOLERANCES",
     "TRAINING_FILE",
+    "TRUE_LABEL",
     "WEIGHTS_FILE",
     "Agreement",
     "Backend",

@@ -252,6 +252,7 @@ class PackageRequest(Message):
     metrics: FileRef
     predictions: FileRef
     shards: tuple[FileRef, ...]
+    labels: FileRef
     made_by: str
     reference_rows: int = 5000
     curves: FileRef | None = None

@@ -37,4 +37,5 @@ PREDICTION_COLUMNS = (
     ("failure", "string"),  # null if the image was classified
 )
 LABEL_COLUMNS = (("image_id", "string"), ("label", "string"))
+TRUE_LABEL = ("true_label", "string")  # in a reference profile, beside what was predicted
 RESIZE_RULE = b"strandline.resize_rule"  # in a shard's metadata: what its pixels were made by, as JSON

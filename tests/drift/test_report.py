@@ -165,7 +165,7 @@ def test_labels_that_come_late_make_a_verdict_and_a_request(version):
     first, second = follow("labels came")
     assert (first.action, first.live, first.requests_retraining) == ("warn", True, False)
     assert (second.action, second.live, second.requests_retraining) == ("retrain", True, True)
-    assert re.search("Accuracy on 4[12]. labelled images fell from 92% to 40%", second.sentence)
+    assert re.search("Accuracy on 4[12]. labelled images fell from 91% to 40%", second.sentence)
     assert "2 of the last 5 windows" in second.sentence
     said = content(second)
     assert (said["reopened"], said["window"]["labelled"]) == (True, 420)

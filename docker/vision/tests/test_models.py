@@ -403,6 +403,7 @@ def test_package_seals_the_trained_weights_with_what_was_measured(store, bundle,
         "metrics": ref(store, evaluated / contract.METRICS_FILE),
         "predictions": ref(store, evaluated / "predictions.parquet"),
         "shards": [fresh["shard"]],
+        "labels": fresh["labels"],
         "made_by": "make shapes",
         "reference_rows": 50,
     }
@@ -417,6 +418,9 @@ def test_package_seals_the_trained_weights_with_what_was_measured(store, bundle,
     profile = pq.read_table(sealed / contract.REFERENCE_FILE)
     assert profile.num_rows == 50
     assert {"label", "embedding", "probabilities", *contract.IMAGE_STATISTICS} <= set(profile.column_names)
+    labels = pq.read_table(store / fresh["labels"]["path"]).to_pydict()
+    truth = dict(zip(labels["image_id"], labels["label"], strict=True))
+    assert profile["true_label"].to_pylist() == [truth[one] for one in profile["image_id"].to_pylist()]
 
 
 def test_a_shard_that_is_older_than_a_statistic_serves_as_ever(store, bundle, evaluated, fresh):
@@ -428,6 +432,7 @@ def test_a_shard_that_is_older_than_a_statistic_serves_as_ever(store, bundle, ev
     assert pq.read_table(folder / "predictions.parquet").num_rows == len(shard)
     request = {"bundle": bundle, "metrics": ref(store, evaluated / "metrics.json"), "made_by": "make shapes"}
     request |= {"predictions": ref(store, evaluated / "predictions.parquet"), "shards": [ref(store, older)]}
+    request |= {"labels": fresh["labels"]}
     folder, _ = run(store, "package-of-older", "package", request)
     profile = pq.read_table(folder / "bundle" / "reference.parquet").sort_by("image_id")
     images = shards.pixels(shard.sort_by("image_id")["pixels"], 32, 32)
@@ -444,7 +449,7 @@ def test_a_shard_that_was_made_for_another_model_is_never_fed_to_this_one(store,
     pq.write_table(shard.replace_schema_metadata(shards.resize_metadata(rule)), other)
     squashed = {"shards": [ref(store, other)], "labels": fresh["labels"]}
     measured = {"predictions": ref(store, evaluated / "predictions.parquet"), "made_by": "make shapes"}
-    measured |= {"metrics": ref(store, evaluated / "metrics.json"), "shards": squashed["shards"], "bundle": bundle}
+    measured |= {"metrics": ref(store, evaluated / "metrics.json"), "bundle": bundle} | squashed
     requests = {
         "classify": classify_request(bundle, {"shard": ref(store, other)}),
         "evaluate": {"bundle": bundle, "runtime": runtime()} | squashed,
@@ -600,6 +605,7 @@ def test_package_adds_curves_and_lineage(store, tuned, evaluated, fresh):
         "metrics": ref(store, evaluated / contract.METRICS_FILE),
         "predictions": ref(store, evaluated / "predictions.parquet"),
         "shards": [fresh["shard"]],
+        "labels": fresh["labels"],
         "made_by": "retrain_model",
         "curves": ref(store, tuned / "curves.json"),
         "lineage": lineage.to_dict(),

@@ -202,6 +202,7 @@ def packaging(planned: TrainingPlan, trained: SealedAttempt, evaluated: SealedAt
         metrics=_output(evaluated, measured, contract.METRICS_FILE),
         predictions=_output(evaluated, measured, contract.PREDICTIONS_FILE),
         shards=request.shards,
+        labels=request.labels,
         made_by="retrain_model",
         curves=_output(trained, learnt, contract.CURVES_FILE),
         lineage=lineage,

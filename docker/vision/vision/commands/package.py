@@ -61,12 +61,15 @@ def run(request: contract.PackageRequest, paths: Paths) -> contract.Result:
 
 
 def _write_reference(request: contract.PackageRequest, paths: Paths, bundle: bundles.Bundle, path: Path) -> int:
-    """A seeded sample of the evaluated images: predictions, embeddings and image statistics side by side."""
+    """A seeded sample of the evaluated images: predictions, embeddings, true labels and image statistics."""
     predictions = shards.read_table(contract.verified(paths.store, request.predictions), contract.PREDICTION_COLUMNS)
     predictions = predictions.filter(pc.is_valid(predictions["label"])).drop_columns(["failure"])
     images = pa.concat_tables(_images(contract.verified(paths.store, ref), bundle) for ref in request.shards)
     chosen = np.sort(np.random.default_rng(0).permutation(len(predictions))[: request.reference_rows])
     profile = predictions.sort_by("image_id").take(chosen)
+    labels = shards.read_table(contract.verified(paths.store, request.labels), contract.LABEL_COLUMNS)
+    true = labels["label"].take(pc.index_in(profile["image_id"], labels["image_id"]))
+    profile = profile.append_column(contract.TRUE_LABEL[0], true)
     row_of = pc.index_in(profile["image_id"], images["image_id"])
     for name in images.column_names[1:]:
         profile = profile.append_column(name, images[name].take(row_of))
