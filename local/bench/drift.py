@@ -56,14 +56,20 @@ Mixer = Callable[[Generator, Sequence[str]], Floats]
 
 @dataclass(frozen=True)
 class Images:
-    """Rows that windows are drawn from. `truth` holds true class indices [n], -1 if unknown."""
+    """Rows that windows are drawn from."""
 
     data: windows.Data
-    truth: Integers
     tuned: bool = False
 
+    @property
+    def truth(self) -> Integers:
+        """True class indices [n]."""
+        known = self.data.sample.truth
+        assert known is not None, "images of unknown classes"
+        return known
+
     def rows(self, chosen: Integers) -> "Images":
-        return Images(self.data.rows(chosen), self.truth[chosen], self.tuned)
+        return Images(self.data.rows(chosen), self.tuned)
 
 
 @dataclass(frozen=True)
@@ -136,17 +142,16 @@ def load(path: Path) -> Material:
 
 def _images(table: Any, classes: Sequence[str]) -> Images:
     indices = {name: index for index, name in enumerate(classes)}
-    predicted = np.array([indices[name] for name in table["label"].to_pylist()])
+    predicted, truth = (
+        np.array([indices[name] for name in table[column].to_pylist()]) for column in ("label", contract.TRUE_LABEL[0])
+    )
     probabilities, embeddings = (
         table[name].combine_chunks().flatten().to_numpy().reshape(len(predicted), -1)
         for name in ("probabilities", "embedding")
     )
-    sample = Sample(predicted, probabilities.astype(np.float64), embeddings)
+    sample = Sample(predicted, probabilities.astype(np.float64), embeddings, truth)
     data = windows.Data(sample, {name: table[name].to_numpy().astype(np.float64) for name in windows.MEASURES})
-    if "true_label" not in table.column_names:  # the champion's reference
-        return Images(data, np.full(len(predicted), -1))
-    truth = np.array([indices[name] for name in table["true_label"].to_pylist()])
-    return Images(data, truth, table["tuned"][0].as_py())
+    return Images(data, "tuned" in table.column_names and table["tuned"][0].as_py())
 
 
 def plan(material: Material, times: float = 1) -> list[Kind]:
@@ -274,16 +279,13 @@ def detect(material: Material, kind: Kind, index: int) -> Found:
 def _frames(material: Material, rows: Integers, rng: Generator, every: bool = True) -> Images:
     """All frames of these images, in random order; or any one of each, in theirs."""
     parts = [pool.rows(rows) for (change, _), pool in material.pools.items() if change == FRAME]
-    samples = [part.data.sample for part in parts]
-    predicted = np.concatenate([sample.predicted for sample in samples])
-    probabilities, embeddings = (
-        np.concatenate([getattr(one, name) for one in samples]) for name in ("probabilities", "embeddings")
-    )
+    of = [part.data.sample for part in parts]
+    names = [field.name for field in dataclasses.fields(Sample)]
+    sample = Sample(*(np.concatenate([getattr(one, name) for one in of]) for name in names))
     measures = {name: np.concatenate([one.data.measures[name] for one in parts]) for name in windows.MEASURES}
-    data = windows.Data(Sample(predicted, probabilities, embeddings), measures)
-    all_frames = Images(data, np.concatenate([part.truth for part in parts]))
+    all_frames = Images(windows.Data(sample, measures))
     one_each = rng.integers(len(parts), size=len(rows)) * len(rows) + np.arange(len(rows))
-    return all_frames.rows(rng.permutation(len(predicted)) if every else one_each)
+    return all_frames.rows(rng.permutation(len(sample)) if every else one_each)
 
 
 def draw(truth: Integers, mix: Floats | None, rows: int, rng: Generator) -> Integers:

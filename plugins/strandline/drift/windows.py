@@ -28,7 +28,9 @@ MEASURES = ("width", "height", "bytes", *contract.IMAGE_STATISTICS)
 REFERENCE_COLUMNS = (
     *tables.among(contract.PREDICTION_COLUMNS, "label", "probabilities", "embedding"),
     *tables.among(contract.SHARD_COLUMNS, *MEASURES),
+    contract.TRUE_LABEL,
 )
+LATER_COLUMNS = (*contract.IMAGE_STATISTICS, contract.TRUE_LABEL[0])  # a profile may be older than one of them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Data:
     def rows(self, chosen: Integers) -> "Data":
         """These rows, of which all have embeddings."""
         of = self.sample
-        sample = Sample(of.predicted[chosen], of.probabilities[chosen], of.embeddings[chosen])
+        truth = None if of.truth is None else of.truth[chosen]
+        sample = Sample(of.predicted[chosen], of.probabilities[chosen], of.embeddings[chosen], truth)
         return Data(sample, {name: column[chosen] for name, column in self.measures.items()})
 
     @property
@@ -81,17 +84,20 @@ def read_reference(config: settings.Settings, model: Mapping[str, Any]) -> Data 
     except BundleError as error:
         raise WindowError(f"the reference of model version {model['version']} is of no use: {error}") from error
     try:
-        known = {*tables.names(bundle / contract.REFERENCE_FILE)}  # a profile may be older than a statistic
-        columns = [one for one in REFERENCE_COLUMNS if one[0] in known or one[0] not in contract.IMAGE_STATISTICS]
+        known = {*tables.names(bundle / contract.REFERENCE_FILE)}
+        columns = [one for one in REFERENCE_COLUMNS if one[0] in known or one[0] not in LATER_COLUMNS]
         table = tables.read(bundle / contract.REFERENCE_FILE, columns, most=REFERENCE_ROWS)
     except tables.TableError as error:
         raise WindowError(f"the reference of model version {model['version']} is of no use: {error}") from error
     embeddings = np.array(table["embedding"].to_pylist(), np.float32)
+    numbers = {name: number for number, name in enumerate(model["classes"])}
+    true_label = contract.TRUE_LABEL[0]
     return _data(
-        [model["classes"].index(label) for label in table["label"].to_pylist()],
+        [numbers[label] for label in table["label"].to_pylist()],
         table["probabilities"].to_pylist(),
         embeddings.reshape(len(table), -1),
         {name: table[name].to_numpy() if name in known else np.full(len(table), np.nan) for name in MEASURES},
+        [numbers[label] for label in table[true_label].to_pylist()] if true_label in known else None,
     )
 
 
@@ -123,8 +129,10 @@ def _data(
     probabilities: Sequence[Sequence[float]],
     embeddings: NDArray[np.floating[Any]],
     measures: Mapping[str, Any],
+    truth: Sequence[int] | None = None,
 ) -> Data:
-    sample = Sample(np.array(predicted, np.int64), np.array(probabilities, np.float64), embeddings)
+    true = None if truth is None else np.array(truth, np.int64)
+    sample = Sample(np.array(predicted, np.int64), np.array(probabilities, np.float64), embeddings, true)
     return Data(sample, {name: column.astype(float) for name, column in measures.items()})
 
 

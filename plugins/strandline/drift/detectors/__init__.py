@@ -66,12 +66,14 @@ def measure(
 
     mix = label_shift.detect(window.counts(), reference.counts(), confusion, seed)
     shares = np.array([share.value for share in mix.shares])
-    weights = label_shift.shift_weights(reference.probabilities, shares, confusion)
+    weights = label_shift.shift_weights(reference, shares, confusion)
+    like = label_shift.likeliest_shares(window, reference, confusion)
+    thinning = label_shift.shift_weights(reference, like, confusion)
     return Drift(
         rows=len(window),
         alpha=alpha,
         label_shift=mix,
-        embedding_drift=embedding_drift.detect(window, reference, weights, seed),
+        embedding_drift=embedding_drift.detect(window, reference, thinning, seed),
         estimated=performance.estimated(window.probabilities, reference.probabilities, weights, shares, confusion),
         realized=None if labels is None else performance.realized(window.predicted, labels, confusion),
         detectable=power.detectable(len(window), len(reference), confusion, alpha),

@@ -31,10 +31,10 @@ def detect(window: Sample, reference: Sample, weights: Floats, seed: int = 0) ->
     distance (Gretton et al., "A Kernel Two-Sample Test", JMLR 13, 2012), summed over predicted classes, scaled by their
     sizes so that all add a like amount of noise. Rows are permuted within predicted classes only, so that the number of
     rows in each has no say. The true classes behind a predicted one change with the mix, too: reference rows are
-    thinned to the window's mix first, by `weights` [reference rows] of `shift_weights`. The p-value is (1 + b) / (1 +
-    B), exact but for the error of the weights (Phipson and Smyth, "Permutation P-values Should Never Be Zero", 2010).
-    The distance is the root of the mean discrepancy, less that of permuted rows: noise does not add to it. Of each side
-    at most COMPARED_ROWS rows are drawn.
+    thinned to the window's mix first, by `weights` [reference rows] of `shift_weights`; those of weight 0 are left out.
+    The p-value is (1 + b) / (1 + B), exact but for the error of the weights (Phipson and Smyth, "Permutation P-values
+    Should Never Be Zero", 2010). The distance is the root of the mean discrepancy, less that of permuted rows: noise
+    does not add to it. Of each side at most COMPARED_ROWS rows are drawn.
     """
     rng = np.random.default_rng([seed, 2])
     drawn = rng.permutation(len(window.embeddings))[:COMPARED_ROWS]

@@ -47,6 +47,7 @@ def estimated(
     threshold = np.quantile(scores, 1 - accuracy)
     surely = int((_certainty(probabilities) >= threshold).sum())
     sure = surely / rows
+    weights = np.maximum(weights, 1e-9)  # never all 0, also if the reference has nothing like the window
     usual = float(np.average(scores >= threshold, weights=weights))
     effective = weights.sum() ** 2 / np.square(weights).sum()
     expected = float(shares @ recalls_of(confusion).diagonal())

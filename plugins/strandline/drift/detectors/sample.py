@@ -12,7 +12,8 @@ Integers = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Sample:
-    """Predictions of a window or of the reference, without those that failed.
+    """Predictions of a window or of the reference, without those that failed. `truth` are the true classes, int [n], of
+    a reference that has them.
 
     Raises:
         ValueError: the arrays do not fit each other, or hold what is not finite.
@@ -21,6 +22,7 @@ class Sample:
     predicted: Integers
     probabilities: Floats
     embeddings: Floats
+    truth: Integers | None = None
 
     def __post_init__(self) -> None:
         if (self.predicted.ndim, self.probabilities.ndim, self.embeddings.ndim) != (1, 2, 2):
@@ -31,6 +33,8 @@ class Sample:
             raise ValueError("a sample has values that are not finite: leave out the predictions that failed")
         if len(self.predicted) and not 0 <= self.predicted.min() <= self.predicted.max() < self.classes:
             raise ValueError("a sample has a class that its probabilities have no column for")
+        if self.truth is not None and self.truth.shape != self.predicted.shape:
+            raise ValueError("a sample's true classes are not of the same rows as its predictions")
 
     def __len__(self) -> int:
         return len(self.predicted)
