@@ -377,6 +377,25 @@ def test_a_drop_is_ingested_by_hardened_containers_on_two_workers(compose, api):
     assert "6,000" not in requests.get(local).text
 
 
+def test_fabs_users_see_the_pages_as_their_roles_allow(compose, browser):
+    """By FAB's own login, and back; pictures come from the store that the workers wrote."""
+    with browser.new_context(base_url=f"http://localhost:{compose.ports['API']}") as context:
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+        page.goto("/strandline/explore")
+        page.locator("input[name=username]").fill("viewer")
+        page.locator("input[name=password]").fill(compose.values["STRANDLINE_PASSWORD_VIEWER"])
+        page.locator("input[type=submit]").click()
+        page.wait_for_url("**/strandline/explore")
+        thumbnail = page.locator("img.thumb").first
+        thumbnail.scroll_into_view_if_needed()
+        page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=thumbnail.element_handle())
+        page.goto("/strandline/labels")
+        assert "may read labels, and give none" in page.locator("main").inner_text()
+        page.goto("/strandline/")
+        assert "6,000 images were classified" in page.locator("main").inner_text()
+
+
 def test_nothing_is_lost_when_a_worker_the_broker_and_the_ledger_go_away(compose, api):
     """F06, F10, F38: a worker is killed in mid-batch; Postgres and RabbitMQ go and come back while the run goes on."""
     hour = HOUR + datetime.timedelta(hours=1)
