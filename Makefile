@@ -124,14 +124,9 @@ test-fast: dev-environments ## Run the tests that need no server but Postgres (m
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
 	$(TESTING) $(GAPS) $(AIRFLOW) -m pytest $(SPREAD) --ignore=tests/end_to_end --ignore=tests/docker
 
-# Two stacks beside each other, a file's tests on one of them: each waits half of its time.
-test-end-to-end: dev-environments
+test-end-to-end test-docker: dev-environments
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
-	$(TESTING) $(AIRFLOW) -m pytest -n 2 --dist loadfile tests/end_to_end
-
-test-docker: dev-environments
-	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
-	$(TESTING) $(AIRFLOW) -m pytest tests/docker
+	$(TESTING) $(AIRFLOW) -m pytest $(subst -,_,$(@:test-%=tests/%))
 
 test-airflow: dev-environments
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"
