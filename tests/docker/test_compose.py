@@ -432,7 +432,9 @@ def test_what_containers_trained_and_tested_is_promoted_by_a_person(compose, api
     assert {path.stat().st_uid for path in (compose.store / "datasets").iterdir()} == {owner}
     user, op = compose.api("user"), compose.api("op")
     trained = op.trigger("retrain_model", conf={"reason": "to see that containers do it"})
-    assert api.wait("retrain_model", trained, timeout=600) == "success", logs_of_failures(api, trained, "retrain_model")
+    assert api.wait("retrain_model", trained, timeout=1200) == "success", logs_of_failures(
+        api, trained, "retrain_model"
+    )
     [model] = compose.rows(
         "SELECT model_lineage.*, images FROM model_lineage JOIN datasets ON dataset_id = training_set"
         " WHERE run_id = %(run)s",
@@ -443,7 +445,7 @@ def test_what_containers_trained_and_tested_is_promoted_by_a_person(compose, api
     assert 1000 < model["images"] <= 1500
 
     gate = wait_for(lambda: api.runs("promote_model"), 120)[-1]["dag_run_id"]
-    question = api.wait_approval_request("promote_model", gate, "request_approval", timeout=600)
+    question = api.wait_approval_request("promote_model", gate, "request_approval", timeout=1200)
     assert model["version"][:12] in question["subject"]
     answer = "promote_model", gate, "request_approval", "Approve", "the report was read"
     with pytest.raises(ApiError) as refused:

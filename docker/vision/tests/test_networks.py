@@ -96,7 +96,7 @@ def found(tmp_path_factory) -> dict:
     return json.loads(run(folder, str(PROJECT / "tests/compare_networks.py"), str(folder), *wanted))
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_all_backends_agree(found, network):
     assert found[network]["classes"] == 7
