@@ -517,7 +517,7 @@ def ask_broker(**changes):
 def ask_api():
     context = client.Client._get_ssl_context_cached(os.environ["AIRFLOW__API__SSL_CA_FILE"])
     url = conf.get("core", "execution_api_server_url")
-    return url.startswith("https:") and httpx.get(url + "health", verify=context, timeout=60).is_success
+    return url.startswith("https:") and httpx.get(url + "health", verify=context, timeout=240).is_success
 def ask_all(**changes):
     return [attempt(ask) for ask in (ask_ledger, ask_results, lambda: ask_broker(**changes), ask_api)]
 right = ask_all()
