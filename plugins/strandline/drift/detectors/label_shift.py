@@ -12,7 +12,7 @@ from strandline.stats import calibration, estimates
 from strandline.stats.estimates import LEVEL, Estimate
 
 RESAMPLES = 400  # for the intervals of a mix
-STEPS = 300  # of expectation maximisation, at the most; some tens are usual
+STEPS = 300  # of expectation maximisation, at the most
 SETTLED = 1e-6  # the largest step of a share that is none any more
 
 
@@ -77,7 +77,7 @@ def likeliest_shares(window: Sample, reference: Sample, confusion: Integers) -> 
     Label Shift Adaptation", ICML 2020, arXiv:1901.06852). They err by about two thirds of what `class_shares` does, and
     not the way in which the window's confusions happened to fall; but nothing bounds the error of changed images.
     """
-    usual = confusion.sum(axis=1) / confusion.sum()
+    usual: Floats = confusion.sum(axis=1) / confusion.sum()
     degrees = calibration.temperature(reference.probabilities, accuracy_of(confusion))
     probabilities = calibration.temper(window.probabilities, degrees)
     shares = usual
@@ -86,8 +86,7 @@ def likeliest_shares(window: Sample, reference: Sample, confusion: Integers) -> 
         shares = (weighted / weighted.sum(axis=1, keepdims=True)).mean(axis=0)
         if np.abs(shares - before).max() < SETTLED:
             break
-    found: Floats = shares
-    return found
+    return shares
 
 
 def shift_weights(reference: Sample, shares: Floats, confusion: Integers) -> Floats:
