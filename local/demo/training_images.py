@@ -33,7 +33,8 @@ def main() -> int:
     try:
         for kind, split in zip(KINDS, ("test", "train"), strict=True):
             pixels, labels = cifar.load(split, cache, config.local.cifar_archive)
-            pack(maker, kind, pixels, labels, drop.held_out(pixels) if kind == "holdout" else first_of_each(labels))
+            chosen = drop.held_out(pixels, cache) if kind == "holdout" else first_of_each(labels)
+            pack(maker, kind, pixels, labels, chosen)
     except cifar.CifarError as error:
         print(error, file=sys.stderr)
         return 1

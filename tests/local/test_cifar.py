@@ -69,7 +69,7 @@ from local.demo import broken_files, cifar, drop
 archive, landing, count = sys.argv[1:]
 cifar.SOURCES = (dataclasses.replace(cifar.SOURCES[0], sha256=cifar._sha256(Path(archive))),)
 start = periods.get().parse("2026-11-21T08")
-print(drop.drop(Path(landing), start, int(count), Path(landing), Path(archive)))
+print(drop.drop(Path(landing), start, int(count), Path(f"{landing}-cache"), Path(archive)))
 """
 
 
@@ -106,7 +106,10 @@ def test_both_archives_give_the_same_images_in_the_same_order(archives, tmp_path
 
 def test_a_cached_archive_is_not_fetched_again(archives, tmp_path):
     (tmp_path / "cifar-10-python.tar.gz").write_bytes(archives["official"].read_bytes())
-    assert "test (40, 32, 32, 3)" in vision("-c", LOAD, 0, sha256(archives["official"]), tmp_path, "")
+    loaded = vision("-c", LOAD, 0, sha256(archives["official"]), tmp_path, "")
+    assert "test (40, 32, 32, 3)" in loaded
+    assert {path.suffix for path in tmp_path.iterdir()} == {".gz", ".npz"}
+    assert vision("-c", LOAD, 0, sha256(archives["official"]), tmp_path, "") == loaded
 
 
 def test_a_local_archive_with_another_hash_is_refused(archives, tmp_path):
@@ -174,7 +177,7 @@ def test_a_drop_is_the_same_everywhere_and_a_larger_one_adds_to_it(archives, tmp
 def test_a_dark_scene_is_dark_and_shows_mostly_what_it_should(archives, tmp_path):
     counts = {}
     for name, scene in (("day", "Scene()"), ("night", "Scene(0.3, 1.0, ('cat', 'dog'))")):
-        program = DROP.replace("Path(landing), Path(archive))", f"Path(landing), Path(archive), drop.{scene})")
+        program = DROP.replace('-cache"), Path(archive)', f'-cache"), Path(archive), drop.{scene}')
         vision("-c", program, archives["official"], tmp_path / name, 20)
         paths = sorted((tmp_path / name).glob("*/*/*.png"))
         counts[name] = sum(path.parent.name in ("cat", "dog") for path in paths) / len(paths)
