@@ -12,7 +12,6 @@ import strandline_contract as contract
 from strandline import settings
 from strandline.errors import PermanentError
 
-pytestmark = pytest.mark.timeout(600)
 VISION_TESTS = settings.REPOSITORY / "docker" / "vision" / "tests"
 POISON = 5  # the seed of an image, whose first pixel has a colour that no other's has
 

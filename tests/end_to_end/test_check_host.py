@@ -1,10 +1,7 @@
 """A host is checked by a real Airflow: the champion, in the runner that classifies."""
 
-import pytest
-
 import strandline_contract as contract
 
-pytestmark = pytest.mark.timeout(600)
 DAG = "check_host"
 
 

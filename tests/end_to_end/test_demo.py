@@ -8,7 +8,6 @@ import pytest
 from local.demo import demo
 from strandline import ledger, settings
 
-pytestmark = pytest.mark.timeout(900)
 FACTS = ("entries", "outcomes", "images", "predictions", "prediction_failures")
 
 

@@ -14,7 +14,6 @@ from signed_in import backfill, signed_in
 
 from strandline import ledger, periods
 
-pytestmark = pytest.mark.timeout(900)
 HOUR = datetime.timedelta(hours=1)
 FIRST, SECOND, THIRD = HOURS = [datetime.datetime(2026, 4, 10, hour, tzinfo=datetime.UTC) for hour in (4, 5, 6)]
 LONG_AGO = 1_700_000_000  # no run waits for a file to be quiet

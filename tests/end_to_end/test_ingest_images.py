@@ -16,7 +16,6 @@ import strandline_contract as contract
 from strandline import ledger
 from strandline.operators.process import vision_environment
 
-pytestmark = pytest.mark.timeout(900)
 HOUR = datetime.timedelta(hours=1)
 ACCEPTED = {"ingested", "duplicate"}  # two hours may have drawn the same photograph
 

@@ -3,11 +3,8 @@
 import os
 from typing import Any
 
-import pytest
-
 from strandline import ledger
 
-pytestmark = pytest.mark.timeout(900)
 DAG = "ingest_labels"
 
 

@@ -18,7 +18,6 @@ from starlette.routing import Route
 from strandline.pages import application
 from strandline.pages.rooms import API, MENU
 
-pytestmark = pytest.mark.timeout(900)
 DAG = "ingest_images"
 ASKED = 16  # images of which neither path nor person says anything
 LABELLED = 10

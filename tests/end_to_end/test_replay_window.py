@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pyarrow.parquet as pq
-import pytest
 
-pytestmark = pytest.mark.timeout(900)
 DAG = "replay_window"
 
 

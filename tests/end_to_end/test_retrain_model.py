@@ -9,7 +9,6 @@ from running_stack import archive
 from local.demo import training_sets
 from strandline import ledger
 
-pytestmark = pytest.mark.timeout(900)
 DAG = "retrain_model"
 
 

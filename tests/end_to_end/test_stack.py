@@ -83,8 +83,6 @@ ASKS = "ask_somebody"
 HOUR = datetime.datetime(2026, 3, 2, 5, tzinfo=datetime.UTC)
 NEXT_HOUR = HOUR + datetime.timedelta(hours=1)
 
-pytestmark = pytest.mark.timeout(900)
-
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:

@@ -22,7 +22,6 @@ import strandline_contract as contract
 from local.stack.processes import free_port
 from strandline import settings
 
-pytestmark = pytest.mark.timeout(600)
 PAGES = settings.REPOSITORY / "docs" / "how-to"
 DIFF = re.compile(r"^```diff\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 

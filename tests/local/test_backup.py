@@ -17,8 +17,6 @@ from local.stack import backup, databases
 from strandline import ledger, settings
 from strandline.operators.process import vision_environment
 
-pytestmark = pytest.mark.timeout(900)
-
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:

@@ -11,7 +11,7 @@ from local.build import convert
 from strandline import ledger, settings
 from strandline.models import bundles
 
-pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.usefixtures("database")
 
 
 @pytest.fixture

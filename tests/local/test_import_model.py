@@ -20,7 +20,7 @@ from strandline.models import bundles, datasets, registry
 from strandline.operators.process import ProcessOperator
 from strandline.promotion import evaluation
 
-pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.usefixtures("database")
 EXPORTS = settings.REPOSITORY / "docker" / "vision" / "tests" / "exports"
 RUN = "manual__1"
 

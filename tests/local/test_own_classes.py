@@ -18,8 +18,6 @@ from strandline.models import datasets, packing, registry
 from strandline.operators.process import ProcessOperator
 from strandline.promotion import evaluation, monitoring, promotion
 
-pytestmark = pytest.mark.timeout(600)
-
 
 @pytest.fixture(autouse=True)
 def champion(database, monkeypatch) -> str:

@@ -152,7 +152,6 @@ def test_the_ledger_keeps_no_pass_of_other_answers(version, holdout, database: D
         owner.execute(f"UPDATE model_parity SET {change}")
 
 
-@pytest.mark.timeout(600)
 def test_the_champion_is_compared_by_the_real_command(database, tmp_path):
     """Noise for images: of these its labels are as good as any."""
     version = drifting.register(tmp_path)

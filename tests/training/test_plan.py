@@ -32,7 +32,7 @@ from strandline.training import plan as training
 from strandline.training import tasks
 from strandline.training.plan import RetrainingRequest, TrainingError, balance
 
-pytestmark = [pytest.mark.usefixtures("database", "small"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.usefixtures("database", "small")
 ASKED = RetrainingRequest("manual__1", "mia", "it is dark")
 HOLDOUT, ORIGINAL = 40, 400
 
