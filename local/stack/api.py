@@ -91,6 +91,10 @@ class Api:
         """The DAG files that do not parse, each with its `filename`, `stack_trace` and `timestamp`."""
         return list(self.rows("/importErrors", "import_errors"))
 
+    def pause(self, dag: str, paused: bool = True) -> None:
+        """A DAG that is paused starts no runs of its own, and takes no asset's events."""
+        self.request("PATCH", f"/dags/{dag}", {"is_paused": paused})
+
     def set_pool(self, name: str, slots: int, description: str) -> None:
         """Make a pool, or give it another number of slots."""
         body = {"slots": slots, "description": description, "include_deferred": False}

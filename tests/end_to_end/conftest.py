@@ -17,6 +17,8 @@ from stack_settings import stack_settings
 from local.stack.api import Api
 from local.stack.stack import Stack
 
+# What follows every ingestion takes more of a small machine than it does: where it is no test's subject, it rests.
+FOLLOWERS = ("report_drift", "monitor_champion")
 HOUR = datetime.timedelta(hours=1)
 MINUTES_OF_A_TEST = datetime.timedelta(minutes=3)  # from its drop to its last listing
 
@@ -37,7 +39,23 @@ def strandline(worker_home: Path) -> Iterator[Strandline]:
     # A file of long ago that no run has seen: the first scheduled run has to find it.
     Strandline(stack, Api("", "", "")).drop(LATE_HOUR, LATE_IMAGES)
     with stack, contextlib.closing(stack.api()) as api:
+        for dag in FOLLOWERS:
+            api.pause(dag)
         yield Strandline(stack, api)
+
+
+@pytest.fixture(scope="module")
+def report_drift(strandline: Strandline) -> Iterator[None]:
+    """Every ingestion is followed by a report."""
+    with strandline.awake("report_drift"):
+        yield
+
+
+@pytest.fixture
+def monitor_champion(strandline: Strandline) -> Iterator[None]:
+    """Every ingestion is followed by a look at the champion."""
+    with strandline.awake("monitor_champion"):
+        yield
 
 
 @pytest.fixture(scope="session")

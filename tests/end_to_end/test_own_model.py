@@ -16,7 +16,7 @@ from local.build import import_model
 from local.demo.runs import follow
 from strandline import settings
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.usefixtures("report_drift")
 DAG, DRIFT, REPLAY = "promote_model", "report_drift", "replay_window"
 EACH = 5  # pictures of a class that land
 

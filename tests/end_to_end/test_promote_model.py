@@ -327,6 +327,7 @@ def test_the_gate_tells_what_learnt_from_wrong_labels(strandline, config, flippe
     assert champion(strandline) == first
 
 
+@pytest.mark.usefixtures("monitor_champion")
 def test_a_champion_that_turns_out_worse_is_rolled_back_when_a_person_says_so(strandline, config, hours):
     """As if the gate had erred: monitoring compares both models on the first images after the promotion."""
     first, op = champion(strandline), strandline.stack.api("op")

@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance
 
 import strandline_contract as contract
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.usefixtures("report_drift")
 DAG = "report_drift"
 HOUR = datetime.timedelta(hours=1)
 

@@ -10,12 +10,11 @@ from signed_in import TIMEOUT
 from local.stack import configuration
 from strandline import reports
 
-pytestmark = pytest.mark.timeout(900)
 LINK = "Open report"
 
 
 @pytest.fixture(scope="module")
-def run(strandline, hours) -> dict:
+def run(strandline, hours, report_drift) -> dict:
     """A run of ingest_images, and a drift report of its hour."""
     hour = next(hours)
     strandline.drop(hour, 60)

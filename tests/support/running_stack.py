@@ -1,11 +1,13 @@
 """A running Strandline, as the end-to-end tests use it."""
 
+import contextlib
 import dataclasses
 import datetime
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,16 @@ class Strandline:
     @property
     def landing(self) -> Path:
         return self.stack.settings.landing
+
+    @contextlib.contextmanager
+    def awake(self, dag: str) -> Iterator[None]:
+        """A DAG that is paused otherwise starts runs; those that it has started end."""
+        self.api.pause(dag, False)
+        try:
+            yield
+            self.api.wait_quiet(dag, timeout=600)
+        finally:
+            self.api.pause(dag)
 
     def drop(self, hour: datetime.datetime, count: int) -> None:
         let_the_hour_pass(self.api)
