@@ -18,9 +18,14 @@ from local.stack.api import Api
 from local.stack.stack import Stack
 
 # What follows every ingestion takes more of a small machine than it does: where it is no test's subject, it rests.
+# Awake again, it looks at all that it missed: tests that it is the subject of come first.
 FOLLOWERS = ("report_drift", "monitor_champion")
 HOUR = datetime.timedelta(hours=1)
 MINUTES_OF_A_TEST = datetime.timedelta(minutes=3)  # from its drop to its last listing
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not set(FOLLOWERS) & set(getattr(item, "fixturenames", ())))
 
 
 @pytest.fixture(scope="session")
