@@ -377,6 +377,15 @@ def test_a_drop_is_ingested_by_hardened_containers_on_two_workers(compose, api):
     assert "6,000" not in requests.get(local).text
 
 
+def test_its_report_follows_by_itself(compose, api):
+    query = "SELECT images, compared, action FROM drift_reports WHERE window_start = %(hour)s"
+    [report] = wait_for(lambda: compose.rows(query, hour=HOUR), 600)
+    assert (report["images"], report["compared"], report["action"]) == (6000, 6000, "none")
+    for dag in ("report_drift", "monitor_champion"):  # these would follow every other run, and take more than it does
+        api.wait_quiet(dag)
+        api.pause(dag)
+
+
 def test_fabs_users_see_the_pages_as_their_roles_allow(compose, browser):
     """By FAB's own login, and back; pictures come from the store that the workers wrote."""
     with browser.new_context(base_url=f"http://localhost:{compose.ports['API']}") as context:
