@@ -18,14 +18,17 @@ from local.stack.api import Api
 from local.stack.stack import Stack
 
 # What follows every ingestion takes more of a small machine than it does: where it is no test's subject, it rests.
-# Awake again, it looks at all that it missed: tests that it is the subject of come first.
+# Awake again, it looks at all that it missed: files of tests that it is the subject of come first.
 FOLLOWERS = ("report_drift", "monitor_champion")
 HOUR = datetime.timedelta(hours=1)
 MINUTES_OF_A_TEST = datetime.timedelta(minutes=3)  # from its drop to its last listing
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not set(FOLLOWERS) & set(getattr(item, "fixturenames", ())))
+    needed: dict[Path, set[str]] = {}
+    for item in items:
+        needed.setdefault(item.path, set()).update(getattr(item, "fixturenames", ()))
+    items.sort(key=lambda item: [dag not in needed[item.path] for dag in FOLLOWERS])
 
 
 @pytest.fixture(scope="session")

@@ -112,9 +112,7 @@ def test_the_menu_of_airflow_has_the_pages(page, run):
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_every_page_is_sound_and_asks_no_other_host(strandline, browser, run, scheme, width):
     found, hosts, problems = {}, set(), []
-    with signed_in(
-        strandline, browser, "viewer", color_scheme=scheme, viewport={"width": width, "height": 900}
-    ) as context:
+    with signed_in(strandline, browser, "op", color_scheme=scheme, viewport={"width": width, "height": 900}) as context:
         page = context.new_page()
         page.on("request", lambda request: hosts.add(httpx.URL(request.url).netloc))
         page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
