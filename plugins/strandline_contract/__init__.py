@@ -113,6 +113,17 @@ from strandline_contract.results import (
     read_result,
     write_result,
 )
+from strandline_contract.serving import (
+    ANONYMOUS,
+    DEPLOYMENT_FILE,
+    LOCK_FILE,
+    PICTURES_FOLDER,
+    SPOOLS_FOLDER,
+    Consumer,
+    Deployment,
+    ServedFeedback,
+    ServedPrediction,
+)
 from strandline_contract.tables import (
     IMAGE_STATISTICS,
     LABEL_COLUMNS,
@@ -126,6 +137,7 @@ from strandline_contract.tables import (
 )
 
 __all__ = [
+    "ANONYMOUS",
     "BUNDLE_FOLDER",
     "BUNDLE_MANIFEST",
     "CARD_FILE",
@@ -134,6 +146,7 @@ __all__ = [
     "CONVERTED_FILE",
     "CURVES_FILE",
     "CURVES_PLOT",
+    "DEPLOYMENT_FILE",
     "DO_NOT_RETRY",
     "EXIT_BAD_INPUT",
     "EXIT_BAD_REQUEST",
@@ -148,6 +161,7 @@ __all__ = [
     "INFRA_VALIDATION_FILE",
     "LABEL_COLUMNS",
     "LINEAGE_FILE",
+    "LOCK_FILE",
     "MANIFEST_COLUMNS",
     "MANIFEST_FILE",
     "MAX_FILES",
@@ -159,6 +173,7 @@ __all__ = [
     "OUTCOMES_FILE",
     "OUTCOME_COLUMNS",
     "PARITY_FILE",
+    "PICTURES_FOLDER",
     "PRECISIONS",
     "PREDICTIONS_FILE",
     "PREDICTION_COLUMNS",
@@ -172,6 +187,7 @@ __all__ = [
     "SHARD_COLUMNS",
     "SHARD_FILE",
     "SOURCE_FILE",
+    "SPOOLS_FOLDER",
     "STATES",
     "TOLERANCES",
     "TRAINING_FILE",
@@ -186,9 +202,11 @@ __all__ = [
     "BundleRef",
     "ChannelOrder",
     "ClassifyRequest",
+    "Consumer",
     "ContractError",
     "ConvertRequest",
     "Corruption",
+    "Deployment",
     "EvaluateRequest",
     "FileRef",
     "InfraValidateRequest",
@@ -212,6 +230,8 @@ __all__ = [
     "Result",
     "Runtime",
     "RuntimeParity",
+    "ServedFeedback",
+    "ServedPrediction",
     "TrainRequest",
     "is_version",
     "is_whole",
