@@ -1,7 +1,8 @@
 """Decode files in processes that may crash, hang or run out of memory: each of those costs the one file that did it.
 
 Files go out in chunks. When a process dies, the files of its chunk are decoded again one at a time, each death followed
-by a fresh process; a file that kills a process of its own is refused.
+by a fresh process; a file that kills a process of its own is refused. `Sandbox` decodes files of a folder, `Decoder`
+bytes.
 """
 
 import contextlib
@@ -30,6 +31,13 @@ STALL_SECONDS = 10.0  # without any use of CPU time
 CHUNKS_AHEAD = 8  # of each process: what waits for an earlier, slower chunk is held in memory
 
 File = tuple[bytes, str]  # name, version
+
+
+class Picture(NamedTuple):
+    """`extension` is that of the file's name, with its dot, in lower case, or "" if it has no name."""
+
+    data: bytes
+    extension: str
 
 
 class Answer(NamedTuple):
@@ -105,8 +113,8 @@ class _Died(Exception):
 class _Worker:
     """One decoding process at a time, started when it is needed."""
 
-    def __init__(self, root: Path, request: contract.PackRequest) -> None:
-        self._job = json.dumps({"root": str(root), "request": request.to_dict()}).encode()
+    def __init__(self, root: Path | None, request: contract.PackRequest) -> None:
+        self._job = json.dumps({"root": root and str(root), "request": request.to_dict()}).encode()
         self._image_bytes = request.height * request.width * 3
         self._cpu_seconds = request.limits.cpu_seconds
         self._process: subprocess.Popen[bytes] | None = None
@@ -115,14 +123,15 @@ class _Worker:
 
     def answer(self, files: Sequence[File]) -> Answer:
         try:
-            return self._ask(files)
+            return self._ask(self._listed(files), len(files))
         except _Died as death:
             if len(files) == 1:
-                outcome = Outcome()
-                outcome.refuse(death.refused)
-                return Answer([outcome.row()], [])
-        alone = [self.answer([file]) for file in files]
-        return Answer([o for a in alone for o in a.outcomes], [p for a in alone for p in a.pixels])
+                return _refusal(death)
+        return _joined([self.answer([file]) for file in files])
+
+    @staticmethod
+    def _listed(files: Sequence[File]) -> list[bytes]:
+        return [json.dumps([(name.decode("latin-1"), version) for name, version in files]).encode()]
 
     def close(self) -> None:
         self._closed = True
@@ -130,18 +139,19 @@ class _Worker:
             self._process.kill()
             self._process.wait()
 
-    def _ask(self, files: Sequence[File]) -> Answer:
+    def _ask(self, messages: Sequence[bytes], count: int) -> Answer:
         process = self._process or self._start()
         with _watched(process) as hung:
             try:
-                self._connection.send_bytes(json.dumps([(n.decode("latin-1"), v) for n, v in files]).encode())
+                for message in messages:
+                    self._connection.send_bytes(message)
                 outcomes = json.loads(self._connection.recv_bytes())
                 pixels = self._connection.recv_bytes()
             except (EOFError, OSError):
                 raise _Died(self._bury(process, hung)) from None
         decoded = sum(outcome["reason"] is None for outcome in outcomes)
-        if len(outcomes) != len(files) or len(pixels) != decoded * self._image_bytes:
-            raise RuntimeError(f"a decoding process gave {len(outcomes)} outcomes for {len(files)} files; run it again")
+        if len(outcomes) != count or len(pixels) != decoded * self._image_bytes:
+            raise RuntimeError(f"a decoding process gave {len(outcomes)} outcomes for {count} files; run it again")
         return Answer(outcomes, [pixels[i : i + self._image_bytes] for i in range(0, len(pixels), self._image_bytes)])
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -177,6 +187,55 @@ class _Worker:
             return Refused("OUT_OF_MEMORY")
         died_of = signal.Signals(-status).name if status < 0 else f"exit status {status}"
         return Refused("DECODER_CRASHED", f"the decoding process ended by {died_of}")
+
+
+class Decoder(_Worker):
+    """Decodes bytes in a process that stays. Whoever kills it costs no picture: each has a process twice."""
+
+    def __init__(self, limits: contract.Limits) -> None:
+        unlisted = contract.FileRef(contract.MANIFEST_FILE, "")
+        super().__init__(None, contract.PackRequest("", unlisted, 1, 1, limits, workers=1))
+
+    def start(self) -> None:
+        """Have the process ready before there is a picture.
+
+        Raises:
+            RuntimeError: it does not start.
+        """
+        if self._process is None:
+            self._start()
+
+    def decode(self, pictures: Sequence[Picture], rule: contract.ResizeRule) -> Answer:
+        """
+        Raises:
+            RuntimeError: no decoding process can be started.
+        """
+        self._image_bytes = rule.height * rule.width * 3
+        with contextlib.suppress(_Died):
+            return self._ask(_sent(pictures, rule), len(pictures))
+        return _joined([self._again(picture, rule) for picture in pictures])
+
+    def _again(self, picture: Picture, rule: contract.ResizeRule) -> Answer:
+        try:
+            return self._ask(_sent([picture], rule), 1)
+        except _Died as death:
+            return _refusal(death)
+
+
+def _sent(pictures: Sequence[Picture], rule: contract.ResizeRule) -> list[bytes]:
+    listed = [(picture.extension, len(picture.data)) for picture in pictures]
+    header = json.dumps({"rule": vars(rule), "files": listed}).encode()
+    return [header, b"".join(picture.data for picture in pictures)]
+
+
+def _refusal(death: _Died) -> Answer:
+    outcome = Outcome()
+    outcome.refuse(death.refused)
+    return Answer([outcome.row()], [])
+
+
+def _joined(answers: Sequence[Answer]) -> Answer:
+    return Answer([o for each in answers for o in each.outcomes], [p for each in answers for p in each.pixels])
 
 
 @contextlib.contextmanager

@@ -1,10 +1,11 @@
 """The decoding process: `python -m vision.decoding.worker DESCRIPTOR`. It answers each list of files with outcomes and
-pixels.
+pixels: of files below a root, which it reads itself, or, if it is given no root, of bytes that come with the list.
 
 It is expected to die of hostile files: its parent (`sandbox`) starts another. Messages are JSON and raw pixels, so that
 a process that hostile bytes took over cannot make its parent run anything.
 """
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -13,8 +14,11 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,47 +35,76 @@ def main(descriptor: int) -> None:
     with Connection(descriptor) as connection:
         job = json.loads(connection.recv_bytes())
         request = contract.PackRequest.from_dict(job["request"])
-        root = files.Root.open(Path(job["root"]))
+        root = files.Root.open(Path(job["root"])) if job["root"] is not None else None
         decode.configure(request.limits)
         _limit_process(request.limits)
         connection.send_bytes(READY)
         while True:
             try:
                 listed = json.loads(connection.recv_bytes())
+                answers = _listed(root, request, listed) if root else _received(connection, request, listed)
             except EOFError:
                 return
-            outcomes, blocks = answer(root, request, [(name.encode("latin-1"), version) for name, version in listed])
+            outcomes, blocks = answers
             connection.send_bytes(json.dumps([outcome.row() for outcome in outcomes]).encode())
             connection.send_bytes(blocks)
 
 
-def answer(
-    root: files.Root, request: contract.PackRequest, listed: list[tuple[bytes, str]]
+def _listed(
+    root: files.Root, request: contract.PackRequest, listed: list[tuple[str, str]]
 ) -> tuple[list[decode.Outcome], bytes]:
     """One outcome for each (name, version), and the pixels of the decoded ones, one after the other."""
+    names = [(name.encode("latin-1"), version) for name, version in listed]
+    outcomes, blocks = _tried([partial(_take, root, request, *each) for each in names], request.limits)
+    _measure([outcome for outcome in outcomes if outcome.reason is None], blocks, request)
+    return outcomes, blocks
+
+
+def _received(
+    connection: Connection, request: contract.PackRequest, listed: dict[str, Any]
+) -> tuple[list[decode.Outcome], bytes]:
+    """As `_listed`, for bytes that come behind the list, to be resized as it says. Nothing but pixels is measured."""
+    request = dataclasses.replace(request, **listed["rule"])
+    data = memoryview(connection.recv_bytes())
+    takes, start = [], 0
+    for extension, size in listed["files"]:
+        takes.append(partial(_decode, bytes(data[start : start + size]), extension, request))
+        start += size
+    return _tried(takes, request.limits)
+
+
+def _tried(
+    takes: Sequence[Callable[[decode.Outcome], bytes]], limits: contract.Limits
+) -> tuple[list[decode.Outcome], bytes]:
+    """What comes of each, under its limit of CPU time."""
     outcomes, blocks = [], []
-    for name, version in listed:
+    for take in takes:
         outcome = decode.Outcome()
-        _limit_cpu(request.limits.cpu_seconds)
+        _limit_cpu(limits.cpu_seconds)
         try:
-            blocks.append(_take(root, request, name, version, outcome))
+            blocks.append(take(outcome))
         except Refused as refused:
             outcome.refuse(refused)
         outcomes.append(outcome)
-    joined = b"".join(blocks)
-    decoded = [outcome for outcome in outcomes if outcome.reason is None]
+    return outcomes, b"".join(blocks)
+
+
+def _measure(decoded: list[decode.Outcome], joined: bytes, request: contract.PackRequest) -> None:
     images = np.frombuffer(joined, np.uint8).reshape(len(decoded), request.height, request.width, 3)
     luma = pixels.luma(images)
     measured = zip(pixels.statistics(images, luma).tolist(), pixels.dhash(luma).tolist(), strict=True)
     for outcome, (statistics, dhash) in zip(decoded, measured, strict=True):
         vars(outcome).update(zip(contract.IMAGE_STATISTICS, statistics, strict=True), dhash=dhash)
-    return outcomes, joined
 
 
 def _take(root: files.Root, request: contract.PackRequest, name: bytes, version: str, outcome: decode.Outcome) -> bytes:
     data = files.read(root, name, version, request.limits.max_bytes)
-    outcome.image_id, outcome.bytes = hashlib.sha256(data).hexdigest(), len(data)
     extension = "." + name.rpartition(b".")[2].lower().decode("ascii", "replace")
+    return _decode(data, extension, request, outcome)
+
+
+def _decode(data: bytes, extension: str, request: contract.PackRequest, outcome: decode.Outcome) -> bytes:
+    outcome.image_id, outcome.bytes = hashlib.sha256(data).hexdigest(), len(data)
     return decode.decode(data, extension, request, outcome)
 
 

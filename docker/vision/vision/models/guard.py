@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -76,14 +76,16 @@ class Guard:
             self._process.wait()
         os.close(self._memory_file)
 
-    def start(self, bundle: Bundle, check: bool = True) -> dict[str, Any]:
+    def start(self, bundle: Bundle, check: bool = True, sizes: Sequence[int] = ()) -> dict[str, Any]:
         """Load the bundle, whose files were checked, and compare what it says of its golden images.
 
         Args:
             check: False for who compares them themselves: nobody is to classify so.
+            sizes: smaller batches that a few images are to be computed in, where that gives the same bits.
 
         Returns:
-            classes, features, batch_size, cpu_seconds, import_seconds, and versions (see there).
+            classes, features, batch_size, sizes (of those, the ones that do), cpu_seconds, import_seconds, and versions
+            (see there).
 
         Raises:
             contract.ContractError: the bundle has no network for this backend, or the weights are another's.
@@ -93,6 +95,7 @@ class Guard:
             "bundle": dataclasses.asdict(bundle) | {"folder": str(bundle.folder)},
             "runtime": self._runtime.to_dict(),
             "check": check,
+            "sizes": list(sizes),
         }
         self.ready = self._begin()
         self.batch_size = self.ready["batch_size"]
@@ -245,10 +248,11 @@ class Guard:
         Not by the clock on the wall: on a busy machine that would refuse good images.
         """
         assert self._process is not None
-        before = spent = _cpu_seconds(self._process)
         idle, hung = 0, False
+        before = spent = -1.0
         while not self._connection.poll(1):
             used = _cpu_seconds(self._process)
+            before = used if before < 0 else before
             idle, spent = (idle + 1 if used == spent else 0), used
             if idle >= STALL_SECONDS or used - before > self._patience:
                 hung = True

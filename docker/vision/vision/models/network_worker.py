@@ -24,6 +24,7 @@ import numpy as np  # noqa: E402 - what is imported from here on takes seconds, 
 import strandline_contract as contract  # noqa: E402
 from vision import backends  # noqa: E402
 from vision.models import bundles, golden  # noqa: E402
+from vision.models.steps import Steps  # noqa: E402
 
 PR_SET_PDEATHSIG = 1
 
@@ -50,10 +51,12 @@ def _serve(connection: Connection, memory: int, import_seconds: float) -> None:
     probabilities, embeddings = (
         golden.check(backend)[1] if job["check"] else backend(golden.made_images(1, bundle.height, bundle.width))
     )
+    steps = Steps(backend, job["sizes"])
     _send(
         connection,
         versions=backend.versions,
         batch_size=backend.batch_size,
+        sizes=steps.sizes,
         classes=probabilities.shape[1],
         features=embeddings.shape[1],
         cpu_seconds=time.process_time() - before,
@@ -65,7 +68,7 @@ def _serve(connection: Connection, memory: int, import_seconds: float) -> None:
         if pixels is None:  # by then the parent knows how many pixels it gives at once
             pixels = np.frombuffer(mmap.mmap(memory, 0, access=mmap.ACCESS_READ), np.uint8)
         images = pixels[: rows * bundle.height * bundle.width * 3].reshape(rows, bundle.height, bundle.width, 3)
-        for probabilities, embeddings in backend.batches(images):
+        for probabilities, embeddings in steps.batches(images):
             _send(connection, rows=len(probabilities), batch_size=backend.batch_size)
             connection.send_bytes(probabilities.tobytes())
             connection.send_bytes(embeddings.tobytes())
