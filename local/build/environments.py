@@ -20,7 +20,7 @@ HOME = REPOSITORY / ".strandline"
 LOCKS = {
     "uv": ["local/uv.txt"],
     "airflow": ["docker/airflow/requirements.txt", "local/requirements.txt"],
-    "vision": ["docker/vision/requirements.txt"],
+    "vision": ["docker/vision/requirements.txt", "docker/vision/requirements-serve.txt"],
     "ray": ["local/bench/ray.txt"],
 }
 UV = HOME / "venvs" / "uv" / "bin"
@@ -38,12 +38,14 @@ CONSTRAINTS = {
     "docker/vision/dev": "docker/vision/requirements.txt",
     "docker/vision/requirements-cu112": "docker/vision/requirements.txt",
     "docker/vision/requirements-cuda12": "docker/vision/requirements.txt",
+    "docker/vision/requirements-serve": "docker/vision/requirements.txt",
     "local/requirements": "docker/airflow/requirements.txt",
 }
 OVERRIDES = {
     "docker/vision/dev": "docker/vision/overrides.txt",
     "docker/vision/requirements": "docker/vision/overrides.txt",
     "docker/vision/requirements-cu112": "docker/vision/overrides.txt",
+    "docker/vision/requirements-serve": "docker/vision/overrides.txt",
     "local/bench/ray": "local/bench/ray-overrides.txt",
 }
 UV_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_CONFIG_FILE")

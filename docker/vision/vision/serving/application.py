@@ -1,0 +1,275 @@
+"""The addresses: who may ask what, and in which form it is answered."""
+
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import orjson
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from vision.serving import metrics, openapi, protocol
+from vision.serving.consumers import Caller
+from vision.serving.model import Model
+from vision.serving.picture import Picture
+from vision.serving.problems import Problem
+from vision.serving.service import Service, problem, result
+from vision.serving.settings import Settings
+
+Handler = Callable[[Request], Awaitable[Response]]
+CHAMPION = "champion"
+PAGE = Path(__file__).with_name("page")
+PAGE_FILES = {
+    "/": ("page.html", "text/html"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/page.css": ("page.css", "text/css"),
+}
+HARDENED = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src blob: data:;"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
+MAX_LABEL = 200  # characters
+
+
+def application(settings: Settings) -> Starlette:
+    """What uvicorn runs; its service lives as long as it does."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        app.state.service = service = Service(settings)
+        await service.start()
+        yield
+        await service.stop()
+
+    handlers = {Problem: _problem, HTTPException: _http_problem, Exception: _failure}
+    return Starlette(routes=_routes(), lifespan=lifespan, exception_handlers=handlers)  # type: ignore[arg-type]
+
+
+def _routes() -> list[Route]:
+    model = "/v2/models/{name}"
+    version = model + "/versions/{version}"
+    return [
+        _route("/classify", "POST", _classify),
+        *(_route(f"{base}/infer", "POST", _infer) for base in (model, version)),
+        _route("/feedback", "POST", _feedback),
+        _route("/v2/health/live", "GET", _live),
+        _route("/v2/health/ready", "GET", _ready),
+        _route("/v2", "GET", _server),
+        *(_route(f"{base}/ready", "GET", _model_ready) for base in (model, version)),
+        *(_route(base, "GET", _model) for base in (model, version)),
+        _route("/metrics", "GET", _metrics),
+        _route("/openapi.json", "GET", _openapi),
+        _route("/docs", "GET", _docs),
+        *(_route(path, "GET", _page) for path in PAGE_FILES),
+    ]
+
+
+def _route(path: str, method: str, handler: Handler) -> Route:
+    async def counted(request: Request) -> Response:
+        request.state.consumer = "-"
+        try:
+            response = await handler(request)
+        except Problem as error:
+            response = error.response()
+            # What was not read of the body is not waited for.
+            response.headers["connection"] = "close"
+        except ClientDisconnect:
+            response = Response(status_code=400)
+        metrics.child(metrics.REQUESTS, path, request.state.consumer, str(response.status_code)).inc()  # type: ignore[attr-defined]
+        return response
+
+    return Route(path, counted, methods=[method])
+
+
+async def _classify(request: Request) -> Response:
+    service, caller = _caller(request)
+    body = await service.bodies.read(request)
+    arrived = time.perf_counter()
+    try:
+        several = request.headers.get("content-type", "").startswith("multipart/form-data")
+        files = await service.bodies.files(request, body) if several else [("", body)]
+        model = await service.deployment.model(caller)
+        pictures = service.files(model, caller.name, files, arrived)
+        await service.answer(pictures)
+    finally:
+        service.bodies.release(body)
+    _measure(pictures)
+    if len(pictures) == 1:
+        [picture] = pictures
+        return _json(result(picture)) if _is_answered(picture) else _kept_open(problem(picture))
+    return _json({"results": [{"file": picture.name, **result(picture)} for picture in pictures]})
+
+
+async def _infer(request: Request) -> Response:
+    service, caller = _caller(request)
+    body = await service.bodies.read(request)
+    arrived = time.perf_counter()
+    try:
+        most = service.settings.max_pictures
+        asked = protocol.parse(body, request.headers.get(protocol.HEADER_LENGTH), most)
+        model = _named(await service.deployment.model(caller), request)
+        if asked.shape is None:
+            pictures = service.files(model, caller.name, [("", data) for data in asked.images], arrived)
+        else:
+            pictures = service.pixels(model, caller.name, asked.images, asked.shape, arrived)
+        await service.answer(pictures)
+    finally:
+        service.bodies.release(body)
+    _measure(pictures)
+    if all(map(_is_answered, pictures)):
+        records = [picture.record for picture in pictures if picture.record]
+        return protocol.response(asked, request.path_params["name"], model.version, records)
+    return _kept_open(_of_several(pictures))
+
+
+async def _feedback(request: Request) -> Response:
+    service, caller = _caller(request)
+    body = await service.bodies.read(request)
+    service.bodies.release(body)
+    prediction_id, label = _parse_feedback(body)
+    try:
+        service.recorder.feedback(caller.name, prediction_id, label)
+    except OSError as error:
+        raise Problem("NOT_RECORDED", "the feedback cannot be recorded", 5) from error
+    return _json({"prediction_id": prediction_id, "label": label}, 202)
+
+
+def _parse_feedback(body: bytes) -> tuple[str, str]:
+    try:
+        said = orjson.loads(body)
+        prediction_id, label = str(uuid.UUID(said["prediction_id"])), said["label"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Problem("BAD_REQUEST", 'feedback is {"prediction_id": ..., "label": ...}') from error
+    if not isinstance(label, str) or not 0 < len(label) <= MAX_LABEL or not label.isprintable():
+        raise Problem("BAD_REQUEST", f"a label has 1 to {MAX_LABEL} printable characters")
+    return prediction_id, label
+
+
+async def _live(request: Request) -> Response:
+    return _json({"live": True})
+
+
+async def _ready(request: Request) -> Response:
+    detail = _service(request).deployment.detail()
+    return _json(detail, 200 if detail["ready"] else 503)
+
+
+async def _server(request: Request) -> Response:
+    return _json({"name": "strandline-serve", "version": openapi.VERSION, "extensions": ["binary_tensor_data"]})
+
+
+async def _model(request: Request) -> Response:
+    model = _named(_champion(request), request)
+    versions = _service(request).deployment.versions()
+    return _json(protocol.metadata(request.path_params["name"], versions, len(model.classes)))
+
+
+async def _model_ready(request: Request) -> Response:
+    model = _named(_champion(request), request)
+    return _json({"name": request.path_params["name"], "version": model.version, "ready": True})
+
+
+async def _metrics(request: Request) -> Response:
+    _service(request).measure()
+    return Response(generate_latest(metrics.REGISTRY), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+async def _openapi(request: Request) -> Response:
+    return _json(openapi.document(_service(request).settings))
+
+
+async def _docs(request: Request) -> Response:
+    page = openapi.page(openapi.document(_service(request).settings))
+    return Response(page, headers=HARDENED, media_type="text/html")
+
+
+async def _page(request: Request) -> Response:
+    name, media_type = PAGE_FILES[request.url.path]
+    return Response((PAGE / name).read_bytes(), headers=HARDENED, media_type=media_type)
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def _caller(request: Request) -> tuple[Service, Caller]:
+    """
+    Raises:
+        Problem: it is nobody, or one that asks too often.
+    """
+    service = _service(request)
+    caller = service.deployment.consumers.caller(request.headers.get("authorization"))
+    request.state.consumer = caller.name
+    return service, caller
+
+
+def _champion(request: Request) -> Model:
+    champion = _service(request).deployment.champion
+    if champion is None:
+        raise Problem("NOT_READY", "no version is ready yet", 2)
+    return champion
+
+
+def _named(model: Model, request: Request) -> Model:
+    """The model, if it is the one that the address names: nobody gets the answer of another one.
+
+    Raises:
+        Problem: it is not.
+    """
+    name, version = request.path_params["name"], request.path_params.get("version", model.version)
+    if name not in (CHAMPION, model.name) or version != model.version:
+        raise Problem("NOT_FOUND", f"what answers you is version {model.version} of {model.name}, not {name} {version}")
+    return model
+
+
+def _of_several(pictures: list[Picture]) -> Problem:
+    problems = [problem(picture) for picture in pictures if not _is_answered(picture)]
+    results = [result(picture) for picture in pictures]
+    first = problems[0]
+    if len(pictures) == 1:
+        return first
+    reason = first.reason if first.status != 422 else "PICTURE_REFUSED"
+    said = f"{len(problems)} of {len(pictures)} pictures have no answer, the first one: {first.reason}: {first.detail}"
+    return Problem(reason, said, first.retry_after, results=results)
+
+
+def _is_answered(picture: Picture) -> bool:
+    return picture.record is not None and picture.record.label is not None
+
+
+def _measure(pictures: list[Picture]) -> None:
+    [first, *_] = pictures
+    seconds = time.perf_counter() - first.arrived
+    metrics.child(metrics.LATENCY, first.model.version, first.consumer).observe(seconds)  # type: ignore[attr-defined]
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(value), status, media_type="application/json")
+
+
+def _kept_open(error: Problem) -> Response:
+    return error.response()
+
+
+async def _problem(request: Request, error: Problem) -> Response:
+    return error.response()
+
+
+async def _http_problem(request: Request, error: HTTPException) -> Response:
+    reason = "METHOD_NOT_ALLOWED" if error.status_code == 405 else "NOT_FOUND"
+    return Problem(reason, f"{request.method} {request.url.path}: /docs says what there is").response()
+
+
+async def _failure(request: Request, error: Exception) -> Response:
+    return Problem("FAILED", "this should not have happened; the log of the service says more").response()

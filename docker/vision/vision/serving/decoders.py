@@ -1,0 +1,89 @@
+"""Threads that hand files to decoding processes, a process each, and pixels on to the network."""
+
+import hashlib
+import itertools
+import sys
+import threading
+import traceback
+from typing import Any
+
+import strandline_contract as contract
+from strandline_contract.reasons import NOTES, STATUS_OF
+from vision.decoding import sandbox
+from vision.decoding.refused import printable
+from vision.serving.picture import Picture
+from vision.serving.problems import Problem
+from vision.serving.recorder import Recorder
+from vision.serving.waiting import Waiting
+
+CHUNK_FILES = 8  # that a process gets at once: those behind a slow one wait for it
+
+
+class Decoders:
+    def __init__(self, count: int, limits: contract.Limits, recorder: Recorder) -> None:
+        self._waiting: Waiting[Picture] = Waiting()
+        self._recorder, self._count = recorder, count
+        self._decoders = [sandbox.Decoder(limits) for _ in range(count)]
+        self._threads = [threading.Thread(target=self._run, args=(each,), daemon=True) for each in self._decoders]
+
+    def start(self) -> None:
+        """
+        Raises:
+            RuntimeError: a decoding process does not start.
+        """
+        for decoder in self._decoders:
+            decoder.start()
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, pictures: list[Picture]) -> None:
+        """Each is handed on to its model, or is finished with the reason why it is refused."""
+        self._waiting.put(pictures)
+
+    def close(self) -> None:
+        self._waiting.close()
+        for thread in self._threads:
+            thread.join()
+        for decoder in self._decoders:
+            decoder.close()
+
+    def _run(self, decoder: sandbox.Decoder) -> None:
+        while chunk := self._waiting.take(CHUNK_FILES, self._count):
+            for model, alike in itertools.groupby(chunk, lambda picture: picture.model):
+                self._decode(decoder, list(alike), model.rule)
+
+    def _decode(self, decoder: sandbox.Decoder, pictures: list[Picture], rule: contract.ResizeRule) -> None:
+        try:
+            for picture in pictures:
+                picture.image_id = hashlib.sha256(picture.data).hexdigest()
+            answer = decoder.decode([sandbox.Picture(each.data, each.extension) for each in pictures], rule)
+            pixels = iter(answer.pixels)
+            for picture, outcome in zip(pictures, answer.outcomes, strict=True):
+                _take(picture, outcome)
+                picture.pixels = next(pixels) if picture.reason is None else b""
+        except Exception:  # noqa: BLE001 - whatever it is, it costs these pictures
+            traceback.print_exc(file=sys.stderr)
+            self._recorder.fail(pictures, Problem("FAILED", "the picture could not be decoded: no fault of its own"))
+            return
+        if refused := [picture for picture in pictures if picture.reason is not None]:
+            self._recorder.record(refused)
+        if decoded := [picture for picture in pictures if picture.reason is None]:
+            decoded[0].model.put(decoded)
+
+
+def _take(picture: Picture, outcome: dict[str, Any]) -> None:
+    """What a decoding process says of a picture: hostile bytes may have taken it over, so nothing goes unlooked at.
+
+    Raises:
+        KeyError, TypeError, ValueError: it says what no decoder would.
+    """
+    picture.reason = outcome["reason"]
+    if picture.reason is not None:
+        picture.status = STATUS_OF[picture.reason]
+        picture.detail = printable(str(outcome["detail"]))
+    notes = [note for note in (outcome["notes"] or "").split() if note in NOTES]
+    picture.notes = " ".join(note for note in notes if picture.name or note != "EXT_MISMATCH") or None
+    picture.format = outcome["format"] if outcome["format"] in contract.FORMATS else None
+    picture.width, picture.height = (
+        None if outcome[side] is None else int(outcome[side]) for side in ("width", "height")
+    )

@@ -1,0 +1,102 @@
+"""Puts what becomes of pictures on record, before anybody is told."""
+
+import datetime
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import strandline_contract as contract
+from vision.serving import metrics
+from vision.serving.album import Album
+from vision.serving.picture import PIXELS, Picture
+from vision.serving.problems import Problem
+from vision.serving.spool import Spool
+
+
+class Recorder:
+    """
+    Args:
+        finish: told of pictures that have a record or a problem; called from any thread.
+    """
+
+    def __init__(self, server: str, spool: Spool, album: Album, finish: Callable[[list[Picture]], None]) -> None:
+        self.server, self.spool, self._album, self._finish = server, spool, album, finish
+
+    def record(self, pictures: list[Picture]) -> None:
+        """Keep the pictures, write their lines, and finish them."""
+        at = now()
+        kept = [self._keep(picture) for picture in pictures]
+        lines = [partial(_line, self.server, at, *each) for each in zip(pictures, kept, strict=True)]
+        try:
+            for picture, line in zip(pictures, self.spool.append(lines), strict=True):
+                assert isinstance(line, contract.ServedPrediction)
+                picture.record = line
+        except OSError as error:
+            print(f"serving: answers cannot be recorded: {error}", file=sys.stderr)
+            problem = Problem("NOT_RECORDED", "the answer cannot be recorded: no answer is given without a record", 5)
+            self.fail(pictures, problem)
+            return
+        metrics.recorded(pictures)
+        self._finish(pictures)
+
+    def fail(self, pictures: list[Picture], problem: Problem) -> None:
+        """Finish pictures that get no answer."""
+        for picture in pictures:
+            picture.problem = problem
+        self._finish(pictures)
+
+    def feedback(self, consumer: str, prediction_id: str, label: str) -> None:
+        """
+        Raises:
+            OSError: it is not written.
+        """
+        at = now()
+        self.spool.append(
+            [lambda number: contract.ServedFeedback(self.server, number, at, consumer, prediction_id, label)]
+        )
+
+    def _keep(self, picture: Picture) -> bool:
+        decoded = picture.reason is None and picture.format != PIXELS
+        return decoded and self._album.keep(picture.image_id, picture.data)
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat()
+
+
+def _line(server: str, at: str, picture: Picture, kept: bool, sequence: int) -> contract.ServedPrediction:
+    label = confidence = None
+    if picture.probabilities is not None:
+        label, confidence = best(picture.model.classes, picture.probabilities)
+    return contract.ServedPrediction(
+        server=server,
+        sequence=sequence,
+        prediction_id=str(uuid.uuid4()),
+        at=at,
+        consumer=picture.consumer,
+        version=picture.model.version,
+        image_id=picture.image_id,
+        bytes=len(picture.data),
+        status=picture.status,
+        seconds=time.perf_counter() - picture.arrived,
+        kept=kept,
+        reason=picture.reason,
+        detail=picture.detail,
+        notes=picture.notes,
+        format=picture.format,
+        width=picture.width,
+        height=picture.height,
+        label=label,
+        confidence=confidence,
+        probabilities=picture.probabilities,
+        failure=picture.failure,
+        versions=picture.versions,
+    )
+
+
+def best(classes: Sequence[str], probabilities: tuple[float, ...]) -> tuple[str, float]:
+    """The likeliest class, the first of several, and its probability."""
+    confidence = max(probabilities)
+    return classes[probabilities.index(confidence)], confidence
