@@ -41,13 +41,13 @@ def main(argv: list[str] | None = None) -> int:
         timeout_graceful_shutdown=options.stop_seconds,
     )
     listening = config.bind_socket()
+    listening.listen(config.backlog)  # who connects from now on is answered, if later
     print(f"serving: http://{options.host}:{listening.getsockname()[1]} as {options.server}", flush=True)
     # uvicorn hands the signals on when it has ended: they have had their effect.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(contract.EXIT_DONE))
-    server = uvicorn.Server(config)
-    server.run(sockets=[listening])
-    return contract.EXIT_DONE if server.started else contract.EXIT_FAILED
+    uvicorn.Server(config).run(sockets=[listening])  # which exits by itself if it cannot start
+    return contract.EXIT_DONE
 
 
 if __name__ == "__main__":

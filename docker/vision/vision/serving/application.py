@@ -76,13 +76,13 @@ def _routes() -> list[Route]:
 
 def _route(path: str, method: str, handler: Handler) -> Route:
     async def counted(request: Request) -> Response:
-        request.state.consumer = "-"
+        request.state.consumer, request.state.is_read = "-", method == "GET"
         try:
             response = await handler(request)
         except Problem as error:
             response = error.response()
-            # What was not read of the body is not waited for.
-            response.headers["connection"] = "close"
+            if error.status == 408 or not await _service(request).bodies.discard(request):
+                response.headers["connection"] = "close"
         except ClientDisconnect:
             response = Response(status_code=400)
         metrics.child(metrics.REQUESTS, path, request.state.consumer, str(response.status_code)).inc()  # type: ignore[attr-defined]

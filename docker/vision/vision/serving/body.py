@@ -1,14 +1,17 @@
 """Reads what comes with a request, within limits of bytes and of time; nothing is decoded here."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from vision.serving.problems import Problem
 from vision.serving.settings import Settings
+
+DISCARD_SECONDS = 5.0  # for what is left of a request that was refused
 
 
 class Bodies:
@@ -33,9 +36,25 @@ class Bodies:
             raise self._too_large()
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._read(request)
+                body = await self._read(request)
+            request.state.is_read = True
+            return body
         except TimeoutError:
             raise Problem("BODY_TOO_SLOW", f"the body took longer than {self._seconds:g} s") from None
+
+    async def discard(self, request: Request) -> bool:
+        """Read on, so that a caller who still sends gets to its answer; whether that was all, within limits."""
+        if request.state.is_read:
+            return True
+        left = self._most
+        with contextlib.suppress(TimeoutError, ClientDisconnect):
+            async with asyncio.timeout(min(self._seconds, DISCARD_SECONDS)):
+                async for chunk in request.stream():
+                    left -= len(chunk)
+                    if left < 0:
+                        return False
+                return True
+        return False
 
     def release(self, body: bytes) -> None:
         self.held -= len(body)

@@ -43,7 +43,6 @@ class Deployment:
             self._read()
             self._load_champion()
             self._end_unwanted()
-            self._measure()
             await asyncio.sleep(POLL_SECONDS)
 
     def versions(self) -> list[str]:
@@ -183,7 +182,8 @@ class Deployment:
         except (ValueError, TypeError):  # no such time, or one without a zone
             return float("inf")
 
-    def _measure(self) -> None:
+    def measure(self) -> None:
+        """Tell the metrics."""
         metrics.LEDGER_AGE.set(self._age() or 0.0)
         metrics.BROKEN.set(bool(self._unread or (self._wanted and self._wanted.champion.version in self._failures)))
         metrics.VERSIONS.clear()

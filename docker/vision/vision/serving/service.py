@@ -100,6 +100,7 @@ class Service:
         metrics.SPOOL_BYTES.set(size)
         metrics.SPOOL_LINES.set(spool.lines)
         metrics.WAITING.set(self._waiting)
+        self.deployment.measure()
 
     def _finish_soon(self, pictures: list[Picture]) -> None:
         self._loop.call_soon_threadsafe(self._finish, pictures)
