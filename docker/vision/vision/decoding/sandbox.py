@@ -120,6 +120,7 @@ class _Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection
         self._closed = False
+        self._watch = _Watch()
 
     def answer(self, files: Sequence[File]) -> Answer:
         try:
@@ -135,20 +136,21 @@ class _Worker:
 
     def close(self) -> None:
         self._closed = True
+        self._watch.end()
         if self._process:
             self._process.kill()
             self._process.wait()
 
     def _ask(self, messages: Sequence[bytes], count: int) -> Answer:
         process = self._process or self._start()
-        with _watched(process) as hung:
+        with self._watch.over(process) as watch:
             try:
                 for message in messages:
                     self._connection.send_bytes(message)
                 outcomes = json.loads(self._connection.recv_bytes())
                 pixels = self._connection.recv_bytes()
             except (EOFError, OSError):
-                raise _Died(self._bury(process, hung)) from None
+                raise _Died(self._bury(process, watch)) from None
         decoded = sum(outcome["reason"] is None for outcome in outcomes)
         if len(outcomes) != count or len(pixels) != decoded * self._image_bytes:
             raise RuntimeError(f"a decoding process gave {len(outcomes)} outcomes for {count} files; run it again")
@@ -165,7 +167,7 @@ class _Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
-        with _watched(self._process):
+        with self._watch.over(self._process):
             try:
                 self._connection.send_bytes(self._job)
                 self._connection.recv_bytes()
@@ -174,12 +176,12 @@ class _Worker:
                 raise RuntimeError(f"a decoding process did not start (status {status}); its error is above") from None
         return self._process
 
-    def _bury(self, process: subprocess.Popen[bytes], hung: threading.Event) -> Refused:
+    def _bury(self, process: subprocess.Popen[bytes], watch: "_Watch") -> Refused:
         """The reason why it died; the next files get a new one. Runs while it is still watched: this ends."""
         self._process = None
         self._connection.close()
         status = process.wait()
-        if hung.is_set():
+        if watch.hung:
             return Refused("TIMEOUT", f"nothing happened for {STALL_SECONDS:g} s")
         if status == -signal.SIGXCPU:
             return Refused("TIMEOUT", f"more than {self._cpu_seconds} s of CPU")
@@ -238,30 +240,45 @@ def _joined(answers: Sequence[Answer]) -> Answer:
     return Answer([o for each in answers for o in each.outcomes], [p for each in answers for p in each.pixels])
 
 
-@contextlib.contextmanager
-def _watched(process: subprocess.Popen[bytes]) -> Iterator[threading.Event]:
-    """Kill the process when it stops using CPU time, so that what the block waits for from it ends; tell by the event.
+class _Watch:
+    """Kills the process that is asked when it stops using CPU time, so that what is waited for from it ends.
 
     Not by the clock on the wall alone: on a busy machine that would refuse good files. A process that does use CPU time
-    meets its limit of that.
+    meets its limit of that. One thread for all questions: to start one takes longer than to decode a small picture.
     """
-    done, hung = threading.Event(), threading.Event()
 
-    def watch() -> None:
-        before = _cpu_ticks(process)
-        while not done.wait(STALL_SECONDS):
-            used = _cpu_ticks(process)
-            if used == before:
-                hung.set()
-                process.kill()
-                return
-            before = used
+    def __init__(self) -> None:
+        self.hung = False
+        self._asked: tuple[int, subprocess.Popen[bytes]] | None = None
+        self._count = 0
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
 
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield hung
-    finally:
-        done.set()
+    @contextlib.contextmanager
+    def over(self, process: subprocess.Popen[bytes]) -> Iterator["_Watch"]:
+        """`hung` tells, until the next question, whether it was killed."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread.start()
+        self.hung, self._count = False, self._count + 1
+        self._asked = self._count, process
+        try:
+            yield self
+        finally:
+            self._asked = None
+
+    def end(self) -> None:
+        self._ended.set()
+
+    def _run(self) -> None:
+        seen = None
+        while not self._ended.wait(STALL_SECONDS):
+            asked = self._asked
+            found = asked and (asked[0], _cpu_ticks(asked[1]))
+            if asked and found == seen and self._asked is asked:
+                self.hung = True
+                asked[1].kill()
+            seen = found
 
 
 def _cpu_ticks(process: subprocess.Popen[bytes]) -> int:

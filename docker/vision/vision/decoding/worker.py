@@ -46,7 +46,8 @@ def main(descriptor: int) -> None:
             except EOFError:
                 return
             outcomes, blocks = answers
-            connection.send_bytes(json.dumps([outcome.row() for outcome in outcomes]).encode())
+            rows = [outcome.row() if root else vars(outcome) for outcome in outcomes]
+            connection.send_bytes(json.dumps(rows).encode())
             connection.send_bytes(blocks)
 
 

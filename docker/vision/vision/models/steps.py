@@ -31,15 +31,19 @@ class Steps:
         self.sizes = list(self._smaller)
 
     def batches(self, images: np.ndarray) -> Iterator[Answers]:
-        """Answers to uint8 [n, height, width, 3], by as many batches as leave no place empty, or by whole ones."""
+        """Answers to uint8 [n, height, width, 3]: all at once by small batches that leave no place empty, or by whole
+        ones.
+        """
         if not self._smaller:
             yield from self._whole.batches(images)
             return
-        done = 0
+        done, answers = 0, []
         while done < len(images):
             size = next((size for size in self.sizes if size <= len(images) - done), self.sizes[-1])
-            yield from self._smaller[size].batches(images[done : done + size])
+            answers.append(self._smaller[size](images[done : done + size]))
             done += size
+        probabilities, embeddings = (np.concatenate(arrays) for arrays in zip(*answers, strict=True))
+        yield probabilities, embeddings
 
 
 def _images(bundle: Bundle) -> np.ndarray:

@@ -10,7 +10,7 @@ import uvicorn
 
 import strandline_contract as contract
 from vision.serving import settings
-from vision.serving.application import application
+from vision.serving.application import Application
 from vision.serving.connection import bounded
 
 SWITCH_SECONDS = 0.0005  # that a thread may keep another one from what it waits for
@@ -26,12 +26,13 @@ def main(argv: list[str] | None = None) -> int:
     os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # as `vision classify` computes
     sys.setswitchinterval(SWITCH_SECONDS)
     config = uvicorn.Config(
-        application(options),
+        Application(options),
         host=options.host,
         port=options.port,
         loop="uvloop",
         http=bounded(options.header_seconds),
         ws="none",
+        proxy_headers=False,
         lifespan="on",
         log_level="warning",
         access_log=False,

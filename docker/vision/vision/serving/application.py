@@ -1,7 +1,9 @@
 """The addresses: who may ask what, and in which form it is answered."""
 
 import contextlib
+import sys
 import time
+import traceback
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -9,11 +11,10 @@ from pathlib import Path
 import orjson
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
 
 from vision.serving import metrics, openapi, protocol
 from vision.serving.consumers import Caller
@@ -41,54 +42,85 @@ HARDENED = {
 MAX_LABEL = 200  # characters
 
 
-def application(settings: Settings) -> Starlette:
+class Application(Router):
     """What uvicorn runs; its service lives as long as it does."""
 
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.service: Service
+        nothing = _Endpoint(self, "-", "", _nothing)
+        super().__init__(_routes(self), redirect_slashes=False, default=nothing, lifespan=self._live)
+
     @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        app.state.service = service = Service(settings)
-        await service.start()
+    async def _live(self, _: object) -> AsyncIterator[None]:
+        self.service = Service(self._settings)
+        await self.service.start()
         yield
-        await service.stop()
-
-    handlers = {Problem: _problem, HTTPException: _http_problem, Exception: _failure}
-    return Starlette(routes=_routes(), lifespan=lifespan, exception_handlers=handlers)  # type: ignore[arg-type]
+        await self.service.stop()
 
 
-def _routes() -> list[Route]:
+class _Endpoint:
+    """An address: what its handler gives or raises is answered, and counted. Given to the router as it is, since each
+    layer that Starlette would put around it costs a twentieth of what a small picture does.
+    """
+
+    def __init__(self, application: Application, path: str, method: str, handler: Handler) -> None:
+        self._application, self._path, self._method, self._handler = application, path, method, handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        request.state.consumer, request.state.is_read = "-", scope["method"] in ("GET", "HEAD")
+        request.state.service = self._application.service
+        with contextlib.suppress(ClientDisconnect):  # nobody is there to be told
+            response = await self._answer(request)
+            status = str(response.status_code)
+            metrics.child(metrics.REQUESTS, self._path, request.state.consumer, status).inc()  # type: ignore[attr-defined]
+            await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            if self._method and request.method not in (self._method, "HEAD" if self._method == "GET" else None):
+                raise Problem("METHOD_NOT_ALLOWED", f"{request.url.path} takes {self._method}")
+            return await self._handler(request)
+        except Problem as error:
+            return await _told(request, error)
+        except ClientDisconnect:
+            raise
+        except Exception:  # noqa: BLE001 - the caller gets an answer, and the log says why
+            traceback.print_exc(file=sys.stderr)
+            return await _told(request, Problem("FAILED", "this should not have happened; the service's log says more"))
+
+
+async def _told(request: Request, error: Problem) -> Response:
+    """The problem, once the caller has ears for it; if it sends too much, the connection ends there."""
+    response = error.response()
+    if error.status == 408 or not await _service(request).bodies.discard(request):
+        response.headers["connection"] = "close"
+    return response
+
+
+def _routes(application: Application) -> list[Route]:
     model = "/v2/models/{name}"
     version = model + "/versions/{version}"
-    return [
-        _route("/classify", "POST", _classify),
-        *(_route(f"{base}/infer", "POST", _infer) for base in (model, version)),
-        _route("/feedback", "POST", _feedback),
-        _route("/v2/health/live", "GET", _live),
-        _route("/v2/health/ready", "GET", _ready),
-        _route("/v2", "GET", _server),
-        *(_route(f"{base}/ready", "GET", _model_ready) for base in (model, version)),
-        *(_route(base, "GET", _model) for base in (model, version)),
-        _route("/metrics", "GET", _metrics),
-        _route("/openapi.json", "GET", _openapi),
-        _route("/docs", "GET", _docs),
-        *(_route(path, "GET", _page) for path in PAGE_FILES),
+    addresses: list[tuple[str, str, Handler]] = [
+        ("/classify", "POST", _classify),
+        *((f"{base}/infer", "POST", _infer) for base in (model, version)),
+        ("/feedback", "POST", _feedback),
+        ("/v2/health/live", "GET", _live),
+        ("/v2/health/ready", "GET", _ready),
+        ("/v2", "GET", _server),
+        *((f"{base}/ready", "GET", _model_ready) for base in (model, version)),
+        *((base, "GET", _model) for base in (model, version)),
+        ("/metrics", "GET", _metrics),
+        ("/openapi.json", "GET", _openapi),
+        ("/docs", "GET", _docs),
+        *((path, "GET", _page) for path in PAGE_FILES),
     ]
+    return [Route(path, _Endpoint(application, path, method, handler)) for path, method, handler in addresses]
 
 
-def _route(path: str, method: str, handler: Handler) -> Route:
-    async def counted(request: Request) -> Response:
-        request.state.consumer, request.state.is_read = "-", method == "GET"
-        try:
-            response = await handler(request)
-        except Problem as error:
-            response = error.response()
-            if error.status == 408 or not await _service(request).bodies.discard(request):
-                response.headers["connection"] = "close"
-        except ClientDisconnect:
-            response = Response(status_code=400)
-        metrics.child(metrics.REQUESTS, path, request.state.consumer, str(response.status_code)).inc()  # type: ignore[attr-defined]
-        return response
-
-    return Route(path, counted, methods=[method])
+async def _nothing(request: Request) -> Response:
+    raise Problem("NOT_FOUND", f"{request.url.path}: /docs says what there is")
 
 
 async def _classify(request: Request) -> Response:
@@ -106,7 +138,7 @@ async def _classify(request: Request) -> Response:
     _measure(pictures)
     if len(pictures) == 1:
         [picture] = pictures
-        return _json(result(picture)) if _is_answered(picture) else _kept_open(problem(picture))
+        return _json(result(picture)) if _is_answered(picture) else problem(picture).response()
     return _json({"results": [{"file": picture.name, **result(picture)} for picture in pictures]})
 
 
@@ -129,7 +161,7 @@ async def _infer(request: Request) -> Response:
     if all(map(_is_answered, pictures)):
         records = [picture.record for picture in pictures if picture.record]
         return protocol.response(asked, request.path_params["name"], model.version, records)
-    return _kept_open(_of_several(pictures))
+    return _of_several(pictures).response()
 
 
 async def _feedback(request: Request) -> Response:
@@ -199,7 +231,7 @@ async def _page(request: Request) -> Response:
 
 
 def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
+    service: Service = request.state.service
     return service
 
 
@@ -256,20 +288,3 @@ def _measure(pictures: list[Picture]) -> None:
 
 def _json(value: object, status: int = 200) -> Response:
     return Response(orjson.dumps(value), status, media_type="application/json")
-
-
-def _kept_open(error: Problem) -> Response:
-    return error.response()
-
-
-async def _problem(request: Request, error: Problem) -> Response:
-    return error.response()
-
-
-async def _http_problem(request: Request, error: HTTPException) -> Response:
-    reason = "METHOD_NOT_ALLOWED" if error.status_code == 405 else "NOT_FOUND"
-    return Problem(reason, f"{request.method} {request.url.path}: /docs says what there is").response()
-
-
-async def _failure(request: Request, error: Exception) -> Response:
-    return Problem("FAILED", "this should not have happened; the log of the service says more").response()
