@@ -1,8 +1,8 @@
-"""Build the container images: `python -m local.build.images [vision] [airflow] [--runtime cuda12]`.
+"""Build the container images: `python -m local.build.images [vision] [airflow] [serve] [--runtime cuda12]`.
 
 An image is named by what it is: its version, and its ID, which is a hash of its content; and by the commit it is of.
 What runs it should name the ID that is printed. `:latest` is for people. The vision image holds a champion: the
-checkout's first one, or the version asked for, from the model store.
+checkout's first one, or the version asked for, from the model store. What serves is of the same sources.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from strandline import revision, settings
 
 CHAMPION = settings.REPOSITORY / "models" / "cifar_resnet20_v1"
 FETCHED = settings.REPOSITORY / ".strandline" / "cache" / "models"
-IMAGES = ("vision", "airflow")
+IMAGES = ("vision", "airflow", "serve")
 
 
 class ImageError(Exception):
@@ -30,7 +30,7 @@ def build(name: str, runtime: str = "cpu", champion: Path = CHAMPION) -> str:
     """Build an image, or find it in the engine's cache.
 
     Args:
-        name: vision or airflow.
+        name: vision, airflow or serve.
         runtime: of vision: cpu; cuda12 for GPU hosts, or cu112 for those with old cards, which MXNet knows.
         champion: the bundle that the vision image holds; in `models/` or `FETCHED`, since it is part of the context.
 
@@ -46,12 +46,15 @@ def build(name: str, runtime: str = "cpu", champion: Path = CHAMPION) -> str:
         "REVISION": revision.checked_out(),
         "MODEL_VERSION": contract.sha256_file(champion / contract.BUNDLE_MANIFEST),
     }
-    if name == "vision":
-        arguments |= {"RUNTIME": runtime, "CHAMPION": str(champion.relative_to(settings.REPOSITORY))}
+    project = "vision" if name == "serve" else name
+    if project == "vision":
+        environment = "serve" if name == "serve" else runtime
+        arguments |= {"RUNTIME": environment, "CHAMPION": str(champion.relative_to(settings.REPOSITORY))}
     with tempfile.TemporaryDirectory() as folder:
         id_file = Path(folder) / "id"
         command = ["docker", "buildx", "build", "--load", f"--iidfile={id_file}"]
-        command += [f"--file={settings.REPOSITORY}/docker/{name}/Dockerfile"]
+        command += [f"--file={settings.REPOSITORY}/docker/{project}/Dockerfile"]
+        command += [f"--target={name}"] if project == "vision" else []
         command += [f"--build-arg={key}={value}" for key, value in arguments.items()]
         _docker([*command, str(settings.REPOSITORY)])
         image = id_file.read_text().strip()
@@ -73,7 +76,7 @@ def _docker(command: list[str]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=IMAGES, help="vision, airflow; both unless named")
+    parser.add_argument("names", nargs="*", default=IMAGES, help="vision, airflow, serve; all unless named")
     parser.add_argument(
         "--runtime", choices=("cpu", "cuda12", "cu112"), default="cpu", help="of vision: cuda12 is for GPU hosts"
     )
