@@ -29,7 +29,7 @@ TESTING := $(CONTAINED) OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down status logs drop training-sets pretrained import-model measure convert verify backup restore \
-	secrets champion bench bench-peer bench-million bench-drift bench-gate zoo parity images test test-fast test-end-to-end \
+	secrets champion bench bench-peer bench-serve bench-million bench-drift bench-gate zoo parity images test test-fast test-end-to-end \
 	test-docker test-airflow test-vision drills check docs lock python environments dev-environments
 
 help: ## List these verbs
@@ -91,6 +91,10 @@ bench: environments ## Measure this machine: images/s of each phase and of the w
 bench-peer: environments ## Measure the whole job beside Ray Data's, which gets an environment of its own
 	@$(PYTHON) local/build/environments.py install ray
 	@$(AIRFLOW) -m local.bench.peer
+
+bench-serve: environments ## Measure answers over HTTP beside MLServer's and FastAPI's; writes a table into docs/serving.md
+	@$(PYTHON) local/build/environments.py install serving-peers
+	@PYTHONPATH="$(PYTHONPATH):$(CURDIR)/docker/vision" $(VISION) -m local.bench.serve
 
 bench-million: environments ## Ingest a drop of N=1,000,000 small files once: time and memory of every part
 	@$(AIRFLOW) -m local.bench.million --images $(if $(filter command%,$(origin N)),$(N),1000000)

@@ -22,6 +22,7 @@ LOCKS = {
     "airflow": ["docker/airflow/requirements.txt", "local/requirements.txt"],
     "vision": ["docker/vision/requirements.txt", "docker/vision/requirements-serve.txt"],
     "ray": ["local/bench/ray.txt"],
+    "serving-peers": ["local/bench/serving_peers.txt"],
 }
 UV = HOME / "venvs" / "uv" / "bin"
 DEV_LOCKS = {"airflow": ["docker/airflow/dev.txt"], "vision": ["docker/vision/dev.txt"]}
@@ -59,7 +60,7 @@ def ensure(name: str, dev: bool = False) -> None:
     """Bring an environment in line with its locks.
 
     Args:
-        name: airflow, vision, ray or uv.
+        name: airflow, vision, ray, serving-peers or uv.
         dev: with what tests need; an environment that has it once keeps it.
 
     Raises:
