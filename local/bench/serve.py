@@ -209,8 +209,8 @@ def table(measured: dict[str, list[Measured]], busy: float) -> str:
     by_rate = {name: {one.rate: one for one in rows} for name, rows in measured.items()}
     lines = [
         f"Written by `make bench-serve`, on {cores()} cores that the load generator shares; the machine's load was"
-        f" {busy:.1f} before. JPEGs of 32 x 32 to the first champion, by ONNX Runtime in MLServer and FastAPI, by OpenVINO"
-        " in Strandline. Latencies p50 / p95 / p99 in ms, from when a request was due, at fixed rates.",
+        f" {busy:.1f} before. JPEGs of 32 x 32 to the first champion, by ONNX Runtime in MLServer and FastAPI, by"
+        " OpenVINO in Strandline. Latencies p50 / p95 / p99 in ms, from when a request was due, at fixed rates.",
         "",
         "| requests/s | " + " | ".join(measured) + " |",
         "|---|" + "---|" * len(measured),
