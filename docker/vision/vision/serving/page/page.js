@@ -53,6 +53,7 @@ function preview(file) {
   image.hidden = false;
 }
 
+document.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
 const drop = element("drop");
 element("file").addEventListener("change", (event) => {
   if (event.target.files.length) classify(event.target.files[0]);
