@@ -10,7 +10,7 @@ BEGIN
         FROM pg_roles
         WHERE rolname IN (
             'strandline_ingest', 'strandline_labels', 'strandline_people', 'strandline_training', 'strandline_gate',
-            'strandline_promotion', 'strandline_analyst'
+            'strandline_promotion', 'strandline_serving', 'strandline_analyst'
         )
     LOOP
         EXECUTE format('REVOKE ALL ON DATABASE %I FROM %I', current_database(), role);
@@ -41,7 +41,7 @@ GRANT INSERT ON label_files, label_rejections, label_waits, label_wait_ends, aud
 GRANT INSERT (image_id, labeller, labelled_at, label, file_id, line) ON labels TO strandline_labels;
 GRANT INSERT (image_id, source, labeller, label) ON labels TO strandline_people;
 GRANT INSERT, UPDATE (until, skipped) ON label_claims TO strandline_people;
-GRANT EXECUTE ON FUNCTION discard TO strandline_people;
+GRANT EXECUTE ON FUNCTION discard, create_consumer, revoke_consumer TO strandline_people;
 GRANT INSERT ON model_versions, model_lineage, model_parity, datasets, dataset_images, trainings TO strandline_training;
 -- When a gate was held is for the database to say.
 GRANT INSERT (
@@ -50,6 +50,11 @@ GRANT INSERT (
 ) ON gates TO strandline_gate;
 GRANT INSERT ON gate_plans, gate_results, champion_checks TO strandline_gate;
 GRANT EXECUTE ON FUNCTION install_first_champion, record_approval, promote, roll_back TO strandline_promotion;
+-- What serving processes answered, line by line, and how far their spools are loaded. What applications say becomes a label
+-- by the function alone, so in nobody else's name.
+GRANT INSERT ON served_predictions, served_feedback, served_refused_lines TO strandline_serving;
+GRANT INSERT, UPDATE (segment, bytes, last_sequence, loaded_at) ON serving_spools TO strandline_serving;
+GRANT EXECUTE ON FUNCTION label_feedback TO strandline_serving;
 
 GRANT UPDATE (taken) ON locks TO strandline_ingest, strandline_labels, strandline_training;
 GRANT UPDATE (taken) ON label_turns TO strandline_people;

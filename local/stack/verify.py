@@ -8,6 +8,7 @@ import sys
 
 from local.stack import databases
 from strandline import ledger, settings
+from strandline.serving import spools
 
 
 def main(noted: str | None = None) -> int:
@@ -17,9 +18,12 @@ def main(noted: str | None = None) -> int:
         settings.get.cache_clear()
     try:
         head = ledger.verify(noted)
+        waiting = spools.count_waiting(settings.get().serving_folder)
     except ledger.LedgerError as error:
         print(error, file=sys.stderr)
         return 1
+    if waiting:
+        print(f"{waiting:,} lines about answers over HTTP lie in spools, and are not in the ledger yet.")
     print(f"Every invariant holds. The audit log has {head.steps} steps; note the hash of the last one: {head.hash}")
     return 0
 

@@ -9,6 +9,7 @@ In the order of the flow:
     parity       whether a version answers as well, whatever computes it
     promotion    gate, approval, promotion, monitoring, roll back
     replay       a past window again, compared row by row
+    serving      the ledger's side of answers over HTTP: who may ask, what was answered, what became of the pictures
 
 These never import each other. Below them, which all may use:
 

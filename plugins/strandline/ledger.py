@@ -20,7 +20,7 @@ from strandline.errors import PermanentError
 SQL = settings.REPOSITORY / "sql"
 PROVISION = SQL / "provision"
 # A database role each, `strandline_<duty>`, that may insert what is its own, and read all: `sql/grants.sql`.
-Duty = Literal["ingest", "labels", "people", "training", "gate", "promotion"]
+Duty = Literal["ingest", "labels", "people", "training", "gate", "promotion", "serving"]
 DUTIES: tuple[Duty, ...] = get_args(Duty)
 OWNER, ANALYST = "strandline_owner", "strandline_analyst"
 ROLES = (OWNER, *(f"strandline_{duty}" for duty in DUTIES), ANALYST)

@@ -417,6 +417,37 @@ class Promotion(_Room):
 
 
 @dataclasses.dataclass(frozen=True)
+class Serving(_Room):
+    """Answers over HTTP: where, by what, and what is kept of them."""
+
+    host: str = _setting("127.0.0.1", "the address that serving listens on", "SERVE_HOST")
+    port: int = _setting(8090, "its port", "SERVE_PORT", low=1, high=65_535)
+    folder: Path | None = _setting(
+        None, "where serving processes and their agent meet; by default `serving` in STRANDLINE_HOME", "SERVE_FOLDER"
+    )
+    workers: int = _setting(2, "processes that decode", "SERVE_WORKERS", low=1)
+    threads: int | None = _setting(
+        None, "cores that the network computes on; by default all of STRANDLINE_CORES", "SERVE_THREADS", low=1
+    )
+    keep: float = _setting(
+        1.0, "share of the pictures that are kept, to be labelled and learnt from", "SERVE_KEEP", low=0, high=1
+    )
+    max_bytes: int = _setting(20 * 2**20, "larger requests are refused unread", "SERVE_MAX_BYTES", low=1)
+    anonymous_rate: float | None = _setting(
+        None,
+        "requests a second of all callers without a token together; 0 refuses them; by default 1,000 on loopback",
+        "SERVE_ANONYMOUS_RATE",
+        low=0,
+    )
+
+    @property
+    def anonymous_requests_per_second(self) -> float | None:
+        """None refuses them."""
+        default = 1_000.0 if self.host in ("127.0.0.1", "::1", "localhost") else 0.0
+        return (default if self.anonymous_rate is None else self.anonymous_rate) or None
+
+
+@dataclasses.dataclass(frozen=True)
 class Local(_Room):
     """The stack of one machine, and what `make` fetches for it."""
 
@@ -451,12 +482,18 @@ class Settings(_Room):
     drift: Drift = Drift()
     training: Training = Training()
     promotion: Promotion = Promotion()
+    serving: Serving = Serving()
     local: Local = Local()
 
     @property
     def store(self) -> Path:
         """Shards, results and model bundles."""
         return self.home / "store"
+
+    @property
+    def serving_folder(self) -> Path:
+        """Where serving processes and their agent meet."""
+        return self.serving.folder or self.home / "serving"
 
     @property
     def weekly_windows(self) -> int:

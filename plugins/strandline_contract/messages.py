@@ -1,6 +1,7 @@
 """Messages as JSON objects: what is unknown, missing or of another kind is refused by name."""
 
 import dataclasses
+import functools
 import json
 import math
 import types
@@ -37,7 +38,7 @@ class Message:
     def from_dict(cls, raw: object) -> Self:
         if not isinstance(raw, dict):
             raise BadRequest(f"{cls.__name__} must be a JSON object, not {type(raw).__name__}")
-        hints = typing.get_type_hints(cls)
+        hints = _hints(cls)
         fields = {field.name: field for field in dataclasses.fields(cls)}
         if unknown := sorted(set(raw) - set(fields)):
             raise BadRequest(f"{cls.__name__} has no field {', '.join(map(str, unknown))}")
@@ -79,6 +80,12 @@ def parse_json(raw: bytes) -> Any:
     if "\\u0000" in written:
         raise BadRequest("no JSON that can be read: it has the character NUL")
     return value
+
+
+@functools.cache
+def _hints(kind: type[Message]) -> dict[str, Any]:
+    """Looked up once: of a line of a spool it would take longer than all the rest."""
+    return typing.get_type_hints(kind)
 
 
 def _refuse_constant(name: str) -> None:

@@ -1,4 +1,5 @@
--- Each gate, approval, change of the champion and discard is in the audit log, once, and nothing else is.
+-- Each gate, approval, change of the champion, discard and step about a consumer is in the audit log, once, and nothing
+-- else is.
 SELECT of_table, key, facts, steps
 FROM (
     SELECT of_table, key, coalesce(facts, 0) AS facts, coalesce(steps, 0) AS steps
@@ -9,13 +10,16 @@ FROM (
         UNION ALL
         SELECT 'discards', discard_id::text, 1 FROM discards
         UNION ALL
+        SELECT 'consumer_steps', step_id::text, 1 FROM consumer_steps
+        UNION ALL
         SELECT 'champions', version || ' ' || extract(epoch FROM lower(period)), 1 FROM champions
     ) AS happened
     FULL JOIN (
         SELECT of_table, CASE of_table
                    WHEN 'champions' THEN
                        details ->> 'version' || ' ' || extract(epoch FROM lower((details ->> 'period')::tstzrange))
-                   ELSE coalesce(details ->> 'gate_id', details ->> 'discard_id') END COLLATE "C" AS key,
+                   ELSE coalesce(details ->> 'gate_id', details ->> 'discard_id', details ->> 'step_id')
+                   END COLLATE "C" AS key,
                count(*) AS steps
         FROM audit_log
         GROUP BY 1, 2

@@ -1,0 +1,7 @@
+"""The agent beside serving processes: `python -m strandline.serving`."""
+
+import sys
+
+from strandline.serving import agent
+
+sys.exit(agent.main())

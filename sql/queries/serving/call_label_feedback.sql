@@ -1,0 +1,1 @@
+SELECT label_feedback(%(patience)s) AS decided

@@ -1,0 +1,1 @@
+SELECT revoke_consumer(%(name)s, %(by)s)

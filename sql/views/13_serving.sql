@@ -1,0 +1,49 @@
+-- One row for each picture that was answered over HTTP, refused ones too; `feedback` is what the application said later.
+CREATE VIEW reporting.served_results AS
+SELECT prediction_id, served.at, served.consumer, model_versions.name AS model, served.version, image_id, status, reason,
+       served.label, confidence, failure, bytes, format, width, height, seconds, kept, feedback.label AS feedback,
+       recorded_at
+FROM served_predictions AS served
+LEFT JOIN model_versions ON model_versions.version = served.version
+LEFT JOIN LATERAL (
+    SELECT label
+    FROM served_feedback
+    WHERE served_feedback.prediction_id = served.prediction_id
+    ORDER BY at DESC, sequence DESC
+    LIMIT 1
+) AS feedback ON true;
+
+-- Which version answered which application, and when.
+CREATE VIEW reporting.served_versions AS
+SELECT consumer, name AS model, version, first_at, last_at, predictions, refused, failed
+FROM (
+    SELECT consumer, version, min(at) AS first_at, max(at) AS last_at, count(*) AS predictions,
+           count(*) FILTER (WHERE reason IS NOT NULL) AS refused,
+           count(*) FILTER (WHERE failure IS NOT NULL) AS failed
+    FROM served_predictions
+    GROUP BY consumer, version
+) AS answered
+LEFT JOIN model_versions USING (version);
+
+-- Each time that an application was let in, until it was revoked. `version` is null if the champion answers it.
+CREATE VIEW reporting.consumers AS
+SELECT name, requests_per_second, version, created_by, created_at, revoked_by, revoked_at
+FROM (
+    SELECT name, what, requests_per_second, version, who AS created_by, at AS created_at,
+           lead(who) OVER steps AS revoked_by, lead(at) OVER steps AS revoked_at
+    FROM consumer_steps
+    WINDOW steps AS (PARTITION BY name ORDER BY step_id)
+) AS spans
+WHERE what = 'created';
+
+-- What applications said of pictures, and what became of it: `state` is null while it waits for its image.
+CREATE VIEW reporting.served_feedback AS
+SELECT prediction_id, served_feedback.at, consumer, served_feedback.label, state, reason, ended_at, recorded_at
+FROM served_feedback
+LEFT JOIN served_feedback_ends USING (server, sequence);
+
+-- How far each serving process's spool is loaded.
+CREATE VIEW reporting.serving_spools AS
+SELECT server, last_sequence, coalesce(refused_lines, 0) AS refused_lines, loaded_at
+FROM serving_spools
+LEFT JOIN (SELECT server, count(*) AS refused_lines FROM served_refused_lines GROUP BY server) AS refused USING (server);
