@@ -28,8 +28,9 @@ SPREAD := -n $(CORES) --dist worksteal
 TESTING := $(CONTAINED) OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs drop training-sets pretrained import-model measure convert verify backup restore \
-	secrets champion bench bench-peer bench-serve bench-million bench-drift bench-gate zoo parity images test test-fast test-end-to-end \
+.PHONY: help demo up serve consumer revoke down status logs drop training-sets pretrained import-model measure convert \
+	verify backup restore secrets champion bench bench-peer bench-serve bench-million bench-drift bench-gate zoo parity \
+	images test test-fast test-end-to-end \
 	test-docker test-airflow test-vision drills check docs lock python environments dev-environments
 
 help: ## List these verbs
@@ -40,6 +41,15 @@ demo: environments ## Set everything up, and tell the whole story on real photog
 
 up: environments ## Start Postgres and Airflow, and wait until they are healthy
 	@$(AIRFLOW) -m local.stack.stack up
+
+serve: environments ## Answer over HTTP with the champion, beside all that `make up` starts
+	@$(AIRFLOW) -m local.stack.stack serve
+
+consumer: environments ## Let an application ask, and print its token: make consumer NAME=shop RATE=50 VERSION=<version>
+	@$(AIRFLOW) -m local.stack.consumer create $(NAMED) --rate "$(RATE)" --version "$(VERSION)"
+
+revoke: environments ## Refuse an application from now on: make revoke NAME=shop
+	@$(AIRFLOW) -m local.stack.consumer revoke $(NAMED)
 
 down: ## Stop all that was started
 	@$(call if_set_up,$(AIRFLOW) -m local.stack.stack down)

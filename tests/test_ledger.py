@@ -278,6 +278,7 @@ OWN = {
     "training": {"model_versions", "model_lineage", "model_parity", "datasets", "dataset_images", "trainings"},
     "gate": {"gates", "gate_plans", "gate_results", "champion_checks"},
     "promotion": set(),
+    "serving": {"served_predictions", "served_feedback", "served_refused_lines", "serving_spools"},
 }
 
 
@@ -291,11 +292,15 @@ def test_each_duty_inserts_what_is_its_own_and_nothing_else(database, duty):
             FROM pg_class
             WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"""
         rows = connection.execute(query, {"role": f"strandline_{duty}"}).fetchall()
-        functions = ("install_first_champion(text, text)", "promote(text, text)", "audit()")
-        discards = connection.execute(
-            "SELECT has_function_privilege(%s, 'discard(text, text, text, jsonb, bigint[])', 'EXECUTE')",
-            [f"strandline_{duty}"],
-        ).fetchone()
+        functions = {
+            "install_first_champion(text, text)": "promotion",
+            "promote(text, text)": "promotion",
+            "audit()": None,
+            "discard(text, text, text, jsonb, bigint[])": "people",
+            "create_consumer(text, text, double precision, text, text)": "people",
+            "revoke_consumer(text, text)": "people",
+            "label_feedback(interval)": "serving",
+        }
         may = [
             connection.execute("SELECT has_function_privilege(%s, %s, 'EXECUTE')", [f"strandline_{duty}", name])
             for name in functions
@@ -303,8 +308,7 @@ def test_each_duty_inserts_what_is_its_own_and_nothing_else(database, duty):
         called = [one.fetchone() == (True,) for one in may]
     assert {name for name, inserts, _ in rows if inserts} == OWN[duty]
     assert not [name for name, _, changes in rows if changes]
-    assert called == [duty == "promotion", duty == "promotion", False]
-    assert discards == (duty == "people",)
+    assert called == [duty == whose for whose in functions.values()]
 
 
 def test_a_url_that_names_a_user_is_refused_with_what_to_do(database):

@@ -1,4 +1,4 @@
-"""The one-machine stack, Postgres and Airflow: `python -m local.stack.stack up|down|status|logs`.
+"""The one-machine stack, Postgres and Airflow: `python -m local.stack.stack up|serve|down|status|logs`.
 
 Each of Airflow's components is a process of its own, on loopback, with LocalExecutor; a supervisor starts again what
 has ended. All that they write lies under the home folder of the settings, so that several stacks can run side by side
@@ -17,11 +17,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-from local.stack import configuration, databases, postgres, processes
+from local.stack import configuration, databases, postgres, processes, serving
 from local.stack.api import Api, ApiError
 from strandline import ledger
 from strandline.settings import PREFIX, REPOSITORY, Settings, SettingsError, load
@@ -29,6 +29,8 @@ from strandline.settings import PREFIX, REPOSITORY, Settings, SettingsError, loa
 # In the order of stopping: those that give out work first, the API that running tasks report to last. Seconds to wait
 # for each: a scheduler waits for its tasks, and a triggerer has nothing to lose.
 COMPONENTS = {"scheduler": 20.0, "triggerer": 3.0, "dag-processor": 10.0, "api-server": 10.0}
+# What `make serve` adds, in the order of stopping: the agent last, which loads what was answered until then.
+SERVING = {serving.SERVER: 35.0, serving.AGENT: 10.0}
 POSTGRES, SUPERVISOR = "postgres", "supervisor"
 WITHOUT_LOG_SERVER = ("scheduler", "triggerer")  # it would listen on every address, and here logs are local files
 POOL = "classifier"
@@ -96,7 +98,7 @@ class Stack:
             if not missing:
                 return False
             if "api-server" in missing:
-                self._check_api_port()
+                _check_port("127.0.0.1", self.settings.local.api_port, "Airflow", "STRANDLINE_API_PORT")
             if POSTGRES in missing:
                 self._say("Starting Postgres ...")
             databases.start(self.settings)
@@ -110,9 +112,37 @@ class Stack:
             self._wait_until_ready(begin, timeout, set(missing), environment)
         return True
 
+    def serve(self, timeout: float = 120) -> bool:
+        """Start what answers over HTTP and its agent, beside all that `up` starts, and wait until it can answer.
+
+        Returns:
+            Whether it had to be started.
+
+        Raises:
+            StackError: as `up`; or its port is taken, it ended, or `timeout` seconds went by.
+        """
+        self.up()
+        with self._alone():
+            environment, config = self.environment(), self.settings.serving
+            missing = self._missing_of(tuple(reversed(SERVING)), environment)
+            if serving.SERVER in missing:
+                _check_port(config.host, config.port, "serving", "STRANDLINE_SERVE_PORT")
+                self._say("Starting to serve ...")
+            for name in missing:
+                self._start(name, environment)
+            deadline = time.monotonic() + timeout
+            while not serving.is_ready(self.settings):
+                for name in SERVING:
+                    if not self.running(name):
+                        raise StackError(f"{name} ended:\n{tail(self._log(name))}\nMore in {self._log(name)}")
+                if time.monotonic() > deadline:
+                    raise StackError(f"nothing answers after {timeout:.0f} s; the logs are in {self._logs}")
+                time.sleep(0.2)
+        return bool(missing)
+
     def dead(self) -> list[str]:
         """What has ended though nobody has stopped it, in the order of starting."""
-        wanted = [name for name in reversed(COMPONENTS) if self._record(name).exists()]
+        wanted = [name for name in (*reversed(COMPONENTS), *reversed(SERVING)) if self._record(name).exists()]
         postgres_ended = bool(wanted) and not databases.alive(self.settings)
         return [POSTGRES] * postgres_ended + [name for name in wanted if not self.running(name)]
 
@@ -135,7 +165,7 @@ class Stack:
         """Stop all that `up` has started, nothing else; whether anything ran."""
         with self._alone():
             ran = any(self.running(name) for name in COMPONENTS) or databases.running(self.settings)
-            for name, patience in {SUPERVISOR: 1.0, **COMPONENTS}.items():
+            for name, patience in {SUPERVISOR: 1.0, **SERVING, **COMPONENTS}.items():
                 processes.stop([self._record(name)], patience)
             databases.stop(self.settings)
         return ran
@@ -143,7 +173,8 @@ class Stack:
     def status(self) -> dict[str, str]:
         """What each part is doing, by its name: a state, and the process that has it."""
         parts = {POSTGRES: "running" if databases.running(self.settings) else "stopped"}
-        for name in (*COMPONENTS, SUPERVISOR):
+        served = [name for name in reversed(SERVING) if self._record(name).exists()]
+        for name in (*COMPONENTS, *served, SUPERVISOR):
             process = self.running(name)
             parts[name] = f"running, process {process.pid}" if process else "stopped"
         with contextlib.closing(self.api()) as api:
@@ -160,18 +191,24 @@ class Stack:
 
     def _missing(self, environment: dict[str, str]) -> list[str]:
         """The parts that do not run, in the order of starting."""
-        names = (*reversed(COMPONENTS), SUPERVISOR)
+        ended = [] if databases.running(self.settings) else [POSTGRES]
+        return ended + self._missing_of((*reversed(COMPONENTS), SUPERVISOR), environment)
+
+    def _missing_of(self, names: Sequence[str], environment: dict[str, str]) -> list[str]:
         running = {name: process for name in names if (process := self.running(name))}
         if other := [name for name, process in running.items() if process.purpose != _digest(environment)]:
             raise StackError(f"{', '.join(other)} run with other settings than now: make down, then try again")
-        ended = [] if databases.running(self.settings) else [POSTGRES]
-        return ended + [name for name in names if name not in running]
+        return [name for name in names if name not in running]
 
     def _start(self, component: str, environment: dict[str, str]) -> None:
-        options = ["--skip-serve-logs"] if component in WITHOUT_LOG_SERVER else []
-        program = ["local.stack.supervisor"] if component == SUPERVISOR else ["airflow", component, *options]
-        command = [sys.executable, "-m", *program]
-        processes.start(self._record(component), command, environment, self._log(component), _digest(environment))
+        purpose = _digest(environment)
+        if component in SERVING:
+            command, environment = serving.program(component, self.settings, environment)
+        else:
+            options = ["--skip-serve-logs"] if component in WITHOUT_LOG_SERVER else []
+            program = ["local.stack.supervisor"] if component == SUPERVISOR else ["airflow", component, *options]
+            command = [sys.executable, "-m", *program]
+        processes.start(self._record(component), command, environment, self._log(component), purpose)
 
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
@@ -186,18 +223,6 @@ class Stack:
         if done.returncode:
             raise StackError(f"{name} failed:\n{tail(log)}\nMore in {log}")
         return done.stdout.strip()
-
-    def _check_api_port(self) -> None:
-        port = self.settings.local.api_port
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as error:
-                raise StackError(
-                    f"Port {port} of 127.0.0.1 cannot be used for Airflow ({error.strerror}): stop the program that has"
-                    " it, or set STRANDLINE_API_PORT to another"
-                ) from error
 
     def _wait_until_ready(
         self, begin: datetime.datetime, timeout: float, started: set[str], environment: dict[str, str]
@@ -249,6 +274,18 @@ class Stack:
             yield
 
 
+def _check_port(host: str, port: int, program: str, variable: str) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StackError(
+                f"Port {port} of {host} cannot be used for {program} ({error.strerror}): stop the program that has it,"
+                f" or set {variable} to another"
+            ) from error
+
+
 def tail(log: Path, lines: int = 15) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.is_file() else ""
 
@@ -278,7 +315,7 @@ def _digest(environment: dict[str, str]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="stack", description=__doc__)
-    parser.add_argument("command", choices=["up", "down", "status", "logs", "repair"])
+    parser.add_argument("command", choices=["up", "serve", "down", "status", "logs", "repair"])
     command = parser.parse_args(argv).command
     dags = Path(os.environ.get("AIRFLOW__CORE__DAGS_FOLDER", REPOSITORY / "dags"))
     try:
@@ -292,6 +329,9 @@ def _main(command: str, stack: Stack) -> int:
     if command == "up":
         started = stack.up()
         print(f"Strandline {'is up' if started else 'was up already'}. {access(stack)}")
+    elif command == "serve":
+        started = stack.serve()
+        print(f"Strandline {'serves' if started else 'served already'}: {serving.url(stack.settings)}")
     elif command == "down":
         print("Strandline is down." if stack.down() else "Strandline was not up.")
     elif command == "repair":

@@ -425,14 +425,16 @@ class Serving(_Room):
     folder: Path | None = _setting(
         None, "where serving processes and their agent meet; by default `serving` in STRANDLINE_HOME", "SERVE_FOLDER"
     )
-    workers: int = _setting(2, "processes that decode", "SERVE_WORKERS", low=1)
+    decoders: int | None = _setting(
+        None, "processes that decode; by default one for two cores, and two at least", "SERVE_DECODERS", low=1
+    )
     threads: int | None = _setting(
-        None, "cores that the network computes on; by default all of STRANDLINE_CORES", "SERVE_THREADS", low=1
+        None, "cores that a network computes on; by default all but one", "SERVE_THREADS", low=1
     )
     keep: float = _setting(
         1.0, "share of the pictures that are kept, to be labelled and learnt from", "SERVE_KEEP", low=0, high=1
     )
-    max_bytes: int = _setting(20 * 2**20, "larger requests are refused unread", "SERVE_MAX_BYTES", low=1)
+    max_bytes: int = _setting(16 * 2**20, "larger requests are refused unread", "SERVE_MAX_BYTES", low=1)
     anonymous_rate: float | None = _setting(
         None,
         "requests a second of all callers without a token together; 0 refuses them; by default 1,000 on loopback",

@@ -38,7 +38,7 @@ class Message:
     def from_dict(cls, raw: object) -> Self:
         if not isinstance(raw, dict):
             raise BadRequest(f"{cls.__name__} must be a JSON object, not {type(raw).__name__}")
-        hints = _hints(cls)
+        hints = _hints(typing.cast(Any, cls))
         fields = {field.name: field for field in dataclasses.fields(cls)}
         if unknown := sorted(set(raw) - set(fields)):
             raise BadRequest(f"{cls.__name__} has no field {', '.join(map(str, unknown))}")

@@ -131,16 +131,6 @@ def test_callers_without_a_token_are_let_in_on_loopback_alone():
 # What it does not lose
 
 
-@contextlib.contextmanager
-def held_up(database: Database, process: subprocess.Popen) -> Iterator[None]:
-    """Nobody may insert an answer, and the agent waits to: it has read lines, and committed nothing."""
-    with psycopg.connect(database.superuser) as blocker:
-        blocker.execute("LOCK TABLE served_predictions IN SHARE MODE")
-        waiting = "SELECT FROM pg_locks WHERE relation = 'served_predictions'::regclass AND NOT granted"
-        wait_until(lambda: blocker.execute(waiting).fetchall())
-        yield
-
-
 def test_an_agent_that_is_killed_in_the_middle_loads_nothing_twice(database):
     server = Server("one", seeding.register())
     with running() as process:

@@ -12,11 +12,14 @@ import pytest
 from conftest import Database, new_ledger
 from ledger_rows import File, Run, digest, refused, rejected, vanished
 from psycopg.rows import dict_row
+from served import Server
 
 from strandline import ledger, settings
 from strandline.ingest import load as predictions
 from strandline.labels import load as labels
 from strandline.promotion import promotion
+from strandline.serving import consumers
+from strandline.serving.agent import Agent
 
 NAMES = [path.stem for path in ledger.invariant_files()]
 
@@ -166,6 +169,7 @@ MUTATIONS = {
         "DELETE FROM gates",
         "DELETE FROM champions WHERE cause = 'promoted'",
         "DELETE FROM discards WHERE what = 'taken back'",
+        "DELETE FROM consumer_steps WHERE what = 'revoked'",
         """INSERT INTO audit_log (who, what, of_table, details, hash)
            SELECT who, what, of_table, details, hash FROM audit_log""",
         "UPDATE champions SET version = repeat('0', 64) WHERE cause = 'promoted'",
@@ -216,6 +220,28 @@ MUTATIONS = {
         "UPDATE discarded_files SET discard_id = taken_back_by WHERE taken_back_by IS NOT NULL",
         "UPDATE discarded_files SET taken_back_by = discard_id",
     ],
+    "26_served_lines_have_no_gap": [
+        "DELETE FROM served_predictions WHERE sequence = 2",
+        "DELETE FROM served_feedback",
+        "DELETE FROM served_refused_lines",
+        "DELETE FROM serving_spools",
+        "UPDATE serving_spools SET last_sequence = last_sequence + 1",
+        "UPDATE served_predictions SET sequence = 99 WHERE sequence = 2",
+        "UPDATE served_predictions SET sequence = 0 WHERE sequence = 2",
+    ],
+    "27_served_versions_are_registered": ["UPDATE served_predictions SET version = repeat('0', 64) WHERE sequence = 2"],
+    "28_served_consumers_are_known": [
+        "UPDATE served_predictions SET consumer = 'stranger' WHERE sequence = 2",
+        "UPDATE served_feedback SET consumer = 'stranger'",
+        "DELETE FROM consumer_steps",
+    ],
+    "29_feedback_became_labels": [
+        "DELETE FROM labels WHERE source = 'feedback'",
+        "UPDATE labels SET labeller = 'stranger' WHERE source = 'feedback'",
+        "DELETE FROM served_feedback_ends",
+        "UPDATE served_feedback_ends SET state = 'rejected', reason = 'UNKNOWN_CLASS'",
+        "DELETE FROM served_predictions WHERE sequence = 1",
+    ],
     "24_precision_was_proved": [
         f"{IN_BF16} WHERE run_id = 'first'",
         f"{IN_BF16}, device = 'gpu' WHERE run_id = 'later'",
@@ -241,6 +267,7 @@ def books(postgres_port: int, tmp_path_factory: pytest.TempPathFactory) -> Itera
         labels.choose_audit(["first"])
         change_champions(first.version, later.version)
         discard_refused()
+        serve(first.version)
         yield database
 
 
@@ -252,6 +279,20 @@ def change_champions(first: str, second: str) -> None:
     with ledger.connect("promotion") as connection:
         ledger.fetch(connection, "promote", {"gate_id": "gate", "expected": first})
         ledger.fetch(connection, "roll_back", back)
+
+
+def serve(version: str) -> None:
+    """An application asks, says something else later, and is revoked; a line in between is damaged."""
+    consumers.create("shop", 50, "ann")
+    server = Server("a server", version)
+    server.answer(2, consumer="shop", image_id=digest("cat.jpg"))
+    server.sequence += 1
+    server.write(b"damaged\n")
+    server.answer()
+    server.feedback("a server-1", "dog", "shop")
+    server.die()
+    Agent().round()
+    consumers.revoke("shop", "ann")
 
 
 def discard_refused() -> None:

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from conftest import Database, new_ledger
 from ledger_rows import File, Run, digest, refused, rejected, vanished
+from served import Server
 
 from strandline import ledger, settings
 from strandline.drift import report as drift
@@ -18,6 +19,8 @@ from strandline.drift import schedule
 from strandline.ingest import load as predictions
 from strandline.labels import load as labels
 from strandline.promotion import promotion
+from strandline.serving import consumers
+from strandline.serving.agent import Agent
 
 ZONES = ["UTC", "America/St_Johns", "Asia/Kathmandu"]
 FILES = [File("a.jpg"), File("b.jpg"), File("copy.jpg", content="a.jpg"), refused("broken.jpg")]
@@ -95,6 +98,23 @@ def promoted(database: Database) -> None:
         ledger.fetch(connection, "roll_back", back)
 
 
+def served(database: Database) -> None:
+    """Answers of two versions, a refused one, feedback that is a label and that is none, and a consumer that went."""
+    first = seeding.register("first")
+    ingest(FILES)
+    consumers.create("shop", 50, "ann")
+    server = Server("one", first)
+    server.answer(2, consumer="shop", image_id=digest("a.jpg"))
+    server.answer(status="quarantined", reason="TRUNCATED", label=None, confidence=None, probabilities=None)
+    server.answer(version=seeding.register("second"))
+    for label in ("dog", "lizard"):
+        server.feedback("one-1", label, "shop")
+    server.write(b"damaged\n")
+    server.die()
+    Agent().round()
+    consumers.revoke("shop", "ann")
+
+
 def ingest(files, failing=()) -> None:
     run = Run("run", seeding.register(), files)
     predictions.load(run.run_id, run.ready(failing))
@@ -111,6 +131,7 @@ LEDGERS: list[Callable[[Database], None]] = [
     labelled,
     reported,
     promoted,
+    served,
 ]
 
 
