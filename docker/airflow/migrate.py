@@ -6,7 +6,7 @@ Needs the settings of the tasks, and:
     STRANDLINE_SUPERUSER_URL   a Postgres superuser's URL; without it, roles and databases have to be there
     STRANDLINE_OWNER_URL       the ledger, as role strandline_owner
     PGPASSFILE                 with the passwords of strandline_training and strandline_promotion
-    STRANDLINE_PASSWORD_<X>    of the database roles OWNER, INGEST, LABELS, PEOPLE, TRAINING, GATE, PROMOTION,
+    STRANDLINE_PASSWORD_<X>    of the database roles OWNER, INGEST, LABELS, PEOPLE, TRAINING, GATE, PROMOTION, SERVING,
                                ANALYST, AIRFLOW and CELERY, when there is a superuser
     STRANDLINE_PASSWORD_<X>    of Airflow's users VIEWER, USER, OP and ADMIN, whose roles are named like them
 

@@ -29,7 +29,8 @@ DUTIES = {
 }
 USERS = ("VIEWER", "USER", "OP", "ADMIN")
 DATABASE_ROLES = (
-    *("OWNER", "INGEST", "LABELS", "PEOPLE", "TRAINING", "GATE", "PROMOTION", "ANALYST", "AIRFLOW", "CELERY"),
+    *("OWNER", "INGEST", "LABELS", "PEOPLE", "TRAINING", "GATE", "PROMOTION", "SERVING", "ANALYST"),
+    *("AIRFLOW", "CELERY"),
 )
 
 # Who may do what at the broker, in its virtual host `airflow`: configure, write and read queues and exchanges of these

@@ -11,7 +11,7 @@ from strandline.settings import REPOSITORY, Settings
 SERVER, AGENT = "serving", "serving-agent"
 VISION_PROJECT = REPOSITORY / "docker" / "vision"
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-BACKENDS = ("openvino", "onnxruntime")
+BACKENDS = ("openvino", "onnxruntime")  # MXNet is the reference, and answers nobody
 
 
 def program(component: str, settings: Settings, environment: dict[str, str]) -> tuple[list[str], dict[str, str]]:
@@ -43,13 +43,13 @@ def is_ready(settings: Settings) -> bool:
 
 def _command(settings: Settings) -> list[str]:
     config, vision = settings.serving, settings.vision
-    limits = json.dumps(settings.decoding.limits.to_dict())
+    backend, limits = vision.runtime().backend, json.dumps(settings.decoding.limits.to_dict())
     options = {
         "--store": settings.store,
         "--folder": settings.serving_folder,
         "--host": config.host,
         "--port": config.port,
-        "--backend": vision.backend if vision.backend in BACKENDS else None,
+        "--backend": backend if backend in BACKENDS else None,
         "--precision": vision.precision,
         "--threads": config.threads,
         "--batch-size": vision.batch_size,
