@@ -26,6 +26,7 @@ DUTIES = {
     "governance": ("GATE", "PROMOTION"),
     "migrate": ("TRAINING", "PROMOTION"),
     "api-server": ("ANALYST", "PEOPLE"),
+    "serving": ("SERVING",),
 }
 USERS = ("VIEWER", "USER", "OP", "ADMIN")
 DATABASE_ROLES = (
@@ -66,8 +67,8 @@ def make(path: Path, config: settings.Settings, **changes: str) -> dict[str, str
     _make_folder(folder, os.getuid())
     folder.chmod(0o700)
     passwords = _fresh_passwords() | read(folder / "passwords")
-    for name in ("STRANDLINE_LANDING_ON_HOST", "STRANDLINE_LABELS_ON_HOST", "STRANDLINE_STORE_ON_HOST"):
-        _make_folder(Path(values[name]), user)
+    for name in ("LANDING", "LABELS", "STORE", "SERVING"):
+        _make_folder(Path(values[f"STRANDLINE_{name}_ON_HOST"]), user)
     _write(path, "# For docker compose. Every line may be edited.\n" + _lines(values))
     _write(folder / "passwords", "# Made by `make secrets`; keep this file.\n" + _lines(passwords))
     for name, content in _of_services(passwords).items():
@@ -92,6 +93,7 @@ def _fresh(config: settings.Settings) -> dict[str, str]:
         "STRANDLINE_LANDING_ON_HOST": str(config.landing),
         "STRANDLINE_LABELS_ON_HOST": str(config.labels.folder),
         "STRANDLINE_STORE_ON_HOST": str(config.home / "compose" / "store"),
+        "STRANDLINE_SERVING_ON_HOST": str(config.home / "compose" / "serving"),
         FOLDER: str(config.home / "compose" / "secrets"),
     }
 

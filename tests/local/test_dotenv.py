@@ -51,6 +51,12 @@ def test_what_a_worker_gets_opens_neither_airflows_database_nor_the_champion(mad
     assert made["STRANDLINE_PASSWORD_INGEST"] in worker
 
 
+def test_the_agent_of_serving_gets_its_own_role_alone(made):
+    assert files(made)["pgpass-serving"].read_text() == (
+        f"*:*:strandline:strandline_serving:{made['STRANDLINE_PASSWORD_SERVING']}\n"
+    )
+
+
 def test_the_broker_knows_hashes_and_lets_no_worker_give_tasks_to_governance(made):
     text = files(made)["rabbitmq"].read_text()
     assert [secret for secret in passwords(made) if secret in text] == []
