@@ -4,6 +4,7 @@ import base64
 import datetime
 import hashlib
 import json
+import resource
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -240,6 +241,20 @@ def test_feedback_is_on_record(served: Served):
     assert (line.prediction_id, line.label, line.consumer) == (said["prediction_id"], "cat", contract.ANONYMOUS)
     for wrong in (b"", b"{}", b'{"prediction_id": "1", "label": "cat"}', json.dumps(body | {"label": "\0"}).encode()):
         assert served.ask("POST", "/feedback", wrong).status == 400
+
+
+def test_without_a_record_there_is_no_answer(served: Served):
+    """A disk that takes half of a line: it is cut off, and the next one begins where it did."""
+    assert served.classify(("", PHOTOS[0])).status == 200
+    before = served.lines()
+    unlimited = resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (20_000, unlimited[1]))
+    answer = served.classify(*[("a.png", PHOTOS[0])] * 64)
+    resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, unlimited)
+    assert {"NOT_RECORDED"} <= {result.get("reason") for result in answer.json["results"]}
+    told = {result["prediction_id"] for result in answer.json["results"] if "label" in result}
+    assert told <= {line["prediction_id"] for line in served.lines()[len(before) :]}
+    assert served.classify(("", PHOTOS[0])).status == 200
 
 
 def test_numbers_of_lines_have_no_gaps(served: Served):

@@ -62,9 +62,11 @@ class Model:
             self.ready.set_exception(error)
             return
         while True:
+            started = False
             try:
                 with Guard(self._runtime) as guard:
                     guard.start(self.bundle, sizes=SIZES)
+                    started = True
                     if not self.ready.done():
                         self.ready.set_result(None)
                     self._serve(guard)
@@ -74,7 +76,7 @@ class Model:
                     self.ready.set_exception(error)
                     return
                 traceback.print_exc(file=sys.stderr)
-            if not self._refuse():
+            if not started and not self._refuse():
                 return
 
     def _load(self) -> None:

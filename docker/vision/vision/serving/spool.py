@@ -7,6 +7,7 @@ moments later, by a thread of the spool's own. A segment is closed once it is la
 import contextlib
 import fcntl
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -64,7 +65,7 @@ class Spool:
         """The lines, once all are written, one after the other.
 
         Raises:
-            OSError: none of them is.
+            OSError: not all of them are. Those that are whole stay, since they may have been loaded already.
         """
         with self._lock:
             made = [record(number) for number, record in enumerate(records, self._next)]
@@ -84,17 +85,25 @@ class Spool:
         if self._segment is None:
             self._begin_segment()
         assert self._segment is not None
+        written = 0
         try:
-            written = os.write(self._segment, lines)
             while written < len(lines):
                 written += os.write(self._segment, lines[written:])
         except OSError:
-            os.ftruncate(self._segment, self._size)  # half of a line, or lines of who is told that there are none
+            self._cut(lines[:written])
             raise
         self._size += len(lines)
         self._wrote_at, self._dirty = time.monotonic(), True
         if self._size >= SEGMENT_BYTES:
             self._end_segment()
+
+    def _cut(self, written: bytes) -> None:
+        """Leave no half line, which the next one would continue."""
+        assert self._segment is not None
+        self._size += written.rfind(b"\n") + 1
+        self._next += written.count(b"\n")
+        os.ftruncate(self._segment, self._size)
+        self._end_segment()
 
     def _begin_segment(self) -> None:
         path = self.folder / f"{self._next:012}.jsonl"
@@ -121,7 +130,10 @@ class Spool:
                 descriptors.append(os.dup(self._segment))
             self._dirty = False
         for descriptor in descriptors:
-            os.fsync(descriptor)
+            try:
+                os.fsync(descriptor)
+            except OSError as error:
+                print(f"serving: lines are not on the disk: {error}", file=sys.stderr)
             os.close(descriptor)
         if descriptors:
             contract.sync_folder(self.folder)
