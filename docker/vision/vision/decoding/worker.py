@@ -66,10 +66,10 @@ def _received(
 ) -> tuple[list[decode.Outcome], bytes]:
     """As `_listed`, for bytes that come behind the list, to be resized as it says. Nothing but pixels is measured."""
     request = dataclasses.replace(request, **listed["rule"])
-    data = memoryview(connection.recv_bytes())
+    data = connection.recv_bytes()
     takes, start = [], 0
     for extension, size in listed["files"]:
-        takes.append(partial(_decode, bytes(data[start : start + size]), extension, request))
+        takes.append(partial(_decode, data[start : start + size], extension, request))
         start += size
     return _tried(takes, request.limits)
 

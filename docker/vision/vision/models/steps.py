@@ -20,7 +20,7 @@ class Steps:
     """A backend, and what computes its network in smaller batches.
 
     Attributes:
-        sizes: of the smaller ones, the largest first; those asked for that give the same bits.
+        sizes: of the smaller batches, the largest first; those asked for that give the same bits.
     """
 
     def __init__(self, whole: Backend, sizes: Sequence[int]) -> None:
@@ -29,18 +29,17 @@ class Steps:
             images = _images(whole.bundle)
             self._smaller = dict(_equal(whole, wanted, images))
         self.sizes = list(self._smaller)
+        self._steps = {whole.batch_size: whole} | self._smaller  # the largest first
 
     def batches(self, images: np.ndarray) -> Iterator[Answers]:
-        """Answers to uint8 [n, height, width, 3]: all at once by small batches that leave no place empty, or by whole
-        ones.
-        """
+        """Answers to uint8 [n, height, width, 3]: all at once in batches with no place empty, or else in whole ones."""
         if not self._smaller:
             yield from self._whole.batches(images)
             return
         done, answers = 0, []
         while done < len(images):
-            size = next((size for size in self.sizes if size <= len(images) - done), self.sizes[-1])
-            answers.append(self._smaller[size](images[done : done + size]))
+            size = next((size for size in self._steps if size <= len(images) - done), self.sizes[-1])
+            answers.append(self._steps[size](images[done : done + size]))
             done += size
         probabilities, embeddings = (np.concatenate(arrays) for arrays in zip(*answers, strict=True))
         yield probabilities, embeddings

@@ -46,6 +46,8 @@ class Bodies:
         """Read on, so that a caller who still sends gets to its answer; whether that was all, within limits."""
         if request.state.is_read:
             return True
+        if "expect" in request.headers:  # it waits for a word before it sends
+            return False
         left = self._most
         with contextlib.suppress(TimeoutError, ClientDisconnect):
             async with asyncio.timeout(min(self._seconds, DISCARD_SECONDS)):

@@ -1,10 +1,10 @@
 """Threads that hand files to decoding processes, a process each, and pixels on to the network."""
 
 import hashlib
-import itertools
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import strandline_contract as contract
@@ -17,6 +17,8 @@ from vision.serving.recorder import Recorder
 from vision.serving.waiting import Waiting
 
 CHUNK_FILES = 8  # that a process gets at once: those behind a slow one wait for it
+CHUNK_BYTES = 2**20  # unless one alone has more
+MAX_SIDE = 2**31  # pixels that a file may say it has
 
 
 class Decoders:
@@ -49,8 +51,8 @@ class Decoders:
 
     def _run(self, decoder: sandbox.Decoder) -> None:
         while chunk := self._waiting.take(CHUNK_FILES, self._count):
-            for model, alike in itertools.groupby(chunk, lambda picture: picture.model):
-                self._decode(decoder, list(alike), model.rule)
+            for pictures in _alike(chunk):
+                self._decode(decoder, pictures, pictures[0].model.rule)
 
     def _decode(self, decoder: sandbox.Decoder, pictures: list[Picture], rule: contract.ResizeRule) -> None:
         try:
@@ -71,6 +73,19 @@ class Decoders:
             decoded[0].model.put(decoded)
 
 
+def _alike(chunk: list[Picture]) -> Iterator[list[Picture]]:
+    """Those of one model, and few bytes: what the others hold of a process's memory, a picture cannot have."""
+    together: list[Picture] = []
+    room = CHUNK_BYTES
+    for picture in chunk:
+        if together and (picture.model is not together[0].model or len(picture.data) > room):
+            yield together
+            together, room = [], CHUNK_BYTES
+        together.append(picture)
+        room -= len(picture.data)
+    yield together
+
+
 def _take(picture: Picture, outcome: dict[str, Any]) -> None:
     """What a decoding process says of a picture: hostile bytes may have taken it over, so nothing goes unlooked at.
 
@@ -84,6 +99,10 @@ def _take(picture: Picture, outcome: dict[str, Any]) -> None:
     notes = [note for note in (outcome["notes"] or "").split() if note in NOTES]
     picture.notes = " ".join(note for note in notes if picture.name or note != "EXT_MISMATCH") or None
     picture.format = outcome["format"] if outcome["format"] in contract.FORMATS else None
-    picture.width, picture.height = (
-        None if outcome[side] is None else int(outcome[side]) for side in ("width", "height")
-    )
+    picture.width, picture.height = _side(outcome["width"]), _side(outcome["height"])
+
+
+def _side(said: object) -> int | None:
+    if said is None or (isinstance(said, int) and 0 <= said < MAX_SIDE):
+        return said
+    raise ValueError(f"a side of {said!r} pixels")

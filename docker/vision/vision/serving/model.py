@@ -94,8 +94,9 @@ class Model:
         Raises:
             RuntimeError: the process cannot go on, or no other can be started.
         """
-        whole = not guard.ready["sizes"]
-        while batch := self._waiting.take(guard.batch_size if whole else SIZES[0]):
+        sizes = [guard.batch_size, *guard.ready["sizes"]]
+        most = max((size for size in sizes if size <= SIZES[0]), default=guard.batch_size)
+        while batch := self._waiting.take(most):
             try:
                 self._answer(guard, batch)
             except Exception:
