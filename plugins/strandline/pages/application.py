@@ -21,6 +21,7 @@ from strandline.pages import (
     quarantine,
     reports,
     runs,
+    serving,
     signposts,
     static_files,
 )
@@ -30,7 +31,7 @@ LOGIN = "/api/v2/auth/login"
 TITLES = {403: "Not allowed", 404: "Not there", 503: "Not now"}
 ROOMS = (
     *(overview.room, runs.room, files.room, images.room, explore.room, maps.room),
-    *(quarantine.room, labels.room, drift.room, models.room),
+    *(quarantine.room, labels.room, drift.room, models.room, serving.room),
 )
 # FastAPI's own pages about the API would be there for anybody.
 application = FastAPI(title="Strandline", version="1", docs_url=None, redoc_url=None, openapi_url=None)

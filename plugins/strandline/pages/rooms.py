@@ -44,6 +44,7 @@ MENU = (
     ("/labels", "Label"),
     ("/drift", "Drift"),
     ("/models", "Models"),
+    ("/serving", "Serving"),
 )
 
 Facts = Mapping[str, Any]
