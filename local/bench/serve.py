@@ -2,7 +2,9 @@
 `make bench-serve`. One table, which it writes into `docs/serving.md`, and `.strandline/bench-serve.json`.
 
 All have the same network and the same files, which are CIFAR-sized JPEGs, and get the same load, open loop, at the same
-rates in turn; one that has fallen behind at two rates gets no higher one. Nothing else should run meanwhile.
+rates in turn; one that has fallen behind at two rates gets no higher one. Then each gets more than it can answer: how
+many it does, and what an answer costs of CPU time, which tells something on a busy machine too. Nothing else should run
+meanwhile.
 
 They do not do the same. MLServer and FastAPI decode in their own process, compute and answer. Strandline decodes in a
 process that may die of a picture, computes in another, keeps the picture, and has the answer on record before it gives
@@ -44,6 +46,8 @@ RATES = (50, 100, 150, 200, 300, 400, 500, 600, 700, 800, 900, 1000, 1200, 1400)
 GOOD_MS = 50.0  # p99
 BEHIND = 2  # rates at which a server may fail before it gets no higher one
 CONNECTIONS = 64
+TOO_MUCH = 3000.0  # requests a second
+BURST = 1200  # requests
 FILES = 64
 MLSERVER = {"debug": False, "parallel_workers": 0, "http_port": 8193, "grpc_port": 8194, "metrics_port": 8195}
 OURS, OURS_V2, FASTAPI, MLSERVER_V2 = "strandline /classify", "strandline v2", "FastAPI /classify", "MLServer v2"
@@ -55,12 +59,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=5, help="of each rate")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, started(Path(folder)):
-        busy = os.getloadavg()[0]
+    busy = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder, started(Path(folder)) as processes:
         measured = compare(arguments.rates, arguments.seconds, arguments.rounds)
+        saturated = saturate(processes, arguments.rounds)
     rows = {name: [dataclasses.asdict(one) for one in each] for name, each in measured.items()}
-    contract.write_json(REPORT, {"busy": busy, "cores": cores(), "measured": rows})
-    said = table(measured, busy)
+    contract.write_json(REPORT, {"busy": busy, "cores": cores(), "measured": rows, "saturated": saturated})
+    said = table(measured, saturated, busy)
     before, _, _ = PAGE.read_text().partition(MARK)
     PAGE.write_text(f"{before}{MARK}{said}")
     print(said)
@@ -68,8 +73,8 @@ def main() -> int:
 
 
 @contextlib.contextmanager
-def started(folder: Path) -> Iterator[None]:
-    """All three servers, once each answers."""
+def started(folder: Path) -> Iterator[dict[str, int]]:
+    """All three servers, once each answers: their processes by what is asked of them."""
     environment = os.environ | {"BUNDLE": str(BUNDLE), "PYTHONPATH": str(REPOSITORY)}
     contract.write_json(
         folder / "model-settings.json", {"name": "champion", "implementation": "local.bench.peer_mlserver.Runtime"}
@@ -87,15 +92,15 @@ def started(folder: Path) -> Iterator[None]:
         "--no-access-log",
     ]
     with (
-        running([*ours, "--port", "8191"], dict(os.environ), "http://localhost:8191/v2/health/ready"),
-        running(fastapi, environment, "http://localhost:8192/docs"),
+        running([*ours, "--port", "8191"], dict(os.environ), "http://localhost:8191/v2/health/ready") as strandline,
+        running(fastapi, environment, "http://localhost:8192/docs") as plain,
         running(
             [str(PEERS / "mlserver"), "start", str(folder)],
             environment,
             "http://localhost:8193/v2/models/champion/ready",
-        ),
+        ) as mlserver,
     ):
-        yield
+        yield {OURS: strandline, FASTAPI: plain, OURS_V2: strandline, MLSERVER_V2: mlserver}
 
 
 def deploy(folder: Path) -> None:
@@ -107,14 +112,14 @@ def deploy(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def running(command: list[str], environment: dict[str, str], ready: str) -> Iterator[None]:
+def running(command: list[str], environment: dict[str, str], ready: str) -> Iterator[int]:
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while not answers(ready):
             if process.poll() is not None:
                 raise RuntimeError(f"{' '.join(command)} ended by itself: run it alone to see why")
             time.sleep(0.2)
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait()
@@ -180,6 +185,30 @@ def compare(rates: list[float], seconds: float, rounds: int) -> dict[str, list[M
     return {name: found[name] for name in asked}
 
 
+def saturate(processes: dict[str, int], rounds: int) -> dict[str, dict[str, float]]:
+    """Answers a second, and CPU ms of each, when more is asked than can be answered: medians of the rounds."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in processes}
+    asked = loads()
+    for _ in range(rounds):
+        for name, process in processes.items():
+            before = cpu_seconds(process)
+            measured = asyncio.run(asked[name].run(TOO_MUCH, BURST / TOO_MUCH, CONNECTIONS))
+            found[name].append((measured.answered, 1000 * (cpu_seconds(process) - before) / BURST))
+    medians = {name: [statistics.median(values) for values in zip(*each, strict=True)] for name, each in found.items()}
+    return {name: {"answered": answered, "cpu_ms": cpu} for name, (answered, cpu) in medians.items()}
+
+
+def cpu_seconds(process: int) -> float:
+    """Of a process and its descendants."""
+    with contextlib.suppress(FileNotFoundError):  # it has ended
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        tasks = Path(f"/proc/{process}/task").glob("*/children")
+        children = [int(child) for task in tasks for child in task.read_text().split()]
+        own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return own + sum(map(cpu_seconds, children))
+    return 0.0
+
+
 def median(measured: list[Measured]) -> Measured:
     columns = zip(*map(dataclasses.astuple, measured), strict=True)
     rate, answered, failed, p50, p95, p99 = map(statistics.median, columns)
@@ -204,7 +233,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def table(measured: dict[str, list[Measured]], busy: float) -> str:
+def table(measured: dict[str, list[Measured]], saturated: dict[str, dict[str, float]], busy: float) -> str:
     rates = sorted({one.rate for rows in measured.values() for one in rows})
     by_rate = {name: {one.rate: one for one in rows} for name, rows in measured.items()}
     lines = [
@@ -216,6 +245,10 @@ def table(measured: dict[str, list[Measured]], busy: float) -> str:
         "|---|" + "---|" * len(measured),
         *(f"| {rate:g} | " + " | ".join(cell(rows.get(rate)) for rows in by_rate.values()) + " |" for rate in rates),
         "| most at p99 < 50 ms | " + " | ".join(f"**{largest(rows):g}**" for rows in measured.values()) + " |",
+        "| answers/s when more is asked | "
+        + " | ".join(f"{saturated[name]['answered']:.0f}" for name in measured)
+        + " |",
+        "| CPU ms of each then | " + " | ".join(f"{saturated[name]['cpu_ms']:.1f}" for name in measured) + " |",
     ]
     return "\n".join(lines) + "\n"
 
