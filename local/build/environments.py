@@ -34,13 +34,13 @@ IMAGE_LOCKS = [
     "docker/build/sbom.txt",
 ]
 CONSTRAINTS = {
-    "docker/airflow/dev": "docker/airflow/requirements.txt",
-    "docker/engine-proxy/requirements": "docker/airflow/requirements.txt",
-    "docker/vision/dev": "docker/vision/requirements.txt",
-    "docker/vision/requirements-cu112": "docker/vision/requirements.txt",
-    "docker/vision/requirements-cuda12": "docker/vision/requirements.txt",
-    "docker/vision/requirements-serve": "docker/vision/requirements.txt",
-    "local/requirements": "docker/airflow/requirements.txt",
+    "docker/airflow/dev": ["docker/airflow/requirements.txt"],
+    "docker/engine-proxy/requirements": ["docker/airflow/requirements.txt"],
+    "docker/vision/dev": ["docker/vision/requirements.txt", "docker/vision/requirements-serve.txt"],
+    "docker/vision/requirements-cu112": ["docker/vision/requirements.txt"],
+    "docker/vision/requirements-cuda12": ["docker/vision/requirements.txt"],
+    "docker/vision/requirements-serve": ["docker/vision/requirements.txt"],
+    "local/requirements": ["docker/airflow/requirements.txt"],
 }
 OVERRIDES = {
     "docker/vision/dev": "docker/vision/overrides.txt",
@@ -90,7 +90,7 @@ def lock() -> None:
     ensure("uv")
     paths = [path for paths in (*LOCKS.values(), *DEV_LOCKS.values(), IMAGE_LOCKS) for path in paths]
     for name in (path.removesuffix(".txt") for path in paths):
-        constraint = ["-c", CONSTRAINTS[name]] if name in CONSTRAINTS else []
+        constraint = [word for path in CONSTRAINTS.get(name, ()) for word in ("-c", path)]
         constraint += ["--override", OVERRIDES[name]] if name in OVERRIDES else []
         compile_ = ["uv", "pip", "compile", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url"]
         print(f"Locking {name}.in ...", flush=True)

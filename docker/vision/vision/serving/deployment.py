@@ -118,6 +118,8 @@ class Deployment:
         if model is None:
             model = Model(self._settings.store, ref, self._settings.runtime, self._recorder)
             self._models[ref.version] = model
+        if _is_ready(model):
+            return model
         try:
             await asyncio.shield(asyncio.wrap_future(model.ready))
         except Exception as error:

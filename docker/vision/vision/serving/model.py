@@ -46,7 +46,8 @@ class Model:
 
     def put(self, pictures: list[Picture]) -> None:
         """Pictures with pixels: each will be finished."""
-        self._waiting.put(pictures)
+        if not self._waiting.put(pictures):
+            self._recorder.fail(pictures, Problem("NOT_READY", f"version {self.version} is no longer served", 2))
 
     def close(self) -> None:
         """End the process, once what waits is answered; does not wait for that."""

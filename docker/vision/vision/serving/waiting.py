@@ -14,10 +14,13 @@ class Waiting(Generic[T]):
         self._changed = threading.Condition()
         self._closed = False
 
-    def put(self, items: Iterable[T]) -> None:
+    def put(self, items: Iterable[T]) -> bool:
+        """Whether somebody will take them: not once it is closed."""
         with self._changed:
-            self._items.extend(items)
-            self._changed.notify()
+            if not self._closed:
+                self._items.extend(items)
+                self._changed.notify()
+            return not self._closed
 
     def close(self) -> None:
         """Who takes gets what is left, and then nothing."""
