@@ -42,21 +42,22 @@ def main(descriptor: int) -> None:
         while True:
             try:
                 listed = json.loads(connection.recv_bytes())
-                answers = _listed(root, request, listed) if root else _received(connection, request, listed)
+                if root:
+                    outcomes, blocks = answer(root, request, [(name.encode("latin-1"), tag) for name, tag in listed])
+                else:
+                    outcomes, blocks = _received(connection, request, listed)
             except EOFError:
                 return
-            outcomes, blocks = answers
             rows = [outcome.row() if root else vars(outcome) for outcome in outcomes]
             connection.send_bytes(json.dumps(rows).encode())
             connection.send_bytes(blocks)
 
 
-def _listed(
-    root: files.Root, request: contract.PackRequest, listed: list[tuple[str, str]]
+def answer(
+    root: files.Root, request: contract.PackRequest, listed: list[tuple[bytes, str]]
 ) -> tuple[list[decode.Outcome], bytes]:
     """One outcome for each (name, version), and the pixels of the decoded ones, one after the other."""
-    names = [(name.encode("latin-1"), version) for name, version in listed]
-    outcomes, blocks = _tried([partial(_take, root, request, *each) for each in names], request.limits)
+    outcomes, blocks = _tried([partial(_take, root, request, *each) for each in listed], request.limits)
     _measure([outcome for outcome in outcomes if outcome.reason is None], blocks, request)
     return outcomes, blocks
 
@@ -64,7 +65,7 @@ def _listed(
 def _received(
     connection: Connection, request: contract.PackRequest, listed: dict[str, Any]
 ) -> tuple[list[decode.Outcome], bytes]:
-    """As `_listed`, for bytes that come behind the list, to be resized as it says. Nothing but pixels is measured."""
+    """As `answer`, for bytes that come behind the list, to be resized as it says. Nothing but pixels is measured."""
     request = dataclasses.replace(request, **listed["rule"])
     data = connection.recv_bytes()
     takes, start = [], 0
