@@ -100,6 +100,7 @@ CREATE TABLE served_predictions (
 );
 CREATE INDEX served_predictions_consumer ON served_predictions (consumer, version, at);
 CREATE INDEX served_predictions_image ON served_predictions (image_id);
+CREATE INDEX served_predictions_at ON served_predictions (at);
 
 -- The label that an application gives a picture that it had classified, as it was said.
 CREATE TABLE served_feedback (
