@@ -9,6 +9,10 @@ that does not was never answered.
     <serving folder>/spools/<server>/lock                  held (flock) for as long as the process lives
     <serving folder>/spools/<server>/<first sequence>.jsonl
     <serving folder>/pictures/<server>/<image id>          the bytes of a file, kept to be labelled and learnt from
+
+A server has a name that no other ever had, and takes its lock right after it has made its folder: for the first seconds
+of a lock, the agent does not look whether it is held. It begins a later segment once it writes no more to the one
+before; the agent then removes that, when it is loaded, and of a process that has ended all that it left.
 """
 
 import dataclasses

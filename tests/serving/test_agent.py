@@ -156,13 +156,36 @@ def test_a_ledger_that_is_away_is_waited_for_and_spoken_of_once(database, away, 
     agent = Agent()
     server.answer(5)
     with away():
-        waits = [agent._try(1.0) for _ in range(3)]
+        waits = [agent.attempt(1.0) for _ in range(3)]
     assert waits == [2.0, 2.0, 2.0]
     assert caplog.text.count("nothing is loaded for now, and nothing lost") == 1
-    assert agent._try(1.0) == 1.0
+    assert agent.attempt(1.0) == 1.0
     assert "all is back" in caplog.text
     assert len(recorded()) == 5
     server.die()
+
+
+def test_a_disk_that_takes_nothing_holds_up_no_line(database, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("STRANDLINE_LANDING", str(tmp_path / "landing"))
+    settings.get.cache_clear()
+    server = Server("one", seeding.register())
+    blocked = settings.get().serving_folder / contract.DEPLOYMENT_FILE
+    blocked.mkdir()
+    settings.get().landing.write_text("no folder")
+    server.keep(b"one", "1" * 64)
+    server.die()
+    agent = Agent()
+    for _ in range(2):
+        assert agent.attempt(1.0) == 1.0
+    assert len(recorded()) == 1
+    assert caplog.text.count(str(settings.get().landing)) == 1
+    assert server.folder.exists()
+    blocked.rmdir()
+    settings.get().landing.unlink()
+    agent.round()
+    assert told().champion.version == server.version
+    assert len(list(settings.get().landing.rglob("*.jpeg"))) == 1
+    assert not server.folder.exists()
 
 
 def test_an_agent_that_is_asked_to_end_loads_what_was_answered_last(database):

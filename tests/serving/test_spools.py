@@ -1,5 +1,7 @@
 """Each line of a spool becomes a row exactly once, whatever ends in between: on a real Postgres and real files."""
 
+import concurrent.futures
+
 import ledger_rows as seeding
 import pytest
 from served import Server, line, recorded, rows
@@ -194,6 +196,20 @@ def test_batches_are_bounded(server, monkeypatch):
         loads += 1
     assert loads > 3
     assert recorded() == numbers(10)
+
+
+def test_two_agents_take_turns(server, monkeypatch):
+    monkeypatch.setattr(spools, "BATCH_BYTES", 5_000)
+    server.answer(100)
+
+    def load_all(_: int) -> int:
+        return sum(iter(lambda: spools.load(server.folder), False))
+
+    with concurrent.futures.ThreadPoolExecutor(2) as threads:
+        batches = list(threads.map(load_all, range(2)))
+    assert sum(batches) > 5
+    assert recorded() == numbers(100)
+    assert broken() == {}
 
 
 def test_a_line_longer_than_a_batch_is_loaded_and_one_without_an_end_stops_its_spool_alone(

@@ -3,10 +3,12 @@
 It holds the one credential of the two, and nothing of its own: ended at any moment, it goes on where the ledger says.
 """
 
+import contextlib
 import logging
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -41,10 +43,10 @@ class Agent:
         """Go round until asked to stop, and once more then: what was answered last is loaded, too."""
         wait = ROUND_SECONDS
         while not stopped.wait(wait):
-            wait = self._try(wait)
-        self._try(wait)
+            wait = self.attempt(wait)
+        self.attempt(wait)
 
-    def _try(self, waited: float) -> float:
+    def attempt(self, waited: float) -> float:
         """A round; the seconds to wait before the next. Of what is away it speaks once, and once when it is back."""
         try:
             more = self.round()
@@ -58,11 +60,19 @@ class Agent:
         self._away = False
         return 0.0 if more else ROUND_SECONDS
 
-    def _complain(self, complaint: str) -> None:
-        """Each complaint once."""
-        if complaint not in self._complaints:
+    def _complain(self, complaint: Exception) -> None:
+        """Of each once."""
+        if str(complaint) not in self._complaints:
             log.error("%s", complaint)
-        self._complaints.add(complaint)
+        self._complaints.add(str(complaint))
+
+    @contextlib.contextmanager
+    def _going_on(self) -> Iterator[None]:
+        """What a disk refuses now is tried again in the next round, and holds up nothing else."""
+        try:
+            yield
+        except OSError as error:
+            self._complain(error)
 
     def round(self) -> bool:
         """Tell, load, land, label; says whether a spool has more to load.
@@ -84,8 +94,9 @@ class Agent:
     def _tell(self, connection: ledger.Connection) -> None:
         now = deployment.read(connection, self._whole)
         if deployment.is_due(now, self._written):
-            deployment.write(self.folder, now)
-            self._written = now
+            with self._going_on():  # a full disk has to be emptied of what can be loaded
+                deployment.write(self.folder, now)
+                self._written = now
 
     def _load(self, folder: Path, alive: bool, loaded: Progress) -> bool:
         """Load a spool, some batches at the most; says whether there may be more."""
@@ -95,15 +106,16 @@ class Agent:
             try:
                 more = all(spools.load(folder) for _ in range(BATCHES))
             except spools.SpoolError as error:
-                self._complain(str(error))
+                self._complain(error)
                 return False
             with ledger.connect("serving") as connection:
                 loaded = spools.progress(connection, [folder])[folder.name]
         spools.remove_loaded(folder, loaded)
-        pictures.land(kept)
-        if not alive and not more:
-            pictures.remove_dead(kept)
-            spools.remove_dead(folder, loaded)
+        with self._going_on():
+            pictures.land(kept)
+            if not alive and not more:
+                pictures.remove_dead(kept)
+                spools.remove_dead(folder, loaded)
         return more
 
     def _label(self) -> None:
