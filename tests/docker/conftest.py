@@ -32,3 +32,9 @@ def vision_image(engine: docker.DockerClient) -> str:
 def airflow_image(engine: docker.DockerClient) -> str:
     """The ID of the Airflow image of this checkout."""
     return images.build("airflow")
+
+
+@pytest.fixture(scope="session")
+def serve_image(engine: docker.DockerClient) -> str:
+    """The ID of the image of this checkout that serves."""
+    return images.build("serve")

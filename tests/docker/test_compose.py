@@ -67,6 +67,7 @@ class Compose:
             STRANDLINE_POSTGRES_PORT=self.ports["POSTGRES"],
             RABBITMQ_MANAGEMENT_PORT=self.ports["RABBITMQ"],
             STRANDLINE_STABLE_SECONDS="0.5",
+            STRANDLINE_SERVE_PORTS="0",  # any that is free
         )
         self.landing, self.store = home / "landing", Path(self.values["STRANDLINE_STORE_ON_HOST"])
 
@@ -403,6 +404,47 @@ def test_fabs_users_see_the_pages_as_their_roles_allow(compose, browser):
         assert "may read labels, and give none" in page.locator("main").inner_text()
         page.goto("/strandline/")
         assert "6,000 images were classified" in page.locator("main").inner_text()
+
+
+def test_two_processes_answer_an_application_and_one_does_when_the_other_dies(compose, serve_image):
+    """Over HTTP, by the commands of docs/compose.md: as the batch, and on record."""
+    serving = "--profile", "serve"
+    compose.run(*serving, "up", "--detach", "--wait", "--no-deps", "--scale", "serve=2", "serve", "serving-agent")
+    program = "from strandline.serving import consumers; print(consumers.create('shop', 500, 'ann'))"
+    token = compose.run("exec", "-T", "api-server", "python", "-c", program).split()[-1]
+    picture = min((compose.landing / f"{HOUR:%Y-%m-%dT%H}").glob("*/*.jpg"))
+    services = compose.containers("serve")
+    first, second = map(address, services)
+
+    def asked(service: str) -> dict[str, Any] | None:
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = requests.post(f"{service}/classify", data=picture.read_bytes(), headers=headers, timeout=60)
+        return answer.json() if answer.ok else None
+
+    answers = [wait_for(lambda service=service: asked(service), 60) for service in (first, second)]
+    services[0].kill()
+    answers += [asked(second), asked(second)]
+    query = (
+        "SELECT server, prediction_id, served.probabilities = batch.probabilities AS same"
+        " FROM served_predictions AS served JOIN predictions AS batch USING (image_id)"
+        " WHERE consumer = 'shop' AND model_version = version"
+    )
+    rows = wait_for(lambda: len(found := compose.rows(query)) == 4 and found, 60)
+    assert {row["prediction_id"] for row in rows} == {answer["prediction_id"] for answer in answers}
+    assert {row["same"] for row in rows} == {True}
+    assert len({row["server"] for row in rows}) == 2
+    wait_for(lambda: list(compose.landing.glob(f"serving/*/{contract.sha256_file(picture)}.jpeg")), 60)
+    for service in ("serve", "serving-agent"):
+        host = compose.containers(service)[-1].attrs["HostConfig"]
+        assert host["ReadonlyRootfs"]
+        assert host["CapDrop"] == ["ALL"]
+    compose.run(*serving, "rm", "--stop", "--force", "serve", "serving-agent")
+
+
+def address(container: Container) -> str:
+    """The address at which one of the services answers."""
+    [port] = container.attrs["NetworkSettings"]["Ports"]["8090/tcp"]
+    return f"http://127.0.0.1:{port['HostPort']}"
 
 
 def test_nothing_is_lost_when_a_worker_the_broker_and_the_ledger_go_away(compose, api):

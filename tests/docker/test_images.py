@@ -12,8 +12,11 @@ import strandline_contract as contract
 from local.build import images, model_store
 from strandline import settings
 
-LARGEST = {"vision": 950_000_000, "airflow": 1_500_000_000}
-USERS = {"vision": "10001", "airflow": "50000"}
+LARGEST = {"vision": 950_000_000, "airflow": 1_500_000_000, "serve": 650_000_000}
+USERS = {"vision": "10001", "airflow": "50000", "serve": "10001"}
+LOCKS = {name: f"{name}/requirements.txt" for name in ("vision", "airflow")} | {
+    "serve": "vision/requirements-serve.txt"
+}
 TOOLS = ("gcc", "cc", "g++", "make", "ld", "as", "pip", "uv", "git", "curl", "wget")
 
 pytestmark = pytest.mark.timeout(1200)  # a first build downloads all packages
@@ -73,7 +76,7 @@ def test_its_bill_is_its_lock(engine, image, name):
     bill = json.loads(run(engine, image, "cat", "/opt/sbom/python.cdx.json"))
     assert bill["bomFormat"] == "CycloneDX"
     listed = {_normal(component["name"]): component["version"] for component in bill["components"]}
-    lock = (settings.REPOSITORY / "docker" / name / "requirements.txt").read_text()
+    lock = (settings.REPOSITORY / "docker" / LOCKS[name]).read_text()
     assert listed == dict(re.findall(r"^([a-z0-9.-]+)(?:\[.*?\])?==(\S+)", lock, flags=re.MULTILINE))
 
 
@@ -104,6 +107,12 @@ def test_vision_says_how_to_use_it(engine, vision_image):
 def test_vision_imports_all_it_calls_on_a_read_only_root(engine, vision_image):
     program = "from vision.commands import pack; from vision.commands import classify, evaluate, package, train"
     run(engine, vision_image, "python", "-c", program)
+
+
+def test_serve_imports_all_it_calls_and_has_no_mxnet(engine, serve_image):
+    absent = "import importlib.util as u; print([u.find_spec(name) for name in ('mxnet', 'gluoncv')])"
+    run(engine, serve_image, "python", "-c", "from vision.serving import application, __main__")
+    assert run(engine, serve_image, "python", "-c", absent).strip() == "[None, None]"
 
 
 def test_vision_holds_the_champion(engine, vision_image):
