@@ -65,7 +65,8 @@ def of_compose(config: settings.Settings, env_file: Path = dotenv.PATH) -> setti
     passfile = Path(values[dotenv.FOLDER]) / "pgpass-worker"
     url = f"postgresql://127.0.0.1:{port}/strandline?{urlencode({'passfile': passfile}, quote_via=quote)}"
     # What has been fetched already is taken from where it lies.
-    archive = config.local.cifar_archive or next((config.home / "cache" / "cifar10").glob("*"), None)
+    fetched = (config.home / "cache" / "cifar10" / source.name for source in cifar.SOURCES)
+    archive = config.local.cifar_archive or next(filter(Path.is_file, fetched), None)
     return dataclasses.replace(
         config, home=store.parent, database_url=url, local=dataclasses.replace(config.local, cifar_archive=archive)
     )
