@@ -121,6 +121,7 @@ from strandline_contract.serving import (
     SPOOLS_FOLDER,
     Consumer,
     Deployment,
+    Rollout,
     ServedFeedback,
     ServedPrediction,
 )
@@ -228,6 +229,7 @@ __all__ = [
     "Resize",
     "ResizeRule",
     "Result",
+    "Rollout",
     "Runtime",
     "RuntimeParity",
     "ServedFeedback",

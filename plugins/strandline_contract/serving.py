@@ -50,12 +50,33 @@ class Consumer(Message):
 
 
 @dataclasses.dataclass(frozen=True)
+class Rollout(Message):
+    """A version that is compared with the champion on what callers ask who are not pinned.
+
+    `mode`: as a shadow it computes what the champion was asked, and nobody is told what it says; as a canary it answers
+    in the champion's place. `share`: 0 to 1, of the pictures (shadow), or of the callers (canary).
+
+    Raises:
+        BadRequest: there is no such share.
+    """
+
+    rollout_id: str
+    bundle: BundleRef
+    mode: Literal["shadow", "canary"]
+    share: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise BadRequest(f"the share of rollout {self.rollout_id} is {self.share}, not 0 to 1")
+
+
+@dataclasses.dataclass(frozen=True)
 class Deployment(Message):
     """Which versions answer whom.
 
     `read_at`: when the ledger last said so, in ISO 8601 with its zone. `pinned`: the bundles of versions that
     consumers are pinned to; a version that is missing here has no bundle any more. `anonymous_requests_per_second`: of
-    all callers without a token together; None refuses them.
+    all callers without a token together; None refuses them. `rollout`: None while no version is compared.
     """
 
     read_at: str
@@ -63,18 +84,21 @@ class Deployment(Message):
     pinned: tuple[BundleRef, ...] = ()
     consumers: tuple[Consumer, ...] = ()
     anonymous_requests_per_second: float | None = None
+    rollout: Rollout | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class ServedPrediction(Message):
-    """What one picture of a request was answered, refused ones too.
+    """What one picture of a request was answered, refused ones too; or what a shadow says of it, which nobody is told.
 
     `server` and `sequence`: the serving process, and the number of the line among all that it wrote, from 1. `at`: in
     ISO 8601 with its zone. `image_id`: the SHA-256 of the file's bytes, or of the pixels if pixels were sent (`format`
     is then "pixels"). `status`, `reason`, `detail`, `notes`: as in OUTCOME_COLUMNS. `label`, `confidence` and
     `probabilities` are None if it was refused, or if the network failed on it (`failure`, as in PREDICTION_COLUMNS).
     `seconds`: from the request's last byte to this line. `versions`: what decided the values beside the bundle.
-    `kept`: whether the file lies among the pictures.
+    `kept`: whether the file lies among the pictures. `role`: of the version. `rollout_id`: of all that belongs to a
+    comparison: the answers of both arms of a canary; with a shadow, those that it computed too, and what it says.
+    `shadow_of`: the prediction_id of the answer that was given.
     """
 
     server: str
@@ -99,6 +123,9 @@ class ServedPrediction(Message):
     probabilities: tuple[float, ...] | None = None
     failure: str | None = None
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    role: Literal["champion", "pinned", "canary", "shadow"] = "champion"
+    rollout_id: str | None = None
+    shadow_of: str | None = None
     kind: Literal["prediction"] = "prediction"
 
 
