@@ -295,6 +295,11 @@ def test_each_duty_inserts_what_is_its_own_and_nothing_else(database, duty):
         functions = {
             "install_first_champion(text, text)": "promotion",
             "promote(text, text)": "promotion",
+            "start_rollout(text, text, double precision, text, text)": "promotion",
+            "step_rollout(text, integer, double precision, text, text)": "promotion",
+            "end_rollout(text, text, text, text)": "promotion",
+            "answer_rollout(text, text, text, text)": "promotion",
+            "add_rollout_step(rollout_steps, text, double precision, text, text)": None,
             "audit()": None,
             "discard(text, text, text, jsonb, bigint[])": "people",
             "create_consumer(text, text, double precision, text, text)": "people",

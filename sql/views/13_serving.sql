@@ -1,8 +1,9 @@
 -- One row for each picture that was answered over HTTP, refused ones too; `feedback` is what the application said later.
+-- `role`: why this version answered. What shadows say is no answer: `reporting.shadows` has it.
 CREATE VIEW reporting.served_results AS
 SELECT prediction_id, served.at, served.consumer, model_versions.name AS model, served.version, image_id, status, reason,
        served.label, confidence, failure, bytes, format, width, height, seconds, kept, feedback.label AS feedback,
-       recorded_at
+       role, rollout_id, recorded_at
 FROM served_predictions AS served
 LEFT JOIN model_versions ON model_versions.version = served.version
 LEFT JOIN LATERAL (
@@ -11,7 +12,31 @@ LEFT JOIN LATERAL (
     WHERE served_feedback.prediction_id = served.prediction_id
     ORDER BY at DESC, sequence DESC
     LIMIT 1
-) AS feedback ON true;
+) AS feedback ON true
+WHERE role <> 'shadow';
+
+-- What a shadow said of a picture, beside the answer that was given.
+CREATE VIEW reporting.shadows AS
+SELECT shadows.rollout_id, shadows.at, shadows.image_id, answers.prediction_id, answers.version AS answered_by,
+       answers.label AS answer, answers.confidence AS answer_confidence, shadows.version AS shadow_by,
+       shadows.label AS shadow, shadows.confidence AS shadow_confidence, shadows.failure
+FROM served_predictions AS shadows
+JOIN served_predictions AS answers ON answers.prediction_id = shadows.shadow_of
+WHERE shadows.role = 'shadow';
+
+-- Versions that were compared over HTTP with the champion of their time: how far each came. `state`, `share` and `why`
+-- are of its last step; `ended_at` is null of the one that is on.
+CREATE VIEW reporting.rollouts AS
+SELECT rollout_id, name AS model, version, champion, asked_by, started_at, what AS state, share, who, why,
+       number AS steps, CASE WHEN share = 0 THEN at END AS ended_at
+FROM (
+    SELECT DISTINCT ON (rollout_id) rollout_id, version, champion, what, share, who, why, number, at,
+           first_value(who) OVER steps AS asked_by, first_value(at) OVER steps AS started_at
+    FROM rollout_steps
+    WINDOW steps AS (PARTITION BY rollout_id ORDER BY number)
+    ORDER BY rollout_id, number DESC
+) AS last
+JOIN model_versions USING (version);
 
 -- Which version answered which application, and when.
 CREATE VIEW reporting.served_versions AS
@@ -21,6 +46,7 @@ FROM (
            count(*) FILTER (WHERE reason IS NOT NULL) AS refused,
            count(*) FILTER (WHERE failure IS NOT NULL) AS failed
     FROM served_predictions
+    WHERE role <> 'shadow'
     GROUP BY consumer, version
 ) AS answered
 LEFT JOIN model_versions USING (version);

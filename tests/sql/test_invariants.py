@@ -171,6 +171,7 @@ MUTATIONS = {
         "DELETE FROM champions WHERE cause = 'promoted'",
         "DELETE FROM discards WHERE what = 'taken back'",
         "DELETE FROM consumer_steps WHERE what = 'revoked'",
+        "DELETE FROM rollout_steps WHERE what = 'canary'",
         """INSERT INTO audit_log (who, what, of_table, details, hash)
            SELECT who, what, of_table, details, hash FROM audit_log""",
         "UPDATE champions SET version = repeat('0', 64) WHERE cause = 'promoted'",
@@ -243,6 +244,27 @@ MUTATIONS = {
         "UPDATE served_feedback_ends SET state = 'rejected', reason = 'UNKNOWN_CLASS'",
         "DELETE FROM served_predictions WHERE sequence = 1",
     ],
+    "30_shadows_are_of_an_answer": [
+        "UPDATE served_predictions SET image_id = repeat('1', 64) WHERE role = 'shadow'",
+        "UPDATE served_predictions SET rollout_id = NULL WHERE prediction_id = 'rolled out-1'",
+        "UPDATE served_predictions SET shadow_of = 'nothing' WHERE role = 'shadow'",
+        "UPDATE served_predictions SET shadow_of = prediction_id WHERE role = 'shadow'",
+        "DELETE FROM served_predictions WHERE prediction_id = 'rolled out-1'",
+    ],
+    "31_rollouts_compare_two_versions": [
+        "UPDATE served_predictions SET version = repeat('0', 64) WHERE role = 'canary'",
+        "UPDATE served_predictions SET version = repeat('0', 64) WHERE prediction_id = 'rolled out-1'",
+        "UPDATE served_predictions SET version = (SELECT min(champion) FROM rollout_steps) WHERE role = 'shadow'",
+        "UPDATE served_predictions SET rollout_id = NULL WHERE role = 'shadow'",
+        "UPDATE served_predictions SET rollout_id = 'nothing' WHERE role = 'champion' AND rollout_id IS NOT NULL",
+    ],
+    "32_rollouts_follow_each_other": [
+        "DELETE FROM rollout_steps WHERE what = 'shadow'",
+        "DELETE FROM rollout_steps WHERE what = 'ended'",
+        "UPDATE rollout_steps SET version = repeat('0', 64) WHERE what = 'canary'",
+        "UPDATE rollout_steps SET rollout_id = 'another' WHERE what = 'canary'",
+        "UPDATE rollout_steps SET share = 0 WHERE what = 'canary'",
+    ],
     "24_precision_was_proved": [
         f"{IN_BF16} WHERE run_id = 'first'",
         f"{IN_BF16}, device = 'gpu' WHERE run_id = 'later'",
@@ -269,6 +291,7 @@ def books(postgres_port: int, tmp_path_factory: pytest.TempPathFactory) -> Itera
         change_champions(first.version, later.version)
         discard_refused()
         serve(first.version)
+        roll_out(first.version, later.version)
         yield database
 
 
@@ -294,6 +317,22 @@ def serve(version: str) -> None:
     server.die()
     Agent().round()
     consumers.revoke("shop", "ann")
+
+
+def roll_out(champion: str, version: str) -> None:
+    """As a shadow, then as a canary; and once more as a shadow."""
+    server = Server("rolled out", champion)
+    row = {"rollout_id": "rollout", "version": version, "by": "ann", "why": "to see"}
+    with ledger.connect("promotion") as connection:
+        ledger.fetch(connection, "call_start_rollout", row | {"share": 1})
+        ledger.fetch(connection, "call_step_rollout", row | {"number": 2, "share": 0.5})
+        ledger.fetch(connection, "call_end_rollout", row | {"what": "ended"})
+        ledger.fetch(connection, "call_start_rollout", row | {"rollout_id": "second", "share": 1})
+    given = server.answer(rollout_id="rollout")
+    server.answer(rollout_id="rollout", role="shadow", version=version, shadow_of=given.prediction_id)
+    server.answer(rollout_id="rollout", role="canary", version=version)
+    server.die()
+    Agent().round()
 
 
 def discard_refused() -> None:

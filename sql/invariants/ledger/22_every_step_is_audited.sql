@@ -1,5 +1,5 @@
--- Each gate, approval, change of the champion, discard and step about a consumer is in the audit log, once, and nothing
--- else is.
+-- Each gate, approval, change of the champion, discard, step about a consumer and step of a rollout is in the audit log,
+-- once, and nothing else is.
 SELECT of_table, key, facts, steps
 FROM (
     SELECT of_table, key, coalesce(facts, 0) AS facts, coalesce(steps, 0) AS steps
@@ -11,6 +11,8 @@ FROM (
         SELECT 'discards', discard_id::text, 1 FROM discards
         UNION ALL
         SELECT 'consumer_steps', step_id::text, 1 FROM consumer_steps
+        UNION ALL
+        SELECT 'rollout_steps', step_id::text, 1 FROM rollout_steps
         UNION ALL
         SELECT 'champions', version || ' ' || extract(epoch FROM lower(period)), 1 FROM champions
     ) AS happened
