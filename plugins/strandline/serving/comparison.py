@@ -1,0 +1,130 @@
+"""What a version shows against the champion over HTTP: worse beyond chance, as good, or not enough yet.
+
+A shadow answers the pictures that the champion answered: each is a pair. A canary answers others: each of its answers
+is set against as many of the champion's as callers go there, in the order in which they came. Either way there is one
+value of -1 to 1 for each picture of the version, above 0 if that is in its favour, and the tests are those of means
+that may be looked at at any time (`stats.betting`): whoever watches looks every minute.
+
+"Worse" errs in a whole rollout with a probability of at most ALPHA, which is divided among its tests (Bonferroni: Dunn,
+"Multiple Comparisons Among Means", JASA 56, 1961). "As good" errs with at most ALPHA at each step: all has to be shown.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strandline.stats import betting, estimates
+
+Floats = NDArray[np.floating[Any]]
+Rows = Sequence[Mapping[str, Any]]
+Outcome = Literal["worse", "as good", "not enough yet"]
+
+ALPHA = 0.025
+MOST_STEPS = 4  # of a canary
+TESTS = 2 + 3 * MOST_STEPS  # of a rollout: two of the shadow, three of each step
+ACCURACY_MARGIN = 0.02  # loss of accuracy, as the gate allows on the newest images
+FAILURE_MARGIN = 0.01  # more pictures on which the network fails
+LATENCY_RATIO = 1.25  # seconds a picture, of the champion's
+MOST_BESIDE = 20  # answers of the champion that one of the canary is set against
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of a look, and that in a sentence."""
+
+    outcome: Outcome
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One thing that is compared.
+
+    Args:
+        values: one of -1 to 1 for each picture; above 0 is in favour of the version.
+        margin: a loss of so much is as good; None for a guard, which is never shown and stops what is worse.
+    """
+
+    name: str
+    values: Floats
+    margin: float | None
+
+    def outcome(self) -> Outcome:
+        if betting.p_below(self.values, 0) <= ALPHA / TESTS:
+            return "worse"
+        if self.margin is None or betting.p_above(self.values, -self.margin) <= ALPHA:
+            return "as good"
+        return "not enough yet"
+
+
+def shadow(rows: Rows, pictures: int) -> Finding:
+    """Of pairs (`select_shadowed`), of which it takes so many."""
+    labelled = [row for row in rows if row["truth"] is not None]
+    right, was_right = _right(labelled, "shadow"), _right(labelled, "answer")
+    measures = (
+        Measure("accuracy", right - was_right, ACCURACY_MARGIN),
+        Measure("failures", _numbers(rows, "answer_failed") - _numbers(rows, "shadow_failed"), FAILURE_MARGIN),
+    )
+    both = [row for row in rows if not (row["answer_failed"] or row["shadow_failed"])]
+    return _judge(measures, len(rows), pictures, _disagreement(both))
+
+
+def canary(version: Rows, champion: Rows, share: float, pictures: int) -> Finding:
+    """Of the answers of both (`select_rollout_answers`), of which it takes so many of the version."""
+    beside = max(1, min(math.floor((1 - share) / share), MOST_BESIDE))
+    labelled = [[row for row in rows if row["truth"] is not None] for rows in (version, champion)]
+    right, was_right = _blocks(*(_right(rows, "answer") for rows in labelled), beside)
+    fails, failed = _blocks(*(_numbers(rows, "failed") for rows in (version, champion)), beside)
+    took, had_taken = _blocks(*(_numbers(rows, "seconds") for rows in (version, champion)), beside)
+    measures = (
+        Measure("accuracy", (right - was_right).mean(axis=1), None),
+        Measure("failures", (failed - fails).mean(axis=1), FAILURE_MARGIN),
+        Measure("latency", np.sign(LATENCY_RATIO * had_taken - took).mean(axis=1), 0.0),
+    )
+    return _judge(measures, len(fails), pictures, f"{len(labelled[0]):,} of the version's answers have a label.")
+
+
+def _judge(measures: Sequence[Measure], seen: int, pictures: int, more: str) -> Finding:
+    outcomes = {measure.name: measure.outcome() for measure in measures}
+    said = "; ".join(f"{one.name} {_value(one)}, {outcomes[one.name]}" for one in measures)
+    outcome: Outcome = "as good" if set(outcomes.values()) == {"as good"} and seen >= pictures else "not enough yet"
+    if "worse" in outcomes.values():
+        outcome = "worse"
+    says = {
+        "worse": "The version is worse beyond chance",
+        "as good": "The version is as good",
+        "not enough yet": "It is not shown yet whether the version is as good",
+    }
+    return Finding(outcome, f"{says[outcome]}, on {seen:,} pictures of at least {pictures:,}: {said}. {more}")
+
+
+def _value(measure: Measure) -> str:
+    if not len(measure.values):
+        return "is compared on no picture"
+    points = 100 * float(measure.values.mean())
+    return f"{points:+.2f} points in its favour on {len(measure.values):,}"
+
+
+def _disagreement(rows: Rows) -> str:
+    if not rows:
+        return "Both answered no picture."
+    differ = estimates.share(sum(row["answer"] != row["shadow"] for row in rows), len(rows), ALPHA)
+    return f"They disagree on {differ.value:.2%} ({differ.low:.2%} to {differ.high:.2%})."
+
+
+def _right(rows: Rows, answer: str) -> Floats:
+    return np.array([row[answer] == row["truth"] for row in rows], np.float64)
+
+
+def _numbers(rows: Rows, name: str) -> Floats:
+    return np.array([row[name] for row in rows], np.float64)
+
+
+def _blocks(version: Floats, champion: Floats, beside: int) -> tuple[Floats, Floats]:
+    """The version's [n, 1], and the champion's [n, beside] that each is set against."""
+    blocks = min(len(version), len(champion) // beside)
+    return version[:blocks, None], champion[: blocks * beside].reshape(blocks, beside)
