@@ -40,8 +40,8 @@ class Bundles:
 
 
 def read(connection: ledger.Connection, whole: Bundles) -> contract.Deployment:
-    """What the ledger says now. A version that a consumer is pinned to and whose bundle is not whole is left out; the
-    champion is not: serving processes check it, and go on with what they have.
+    """What the ledger says now. A version that a consumer is pinned to, or that is rolled out, and whose bundle is not
+    whole is left out; the champion is not: serving processes check it, and go on with what they have.
 
     Raises:
         NoChampion: there is none.
@@ -55,7 +55,19 @@ def read(connection: ledger.Connection, whole: Bundles) -> contract.Deployment:
         pinned=tuple(contract.BundleRef(path, one) for one, path in sorted(pinned.items()) if whole.have(one, path)),
         consumers=tuple(map(_consumer, rows)),
         anonymous_requests_per_second=settings.get().serving.anonymous_requests_per_second,
+        rollout=_rollout(connection, champion["version"], whole),
     )
+
+
+def _rollout(connection: ledger.Connection, champion: str, whole: Bundles) -> contract.Rollout | None:
+    """The one that is on beside this champion; it answers nobody either while its bundle is not whole."""
+    for row in ledger.fetch(connection, "select_current_rollout"):
+        if row["champion"] == champion and whole.have(row["version"], row["bundle"]):
+            bundle = contract.BundleRef(row["bundle"], row["version"])
+            return contract.Rollout(
+                row["rollout_id"], bundle, "shadow" if row["what"] == "shadow" else "canary", row["share"]
+            )
+    return None
 
 
 def _consumer(row: DictRow) -> contract.Consumer:
