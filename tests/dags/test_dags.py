@@ -18,6 +18,7 @@ from strandline.errors import PermanentError
 from strandline.operators.defaults import GOVERNANCE, refuse_unknown_parameters
 from strandline.operators.timetable import PeriodTimetable
 from strandline.operators.vision import VisionOperator, vision_tasks
+from strandline.serving import comparison
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DAG_IDS = {
@@ -30,6 +31,7 @@ DAG_IDS = {
     "replay_window",
     "report_drift",
     "retrain_model",
+    "serve_canary",
 }
 DAG_IDS |= {"monitor_champion"}
 
@@ -167,7 +169,23 @@ def test_promote_model_promotes_only_after_gate_and_answer(dags):
         assert dag.get_task(after).trigger_rule == "all_success"
 
 
-@pytest.mark.parametrize("dag_id", ["promote_model", "monitor_champion"])
+def test_serve_canary_watches_each_step_and_asks_for_the_last(dags):
+    dag = dags["serve_canary"]
+    order = ["plan", "shadow", "canary_1", "canary_2", "canary_3", "canary_4", "request_approval"]
+    assert set(dag.task_ids) == {*order, "choose", "end", "step_back"}
+    assert not dag.timetable.can_be_scheduled
+    assert dag.get_task("choose").downstream_task_ids == {"plan", "end"}
+    for before, after in itertools.pairwise(order):
+        assert dag.get_task(after).upstream_task_ids == {before}
+        assert dag.get_task(after).trigger_rule == "all_success"
+    for watch in order[1:-1]:
+        assert dag.get_task(watch).mode == "reschedule"  # it holds no worker while it waits
+    assert dag.get_task("step_back").upstream_task_ids == set(order)
+    assert dag.get_task("step_back").trigger_rule == "one_failed"
+    assert dag.params.get_param("steps").schema["maxItems"] == comparison.MOST_STEPS
+
+
+@pytest.mark.parametrize("dag_id", ["promote_model", "monitor_champion", "serve_canary"])
 def test_questions_go_to_approvers_and_have_no_default(dags, dag_id):
     ask = dags[dag_id].get_task("request_approval")
     assert len(ask.options) == 2
@@ -247,7 +265,7 @@ def test_what_may_change_the_champion_is_queued_for_workers_of_its_own(dags):
     for dag in dags.values():
         governed = {task.task_id for task in dag.tasks if task.queue == GOVERNANCE}
         vision = {task.task_id for task in vision_tasks_of(dag)}
-        everything = dag.dag_id in ("promote_model", "monitor_champion")
+        everything = dag.dag_id in ("promote_model", "monitor_champion", "serve_canary")
         assert governed == (set(dag.task_ids) - vision if everything else set()), dag.dag_id
 
 
