@@ -27,8 +27,8 @@ To start, give the version, and perhaps other shares, pictures and hours. To end
 ### When it is red
 | red task | means, and what to do |
 |---|---|
-| plan | another rollout is on, no such version, its bundle is gone or altered, it has other classes, or the shares do \
-not grow: the log's last line says which |
+| plan | another rollout is on, no such version, its bundle is gone or altered, it has other classes or \
+wants other pixels, or the shares do not grow: the log's last line says which |
 | shadow, canary | the version is worse beyond chance, or was not shown to be as good in time, as the log's last line \
 says: nothing has to be done, the champion answers everybody. Or the rollout was ended, by whom stands there. It does \
 not go on if cleared: trigger a new run, for more labels with more hours |
@@ -95,6 +95,7 @@ def take_answer(run_id: str, answer: Mapping[str, Any]) -> None:
             1_000,
             type="integer",
             minimum=1,
+            maximum=10_000,
             title="Pictures a step",
             description="That the version answers at each step, at the least.",
         ),

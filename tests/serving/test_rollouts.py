@@ -6,7 +6,7 @@ import types
 import numpy as np
 import psycopg
 import pytest
-from gate_evaluations import make_version
+from gate_evaluations import CLASSES, make_version
 from gates import answer, hold
 from ledger_rows import digest
 from served import Server, rows
@@ -77,7 +77,7 @@ def test_a_version_without_a_whole_bundle_is_not_told(two):
     bundle = settings.get().store / "models" / two.version
     bundle.rename(bundle.with_name("elsewhere"))
     assert told() is None
-    with pytest.raises(RolloutError, match="could answer nobody"):
+    with pytest.raises(RolloutError, match="it could answer nobody"):
         rollouts.start("other", "user", two.version, PLAN)
 
 
@@ -93,6 +93,16 @@ def test_one_rollout_is_on_at_a_time_and_never_of_the_champion(two):
     assert steps() == [("shadow", 0.5, "user"), ("ended", 0, "ann")]
     with pytest.raises(RolloutError, match="with a reason"):
         rollouts.end("ann", " ")
+
+
+def test_what_cannot_answer_the_same_pictures_is_not_compared(two):
+    other = make_version("other classes", classes=[*CLASSES, "lizard"])
+    larger = make_version("larger", preprocessing={"width": 8, "height": 8})
+    for version, what in ((other, "other classes"), (larger, "other pixels")):
+        with pytest.raises(RolloutError, match=what):
+            rollouts.start("run", "user", version, PLAN)
+    with pytest.raises(RolloutError, match="no version was given"):
+        rollouts.start("run", "user", None, PLAN)
 
 
 def test_a_promotion_and_a_roll_back_end_it(two):
@@ -185,10 +195,28 @@ def test_a_shadow_without_labels_waits_and_steps_back_in_the_end(two):
     shadowed(two, server, 60)
     Agent().round()
     assert not rollouts.watch("run", 1, PLAN)
-    with pytest.raises(RolloutError, match=r"not shown yet .* on 60 pictures .* disagree on 0.00%"):
+    with pytest.raises(RolloutError, match=r"not shown yet .* on 60 pictures: .* disagree on 0.00%"):
         rollouts.watch("run", 1, rollouts.planned(PARAMS | {"wait_hours": 1e-9}))
     assert steps()[-1] == ("stepped back", 0, "serve_canary")
     server.die()
+
+
+def test_a_task_that_somebody_marks_as_done_takes_no_step(two):
+    rollouts.start("run", "user", two.version, PLAN)
+    assert not rollouts.watch("run", 2, PLAN)
+    assert steps() == [("shadow", 0.5, "user")]
+
+
+def test_a_shadow_with_labels_goes_on_and_one_that_is_wrong_does_not():
+    pairs = [{"answer": "cat", "shadow": "cat", "shadow_failed": False, "truth": "cat"}] * 700
+    wrong = [pair | {"shadow": "dog"} for pair in pairs[:70]]
+    failed = [pair | {"shadow": None, "shadow_failed": True, "truth": None} for pair in pairs[:3]]
+    assert comparison.shadow(pairs, 700).outcome == "as good"
+    assert comparison.shadow(pairs, 701).outcome == "not enough yet"
+    assert comparison.shadow(pairs + failed, 600).outcome != "worse"
+    found = comparison.shadow(pairs + wrong, 600)
+    assert found.outcome == "worse"
+    assert "disagree on 9.09% (" in found.sentence
 
 
 def test_a_shadow_that_fails_steps_back(two):

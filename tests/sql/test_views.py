@@ -99,14 +99,19 @@ def promoted(database: Database) -> None:
 
 
 def served(database: Database) -> None:
-    """Answers of two versions, a refused one, feedback that is a label and that is none, and a consumer that went."""
+    """Answers of two versions, one refused and one of a shadow, feedback of every kind, and a consumer that went."""
     first = seeding.register("first")
     ingest(FILES)
     consumers.create("shop", 50, "ann")
     server = Server("one", first)
     server.answer(2, consumer="shop", image_id=digest("a.jpg"))
     server.answer(status="quarantined", reason="TRUNCATED", label=None, confidence=None, probabilities=None)
-    server.answer(version=seeding.register("second"))
+    second = seeding.register("second")
+    given = server.answer(version=second)
+    server.answer(version=second, role="shadow", rollout_id="rollout", shadow_of=given.prediction_id)
+    rollout = {"rollout_id": "rollout", "version": second, "share": 0.5, "by": "ann", "why": "to see"}
+    with ledger.connect("promotion") as connection:
+        ledger.fetch(connection, "call_start_rollout", rollout)
     for label in ("dog", "lizard"):
         server.feedback("one-1", label, "shop")
     server.write(b"damaged\n")

@@ -21,5 +21,9 @@ class WatchOperator(BaseSensorOperator):
 
 
 def watch(task_id: str, number: int, look: Look, most_hours: int) -> WatchOperator:
-    """A task that ends once `look` says so, or raises; it fails after so many hours."""
-    return WatchOperator(task_id=task_id, number=number, look=look, timeout=datetime.timedelta(hours=most_hours))
+    """A task that ends once `look` says so, or raises; it fails after so many hours.
+
+    It is tried more often than others: what is away for some minutes must not end what took days.
+    """
+    timeout = datetime.timedelta(hours=most_hours)
+    return WatchOperator(task_id=task_id, number=number, look=look, timeout=timeout, retries=8)

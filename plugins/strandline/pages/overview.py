@@ -25,6 +25,7 @@ DAGS = (
     "retrain_model",
     "promote_model",
     "monitor_champion",
+    "serve_canary",
     "replay_window",
     "check_parity",
     "maintain_ledger",

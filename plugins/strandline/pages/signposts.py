@@ -14,6 +14,7 @@ PLACES = {
     "ingest_images": "runs",
     "ingest_labels": "labels",
     "report_drift": "drift",
+    "serve_canary": "serving",
     **dict.fromkeys(("retrain_model", "promote_model", "monitor_champion", "check_parity"), "models"),
 }
 router = APIRouter(prefix="/of", dependencies=[Depends(requires_access_dag("GET"))], include_in_schema=False)

@@ -29,7 +29,7 @@ TESTS = 2 + 3 * MOST_STEPS  # of a rollout: two of the shadow, three of each ste
 ACCURACY_MARGIN = 0.02  # loss of accuracy, as the gate allows on the newest images
 FAILURE_MARGIN = 0.01  # more pictures on which the network fails
 LATENCY_RATIO = 1.25  # seconds a picture, of the champion's
-MOST_BESIDE = 20  # answers of the champion that one of the canary is set against
+MOST_BESIDE = 4  # answers of the champion that one of the canary is set against: more hardly show more
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,17 @@ class Measure:
 
     Args:
         values: one of -1 to 1 for each picture; above 0 is in favour of the version.
-        margin: a loss of so much is as good; None for a guard, which is never shown and stops what is worse.
+        margin: a loss of so much is as good; None for a guard, which nothing has to be shown of.
+        worse_below: a mean of less is worse.
     """
 
     name: str
     values: Floats
     margin: float | None
+    worse_below: float = 0.0
 
     def outcome(self) -> Outcome:
-        if betting.p_below(self.values, 0) <= ALPHA / TESTS:
+        if betting.p_below(self.values, self.worse_below) <= ALPHA / TESTS:
             return "worse"
         if self.margin is None or betting.p_above(self.values, -self.margin) <= ALPHA:
             return "as good"
@@ -62,24 +64,27 @@ class Measure:
 
 
 def shadow(rows: Rows, pictures: int) -> Finding:
-    """Of pairs (`select_shadowed`), of which it takes so many."""
+    """Of pairs (`select_shadowed`), of which it takes so many.
+
+    A picture on which the champion fails has no shadow: so a few failures do not count against that.
+    """
     labelled = [row for row in rows if row["truth"] is not None]
     right, was_right = _right(labelled, "shadow"), _right(labelled, "answer")
     measures = (
         Measure("accuracy", right - was_right, ACCURACY_MARGIN),
-        Measure("failures", _numbers(rows, "answer_failed") - _numbers(rows, "shadow_failed"), FAILURE_MARGIN),
+        Measure("failures", -_numbers(rows, "shadow_failed"), FAILURE_MARGIN, -FAILURE_MARGIN),
     )
-    both = [row for row in rows if not (row["answer_failed"] or row["shadow_failed"])]
+    both = [row for row in rows if not row["shadow_failed"]]
     return _judge(measures, len(rows), pictures, _disagreement(both))
 
 
 def canary(version: Rows, champion: Rows, share: float, pictures: int) -> Finding:
     """Of the answers of both (`select_rollout_answers`), of which it takes so many of the version."""
-    beside = max(1, min(math.floor((1 - share) / share), MOST_BESIDE))
+    beside = min(max(math.floor((1 - share) / share), 1), MOST_BESIDE)
     labelled = [[row for row in rows if row["truth"] is not None] for rows in (version, champion)]
-    right, was_right = _blocks(*(_right(rows, "answer") for rows in labelled), beside)
-    fails, failed = _blocks(*(_numbers(rows, "failed") for rows in (version, champion)), beside)
-    took, had_taken = _blocks(*(_numbers(rows, "seconds") for rows in (version, champion)), beside)
+    right, was_right = _blocks(beside, *(_right(rows, "answer") for rows in labelled))
+    fails, failed = _blocks(beside, *(_numbers(rows, "failed") for rows in (version, champion)))
+    took, had_taken = _blocks(beside, *(_numbers(rows, "seconds") for rows in (version, champion)))
     measures = (
         Measure("accuracy", (right - was_right).mean(axis=1), None),
         Measure("failures", (failed - fails).mean(axis=1), FAILURE_MARGIN),
@@ -90,7 +95,7 @@ def canary(version: Rows, champion: Rows, share: float, pictures: int) -> Findin
 
 def _judge(measures: Sequence[Measure], seen: int, pictures: int, more: str) -> Finding:
     outcomes = {measure.name: measure.outcome() for measure in measures}
-    said = "; ".join(f"{one.name} {_value(one)}, {outcomes[one.name]}" for one in measures)
+    said = "; ".join(f"{one.name} {_value(one)}, {_word(one, outcomes[one.name])}" for one in measures)
     outcome: Outcome = "as good" if set(outcomes.values()) == {"as good"} and seen >= pictures else "not enough yet"
     if "worse" in outcomes.values():
         outcome = "worse"
@@ -99,7 +104,8 @@ def _judge(measures: Sequence[Measure], seen: int, pictures: int, more: str) -> 
         "as good": "The version is as good",
         "not enough yet": "It is not shown yet whether the version is as good",
     }
-    return Finding(outcome, f"{says[outcome]}, on {seen:,} pictures of at least {pictures:,}: {said}. {more}")
+    of = f" of {pictures:,}" if seen < pictures else ""
+    return Finding(outcome, f"{says[outcome]}, on {seen:,}{of} pictures: {said}. {more}")
 
 
 def _value(measure: Measure) -> str:
@@ -107,6 +113,10 @@ def _value(measure: Measure) -> str:
         return "is compared on no picture"
     points = 100 * float(measure.values.mean())
     return f"{points:+.2f} points in its favour on {len(measure.values):,}"
+
+
+def _word(measure: Measure, outcome: Outcome) -> str:
+    return "not shown to be worse" if measure.margin is None and outcome == "as good" else outcome
 
 
 def _disagreement(rows: Rows) -> str:
@@ -124,7 +134,7 @@ def _numbers(rows: Rows, name: str) -> Floats:
     return np.array([row[name] for row in rows], np.float64)
 
 
-def _blocks(version: Floats, champion: Floats, beside: int) -> tuple[Floats, Floats]:
+def _blocks(beside: int, version: Floats, champion: Floats) -> tuple[Floats, Floats]:
     """The version's [n, 1], and the champion's [n, beside] that each is set against."""
     blocks = min(len(version), len(champion) // beside)
     return version[:blocks, None], champion[: blocks * beside].reshape(blocks, beside)

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 BY_ITSELF = "serve_canary"  # who takes steps that nobody has to be asked for
 SHADOW_SHARE = 0.5  # of the pictures: each is computed twice
-ROWS = 20_000  # pictures of a step that are compared, at the most: the first ones
+ROWS = 10_000  # pictures of a step that are compared, at the most: the first ones
 DECISIONS = {APPROVE: "approved", STEP_BACK: "rejected"}
 
 
@@ -54,8 +54,8 @@ class Plan(contract.Message):
             raise contract.BadRequest(f"a rollout has 1 to {MOST_STEPS} steps, not {len(self.steps)}")
         if list(self.steps) != sorted(set(self.steps)) or not (self.steps[0] > 0 and self.steps[-1] < 1):
             raise contract.BadRequest(f"steps are ever larger shares between 0 and 1, not {self.steps}")
-        if self.pictures <= 0 or self.wait_hours <= 0:
-            raise contract.BadRequest("a step takes some pictures, and some hours")
+        if not 0 < self.pictures <= ROWS or self.wait_hours <= 0:
+            raise contract.BadRequest(f"a step takes 1 to {ROWS:,} pictures, and some hours")
 
     def __str__(self) -> str:
         shares = ", ".join(f"{share:.3g}" for share in self.steps)
@@ -83,22 +83,39 @@ def start(rollout_id: str, by: str, version: str | None, plan: Plan) -> str:
 
     Raises:
         RolloutError: no version is given, another rollout is on, it is the champion, its bundle is not whole, or it has
-            other classes.
+            other classes or wants other pixels.
         VersionError, NoChampion: there is no such version.
     """
     if not version:
         raise RolloutError("no version was given: trigger again, with the version that shall answer")
     with ledger.connect("promotion") as connection, _refused():
         found, champion = versions.find(connection, version), versions.champion(connection)
-        if sorted(found["classes"]) != sorted(champion["classes"]):
-            raise RolloutError(f"version {found['version']} has other classes than the champion: pin consumers to it")
-        try:
-            bundles.verify(settings.get().store / found["bundle"], found["version"])
-        except bundles.BundleError as error:
-            raise RolloutError(f"version {found['version']} could answer nobody: {error}") from error
+        _check_comparable(found, champion)
         row = {"rollout_id": rollout_id, "version": found["version"], "share": SHADOW_SHARE, "by": by}
         ledger.fetch(connection, "call_start_rollout", row | {"why": str(plan)})
     return str(found["version"])
+
+
+def _check_comparable(version: DictRow, champion: DictRow) -> None:
+    """Whether both can answer the same pictures, with the same classes.
+
+    Raises:
+        RolloutError: they cannot, or a bundle is not whole.
+    """
+    unlike = f"version {version['version']} cannot be compared with the champion: it has other"
+    if sorted(version["classes"]) != sorted(champion["classes"]):
+        raise RolloutError(f"{unlike} classes. Pin consumers to it")
+    try:
+        rule, other = map(_rule, (version, champion))
+    except bundles.BundleError as error:
+        raise RolloutError(f"it could answer nobody: {error}") from error
+    if rule != other:
+        raise RolloutError(f"{unlike} pixels of a picture. Pin consumers to it")
+
+
+def _rule(model: DictRow) -> contract.ResizeRule:
+    bundle = contract.store_path(settings.get().store, model["bundle"])
+    return bundles.preprocessing(bundle, model["version"]).resize_rule()
 
 
 def watch(rollout_id: str, number: int, plan: Plan) -> bool:
@@ -117,6 +134,8 @@ def watch(rollout_id: str, number: int, plan: Plan) -> bool:
     if last["number"] > number:
         return True
     if last["number"] < number:
+        if not watch(rollout_id, last["number"], plan):  # whoever marks a task as done takes no step by it
+            return False
         last = _step(rollout_id, number, plan)
     finding = look(rollout_id, last, plan.pictures)
     log.info("%s: %s", finding.outcome, finding.sentence)
@@ -144,8 +163,8 @@ def look(rollout_id: str, step: DictRow, pictures: int) -> Finding:
         if step["what"] == "shadow":
             return comparison.shadow(ledger.fetch(connection, "select_shadowed", about), pictures)
         version, champion = (
-            ledger.fetch(connection, "select_rollout_answers", about | {"role": role})
-            for role in ("canary", "champion")
+            ledger.fetch(connection, "select_rollout_answers", about | {"role": role, "rows": rows})
+            for role, rows in (("canary", ROWS), ("champion", ROWS * comparison.MOST_BESIDE))
         )
     return comparison.canary(version, champion, step["share"], pictures)
 
@@ -170,12 +189,12 @@ def end(by: str | None, why: str | None) -> str:
     return str(found[0]["rollout_id"])
 
 
-def approval_request(rollout_id: str, pictures: int = 0) -> tuple[str, str]:
+def approval_request(rollout_id: str) -> tuple[str, str]:
     """What an approver is asked about the last step: a line, and a body in Markdown."""
-    steps = _steps(rollout_id)
-    last, said = steps[-1], [f"- {row['what']} of {row['share']:.3g}: {row['why']}" for row in steps]
-    shown = [*said, f"- now: {look(rollout_id, last, pictures).sentence}"]
-    return f"Shall version {last['version'][:12]} answer all callers?", "\n".join(shown)
+    last = _last(rollout_id)
+    said = [f"- {row['what']} of {row['share']:.3g}: {row['why']}" for row in _steps(rollout_id)]
+    now = look(rollout_id, last, pictures=0).sentence
+    return f"Shall version {last['version'][:12]} answer all callers?", "\n".join([*said, f"- now: {now}"])
 
 
 def take_answer(rollout_id: str, option: str, person: str, why: str) -> None:

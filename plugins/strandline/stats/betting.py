@@ -30,7 +30,8 @@ def p_below(values: Floats, bound: float) -> float:
         raise ValueError("values have to be -1 to 1, and the bound between these")
     stakes = STAKES / (1 - bound)
     capitals = np.log1p(np.multiply.outer(stakes, bound - values)).sum(axis=1)
-    return min(math.exp(-float(logsumexp(capitals) - math.log(len(stakes)))), 1.0)
+    capital = float(logsumexp(capitals)) - math.log(len(stakes))
+    return math.exp(-max(capital, 0.0))
 
 
 def p_above(values: Floats, bound: float) -> float:
