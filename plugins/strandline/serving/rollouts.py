@@ -158,14 +158,14 @@ def _step(rollout_id: str, number: int, plan: Plan) -> DictRow:
 
 def look(rollout_id: str, step: DictRow, pictures: int) -> Finding:
     """What a step (`select_rollout_steps`) has shown until now, of which so many pictures are enough."""
-    about = {"rollout_id": rollout_id, "since": step["at"], "rows": ROWS}
+    about = {"rollout_id": rollout_id, "since": step["at"], "rows": ROWS, "version": step["version"]}
     with ledger.connect("promotion") as connection:
         if step["what"] == "shadow":
-            return comparison.shadow(ledger.fetch(connection, "select_shadowed", about), pictures)
-        version, champion = (
-            ledger.fetch(connection, "select_rollout_answers", about | {"role": role, "rows": rows})
-            for role, rows in (("canary", ROWS), ("champion", ROWS * comparison.MOST_BESIDE))
-        )
+            pairs = ledger.fetch(connection, "select_shadowed", about | {"champion": step["champion"]})
+            return comparison.shadow(pairs, pictures)
+        beside = {"role": "champion", "version": step["champion"], "rows": ROWS * comparison.MOST_BESIDE}
+        version = ledger.fetch(connection, "select_rollout_answers", about | {"role": "canary"})
+        champion = ledger.fetch(connection, "select_rollout_answers", about | beside)
     return comparison.canary(version, champion, step["share"], pictures)
 
 

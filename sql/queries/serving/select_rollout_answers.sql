@@ -6,7 +6,8 @@ WITH answers AS MATERIALIZED (
         SELECT DISTINCT ON (image_id) image_id, recorded_at, server, sequence, label AS answer,
                failure IS NOT NULL AS failed, seconds
         FROM served_predictions
-        WHERE rollout_id = %(rollout_id)s AND role = %(role)s AND at >= %(since)s AND reason IS NULL
+        WHERE rollout_id = %(rollout_id)s AND role = %(role)s AND version = %(version)s AND at >= %(since)s
+          AND reason IS NULL
         ORDER BY image_id, recorded_at, server, sequence
     ) AS firsts
     ORDER BY recorded_at, server, sequence

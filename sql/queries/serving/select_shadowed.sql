@@ -9,7 +9,7 @@ WITH pairs AS MATERIALIZED (
         FROM served_predictions AS shadows
         JOIN served_predictions AS answers ON answers.prediction_id = shadows.shadow_of
         WHERE shadows.rollout_id = %(rollout_id)s AND shadows.role = 'shadow' AND shadows.at >= %(since)s
-          AND shadows.reason IS NULL
+          AND shadows.reason IS NULL AND shadows.version = %(version)s AND answers.version = %(champion)s
         ORDER BY shadows.image_id, shadows.recorded_at, shadows.server, shadows.sequence
     ) AS firsts
     ORDER BY recorded_at, server, sequence
