@@ -21,6 +21,17 @@ room = Room(DAG)
 Name = Annotated[str, Path(pattern=r"^[a-z0-9._-]{1,63}$")]
 
 
+def approver(user: GetUserDep) -> str:
+    """Who says which version answers everybody also says who may ask."""
+    name = str(user.get_name())
+    if name not in settings.get().promotion.approver_ids:
+        raise HTTPException(403, f"{name} is none of STRANDLINE_APPROVERS, who say which applications may ask")
+    return name
+
+
+Approver = Annotated[str, Depends(approver)]
+
+
 class Asking(BaseModel):
     """An application that may ask so many times a second; `version` answers it, by default the champion."""
 
@@ -47,49 +58,41 @@ def serving(edits: Annotated[bool, Depends(may_edit(DAG))] = False) -> Facts:
 
 
 @room.api.post("/serving/consumers", dependencies=editing(DAG))
-def create(asking: Asking, user: GetUserDep) -> dict[str, str]:
+def create(asking: Asking, by: Approver) -> dict[str, str]:
     """Let an application ask; `token` is told this once.
 
     Raises:
         HTTPException: you are no approver, it cannot be let in so, or the ledger does not answer.
     """
     with _refused():
-        by = _approver(str(user.get_name()))
         token = consumers.create(asking.name, asking.requests_per_second, by, asking.version or None)
     return {"name": asking.name, "token": token}
 
 
 @room.api.post("/serving/consumers/{name}/revoke", dependencies=editing(DAG))
-def revoke(name: Name, user: GetUserDep) -> dict[str, str]:
+def revoke(name: Name, by: Approver) -> dict[str, str]:
     """Refuse an application from now on.
 
     Raises:
         HTTPException: you are no approver, it may not ask anyway, or the ledger does not answer.
     """
     with _refused():
-        consumers.revoke(name, _approver(str(user.get_name())))
+        consumers.revoke(name, by)
     return {"name": name}
 
 
 @room.pages.post("/serving/consumers", dependencies=editing(DAG))
-def create_by_form(request: Request, user: GetUserDep, said: Annotated[Asking, Form()]) -> Response:
+def create_by_form(request: Request, by: Approver, said: Annotated[Asking, Form()]) -> Response:
     """Let it in, and show its token: this answer is nowhere kept."""
-    answer = render(request, "token.html", create(said, user))
+    answer = render(request, "token.html", create(said, by))
     answer.headers.update(HEADERS | {"cache-control": "no-store"})
     return answer
 
 
 @room.pages.post("/serving/consumers/{name}/revoke", dependencies=editing(DAG))
-def revoke_by_form(request: Request, user: GetUserDep, name: Name) -> Response:
-    revoke(name, user)
+def revoke_by_form(request: Request, by: Approver, name: Name) -> Response:
+    revoke(name, by)
     return RedirectResponse(f"{base(request)}/serving", 303)
-
-
-def _approver(name: str) -> str:
-    """Who says which version answers everybody also says who may ask."""
-    if name not in settings.get().promotion.approver_ids:
-        raise HTTPException(403, f"{name} is none of STRANDLINE_APPROVERS, who say which applications may ask")
-    return name
 
 
 @contextlib.contextmanager
