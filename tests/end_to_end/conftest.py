@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running_stack import LATE_HOUR, LATE_IMAGES, Strandline
+from running_stack import LATE_HOUR, LATE_IMAGES, Strandline, archive
 from stack_settings import stack_settings
 
 from local.stack.api import Api
@@ -46,6 +46,9 @@ def strandline(worker_home: Path) -> Iterator[Strandline]:
     stack = Stack(config)
     # A file of long ago that no run has seen: the first scheduled run has to find it.
     Strandline(stack, Api("", "", "")).drop(LATE_HOUR, LATE_IMAGES)
+    cache = config.home / "cache"
+    cache.mkdir(parents=True)
+    (cache / "cifar10").symlink_to(archive().parent)  # what that has fetched
     with stack, contextlib.closing(stack.api()) as api:
         for dag in FOLLOWERS:
             api.pause(dag)

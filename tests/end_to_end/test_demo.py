@@ -3,23 +3,13 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from local.demo import demo
-from strandline import ledger, settings
+from strandline import ledger
 
 FACTS = ("entries", "outcomes", "images", "predictions", "prediction_failures")
 
 
-@pytest.fixture
-def cached(strandline):
-    """The archive that the other tests' drops have fetched."""
-    cache = strandline.stack.settings.home / "cache" / "cifar10"
-    cache.parent.mkdir(exist_ok=True)
-    cache.symlink_to(settings.load().home / "cache" / "cifar10")
-
-
-def test_the_demo_accounts_for_every_file_and_again_adds_nothing(strandline, cached, capfd):
+def test_the_demo_accounts_for_every_file_and_again_adds_nothing(strandline, capfd):
     assert demo.run(strandline.stack, strandline.api, 300) == 0
     told = capfd.readouterr().out
     counts = {word: int(count) for word, count in re.findall(r"^  (\w+) +(\d+)(?:\s|$)", told, re.MULTILINE)}
