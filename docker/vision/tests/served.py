@@ -96,8 +96,11 @@ class Served:
     def strike(self, module: str) -> None:
         """Kill these processes of it, and wait until they are gone."""
         for pid in self.children(module):
-            os.kill(pid, signal.SIGKILL)
-            wait_for(lambda pid=pid: _is_over(pid), f"{pid} does not end")
+            self.end(pid)
+
+    def end(self, pid: int) -> None:
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: _is_over(pid), f"{pid} does not end")
 
 
 def _is_over(pid: int) -> bool:

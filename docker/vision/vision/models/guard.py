@@ -54,10 +54,13 @@ class Guard:
     """A bundle's network in a process of its own; a context manager that ends it.
 
     The process imports its libraries from the construction on: what the caller does until `start` costs nothing.
+
+    Args:
+        nice: by how much it gives way to others who want the processor.
     """
 
-    def __init__(self, runtime: contract.Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, runtime: contract.Runtime, nice: int = 0) -> None:
+        self._runtime, self._nice = runtime, nice
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection
         self._memory_file = os.memfd_create("pixels")
@@ -214,7 +217,7 @@ class Guard:
         descriptors = (theirs.fileno(), self._memory_file)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, *WORKER, self._runtime.backend, *map(str, descriptors)],
+                [sys.executable, *WORKER, self._runtime.backend, *map(str, descriptors), str(self._nice)],
                 pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
             )

@@ -1,5 +1,5 @@
-"""The classifying process: `python -m vision.models.network_worker BACKEND CONNECTION MEMORY`, the last two file
-descriptors.
+"""The classifying process: `python -m vision.models.network_worker BACKEND CONNECTION MEMORY [NICE]`, of which
+CONNECTION and MEMORY are file descriptors; by NICE it gives way to others who want the processor.
 
 It is expected to die of hostile images: its parent (`guard`) starts another. Pixels lie in memory that both share;
 a header that precedes each answer is JSON, what follows are raw numbers.
@@ -29,8 +29,9 @@ from vision.models.steps import Steps  # noqa: E402
 PR_SET_PDEATHSIG = 1
 
 
-def main(backend: str, descriptor: int, memory: int) -> None:
+def main(backend: str, descriptor: int, memory: int, nice: int = 0) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.nice(nice)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     with Connection(descriptor) as connection:
         try:
@@ -80,6 +81,6 @@ def _send(connection: Connection, **header: Any) -> None:
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+        main(sys.argv[1], *map(int, sys.argv[2:]))
     except BrokenPipeError:  # the parent has ended
         os._exit(contract.EXIT_FAILED)

@@ -6,6 +6,7 @@ import time
 import traceback
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -16,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
+import strandline_contract as contract
 from vision.serving import metrics, openapi, protocol
 from vision.serving.consumers import Caller
 from vision.serving.model import Model
@@ -26,6 +28,7 @@ from vision.serving.settings import Settings
 
 Handler = Callable[[Request], Awaitable[Response]]
 CHAMPION = "champion"
+KEY = openapi.KEY.lower()
 PAGE = Path(__file__).with_name("page")
 PAGE_FILES = {
     "/": ("page.html", "text/html"),
@@ -130,8 +133,8 @@ async def _classify(request: Request) -> Response:
     try:
         several = request.headers.get("content-type", "").startswith("multipart/form-data")
         files = await service.bodies.files(request, body) if several else [("", body)]
-        model = await service.deployment.model(caller)
-        pictures = service.files(model, caller.name, files, arrived)
+        answering = await service.deployment.answering(caller, _key(request, caller), lambda _: True)
+        pictures = service.files(answering, caller.name, files, arrived)
         await service.answer(pictures)
     finally:
         service.bodies.release(body)
@@ -149,11 +152,12 @@ async def _infer(request: Request) -> Response:
     try:
         most = service.settings.max_pictures
         asked = protocol.parse(body, request.headers.get(protocol.HEADER_LENGTH), most)
-        model = _named(await service.deployment.model(caller), request)
+        answering = await service.deployment.answering(caller, _key(request, caller), partial(_is_named, request))
+        model = _named(answering.model, request)
         if asked.shape is None:
-            pictures = service.files(model, caller.name, [("", data) for data in asked.images], arrived)
+            pictures = service.files(answering, caller.name, [("", data) for data in asked.images], arrived)
         else:
-            pictures = service.pixels(model, caller.name, asked.images, asked.shape, arrived)
+            pictures = service.pixels(answering, caller.name, asked.images, asked.shape, arrived)
         await service.answer(pictures)
     finally:
         service.bodies.release(body)
@@ -246,6 +250,15 @@ def _caller(request: Request) -> tuple[Service, Caller]:
     return service, caller
 
 
+def _key(request: Request, caller: Caller) -> str:
+    """What stands for whoever the caller asks for."""
+    if key := request.headers.get(KEY):
+        return key
+    if caller.name != contract.ANONYMOUS:
+        return caller.name
+    return request.client.host if request.client else caller.name
+
+
 def _champion(request: Request) -> Model:
     champion = _service(request).deployment.champion
     if champion is None:
@@ -259,10 +272,16 @@ def _named(model: Model, request: Request) -> Model:
     Raises:
         Problem: it is not.
     """
-    name, version = request.path_params["name"], request.path_params.get("version", model.version)
-    if name not in (CHAMPION, model.name) or version != model.version:
+    if not _is_named(request, model):
+        name, version = request.path_params["name"], request.path_params.get("version", "")
         raise Problem("NOT_FOUND", f"what answers you is version {model.version} of {model.name}, not {name} {version}")
     return model
+
+
+def _is_named(request: Request, model: Model) -> bool:
+    """Whether the address leads to this model."""
+    name, version = request.path_params["name"], request.path_params.get("version", model.version)
+    return name in (CHAMPION, model.name) and version == model.version
 
 
 def _of_several(pictures: list[Picture]) -> Problem:

@@ -35,6 +35,12 @@ LATENCY = Histogram(
     registry=REGISTRY,
 )
 PICTURES = Counter("strandline_pictures", "Pictures answered", ["version", "consumer"], registry=REGISTRY)
+PREDICTIONS = Counter(
+    "strandline_predictions", "Lines of pictures, those of a shadow too", ["role", "version"], registry=REGISTRY
+)
+SKIPPED = Counter(
+    "strandline_skipped_shadows", "Pictures chosen that no shadow computed", ["reason"], registry=REGISTRY
+)
 REFUSED = Counter("strandline_refused_pictures", "Pictures refused, or failed on", ["reason"], registry=REGISTRY)
 BATCH = Histogram("strandline_batch_images", "Images of a batch", buckets=SIZES, registry=REGISTRY)
 WAITING = Gauge("strandline_waiting_pictures", "Pictures under way", registry=REGISTRY)
@@ -45,6 +51,9 @@ LEDGER_AGE = Gauge(
     "strandline_ledger_age_seconds", "Since the ledger last said who is answered by what", registry=REGISTRY
 )
 BROKEN = Gauge("strandline_deployment_broken", "1 while what the ledger wants cannot be served", registry=REGISTRY)
+ROLLOUT_BROKEN = Gauge(
+    "strandline_rollout_broken", "1 while the version of a rollout cannot be served", registry=REGISTRY
+)
 VERSIONS = Gauge("strandline_version", "1 for each version that is loaded", ["version", "role"], registry=REGISTRY)
 
 
@@ -54,7 +63,13 @@ def child(metric: "MetricWrapperBase", *labels: str) -> "MetricWrapperBase":
     return metric.labels(*labels)
 
 
+def predicted(pictures: Sequence[Picture]) -> None:
+    for picture in pictures:
+        child(PREDICTIONS, picture.role, picture.model.version).inc()  # type: ignore[attr-defined]
+
+
 def recorded(pictures: Sequence[Picture]) -> None:
+    predicted(pictures)
     for picture in pictures:
         child(PICTURES, picture.model.version, picture.consumer).inc()  # type: ignore[attr-defined]
         if reason := picture.reason or picture.failure:

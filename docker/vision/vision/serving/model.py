@@ -8,6 +8,7 @@ import threading
 import traceback
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -19,35 +20,57 @@ from vision.models.guard import Guard
 from vision.serving import metrics
 from vision.serving.picture import Picture
 from vision.serving.problems import Problem
-from vision.serving.recorder import Recorder
 from vision.serving.waiting import Waiting
 
 SIZES = (16, 4, 1)  # of batches, where they give the same bits as whole ones
 ATTEMPTS = 2  # at a batch whose process somebody ended
 
 
+class Told(Protocol):
+    """Who learns what became of pictures; from any thread."""
+
+    def record(self, pictures: list[Picture]) -> None:
+        """Pictures with probabilities, or with a failure."""
+
+    def fail(self, pictures: list[Picture], problem: Problem) -> None:
+        """Pictures that get no answer."""
+
+
 class Model:
     """
+    Args:
+        nice: by how much its process gives way to others who want the processor.
+
     Attributes:
         ready: done once it can answer; it fails with what is wrong with the bundle.
         using: pictures that are on their way to an answer of this model; for the event loop to count.
     """
 
-    def __init__(self, store: Path, ref: contract.BundleRef, runtime: contract.Runtime, recorder: Recorder) -> None:
+    def __init__(
+        self, store: Path, ref: contract.BundleRef, runtime: contract.Runtime, told: Told, nice: int = 0
+    ) -> None:
         self.version, self.using = ref.version, 0
         self.ready: Future[None] = Future()
         self.name = ""
-        self._store, self._ref, self._runtime, self._recorder = store, ref, runtime, recorder
+        self._store, self._ref, self._runtime, self._told, self._nice = store, ref, runtime, told, nice
         self._waiting: Waiting[Picture] = Waiting()
         self._processor = hardware.processor()
         # The process dies with the thread that started it, so it is this one's alone.
         self._thread = threading.Thread(target=self._run, name=f"model {ref.version[:12]}", daemon=True)
         self._thread.start()
 
+    @property
+    def is_ready(self) -> bool:
+        return self.ready.done() and self.ready.exception() is None
+
+    @property
+    def has_failed(self) -> bool:
+        return self.ready.done() and not self.is_ready
+
     def put(self, pictures: list[Picture]) -> None:
         """Pictures with pixels: each will be finished."""
         if not self._waiting.put(pictures):
-            self._recorder.fail(pictures, Problem("NOT_READY", f"version {self.version} is no longer served", 2))
+            self._told.fail(pictures, Problem("NOT_READY", f"version {self.version} is no longer served", 2))
 
     def close(self) -> None:
         """End the process, once what waits is answered; does not wait for that."""
@@ -65,7 +88,7 @@ class Model:
         while True:
             started = False
             try:
-                with Guard(self._runtime) as guard:
+                with Guard(self._runtime, self._nice) as guard:
                     guard.start(self.bundle, sizes=SIZES)
                     started = True
                     if not self.ready.done():
@@ -101,7 +124,7 @@ class Model:
             try:
                 self._answer(guard, batch)
             except Exception:
-                self._recorder.fail(batch, _down())
+                self._told.fail(batch, _down())
                 raise
 
     def _answer(self, guard: Guard, batch: list[Picture]) -> None:
@@ -116,13 +139,13 @@ class Model:
                 picture.failure = failure
             else:
                 picture.probabilities = tuple(row)
-        self._recorder.record(batch)
+        self._told.record(batch)
 
     def _refuse(self) -> bool:
         """Tell who waits that the network is down, so that another try at it has a reason; whether anybody asks."""
         batch = self._waiting.take(1)
         if batch:
-            self._recorder.fail(batch, _down())
+            self._told.fail(batch, _down())
         return bool(batch)
 
 

@@ -1,11 +1,13 @@
 """What may be asked, for programs (OpenAPI) and, from the same, for people."""
 
 import html
+from collections.abc import Sequence
 from typing import Any
 
 from vision.serving.settings import Settings
 
 VERSION = "1"
+KEY = "Strandline-Key"  # a header
 
 
 def document(settings: Settings) -> dict[str, Any]:
@@ -82,6 +84,15 @@ _FEEDBACK = {
 }
 
 
+_KEY = {
+    "name": KEY,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "Whom you ask for, as a user's id: while versions are compared, the same one answers the same key",
+}
+
+
 def _paths() -> dict[str, Any]:
     model = "/v2/models/{name}"
     version = model + "/versions/{version}"
@@ -93,13 +104,14 @@ def _paths() -> dict[str, Any]:
                 "A file as the body, or several in multipart/form-data",
                 _result(),
                 {"image/*": _FILE, "application/octet-stream": _FILE, "multipart/form-data": _FILES},
+                headers=[_KEY],
             )
         },
         "/feedback": {
             "post": _operation("The true label of a picture answered", None, {"application/json": _FEEDBACK}, "202")
         },
-        f"{model}/infer": {"post": _operation(infer, None, anything, names=["name"])},
-        f"{version}/infer": {"post": _operation(infer, None, anything, names=["name", "version"])},
+        f"{model}/infer": {"post": _operation(infer, None, anything, names=["name"], headers=[_KEY])},
+        f"{version}/infer": {"post": _operation(infer, None, anything, names=["name", "version"], headers=[_KEY])},
         model: {"get": _operation("Inputs, outputs and versions", names=["name"])},
         version: {"get": _operation("Inputs, outputs and versions", names=["name", "version"])},
         f"{model}/ready": {"get": _operation("Whether it answers", names=["name"])},
@@ -117,7 +129,8 @@ def _operation(
     result: dict[str, Any] | None = None,
     body: dict[str, Any] | None = None,
     success: str = "200",
-    names: list[str] | None = None,
+    names: Sequence[str] = (),
+    headers: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     problem = {"content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     answered: dict[str, Any] = {"description": "Answered"} | ({"content": result} if result else {})
@@ -127,8 +140,8 @@ def _operation(
     }
     if body:
         operation["requestBody"] = {"required": True, "content": body}
-    if names:
-        operation["parameters"] = [_parameter(name) for name in names]
+    if names or headers:
+        operation["parameters"] = [*map(_parameter, names), *headers]
     return operation
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import strandline_contract as contract
 from vision.serving.problems import Problem
@@ -14,11 +14,24 @@ if TYPE_CHECKING:
 PIXELS = "pixels"  # the format of what came decoded
 
 
+Role = Literal["champion", "pinned", "canary", "shadow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """The version that answers a caller, as what, and in which comparison."""
+
+    model: "Model"
+    role: Role = "champion"
+    rollout_id: str | None = None
+
+
 @dataclass(eq=False, slots=True)
 class Picture:
     """`data`: a file, or pixels if `format` says so. `pixels`: uint8, height x width x 3 of the model, once decoded.
 
-    `record` is what its answer is, once it is in the spool; `problem` is why it has none.
+    `record` is what its answer is, once it is in the spool; `problem` is why it has none. `shadow_of`: the answer that
+    was given, if this is the same picture for a shadow.
     """
 
     model: "Model"
@@ -41,6 +54,9 @@ class Picture:
     record: contract.ServedPrediction | None = None
     problem: Problem | None = None
     request: "Request | None" = None
+    role: Role = "champion"
+    rollout_id: str | None = None
+    shadow_of: contract.ServedPrediction | None = None
 
     @property
     def extension(self) -> str:

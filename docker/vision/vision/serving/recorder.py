@@ -1,11 +1,13 @@
 """Puts what becomes of pictures on record, before anybody is told."""
 
+import dataclasses
 import datetime
 import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import strandline_contract as contract
 from vision.serving import metrics
@@ -14,20 +16,29 @@ from vision.serving.picture import PIXELS, Picture
 from vision.serving.problems import Problem
 from vision.serving.spool import Spool
 
+if TYPE_CHECKING:
+    from vision.serving.shadow import Shadow
+
 
 class Recorder:
     """
     Args:
         finish: told of pictures that have a record or a problem; called from any thread.
+
+    Attributes:
+        shadow: computes the pictures, too, once they are answered.
     """
 
     def __init__(self, server: str, spool: Spool, album: Album, finish: Callable[[list[Picture]], None]) -> None:
         self.server, self.spool, self._album, self._finish = server, spool, album, finish
+        self.shadow: Shadow | None = None
 
     def record(self, pictures: list[Picture]) -> None:
         """Keep the pictures, write their lines, and finish them."""
         at = now()
         kept = [self._keep(picture) for picture in pictures]
+        shadow = self.shadow  # another thread may change it
+        shadowed = shadow.choose(pictures) if shadow else []
         lines = [partial(_line, self.server, at, *each) for each in zip(pictures, kept, strict=True)]
         try:
             for picture, line in zip(pictures, self.spool.append(lines), strict=True):
@@ -36,10 +47,24 @@ class Recorder:
         except OSError as error:
             print(f"serving: answers cannot be recorded: {error}", file=sys.stderr)
             problem = Problem("NOT_RECORDED", "the answer cannot be recorded: no answer is given without a record", 5)
+            if shadow:
+                shadow.skip(shadowed, problem.reason)
             self.fail(pictures, problem)
             return
         metrics.recorded(pictures)
         self._finish(pictures)
+        if shadow and shadowed:
+            shadow.follow(shadowed)
+
+    def record_shadows(self, pictures: list[Picture]) -> None:
+        """Write their lines.
+
+        Raises:
+            OSError: not all of them are written.
+        """
+        at = now()
+        self.spool.append([partial(_shadow_line, at, picture) for picture in pictures])
+        metrics.predicted(pictures)
 
     def fail(self, pictures: list[Picture], problem: Problem) -> None:
         """Finish pictures that get no answer."""
@@ -67,9 +92,7 @@ def now() -> str:
 
 
 def _line(server: str, at: str, picture: Picture, kept: bool, sequence: int) -> contract.ServedPrediction:
-    label = confidence = None
-    if picture.probabilities is not None:
-        label, confidence = best(picture.model.classes, picture.probabilities)
+    label, confidence = _said(picture)
     return contract.ServedPrediction(
         server=server,
         sequence=sequence,
@@ -93,7 +116,34 @@ def _line(server: str, at: str, picture: Picture, kept: bool, sequence: int) -> 
         probabilities=picture.probabilities,
         failure=picture.failure,
         versions=picture.versions,
+        role=picture.role,
+        rollout_id=picture.rollout_id,
     )
+
+
+def _shadow_line(at: str, picture: Picture, sequence: int) -> contract.ServedPrediction:
+    """As the answer that was given, but for what the network says."""
+    assert picture.shadow_of is not None
+    label, confidence = _said(picture)
+    return dataclasses.replace(
+        picture.shadow_of,
+        sequence=sequence,
+        prediction_id=str(uuid.uuid4()),
+        at=at,
+        version=picture.model.version,
+        seconds=time.perf_counter() - picture.arrived,
+        label=label,
+        confidence=confidence,
+        probabilities=picture.probabilities,
+        failure=picture.failure,
+        versions=picture.versions,
+        role=picture.role,
+        shadow_of=picture.shadow_of.prediction_id,
+    )
+
+
+def _said(picture: Picture) -> tuple[str, float] | tuple[None, None]:
+    return best(picture.model.classes, picture.probabilities) if picture.probabilities is not None else (None, None)
 
 
 def best(classes: Sequence[str], probabilities: tuple[float, ...]) -> tuple[str, float]:

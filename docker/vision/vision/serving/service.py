@@ -10,8 +10,7 @@ from vision.serving.album import Album
 from vision.serving.body import Bodies
 from vision.serving.decoders import Decoders
 from vision.serving.deployment import Deployment
-from vision.serving.model import Model
-from vision.serving.picture import PIXELS, Picture, Request, finish
+from vision.serving.picture import PIXELS, Answering, Picture, Request, finish
 from vision.serving.problems import Problem
 from vision.serving.recorder import Recorder
 from vision.serving.settings import Settings
@@ -53,22 +52,25 @@ class Service:
         await asyncio.to_thread(self.deployment.join)
         await asyncio.to_thread(self.recorder.spool.close)
 
-    def files(self, model: Model, consumer: str, files: list[tuple[str, bytes]], arrived: float) -> list[Picture]:
+    def files(
+        self, answering: Answering, consumer: str, files: list[tuple[str, bytes]], arrived: float
+    ) -> list[Picture]:
         """Pictures of (name, content)."""
-        return [Picture(model, consumer, data, name, arrived) for name, data in files]
+        return [_picture(answering, consumer, data, arrived, name) for name, data in files]
 
     def pixels(
-        self, model: Model, consumer: str, images: list[bytes], shape: tuple[int, ...], arrived: float
+        self, answering: Answering, consumer: str, images: list[bytes], shape: tuple[int, ...], arrived: float
     ) -> list[Picture]:
         """Pictures that came decoded.
 
         Raises:
             Problem: they are not of the model's size.
         """
-        height, width = model.rule.height, model.rule.width
+        rule = answering.model.rule
+        height, width = rule.height, rule.width
         if shape != (height, width, 3):
             raise Problem("BAD_REQUEST", f"the model's pixels are [n, {height}, {width}, 3], not {['n', *shape]}")
-        pictures = [Picture(model, consumer, data, arrived=arrived) for data in images]
+        pictures = [_picture(answering, consumer, data, arrived) for data in images]
         for picture in pictures:
             picture.image_id = hashlib.sha256(picture.data).hexdigest()
             picture.pixels, picture.format, picture.width, picture.height = picture.data, PIXELS, width, height
@@ -108,6 +110,12 @@ class Service:
     def _finish(self, pictures: list[Picture]) -> None:
         self._waiting -= len(pictures)
         finish(pictures)
+
+
+def _picture(answering: Answering, consumer: str, data: bytes, arrived: float, name: str = "") -> Picture:
+    picture = Picture(answering.model, consumer, data, name, arrived)
+    picture.role, picture.rollout_id = answering.role, answering.rollout_id
+    return picture
 
 
 def _ended(following: "asyncio.Task[None]") -> None:
