@@ -140,6 +140,23 @@ def consumer(name: str, token: str, rate: float = 1e6, version: str | None = Non
     return contract.Consumer(name, hashlib.sha256(token.encode()).hexdigest(), rate, version)
 
 
+def named_bundles(store: Path, *names: str) -> Path:
+    """A store with the champion, and with bundles that differ from it by their name."""
+    manifest = json.loads((MODELS / CHAMPION.path / contract.BUNDLE_MANIFEST).read_bytes())
+    for name in names:
+        folder = store / name
+        folder.mkdir(parents=True)
+        for path in (MODELS / CHAMPION.path).iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+        contract.write_json(folder / contract.BUNDLE_MANIFEST, manifest | {"name": name})
+    (store / CHAMPION.path).symlink_to(MODELS / CHAMPION.path)
+    return store
+
+
+def ref(store: Path, name: str) -> contract.BundleRef:
+    return contract.BundleRef(name, contract.sha256_file(store / name / contract.BUNDLE_MANIFEST))
+
+
 def form(files: tuple[tuple[str, bytes], ...]) -> bytes:
     parts = [
         b'--edge\r\ncontent-disposition: form-data; name="file"; filename="%s"\r\n\r\n%s\r\n' % (name.encode(), content)

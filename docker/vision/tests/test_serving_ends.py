@@ -1,6 +1,5 @@
 """What serving promises when processes end, versions change and limits are met, under load."""
 
-import json
 import signal
 import socket
 import threading
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import inputs
 import pytest
-from served import CHAMPION, MODELS, Answer, Served, consumer, serving, wait_for
+from served import CHAMPION, MODELS, Answer, Served, consumer, named_bundles, ref, serving, wait_for
 
 import strandline_contract as contract
 
@@ -21,27 +20,18 @@ SLOW = inputs.many_scans(60)  # for a decoder, some tenths of a second
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     """With bundles that differ from the champion by their name, or by a network that is none."""
-    for name in ("next", "pinned", "broken"):
-        folder = tmp_path / "store" / name
-        folder.mkdir(parents=True)
-        manifest = json.loads((MODELS / CHAMPION.path / contract.BUNDLE_MANIFEST).read_bytes())
-        for path in (MODELS / CHAMPION.path).iterdir():
-            (folder / path.name).write_bytes(path.read_bytes())
-        contract.write_json(folder / contract.BUNDLE_MANIFEST, manifest | {"name": name})
-    (tmp_path / "store" / "broken" / contract.GRAPH_FILE).write_bytes(b"")
-    (tmp_path / "store" / CHAMPION.path).symlink_to(MODELS / CHAMPION.path)
-    return tmp_path / "store"
-
-
-def ref(store: Path, name: str) -> contract.BundleRef:
-    return contract.BundleRef(name, contract.sha256_file(store / name / contract.BUNDLE_MANIFEST))
+    store = named_bundles(tmp_path / "store", "next", "pinned", "broken")
+    (store / "broken" / contract.GRAPH_FILE).write_bytes(b"")
+    return store
 
 
 class Load:
-    """Callers that ask one thing after another; `answers` is all that they got, `asked` how often they asked."""
+    """Callers that ask one thing after another, `pause` seconds after an answer; `answers` is all that they got,
+    `asked` how often they asked.
+    """
 
-    def __init__(self, served: Served, callers: int) -> None:
-        self.served, self.asked = served, 0
+    def __init__(self, served: Served, callers: int, pause: float = 0.0) -> None:
+        self.served, self.asked, self._pause = served, 0, pause
         self.answers: list[Answer] = []
         self._lock, self._end = threading.Lock(), threading.Event()
         self._threads = [threading.Thread(target=self._run) for _ in range(callers)]
@@ -52,7 +42,7 @@ class Load:
         wait_for(lambda: len(self.answers) >= before + more, "no answers come")
 
     def _run(self) -> None:
-        while not self._end.is_set():
+        while not self._end.wait(self._pause):
             with self._lock:
                 self.asked += 1
                 photo = PHOTOS[self.asked % len(PHOTOS)]

@@ -52,8 +52,9 @@ class Deployment:
         while True:
             self._read()
             self._load_champion()
-            self._load_canary()
-            self._follow_shadow()
+            if self.champion:  # it comes first
+                self._load_canary()
+                self._follow_shadow()
             self._end_unwanted()
             await asyncio.sleep(POLL_SECONDS)
 
@@ -219,6 +220,7 @@ class Deployment:
             before.rollout = rollout
             if not before.model.has_failed or asyncio.get_running_loop().time() < before.began + RETRY_SECONDS:
                 return
+            print(f"serving: shadow {rollout.bundle.version} cannot be served: {before.failure}", file=sys.stderr)
         elif before:
             self._ending.append(before)
             before = None
@@ -244,7 +246,9 @@ class Deployment:
         rollout = self._rollout()
         if rollout is None:
             return None
-        model = self._shadow.model if self._shadow else self._models.get(rollout.bundle.version)
+        model = self._models.get(rollout.bundle.version)
+        if rollout.mode == "shadow":
+            model = self._shadow.model if self._shadow else None
         return {
             "rollout_id": rollout.rollout_id,
             "mode": rollout.mode,

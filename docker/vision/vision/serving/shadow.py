@@ -46,7 +46,7 @@ class Shadow:
         if not self.model.ready.done():
             return self._failed_before
         error = self.model.ready.exception()
-        return f"{error or type(error).__name__}" if error else ""
+        return (str(error) or type(error).__name__) if error else ""
 
     def is_unlike(self, model: Model) -> bool:
         """Whether the model's pixels are none for this one."""
