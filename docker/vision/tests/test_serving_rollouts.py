@@ -143,6 +143,16 @@ def test_a_broken_version_leaves_the_champion(served: Served, mode: str):
     assert served.metric("strandline_rollout_broken") == 0
 
 
+@pytest.mark.parametrize("mode", ["canary", "shadow"])
+def test_nothing_is_compared_while_another_champion_answers(served: Served, mode: str):
+    begin(served, mode)
+    served.deploy(ref(served.store, "broken"), rollout=rollout(served, mode))
+    wait_for(lambda: served.ready()["rollout"] is None, "the rollout goes on")
+    line = line_of(served, ask(served))
+    assert (line["version"], line["role"], line["rollout_id"]) == (CHAMPION.version, "champion", None)
+    begin(served, mode)
+
+
 def test_a_shadow_answers_nobody(served: Served):
     wanted = begin(served, "shadow", rollout_id="whole")
     answers = [ask(served, photo=photo) for photo in PHOTOS]

@@ -52,9 +52,8 @@ class Deployment:
         while True:
             self._read()
             self._load_champion()
-            if self.champion:  # it comes first
-                self._load_canary()
-                self._follow_shadow()
+            self._load_canary()
+            self._follow_shadow()
             self._end_unwanted()
             await asyncio.sleep(POLL_SECONDS)
 
@@ -122,9 +121,11 @@ class Deployment:
         return [*self._models.values(), *self._ending, *([self._shadow] if self._shadow else [])]
 
     def _rollout(self, mode: str | None = None) -> contract.Rollout | None:
-        """What the ledger wants, if it is of this mode."""
-        rollout = self._wanted.rollout if self._wanted else None
-        return rollout if rollout and mode in (None, rollout.mode) else None
+        """What the ledger wants, if it is of this mode, and the one that it is compared with is who answers."""
+        wanted = self._wanted
+        if wanted is None or self.champion is None or self.champion.version != wanted.champion.version:
+            return None
+        return wanted.rollout if wanted.rollout and mode in (None, wanted.rollout.mode) else None
 
     def _canary(self) -> Model | None:
         """The version of a canary, while it can be compared with the champion."""
@@ -216,15 +217,16 @@ class Deployment:
     def _follow_shadow(self) -> None:
         """Have the shadow that is wanted; one that failed is tried again."""
         rollout, before = self._rollout("shadow"), self._shadow
+        champion = self.champion.version if self.champion else ""
         if before and rollout and before.rollout.bundle == rollout.bundle:
-            before.rollout = rollout
+            before.champion, before.rollout = champion, rollout
             if not before.model.has_failed or asyncio.get_running_loop().time() < before.began + RETRY_SECONDS:
                 return
             print(f"serving: shadow {rollout.bundle.version} cannot be served: {before.failure}", file=sys.stderr)
         elif before:
             self._ending.append(before)
             before = None
-        self._shadow = Shadow(self._settings, rollout, self._recorder, before) if rollout else None
+        self._shadow = Shadow(self._settings, rollout, champion, self._recorder, before) if rollout else None
         self._recorder.shadow = self._shadow
 
     def _rollout_problem(self) -> str:

@@ -23,17 +23,23 @@ class Shadow:
 
     Attributes:
         rollout: may be another one with the same bundle.
+        champion: the version that it is compared with.
         using: pictures chosen that have no line yet.
     """
 
     def __init__(
-        self, settings: Settings, rollout: contract.Rollout, recorder: Recorder, before: "Shadow | None" = None
+        self,
+        settings: Settings,
+        rollout: contract.Rollout,
+        champion: str,
+        recorder: Recorder,
+        before: "Shadow | None" = None,
     ) -> None:
         """
         Args:
             before: the one of the same bundle that failed.
         """
-        self.rollout, self.using = rollout, 0
+        self.rollout, self.champion, self.using = rollout, champion, 0
         self._recorder, self._lock = recorder, threading.Lock()
         self._loop = asyncio.get_running_loop()
         self.began = self._loop.time()
@@ -100,7 +106,7 @@ class Shadow:
             picture.role == "champion"
             and picture.rollout_id is None
             and picture.probabilities is not None
-            and picture.model.version != self.model.version
+            and picture.model.version == self.champion
             and picture.model.rule == self.model.rule
             and is_in(rollout, picture.image_id)
         )
