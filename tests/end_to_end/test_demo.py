@@ -3,12 +3,15 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from local.demo import demo
 from strandline import ledger
 
 FACTS = ("entries", "outcomes", "images", "predictions", "prediction_failures")
 
 
+@pytest.mark.usefixtures("report_drift")
 def test_the_demo_accounts_for_every_file_and_again_adds_nothing(strandline, capfd):
     assert demo.run(strandline.stack, strandline.api, 300) == 0
     told = capfd.readouterr().out
