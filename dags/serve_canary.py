@@ -14,7 +14,7 @@ in pairs |
 | **canary_1** to **canary_4** | gives the version the next share of the callers, and waits in the same way: failures \
 and latency have to be as good, and accuracy must not be shown to be worse. A step that was not asked for passes |
 | **request_approval** | waits for one of the approvers: *Approve* gives the version all callers, *Step back* none |
-| **step_back** | if a task failed: all callers go back to the champion, unless they have already |
+| **step_back** | if a task failed: all callers go back to the champion, unless they have already, and the run is red |
 | **end** | ends the rollout that is on, with a reason |
 
 A version that is worse beyond chance loses all callers at once. It looks every minute, and no task waits in a worker.
@@ -34,7 +34,8 @@ says: nothing has to be done, the champion answers everybody. Or the rollout was
 not go on if cleared: trigger a new run, for more labels with more hours |
 | request_approval | nobody answered in time, or somebody who may not, or without a reason: the version has stepped \
 back. Trigger a new run |
-| step_back | the ledger does not answer: end the rollout with *end* as soon as it does |
+| step_back | always, if it runs: its last line says by whom and why the rollout is over. If it says that the ledger \
+does not answer, end the rollout with *end* as soon as it does |
 | end | no rollout is on, or no reason was given |
 """
 
@@ -120,8 +121,8 @@ def serve_canary():
         return tasks.start(run_id, dag_run.triggering_user_name or "airflow", params)
 
     @task(trigger_rule=TriggerRule.ONE_FAILED)
-    def step_back(*, run_id: str) -> bool:
-        return tasks.step_back(run_id)
+    def step_back(*, run_id: str) -> None:
+        tasks.step_back(run_id)
 
     @task
     def end(*, params: dict, dag_run) -> str:

@@ -67,6 +67,8 @@ def test_the_agent_tells_what_the_last_step_says(two):
     assert told() == contract.Rollout("run", bundle, "canary", 0.2)
     assert rollouts.step_back("run", "worse")
     assert not rollouts.step_back("run", "again")
+    with pytest.raises(RolloutError, match="stepped back by serve_canary: worse"):
+        rollouts.give_up("run")
     assert told() is None
     logged = rows("SELECT what, who FROM audit_log WHERE of_table = 'rollout_steps' ORDER BY audit_id")
     assert logged == [("shadow", "user"), ("canary", "serve_canary"), ("stepped back", "serve_canary")]

@@ -174,6 +174,16 @@ def step_back(rollout_id: str, why: str) -> bool:
     return _end(rollout_id, "stepped back", BY_ITSELF, why)
 
 
+def give_up(rollout_id: str) -> None:
+    """Step back, unless that was done, and say what the rollout ended by: before its last step, it ends in red.
+
+    Raises:
+        RolloutError: always.
+    """
+    step_back(rollout_id, "a task of the run failed: its log says why")
+    raise RolloutError(_over(rollout_id, _steps(rollout_id)[-1]))
+
+
 def end(by: str | None, why: str | None) -> str:
     """End the rollout that is on, whichever it is; its id.
 
@@ -215,8 +225,12 @@ def _last(rollout_id: str) -> DictRow:
     """
     last = _steps(rollout_id)[-1]
     if last["share"] == 0:
-        raise RolloutError(f"rollout {rollout_id} is over: {last['what']} by {last['who']}: {last['why']}")
+        raise RolloutError(_over(rollout_id, last))
     return last
+
+
+def _over(rollout_id: str, last: DictRow) -> str:
+    return f"rollout {rollout_id} is over: {last['what']} by {last['who']}: {last['why']}"
 
 
 def _steps(rollout_id: str) -> Sequence[DictRow]:

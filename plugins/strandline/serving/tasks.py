@@ -20,11 +20,11 @@ def watch(run_id: str, number: int, params: Mapping[str, Any]) -> bool:
     return rollouts.watch(run_id, number, rollouts.planned(params))
 
 
-def step_back(run_id: str) -> bool:
-    """As `rollouts.step_back`, if nobody has before."""
+def step_back(run_id: str) -> None:
+    """As `rollouts.give_up`."""
     from strandline.serving import rollouts
 
-    return rollouts.step_back(run_id, "a task of the run failed: its log says why")
+    rollouts.give_up(run_id)
 
 
 def end(by: str | None, why: str | None) -> str:
