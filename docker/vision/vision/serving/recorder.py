@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import strandline_contract as contract
 from vision.serving import metrics
@@ -92,18 +92,12 @@ def now() -> str:
 
 
 def _line(server: str, at: str, picture: Picture, kept: bool, sequence: int) -> contract.ServedPrediction:
-    label, confidence = _said(picture)
     return contract.ServedPrediction(
         server=server,
-        sequence=sequence,
-        prediction_id=str(uuid.uuid4()),
-        at=at,
         consumer=picture.consumer,
-        version=picture.model.version,
         image_id=picture.image_id,
         bytes=len(picture.data),
         status=picture.status,
-        seconds=time.perf_counter() - picture.arrived,
         kept=kept,
         reason=picture.reason,
         detail=picture.detail,
@@ -111,39 +105,36 @@ def _line(server: str, at: str, picture: Picture, kept: bool, sequence: int) -> 
         format=picture.format,
         width=picture.width,
         height=picture.height,
-        label=label,
-        confidence=confidence,
-        probabilities=picture.probabilities,
-        failure=picture.failure,
-        versions=picture.versions,
-        role=picture.role,
         rollout_id=picture.rollout_id,
+        **_said(at, picture, sequence),
     )
 
 
 def _shadow_line(at: str, picture: Picture, sequence: int) -> contract.ServedPrediction:
     """As the answer that was given, but for what the network says."""
     assert picture.shadow_of is not None
-    label, confidence = _said(picture)
-    return dataclasses.replace(
-        picture.shadow_of,
-        sequence=sequence,
-        prediction_id=str(uuid.uuid4()),
-        at=at,
-        version=picture.model.version,
-        seconds=time.perf_counter() - picture.arrived,
-        label=label,
-        confidence=confidence,
-        probabilities=picture.probabilities,
-        failure=picture.failure,
-        versions=picture.versions,
-        role=picture.role,
-        shadow_of=picture.shadow_of.prediction_id,
-    )
+    said = _said(at, picture, sequence)
+    return dataclasses.replace(picture.shadow_of, shadow_of=picture.shadow_of.prediction_id, **said)
 
 
-def _said(picture: Picture) -> tuple[str, float] | tuple[None, None]:
-    return best(picture.model.classes, picture.probabilities) if picture.probabilities is not None else (None, None)
+def _said(at: str, picture: Picture, sequence: int) -> dict[str, Any]:
+    """What a line says of the answer: which one it is, when and by whom it was computed, and what it is."""
+    label = confidence = None
+    if picture.probabilities is not None:
+        label, confidence = best(picture.model.classes, picture.probabilities)
+    return {
+        "sequence": sequence,
+        "prediction_id": str(uuid.uuid4()),
+        "at": at,
+        "version": picture.model.version,
+        "seconds": time.perf_counter() - picture.arrived,
+        "label": label,
+        "confidence": confidence,
+        "probabilities": picture.probabilities,
+        "failure": picture.failure,
+        "versions": picture.versions,
+        "role": picture.role,
+    }
 
 
 def best(classes: Sequence[str], probabilities: tuple[float, ...]) -> tuple[str, float]:
