@@ -51,7 +51,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from strandline.assets import CHALLENGERS
 from strandline.operators.approval import request_approval
 from strandline.operators.defaults import DEFAULT_ARGS, GOVERNANCE
-from strandline.operators.params import reason
+from strandline.operators.params import action, reason, version
 from strandline.operators.report import report_task
 from strandline.operators.vision import vision_task, vision_tasks
 from strandline.promotion import promotion, tasks
@@ -66,19 +66,11 @@ from strandline.promotion import promotion, tasks
     tags=["strandline", "models"],
     default_args=DEFAULT_ARGS | {"queue": GOVERNANCE},  # of workers that may change the champion
     params={
-        "action": Param(
-            "promote",
-            type="string",
-            enum=["promote", "roll back"],
-            title="Action",
-            description="Promote a challenger through the gate, or roll back to a former champion in one step.",
+        "action": action(
+            ["promote", "roll back"],
+            "Promote a challenger through the gate, or roll back to a former champion in one step.",
         ),
-        "version": Param(
-            None,
-            type=["null", "string"],
-            title="Version",
-            description="First digits of the challenger, or of the version to go back to (empty: the last).",
-        ),
+        "version": version("First digits of the challenger, or of the version to go back to (empty: the last)."),
         "expected_champion": Param(
             None,
             type=["null", "string"],

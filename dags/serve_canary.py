@@ -47,7 +47,7 @@ from airflow.sdk import Param, TriggerRule, chain, dag, task
 
 from strandline.operators.approval import request_approval
 from strandline.operators.defaults import DEFAULT_ARGS, GOVERNANCE
-from strandline.operators.params import reason
+from strandline.operators.params import action, reason, version
 from strandline.operators.watch import watch
 from strandline.promotion import promotion
 from strandline.serving import tasks
@@ -70,19 +70,8 @@ def take_answer(run_id: str, answer: Mapping[str, Any]) -> None:
     tags=["strandline", "models", "manual"],
     default_args=DEFAULT_ARGS | {"queue": GOVERNANCE},  # of workers that may change who answers
     params={
-        "action": Param(
-            "start",
-            type="string",
-            enum=["start", "end"],
-            title="Action",
-            description="Start a rollout, or end the one that is on.",
-        ),
-        "version": Param(
-            None,
-            type=["null", "string"],
-            title="Version",
-            description="First digits of the version that shall answer. Not needed to end.",
-        ),
+        "action": action(["start", "end"], "Start a rollout, or end the one that is on."),
+        "version": version("First digits of the version that shall answer. Not needed to end."),
         "steps": Param(
             [0.05, 0.25, 0.5],
             type="array",

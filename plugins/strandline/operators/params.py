@@ -1,5 +1,6 @@
 """The parameters that more than one DAG has: a form asks for the same thing by the same name."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from airflow.sdk import Param
@@ -21,6 +22,16 @@ def first_period(empty: str = "") -> Param:
 
 def end_period() -> Param:
     return _text("End", "The period before which the window ends; empty for a window of one.")
+
+
+def action(choices: Sequence[str], description: str) -> Param:
+    """The first choice unless somebody says otherwise."""
+    return Param(choices[0], type="string", enum=list(choices), title="Action", description=description)
+
+
+def version(description: str) -> Param:
+    """That an action is about, by its first digits."""
+    return _text("Version", description)
 
 
 def model_version(description: str) -> Param:
