@@ -16,6 +16,7 @@ from stack_settings import stack_settings
 
 from local.stack.api import Api
 from local.stack.stack import Stack
+from strandline import settings
 
 # What follows every ingestion takes more of a small machine than it does: where it is no test's subject, it rests.
 # Awake again, it looks at all that it missed: files of tests that it is the subject of come first.
@@ -67,6 +68,17 @@ def monitor_champion(strandline: Strandline) -> Iterator[None]:
     """Every ingestion is followed by a look at the champion."""
     with strandline.awake("monitor_champion"):
         yield
+
+
+@pytest.fixture
+def config(strandline: Strandline, monkeypatch: pytest.MonkeyPatch) -> Iterator[settings.Settings]:
+    """The stack's settings, in this process as well."""
+    config = strandline.stack.settings
+    monkeypatch.setenv("STRANDLINE_DATABASE_URL", config.database_url)
+    monkeypatch.setenv("STRANDLINE_HOME", str(config.home))
+    settings.get.cache_clear()
+    yield config
+    settings.get.cache_clear()
 
 
 @pytest.fixture(scope="session")

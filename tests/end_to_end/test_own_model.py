@@ -4,7 +4,6 @@ classified by either, a window of before is replayed, and the way back is one st
 
 import datetime
 import shutil
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -14,22 +13,10 @@ from running_stack import let_the_hour_pass
 
 from local.build import import_model
 from local.demo.runs import follow
-from strandline import settings
 
 pytestmark = pytest.mark.usefixtures("report_drift")
 DAG, DRIFT, REPLAY = "promote_model", "report_drift", "replay_window"
 EACH = 5  # pictures of a class that land
-
-
-@pytest.fixture
-def config(strandline, monkeypatch) -> Iterator[settings.Settings]:
-    """The stack's settings, in this process as well."""
-    config = strandline.stack.settings
-    monkeypatch.setenv("STRANDLINE_DATABASE_URL", config.database_url)
-    monkeypatch.setenv("STRANDLINE_HOME", str(config.home))
-    settings.get.cache_clear()
-    yield config
-    settings.get.cache_clear()
 
 
 def folder_of(strandline, hour: datetime.datetime) -> Path:

@@ -56,14 +56,9 @@ def sets(strandline, hours) -> None:
 
 
 @pytest.fixture
-def config(strandline, sets, monkeypatch):
-    """The stack's settings, in this process as well."""
-    config = strandline.stack.settings
-    monkeypatch.setenv("STRANDLINE_DATABASE_URL", config.database_url)
-    monkeypatch.setenv("STRANDLINE_HOME", str(config.home))
-    settings.get.cache_clear()
-    yield config
-    settings.get.cache_clear()
+def config(config, sets):
+    """Once there are sets."""
+    return config
 
 
 @pytest.fixture

@@ -36,17 +36,6 @@ def served(strandline: Strandline) -> str:
     return serving.url(strandline.stack.settings)
 
 
-@pytest.fixture
-def config(strandline: Strandline, monkeypatch: pytest.MonkeyPatch) -> Iterator[settings.Settings]:
-    """The stack's settings, in this process as well."""
-    config = strandline.stack.settings
-    monkeypatch.setenv("STRANDLINE_DATABASE_URL", config.database_url)
-    monkeypatch.setenv("STRANDLINE_HOME", str(config.home))
-    settings.get.cache_clear()
-    yield config
-    settings.get.cache_clear()
-
-
 @pytest.fixture(scope="module")
 def pictures(strandline: Strandline, hours) -> list[Path]:
     """Of a drop that the champion has classified."""
