@@ -159,6 +159,16 @@ def of_run(config: settings.Settings, run_id: str, done: SealedAttempt, command:
     return read(config.store, done, command)
 
 
+def packed(config: settings.Settings, run_id: str, shard_id: str) -> Iterator[tuple[Path, contract.Result]]:
+    """Folders and results of the attempts that packed a shard of a run, the latest first. What they hold is as it lies
+    there: only the ledger could tell whether it was altered.
+    """
+    folder = config.run_folder(run_id) / "pack" / contract.plain_name(shard_id)
+    for path in sorted(folder.glob(f"*/{contract.RESULT_FILE}"), reverse=True):
+        with contextlib.suppress(OSError, contract.ContractError):
+            yield path.parent, contract.Result.from_json(contract.read_file(path))
+
+
 def check_place(config: settings.Settings, run_id: str, path: str) -> None:
     """Refuse a path (relative to the store) that is not below the folder of this run.
 

@@ -28,6 +28,8 @@ OUTCOME_COLUMNS = (
     *((name, "float") for name in IMAGE_STATISTICS),
     ("dhash", "int64"),  # 64 bits of what it looks like: vision.decoding.pixels.dhash
 )
+# What there is to see of files that were refused; not of all.
+PREVIEW_COLUMNS = (("entry", "int32"), ("width", "int32"), ("height", "int32"), ("pixels", "binary"))
 PREDICTION_COLUMNS = (
     ("image_id", "string"),
     ("label", "string"),  # null if the image failed

@@ -17,9 +17,10 @@ SELECT image_id, entry_id FROM outcomes WHERE state = 'duplicate'
 UNION ALL
 SELECT sha256, entry_id FROM outcomes WHERE image_id IS NULL AND sha256 IS NOT NULL;
 
--- The runs that took up a file: one, unless its image had to be classified again.
+-- The runs that took up a file: one, unless its image had to be classified again. `ordinal`: its row in the shard's
+-- manifest.
 CREATE VIEW reporting.file_runs AS
-SELECT entry_id, run_id, kind, interval_start, started_at, shard_id
+SELECT entry_id, run_id, kind, interval_start, started_at, shard_id, ordinal
 FROM run_entries
 JOIN runs USING (run_id);
 

@@ -1,5 +1,6 @@
 """The pages inside a real Airflow, in a real browser: who may see what, and what people do there."""
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from running_stack import let_the_hour_pass
 from signed_in import signed_in, token
 from starlette.routing import Route
@@ -33,7 +34,8 @@ def run(strandline, hours) -> dict[str, str]:
     for number in range(ASKED):
         Image.fromarray(generator.integers(0, 255, (32, 32, 3), np.uint8)).save(folder / f"unknown{number}.png")
     broken = folder / "broken <b>.jpg"
-    broken.write_bytes(b"\xff\xd8\xff of no end")
+    Image.linear_gradient("L").save(whole := io.BytesIO(), "JPEG")
+    broken.write_bytes(whole.getvalue()[:-300])
     let_the_hour_pass(strandline.api)
     run_id = strandline.ingest(hour, quarantine_limit=1.0)
     sampled = strandline.api.trigger("ingest_labels", conf={"at_once": True})
@@ -142,10 +144,18 @@ def test_the_theme_that_was_chosen_in_airflow_holds(page, run):
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
 
 
+def shown_size(image: Locator) -> tuple[int, int]:
+    """Of what the browser got, in pixels."""
+    image.scroll_into_view_if_needed()
+    image.evaluate("image => image.decode()")
+    return tuple(image.evaluate("image => [image.naturalWidth, image.naturalHeight]"))
+
+
 def test_a_refused_file_is_found_and_listed_again(strandline, page, run):
     page.goto("/strandline/")
     page.get_by_role("navigation").get_by_role("link", name="Quarantine").click()
     row = page.get_by_role("row").filter(has_text=run["broken"])
+    assert shown_size(row.locator("img")) == (96, 96)
     row.get_by_role("button", name=re.compile("List again")).click()
     link = row.get_by_role("link", name="The run has begun")
     again = link.get_attribute("href").rpartition("/")[2]

@@ -115,6 +115,7 @@ class Drop:
         result = contract.read_result(out, "pack")
         outcomes = shards.read_table(out / contract.OUTCOMES_FILE, contract.OUTCOME_COLUMNS).to_pylist()
         images = shards.read_table(out / contract.SHARD_FILE, contract.SHARD_COLUMNS).to_pylist()
+        shown = shards.read_table(out / contract.PREVIEWS_FILE, contract.PREVIEW_COLUMNS).to_pylist()
         assert [row["entry"] for row in outcomes] == list(range(len(self.listed)))
         assert pq.read_schema(out / contract.SHARD_FILE).names == [name for name, _ in contract.SHARD_COLUMNS]
         for row, (name, _) in zip(outcomes, self.listed, strict=True):
@@ -127,6 +128,11 @@ class Drop:
         assert result.counts["entries"] == len(outcomes)
         assert result.counts["images"] == len(images)
         assert sum(result.counts[s] for s in ("decoded", "quarantined", "rejected", "vanished")) == len(outcomes)
+        for preview in shown:
+            row = outcomes[preview.pop("entry")]
+            row["preview"] = preview
+            assert row["status"] == "quarantined"
+            assert len(preview["pixels"]) == preview["width"] * preview["height"] * 3
         return Packed(out / contract.SHARD_FILE, result, outcomes, images)
 
 

@@ -57,7 +57,7 @@ def test_a_full_disk_leaves_no_half_shard_and_room_makes_the_same_rows(drop: Dro
         assert left == listed, size
     code, left = on_small_disk(store, 4 * needed, command, request.parent)
     assert code == 0
-    assert left == listed | {contract.SHARD_FILE, contract.OUTCOMES_FILE, contract.RESULT_FILE}
+    assert left == listed | {contract.SHARD_FILE, contract.OUTCOMES_FILE, contract.PREVIEWS_FILE, contract.RESULT_FILE}
     with drop.packing(request) as process:
         process.communicate(timeout=240)
     assert drop.packed(request.parent).images == whole.images

@@ -1,4 +1,4 @@
-"""Thumbnails of images, for pages: made of the pixels that a model saw, never of the files that landed."""
+"""Thumbnails of images, for pages: made of pixels that came out of the decoding sandbox, never of files that landed."""
 
 import io
 import math
@@ -12,6 +12,7 @@ from strandline import tables
 from strandline.models import bundles
 
 SIDE = 96  # pixels, the longer side at most
+MOST_PREVIEWS = 1000  # of an attempt
 
 
 def image_size(store: Path, bundle: contract.BundleRef) -> tuple[int, int]:
@@ -61,6 +62,27 @@ def picture(store: Path, shard: contract.FileRef, image: str) -> bytes | None:
         raise tables.TableError(f"{path} has {len(pixels):,} bytes of pixels for an image of {width} x {height}")
     Image.frombytes("RGB", (width, height), pixels).save(buffer := io.BytesIO(), "PNG")
     return buffer.getvalue()
+
+
+def preview(folder: Path, result: contract.Result, entry: int) -> bytes | None:
+    """A PNG of what there is to see of a file that an attempt of `pack` refused, by its row in the manifest; None if
+    there is nothing.
+
+    Raises:
+        contract.ContractError: the attempt's file of previews is gone, or is none.
+    """
+    if contract.PREVIEWS_FILE not in result.files:  # older ones made none
+        return None
+    path = folder / contract.PREVIEWS_FILE
+    if not contract.is_whole(folder, path.name, result.files[path.name]):
+        raise tables.TableError(f"{path} is gone, or not what its result says")
+    for row in tables.read(path, contract.PREVIEW_COLUMNS, most=MOST_PREVIEWS).to_pylist():
+        if row["entry"] == entry:
+            width, height, pixels = row["width"], row["height"], row["pixels"]
+            if min(width, height) < 1 or len(pixels) != 3 * width * height:
+                raise tables.TableError(f"{path} has {len(pixels):,} bytes of pixels for {width} x {height}")
+            return thumbnail(pixels, (width, height))
+    return None
 
 
 def _size(shard: Path, pixels: bytes) -> tuple[int, int]:

@@ -1,4 +1,5 @@
-"""Images, as the models saw them: the pixels that a shard of the store has, and what looks like them.
+"""Images, as the models saw them: the pixels that a shard of the store has, and what looks like them; and what there is
+to see of files that were refused.
 
 No file that landed is ever opened.
 """
@@ -15,7 +16,7 @@ import strandline_contract as contract
 from strandline import attempts, ledger, settings
 from strandline.models import thumbnails
 from strandline.pages import embeddings
-from strandline.pages.parameters import Sha256InPath
+from strandline.pages.parameters import NumberInPath, Sha256InPath
 from strandline.pages.rooms import Facts, Room, reading
 
 log = logging.getLogger(__name__)
@@ -27,11 +28,12 @@ HEADERS = {
     "x-content-type-options": "nosniff",
 }
 KEPT = HEADERS | {"cache-control": "private, max-age=31536000, immutable"}
-GONE = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 72 72" role="img" aria-label="gone">
+PLACEHOLDER = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 72 72" role="img" aria-label="{0}">
 <rect width="72" height="72" fill="#8a949e"/>
-<text x="36" y="40" text-anchor="middle" font-family="system-ui, sans-serif" font-size="14" fill="#fff">gone</text>
+<text x="36" y="40" text-anchor="middle" font-family="system-ui, sans-serif" font-size="14" fill="#fff">{0}</text>
 </svg>
 """
+GONE, NOTHING = PLACEHOLDER.format("gone"), PLACEHOLDER.format("no view")
 room = Room("ingest_images")
 _readers = threading.BoundedSemaphore(AT_ONCE)
 
@@ -63,6 +65,38 @@ def _find(batches: Sequence[Mapping[str, Any]], image_id: str) -> bytes | None:
                 return png
         except contract.ContractError as error:
             log.warning("image %s cannot be shown: %s", image_id, error)
+    return None
+
+
+@room.pages.get("/quarantine/{entry_id}.png", response_class=Response)
+def read_refused(entry_id: NumberInPath) -> Response:
+    """A PNG of what there is to see of a refused file, which a browser may keep, since nothing of it changes; or a
+    picture that says that there is nothing.
+    """
+    with reading() as connection:
+        found = ledger.fetch(connection, "select_refused_place", {"entry_id": entry_id})
+    with _readers:
+        png = next(filter(None, map(_look, found)), None)
+    if png is None:
+        return Response(NOTHING, 404, HEADERS | {"cache-control": "no-store"}, "image/svg+xml")
+    return Response(png, headers=KEPT, media_type="image/png")
+
+
+def _look(place: Mapping[str, Any]) -> bytes | None:
+    """Of the last attempt that has it: the pixels of an image that an expectation refused, else the preview."""
+    config = settings.get()
+    for folder, result in attempts.packed(config, place["run_id"], place["shard_id"]):
+        try:
+            if place["decoded"]:
+                shard = folder / contract.SHARD_FILE
+                ref = contract.FileRef(str(shard.relative_to(config.store)), result.files.get(shard.name, ""))
+                png = thumbnails.picture(config.store, ref, place["sha256"])
+            else:
+                png = thumbnails.preview(folder, result, place["ordinal"])
+        except contract.ContractError as error:
+            log.warning("a refused file cannot be shown: %s", error)
+        else:
+            return png
     return None
 
 

@@ -1,4 +1,6 @@
-"""Decode the files that a manifest lists: one outcome row for every entry, one shard row for every distinct image."""
+"""Decode the files that a manifest lists: one outcome row for every entry, one shard row for every distinct image, and
+a small picture of what was refused.
+"""
 
 import contextlib
 import time
@@ -14,15 +16,16 @@ from PIL import features
 import strandline_contract as contract
 from strandline_contract.reasons import DECODED
 from vision import shards
-from vision.decoding.sandbox import Sandbox
+from vision.decoding.sandbox import Preview, Previews, Sandbox
 from vision.paths import Paths
 
+OUTPUTS = (contract.SHARD_FILE, contract.OUTCOMES_FILE, contract.PREVIEWS_FILE)
 GROUP_ROWS = 4096
 GROUP_BYTES = 16 * 2**20
 
 
 def run(request: contract.PackRequest, paths: Paths) -> contract.Result:
-    """Write the shard and the outcomes, both in the manifest's order; the same files give the same bytes.
+    """Write the shard, the outcomes and the previews, all in the manifest's order; the same files give the same bytes.
 
     Raises:
         contract.BadInput: the manifest is not what the request says.
@@ -32,22 +35,28 @@ def run(request: contract.PackRequest, paths: Paths) -> contract.Result:
     started = time.perf_counter()
     manifest = shards.read_table(contract.verified(paths.store, request.manifest), contract.MANIFEST_COLUMNS)
     verified = time.perf_counter()
+    root = paths.root(request.root)
     with (
-        Sandbox(paths.root(request.root), request) as sandbox,
+        Sandbox(root, request) as sandbox,
+        Previews(root, request) as previews,
         _OutputWriter(paths.out, request.resize_rule()) as writer,
     ):
-        entries = (entry for entry, _, _ in _rows(manifest))
+        listed = _rows(manifest)
         for answer in sandbox.answers((name, version) for _, name, version in _rows(manifest)):
             pixels = iter(answer.pixels)
             for outcome in answer.outcomes:
-                writer.add(next(entries), outcome, next(pixels) if outcome["reason"] is None else None)
+                entry, name, version = next(listed)
+                if outcome["reason"] is None:
+                    writer.add(entry, outcome, next(pixels))
+                else:
+                    writer.add(entry, outcome, None, previews.make((name, version), outcome["reason"]))
         writer.flush()
     if writer.counts["entries"] != manifest.num_rows:
         raise RuntimeError(f"{manifest.num_rows} entries are listed, {writer.counts['entries']} have an outcome")
     return contract.write_result(
         paths.out,
         "pack",
-        [contract.SHARD_FILE, contract.OUTCOMES_FILE],
+        OUTPUTS,
         counts=writer.counts,
         seconds=paths.startup | {"verify": verified - started, "decode": time.perf_counter() - verified},
         versions=_versions(),
@@ -61,20 +70,23 @@ def _rows(manifest: pa.Table) -> Iterator[tuple[int, bytes, str]]:
 
 
 class _OutputWriter:
-    """The two outputs, written in groups of rows as they come, so that memory stays flat."""
+    """The outputs, written in groups of rows as they come, so that memory stays flat."""
 
     def __init__(self, out: Path, rule: contract.ResizeRule) -> None:
         with contextlib.ExitStack() as opening:
-            self._shard, self._outcomes = (
+            self._shard, self._outcomes, self._shown = (
                 opening.enter_context(shards.TableWriter(out / name, columns, metadata))
                 for name, columns, metadata in (
                     (contract.SHARD_FILE, contract.SHARD_COLUMNS, shards.resize_metadata(rule)),
                     (contract.OUTCOMES_FILE, contract.OUTCOME_COLUMNS, None),
+                    (contract.PREVIEWS_FILE, contract.PREVIEW_COLUMNS, None),
                 )
             )
             self._files = opening.pop_all()
+        self._out = out
         self._images: list[dict[str, Any]] = []
         self._rows: list[dict[str, Any]] = []
+        self._previews: list[dict[str, Any]] = []
         self._pixel_bytes = 0
         self._seen: set[bytes] = set()
         self._statuses: Counter[str] = Counter()
@@ -83,16 +95,24 @@ class _OutputWriter:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._files.__exit__(*error)
+        """All of them have their names then, or none has: a disk may be full before the last one is written."""
+        try:
+            self._files.__exit__(*error)
+        except BaseException:
+            for name in OUTPUTS:
+                (self._out / name).unlink(missing_ok=True)
+            raise
 
     @property
     def counts(self) -> dict[str, int]:
         statuses = {status: self._statuses[status] for status in (DECODED, "quarantined", "rejected", "vanished")}
         return {"entries": self._outcomes.rows, "images": self._shard.rows} | statuses
 
-    def add(self, entry: int, outcome: dict[str, Any], pixels: bytes | None) -> None:
+    def add(self, entry: int, outcome: dict[str, Any], pixels: bytes | None, preview: Preview | None = None) -> None:
         self._statuses[outcome["status"]] += 1
         self._rows.append(outcome | {"entry": entry})
+        if preview is not None:
+            self._previews.append(preview._asdict() | {"entry": entry})
         if pixels is not None and (digest := bytes.fromhex(outcome["image_id"])) not in self._seen:
             self._seen.add(digest)
             self._images.append(outcome | {"pixels": pixels})
@@ -105,6 +125,7 @@ class _OutputWriter:
         for writer, rows, columns in (
             (self._shard, self._images, contract.SHARD_COLUMNS),
             (self._outcomes, self._rows, contract.OUTCOME_COLUMNS),
+            (self._shown, self._previews, contract.PREVIEW_COLUMNS),
         ):
             if rows:
                 writer.write({name: [row[name] for row in rows] for name, _ in columns})

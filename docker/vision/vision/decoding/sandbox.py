@@ -2,7 +2,7 @@
 
 Files go out in chunks. When a process dies, the files of its chunk are decoded again one at a time, each death followed
 by a fresh process; a file that kills a process of its own is refused. `Sandbox` decodes files of a folder, `Decoder`
-bytes.
+bytes; `Previews` shows what was refused.
 """
 
 import contextlib
@@ -21,13 +21,15 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import strandline_contract as contract
-from vision.decoding import worker
+from vision.decoding import preview, worker
 from vision.decoding.decode import Outcome
 from vision.decoding.refused import Refused
 
 CHUNK_FILES = 64
 CHUNK_BYTES = 4 * 2**20
 STALL_SECONDS = 10.0  # without any use of CPU time
+PREVIEWS = 200  # of a shard, at the most
+DEATHS = 4  # of processes that make previews: more, and no more are made
 CHUNKS_AHEAD = 8  # of each process: what waits for an earlier, slower chunk is held in memory
 
 File = tuple[bytes, str]  # name, version
@@ -113,8 +115,9 @@ class _Died(Exception):
 class _Worker:
     """One decoding process at a time, started when it is needed."""
 
-    def __init__(self, root: Path | None, request: contract.PackRequest) -> None:
-        self._job = json.dumps({"root": root and str(root), "request": request.to_dict()}).encode()
+    def __init__(self, root: Path | None, request: contract.PackRequest, previews: bool = False) -> None:
+        job = {"root": root and str(root), "request": request.to_dict(), "previews": previews}
+        self._job = json.dumps(job).encode()
         self._image_bytes = request.height * request.width * 3
         self._cpu_seconds = request.limits.cpu_seconds
         self._process: subprocess.Popen[bytes] | None = None
@@ -142,19 +145,26 @@ class _Worker:
             self._process.wait()
 
     def _ask(self, messages: Sequence[bytes], count: int) -> Answer:
+        outcomes, pixels = self._exchange(messages)
+        decoded = sum(outcome["reason"] is None for outcome in outcomes)
+        if len(outcomes) != count or len(pixels) != decoded * self._image_bytes:
+            raise RuntimeError(f"a decoding process gave {len(outcomes)} outcomes for {count} files; run it again")
+        return Answer(outcomes, [pixels[i : i + self._image_bytes] for i in range(0, len(pixels), self._image_bytes)])
+
+    def _exchange(self, messages: Sequence[bytes]) -> tuple[Any, bytes]:
+        """What the process says, and the pixels that follow.
+
+        Raises:
+            _Died: it does not; the next question goes to another.
+        """
         process = self._process or self._start()
         with self._watch.over(process) as watch:
             try:
                 for message in messages:
                     self._connection.send_bytes(message)
-                outcomes = json.loads(self._connection.recv_bytes())
-                pixels = self._connection.recv_bytes()
+                return json.loads(self._connection.recv_bytes()), self._connection.recv_bytes()
             except (EOFError, OSError):
                 raise _Died(self._bury(process, watch)) from None
-        decoded = sum(outcome["reason"] is None for outcome in outcomes)
-        if len(outcomes) != count or len(pixels) != decoded * self._image_bytes:
-            raise RuntimeError(f"a decoding process gave {len(outcomes)} outcomes for {count} files; run it again")
-        return Answer(outcomes, [pixels[i : i + self._image_bytes] for i in range(0, len(pixels), self._image_bytes)])
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self._closed:
@@ -189,6 +199,47 @@ class _Worker:
             return Refused("OUT_OF_MEMORY")
         died_of = signal.Signals(-status).name if status < 0 else f"exit status {status}"
         return Refused("DECODER_CRASHED", f"the decoding process ended by {died_of}")
+
+
+class Preview(NamedTuple):
+    """RGB `pixels`, height x width x 3, row by row."""
+
+    width: int
+    height: int
+    pixels: bytes
+
+
+class Previews(_Worker):
+    """Makes previews of refused files of a folder, in a process that is started for the first one; a context manager
+    that ends it. No file is refused, or taken, for what happens here.
+    """
+
+    def __init__(self, root: Path, request: contract.PackRequest) -> None:
+        super().__init__(root, request, previews=True)
+        self._left, self._lives = PREVIEWS, DEATHS
+
+    def __enter__(self) -> "Previews":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def make(self, file: File, reason: str) -> Preview | None:
+        """None if there is nothing to show of a file that was refused for this reason, or if there were enough."""
+        if reason not in preview.REASONS or not self._left or not self._lives:
+            return None
+        self._left -= 1
+        name, version = file
+        try:
+            size, pixels = self._exchange([json.dumps((name.decode("latin-1"), version)).encode()])
+        except _Died:
+            self._lives -= 1
+            return None
+        if size is None:
+            return None
+        width, height = map(int, size)
+        is_whole = 0 < width <= preview.SIDE and 0 < height <= preview.SIDE and len(pixels) == width * height * 3
+        return Preview(width, height, pixels) if is_whole else None
 
 
 class Decoder(_Worker):

@@ -1,5 +1,6 @@
 """The decoding process: `python -m vision.decoding.worker DESCRIPTOR`. It answers each list of files with outcomes and
-pixels: of files below a root, which it reads itself, or, if it is given no root, of bytes that come with the list.
+pixels: of files below a root, which it reads itself, or, if it is given no root, of bytes that come with the list. If
+it is to make previews, it answers the name of one file with a size and pixels, or without.
 
 It is expected to die of hostile files: its parent (`sandbox`) starts another. Messages are JSON and raw pixels, so that
 a process that hostile bytes took over cannot make its parent run anything.
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 
 import strandline_contract as contract
-from vision.decoding import decode, files, pixels
+from vision.decoding import decode, files, pixels, preview
 from vision.decoding.refused import Refused
 
 EXIT_OUT_OF_MEMORY = 71
@@ -36,12 +37,18 @@ def main(descriptor: int) -> None:
         job = json.loads(connection.recv_bytes())
         request = contract.PackRequest.from_dict(job["request"])
         root = files.Root.open(Path(job["root"])) if job["root"] is not None else None
-        decode.configure(request.limits)
+        if job["previews"]:
+            request = dataclasses.replace(request, limits=preview.configure(request.limits))
+        else:
+            decode.configure(request.limits)
         _limit_process(request.limits)
         connection.send_bytes(READY)
         while True:
             try:
                 listed = json.loads(connection.recv_bytes())
+                if root and job["previews"]:
+                    _show(connection, root, request.limits, *listed)
+                    continue
                 if root:
                     outcomes, blocks = answer(root, request, [(name.encode("latin-1"), tag) for name, tag in listed])
                 else:
@@ -73,6 +80,17 @@ def _received(
         takes.append(partial(_decode, data[start : start + size], extension, request))
         start += size
     return _tried(takes, request.limits)
+
+
+def _show(connection: Connection, root: files.Root, limits: contract.Limits, name: str, version: str) -> None:
+    """Answer with the size of a file's preview, and its pixels; with nothing if it has none."""
+    _limit_cpu(limits.cpu_seconds)
+    try:
+        shown = preview.preview(files.read(root, name.encode("latin-1"), version, limits.max_bytes), limits)
+    except Refused:  # it is another file by now
+        shown = None
+    connection.send_bytes(json.dumps(shown.size if shown else None).encode())
+    connection.send_bytes(shown.tobytes() if shown else b"")
 
 
 def _tried(
