@@ -1,6 +1,5 @@
 """What is chosen on the page of predictions, as a file for programs."""
 
-import asyncio
 import datetime
 import io
 
@@ -10,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from fastapi import FastAPI
 from ledger_rows import HOUR, File, Run, digest
+from shown_pages import downloaded
 
 from strandline import ledger
 from strandline.ingest import load as predictions
@@ -26,22 +26,15 @@ def version(database) -> str:
     return version
 
 
-def parts(answer):
-    async def collect():
-        return [part async for part in answer.body_iterator]
-
-    return asyncio.run(collect())
-
-
 def read(answer) -> pa.Table:
-    return pq.read_table(io.BytesIO(b"".join(parts(answer))))
+    return pq.read_table(io.BytesIO(b"".join(downloaded(answer))))
 
 
 def test_parquet_has_the_rows_of_the_csv_with_their_types(version):
     answer = explore.export_parquet(explore.chosen())
     assert answer.headers["content-disposition"] == 'attachment; filename="predictions.parquet"'
     table = read(answer)
-    lines = "".join(parts(explore.export(explore.chosen()))).splitlines()
+    lines = "".join(downloaded(explore.export(explore.chosen()))).splitlines()
     assert table.schema.names == lines[0].split(",")
     assert table["image_id"].to_pylist() == [line.split(",")[0] for line in lines[1:]]
     assert {*table["image_id"].to_pylist()} == {digest(name) for name in NAMES}
@@ -60,7 +53,7 @@ def test_parquet_takes_the_filters_of_the_page(version):
 
 def test_parquet_is_written_a_group_of_rows_at_a_time(version, monkeypatch):
     monkeypatch.setattr(explore, "ROWS_AT_ONCE", 8)
-    sent = parts(explore.export_parquet(explore.chosen()))
+    sent = downloaded(explore.export_parquet(explore.chosen()))
     assert len(sent) == 5, "four groups, and the footer"
     assert min(map(len, sent)) > 0
     file = pq.ParquetFile(io.BytesIO(b"".join(sent)))

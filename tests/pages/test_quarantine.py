@@ -1,6 +1,8 @@
 """What was refused is shown whole, a page at a time, and nothing of it is taken for markup."""
 
+import csv
 import datetime
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,12 +15,13 @@ from ledger_rows import HOUR, File, Run, refused, register, rejected
 from playwright.sync_api import Browser, Page, Route
 from psycopg.rows import dict_row
 from pydantic import ValidationError
+from shown_pages import downloaded
 from starlette.requests import Request
 
 from strandline import ledger
 from strandline.ingest import load
 from strandline.pages import files, rooms
-from strandline.pages.quarantine import FILES, Discard, discard, discard_by_form, quarantine
+from strandline.pages.quarantine import FILES, Discard, discard, discard_by_form, export, quarantine
 
 HOSTILE = "<script>alert(1)</script>{{ 7*7 }}'\"><b>.jpg"
 LANDED = "2026-11-21T08/cat/"
@@ -221,6 +224,31 @@ def serve(page: Page, found: rooms.Facts) -> list[dict[str, list[str]]]:
     page.route("**/*", answer)
     page.goto("/strandline/quarantine")
     return sent
+
+
+def test_what_is_shown_is_saved_as_it_is_sorted_and_as_no_formula(filled, page):
+    run = Run("other", register("other", champion=False), [refused("a.jpg", source="=1+1"), refused('"b",.jpg')])
+    load.load(run.run_id, run.ready())
+    serve(page, quarantine(reason="TRUNCATED"))
+    page.get_by_role("button", name="File", exact=True).click()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="This table as CSV").last.click()
+    rows = list(csv.DictReader(saved.value.path().open(newline="")))
+    assert saved.value.suggested_filename == "Quarantine-Strandline.csv"
+    assert sorted(row["File"] for row in rows) == sorted(
+        ["'=1+1/2026-11-21T08/cat/a.jpg", LANDED + '"b",.jpg', LANDED + HOSTILE]
+    )
+    assert rows[0].keys() == {"File", "Reason", "Drop", "Bytes", "First seen"}
+    assert {row["Bytes"] for row in rows} == {"100"}
+    assert page.locator("tbody tr").last.locator("th").inner_text().strip() in rows[-1]["File"]
+
+
+def test_all_refused_files_are_one_table(filled):
+    answer = export(reason="CORRUPT", folder="cat")
+    rows = list(csv.DictReader(io.StringIO("".join(map(str, downloaded(answer))))))
+    assert answer.headers["content-disposition"] == 'attachment; filename="quarantine.csv"'
+    assert len({row["entry_id"] for row in rows}) == FILES + 7
+    assert {row["reason"] for row in rows} == {"CORRUPT"}
 
 
 def test_files_are_ticked_one_by_one_or_all_on_the_page(filled, page):

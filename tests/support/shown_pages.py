@@ -1,9 +1,12 @@
 """Pages as a browser gets them, without a server."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from typing import Any
 
 from fastapi import Request
+from fastapi.responses import StreamingResponse
 
 from strandline.pages import rooms
 
@@ -13,6 +16,16 @@ HOSTILE = "<img src=x onerror=alert(1)>\"'&\u202e\x1b"
 def render(template: str, found: rooms.Facts, path: str = "/") -> str:
     scope = {"type": "http", "method": "GET", "headers": [], "root_path": "/strandline", "path": f"/strandline{path}"}
     return bytes(rooms.render(Request(scope), template, found).body).decode()
+
+
+def downloaded(answer: StreamingResponse) -> list[str | bytes | memoryview]:
+    """The parts of a download. In a thread of its own: where a browser is open, an event loop runs in this one."""
+
+    async def collect() -> list[str | bytes | memoryview]:
+        return [part async for part in answer.body_iterator]
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, collect()).result()
 
 
 class _Tags(HTMLParser):

@@ -1,6 +1,5 @@
 """What a model said of the images of a drop: a gallery by class, confidence, and whether the path says the same."""
 
-import csv
 import datetime
 import io
 import itertools
@@ -13,12 +12,11 @@ from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
 
 from strandline import ledger
-from strandline.html.spreadsheet import write_csv
+from strandline.pages.exports import MOST, as_csv, download
 from strandline.pages.parameters import PLAIN
-from strandline.pages.rooms import HEADERS, Facts, Room, reading
+from strandline.pages.rooms import Facts, Room, reading
 
 IMAGES = 60  # a page
-MOST = 1_000_000  # rows of an export
 COLUMNS = (
     *("image_id", "fname", "source", "drop_at", "path_label", "label", "confidence", "correct", "model_version"),
     *("run_id", "width", "height", "brightness", "contrast"),
@@ -99,29 +97,13 @@ def explore(
 @room.api.get("/explore.csv", response_class=StreamingResponse)
 def export(chosen: Chosen) -> StreamingResponse:
     """The same predictions as a table for spreadsheets, whole."""
-    return _download(_lines(chosen), "predictions.csv", "text/csv; charset=utf-8")
+    return as_csv("predictions", COLUMNS, _rows(chosen))
 
 
 @room.api.get("/explore.parquet", response_class=StreamingResponse)
 def export_parquet(chosen: Chosen) -> StreamingResponse:
     """The same predictions as Parquet, whole, with the types that they have."""
-    return _download(_groups(chosen), "predictions.parquet", "application/vnd.apache.parquet")
-
-
-def _download(content: Iterator[str] | Iterator[bytes], name: str, kind: str) -> StreamingResponse:
-    headers = HEADERS | {"content-disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(content, headers=headers, media_type=kind)
-
-
-def _lines(chosen: dict[str, Any]) -> Iterator[str]:
-    text = io.StringIO()
-    csv.writer(text).writerow(COLUMNS)
-    for row in _rows(chosen):
-        write_csv(text, [[row[name] for name in COLUMNS]])
-        if text.tell() > 2**16:
-            yield text.getvalue()
-            text = io.StringIO()
-    yield text.getvalue()
+    return download("predictions.parquet", "application/vnd.apache.parquet", _groups(chosen))
 
 
 def _groups(chosen: dict[str, Any]) -> Iterator[bytes]:

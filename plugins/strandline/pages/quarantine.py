@@ -3,17 +3,20 @@ says that nothing has to be done about it.
 """
 
 import datetime
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlencode
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import Depends, Form, HTTPException, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, Field, model_validator
 
 from strandline import ledger, periods, settings
 from strandline.ingest.listing import LIMITS
+from strandline.pages.exports import MOST as MOST_ROWS
+from strandline.pages.exports import as_csv
 from strandline.pages.parameters import LARGEST, PLAIN
 from strandline.pages.rooms import Facts, Room, base, editing, may_edit, reading
 from strandline_contract import reasons
@@ -25,6 +28,10 @@ MOST = 1000  # files that a step names one by one
 WHY = 200  # characters
 DAG = "ingest_images"  # who may edit it may discard
 FILTERS = ("reason", "source", "folder", "period")
+COLUMNS = (
+    *("entry_id", "fname", "source", "drop_at", "folder", "state", "reason", "detail", "sha256", "size", "run_id"),
+    *("recorded_at", "discarded_by", "discarded_why", "discarded_at"),
+)
 room = Room(DAG)
 
 Text = Annotated[str | None, Query(pattern=PLAIN, max_length=5000)]
@@ -101,6 +108,25 @@ def quarantine(
         "next": more and f"{more['recorded_at'].isoformat()},{more['entry_id']}",
         "read_at": datetime.datetime.now(datetime.UTC),
     }
+
+
+@room.api.get("/quarantine.csv", response_class=StreamingResponse)
+def export(
+    reason: Text = None,
+    source: Text = None,
+    folder: Text = None,
+    period: datetime.datetime | None = None,
+    discarded: Literal["no", "yes"] = "no",
+) -> StreamingResponse:
+    """The same files as a table for spreadsheets, whole, up to a million."""
+    query = {"reason": reason, "source": source, "folder": folder, "period": period, "discarded": discarded == "yes"}
+    return as_csv("quarantine", COLUMNS, _rows(query))
+
+
+def _rows(query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    with reading() as connection:
+        everything = query | {"before": None, "before_entry": None, "limit": MOST_ROWS}
+        yield from ledger.stream(connection, "select_refused", everything)
 
 
 @room.api.post("/quarantine/discard", dependencies=editing(DAG))

@@ -10,7 +10,10 @@ document.addEventListener("DOMContentLoaded", () => {
     time.textContent = format.format(new Date(time.dateTime));
   }
   document.addEventListener("click", leaveFrame);
-  for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
+  for (const table of document.querySelectorAll("table.sortable")) {
+    makeExport(table);
+    makeSortable(table);
+  }
   for (const form of document.querySelectorAll("form.trigger")) makeTrigger(form);
   for (const input of document.querySelectorAll("input[data-find]")) makeFinder(input);
   for (const map of document.querySelectorAll("svg[data-brush]")) makeBrush(map);
@@ -37,6 +40,29 @@ function makeSortable(table) {
       table.tBodies[0].append(...rows);
     });
   });
+}
+
+// A table as it is shown, in the order that its reader chose, for a spreadsheet, which takes no cell of it for a formula.
+function makeExport(table) {
+  const heads = [...table.tHead.rows[0].cells].map((head) => head.textContent.trim());
+  const safe = (text) => (/^[=+\-@\t\r]/.test(text) && !/^-?[\d.]+$/.test(text) ? `'${text}` : text);
+  const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const value = (cell) => cell.dataset.value ?? cell.textContent.trim().replace(/\s+/g, " ");
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "export";
+  button.textContent = "This table as CSV";
+  button.addEventListener("click", () => {
+    const rows = [...table.tBodies[0].rows].map((row) => [...row.cells].map(value));
+    const columns = [...heads.keys()].filter((column) => heads[column] && rows.some((row) => row[column]));
+    const lines = [heads, ...rows].map((row) => columns.map((column) => quoted(safe(row[column]))).join(","));
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([lines.join("\r\n"), "\r\n"], { type: "text/csv" }));
+    link.download = `${document.title.replace(/[^\p{L}\d]+/gu, "-")}.csv`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  });
+  (table.closest(".scroll") ?? table).after(button);
 }
 
 // Inside Airflow's own page, what is Airflow's takes the whole window. The frame may not ask for that with a target, but it
