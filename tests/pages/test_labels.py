@@ -1,5 +1,7 @@
 """People label one image after another: none is before two of them, and what they say bears their name."""
 
+import csv
+import io
 import threading
 from types import SimpleNamespace
 
@@ -7,6 +9,7 @@ import psycopg
 import pytest
 from fastapi import HTTPException
 from ledger_rows import File, Run, digest, register
+from shown_pages import downloaded
 from starlette.requests import Request
 
 from strandline import ledger
@@ -152,3 +155,12 @@ def test_another_sites_page_may_not_write(headers, own):
     else:
         with pytest.raises(HTTPException, match="another site"):
             rooms.same_origin(request)
+
+
+def test_what_people_said_is_one_table(asked):
+    first, second = claims.claim("ann"), claims.claim("bob")
+    labels.answer(labels.Answer(image_id=first, label="cat"), ANN)
+    labels.answer(labels.Answer(image_id=second, label=None), BOB)
+    rows = list(csv.DictReader(io.StringIO("".join(map(str, downloaded(labels.export()))))))
+    said = [(row["image_id"], row["label"], row["source"], row["labeller"]) for row in rows]
+    assert said == [(first, "cat", "person", "ann"), (second, "", "person", "bob")]

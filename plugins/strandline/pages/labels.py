@@ -1,21 +1,24 @@
 """Labelling: one image after another, that no other person has before them. Words bear the name of who is signed in."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, Form, HTTPException, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 
 from strandline import ledger
 from strandline.labels import claims, load
 from strandline.models import versions
+from strandline.pages.exports import MOST, as_csv
 from strandline.pages.rooms import Facts, Room, base, editing, may_edit, reading, same_origin
 
 DAYS = 30
+COLUMNS = ("image_id", "label", "source", "labeller", "labelled_at", "label_file", "line")
 LABELLERS = 50
 DAG = "ingest_labels"  # who may trigger it may label
 room = Room(DAG)
@@ -66,6 +69,17 @@ def ask(
             "days": DAYS,
             "progress": progress,
         }
+
+
+@room.api.get("/labels.csv", response_class=StreamingResponse)
+def export() -> StreamingResponse:
+    """All that files and people said, the first first, as a table for spreadsheets; no label is none of the classes."""
+    return as_csv("labels", COLUMNS, _said())
+
+
+def _said() -> Iterator[dict[str, Any]]:
+    with reading() as connection:
+        yield from ledger.stream(connection, "select_said_labels", {"limit": MOST})
 
 
 @room.api.post("/labels", dependencies=may_write)
