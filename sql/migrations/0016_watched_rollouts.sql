@@ -1,0 +1,89 @@
+-- Rollouts and serving for good: who may not approve is said once.
+
+-- Whether a person registered or trained a version, or asked for that: somebody else approves it.
+CREATE FUNCTION has_made(person text, candidate text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = public, pg_temp
+RETURN lower(person) IN (
+    SELECT lower(registered_by) FROM model_versions WHERE version = candidate
+    UNION ALL
+    SELECT lower(asked_by) FROM model_lineage WHERE version = candidate
+    UNION ALL
+    SELECT lower(trainings.asked_by) FROM trainings JOIN model_lineage USING (run_id) WHERE version = candidate
+);
+
+-- Record the answer to a gate of somebody who was asked and may answer now, with the evidence for it. The same answer
+-- again, as of a task that is tried again, changes nothing.
+CREATE OR REPLACE FUNCTION record_approval(gate text, answer text, person text, why text, answered_at timestamptz)
+RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+DECLARE
+    asked gates;
+    known approvals;
+BEGIN
+    SELECT * INTO asked FROM gates WHERE gate_id = gate FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no gate %', gate;
+    END IF;
+    SELECT * INTO known FROM approvals WHERE gate_id = gate;
+    IF FOUND THEN
+        IF (known.decision, known.approver) = (answer, person) THEN
+            RETURN;
+        END IF;
+        RAISE EXCEPTION 'gate % was % by % already', gate, known.decision, known.approver;
+    END IF;
+    IF (person = ANY (asked.approvers)) IS NOT TRUE THEN
+        RAISE EXCEPTION '% is none of those who may answer: %', person, array_to_string(asked.approvers, ', ');
+    END IF;
+    IF NOT EXISTS (SELECT FROM approvers WHERE name = person) THEN
+        RAISE EXCEPTION '% is none of those who may answer any more', person;
+    END IF;
+    IF (answered_at <= asked.answer_by) IS NOT TRUE THEN
+        RAISE EXCEPTION 'the answer came at %, and was due by %: hold a new gate', answered_at, asked.answer_by;
+    END IF;
+    IF asked.made_at > clock_timestamp() THEN
+        RAISE EXCEPTION 'gate % says that it was held at %, which is to come', gate, asked.made_at;
+    END IF;
+    IF answer = 'approved' THEN
+        IF asked.outcome <> 'pass' OR gate_follows(gate) IS NOT TRUE THEN
+            RAISE EXCEPTION 'gate % was not passed (%): there is nothing to approve', gate, asked.outcome;
+        END IF;
+        IF lower(person) = lower(asked.requested_by) OR has_made(person, asked.challenger) THEN
+            RAISE EXCEPTION '% asked for this promotion, or trained the challenger: somebody else has to approve it',
+                person;
+        END IF;
+    END IF;
+    INSERT INTO approvals (gate_id, requested_by, decision, approver, reason, decided_at, evidence)
+    VALUES (gate, asked.requested_by, answer, person, why, answered_at, gate_evidence(gate));
+END
+$$;
+
+-- What a person says to the last step: give the version all callers, or none. Approvals are as those of gates: by one of
+-- the approvers, and not by who asked for this, or registered or trained the version. The same again changes nothing.
+CREATE OR REPLACE FUNCTION answer_rollout(rollout text, answer text, person text, reason text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+DECLARE
+    does text := CASE answer WHEN 'approved' THEN 'approved last step' ELSE 'stepped back' END;
+    last rollout_steps;
+BEGIN
+    LOCK TABLE rollout_steps IN SHARE ROW EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM rollout_steps WHERE rollout_id = rollout AND (what, who) = (does, person)) THEN
+        RETURN;
+    END IF;
+    SELECT * INTO last FROM current_rollout() WHERE rollout_id = rollout;
+    IF NOT FOUND OR last.what <> 'canary' THEN
+        RAISE EXCEPTION 'rollout % asks nobody: it is not on, or no canary', rollout;
+    END IF;
+    IF NOT EXISTS (SELECT FROM approvers WHERE name = person) THEN
+        RAISE EXCEPTION '% is none of those who may answer', person;
+    END IF;
+    IF answer = 'approved' AND (
+        lower(person) IN (SELECT lower(who) FROM rollout_steps WHERE rollout_id = rollout)
+        OR has_made(person, last.version)
+    ) THEN
+        RAISE EXCEPTION '% asked for this rollout, or trained the version: somebody else has to approve it', person;
+    END IF;
+    PERFORM add_rollout_step(last, does, CASE answer WHEN 'approved' THEN 1 ELSE 0 END, person, reason);
+END
+$$;
