@@ -1,8 +1,8 @@
 """
 ## By hand: a version answers over HTTP beside the champion, for ever more callers
 
-`choose -> plan -> shadow -> canary_1 -> canary_2 -> canary_3 -> canary_4 -> request_approval`, and `step_back` if one
-of these fails; or `choose -> end`
+`choose -> plan -> shadow -> canary_1 -> canary_2 -> canary_3 -> canary_4 -> request_approval`, with `keep_watching`
+beside the last one, and `step_back` if one of these fails; or `choose -> end`
 
 | task | does |
 |---|---|
@@ -14,12 +14,14 @@ in pairs |
 | **canary_1** to **canary_4** | gives the version the next share of the callers, and waits in the same way: failures \
 and latency have to be as good, and accuracy must not be shown to be worse. A step that was not asked for passes |
 | **request_approval** | waits for one of the approvers: *Approve* gives the version all callers, *Step back* none |
+| **keep_watching** | looks on while an approver is asked, and after the last step, until the rollout is over: the run \
+lasts as long, 90 days at the most |
 | **step_back** | if a task failed: all callers go back to the champion, unless they have already, and the run is red |
 | **end** | ends the rollout that is on, with a reason |
 
 A version that is worse beyond chance loses all callers at once. It looks every minute, and no task waits in a worker.
-Making it champion stays with `promote_model`: its gate, and its approval. Until then the last step lasts; with another
-champion, or with *end*, it ends.
+Making it champion stays with `promote_model`: its gate, and its approval. Until then the last step lasts, and this run
+with it; with another champion, or with *end*, it ends.
 
 ### Trigger
 To start, give the version, and perhaps other shares, pictures and hours. To end, choose that action and give a reason.
@@ -33,13 +35,16 @@ wants other pixels, or the shares do not grow: the log's last line says which |
 says: nothing has to be done, the champion answers everybody. Or the rollout was ended, by whom stands there. It does \
 not go on if cleared: trigger a new run, for more labels with more hours |
 | request_approval | nobody answered in time, or somebody who may not, or without a reason: the version has stepped \
-back. Trigger a new run |
+back. Trigger a new run. Or the rollout was over before the answer came: nothing came of that |
+| keep_watching | the version became worse beyond chance, as the log's last line says, and has stepped back: nothing \
+has to be done. If a question is open still, an answer changes nothing |
 | step_back | always, if it runs: its last line says by whom and why the rollout is over. If it says that the ledger \
 does not answer, end the rollout with *end* as soon as it does |
 | end | no rollout is on, or no reason was given |
 """
 
 import datetime
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,7 +58,7 @@ from strandline.promotion import promotion
 from strandline.serving import tasks
 
 STEPS = ("shadow", "canary_1", "canary_2", "canary_3", "canary_4")
-MOST_HOURS = 7 * 24
+MOST_HOURS, MOST_DAYS = 7 * 24, 90  # of a step; of a rollout, from its approval on
 
 
 def take_answer(run_id: str, answer: Mapping[str, Any]) -> None:
@@ -117,14 +122,16 @@ def serve_canary():
     def end(*, params: dict, dag_run) -> str:
         return tasks.end(dag_run.triggering_user_name, params["reason"])
 
-    approval = request_approval(
-        "request_approval", tasks.approval_request, [tasks.APPROVE, tasks.STEP_BACK], take_answer
-    )
+    approval = request_approval("request_approval", tasks.ask, [tasks.APPROVE, tasks.STEP_BACK], take_answer)
     planned = plan()
-    watched = [watch(name, number, tasks.watch, MOST_HOURS + 1) for number, name in enumerate(STEPS, start=1)]
+    watched = [
+        watch(name, functools.partial(tasks.watch, number=number), MOST_HOURS + 1)
+        for number, name in enumerate(STEPS, start=1)
+    ]
+    kept = watch("keep_watching", tasks.keep_watching, MOST_DAYS * 24)
     choose() >> [planned, end()]
-    chain(planned, *watched, approval)
-    [planned, *watched, approval] >> step_back()
+    chain(planned, *watched, [approval, kept])
+    [planned, *watched, approval, kept] >> step_back()
 
 
 serve_canary()

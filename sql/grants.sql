@@ -50,7 +50,7 @@ GRANT INSERT (
 ) ON gates TO strandline_gate;
 GRANT INSERT ON gate_plans, gate_results, champion_checks TO strandline_gate;
 GRANT EXECUTE ON FUNCTION install_first_champion, record_approval, promote, roll_back TO strandline_promotion;
-GRANT EXECUTE ON FUNCTION start_rollout, step_rollout, end_rollout, answer_rollout TO strandline_promotion;
+GRANT EXECUTE ON FUNCTION start_rollout, step_rollout, ask_rollout, answer_rollout, end_rollout TO strandline_promotion;
 -- What serving processes answered, line by line, and how far their spools are loaded. What applications say becomes a label
 -- by the function alone, so in nobody else's name.
 GRANT INSERT ON served_predictions, served_feedback, served_refused_lines TO strandline_serving;

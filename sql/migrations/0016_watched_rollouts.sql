@@ -1,4 +1,5 @@
--- Rollouts and serving for good: who may not approve is said once.
+-- Rollouts and serving for good: who may not approve is said once, a rollout records that it asks, and is looked at until
+-- it ends.
 
 -- Whether a person registered or trained a version, or asked for that: somebody else approves it.
 CREATE FUNCTION has_made(person text, candidate text) RETURNS boolean
@@ -58,6 +59,67 @@ BEGIN
 END
 $$;
 
+-- A rollout that asks for its approval says so, and keeps its share meanwhile.
+ALTER TABLE rollout_steps
+    DROP CONSTRAINT rollout_steps_what_check,
+    DROP CONSTRAINT share_is_of_the_step,
+    DROP CONSTRAINT canary_is_not_everybody,
+    ADD CONSTRAINT step_is_known CHECK (
+        what IN ('shadow', 'canary', 'asked for approval', 'approved last step', 'stepped back', 'ended')
+    ),
+    ADD CONSTRAINT share_is_of_the_step CHECK (
+        CASE what WHEN 'shadow' THEN share > 0 AND share <= 1
+                  WHEN 'canary' THEN share > 0 AND share < 1
+                  WHEN 'asked for approval' THEN share > 0 AND share < 1
+                  WHEN 'approved last step' THEN share = 1
+                  ELSE share = 0 END
+    );
+
+-- Say that an approver is asked for the last step. Doing it again changes nothing.
+CREATE FUNCTION ask_rollout(rollout text, person text, reason text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+DECLARE
+    last rollout_steps;
+BEGIN
+    LOCK TABLE rollout_steps IN SHARE ROW EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM rollout_steps WHERE rollout_id = rollout AND what = 'asked for approval') THEN
+        RETURN;
+    END IF;
+    SELECT * INTO last FROM current_rollout() WHERE rollout_id = rollout;
+    IF NOT FOUND OR last.what <> 'canary' THEN
+        RAISE EXCEPTION 'rollout % cannot ask: it is not on, or no canary', rollout;
+    END IF;
+    PERFORM add_rollout_step(last, 'asked for approval', last.share, person, reason);
+END
+$$;
+REVOKE ALL ON FUNCTION ask_rollout FROM PUBLIC;
+
+-- Give the version so many of the callers, as step `nth`, which comes after `nth - 1`. Doing it again changes nothing.
+CREATE OR REPLACE FUNCTION step_rollout(rollout text, nth integer, fraction double precision, person text, reason text)
+RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+DECLARE
+    last rollout_steps;
+BEGIN
+    LOCK TABLE rollout_steps IN SHARE ROW EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM rollout_steps WHERE rollout_id = rollout AND number = nth) THEN
+        RETURN;
+    END IF;
+    SELECT * INTO last FROM current_rollout() WHERE rollout_id = rollout;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'rollout % is not on', rollout;
+    END IF;
+    IF nth <> last.number + 1 OR last.what NOT IN ('shadow', 'canary')
+            OR last.what = 'canary' AND fraction <= last.share THEN
+        RAISE EXCEPTION 'rollout % is at step % (% of %), after which step % of % cannot come',
+            rollout, last.number, last.what, last.share, nth, fraction;
+    END IF;
+    PERFORM add_rollout_step(last, 'canary', fraction, person, reason);
+END
+$$;
+
 -- What a person says to the last step: give the version all callers, or none. Approvals are as those of gates: by one of
 -- the approvers, and not by who asked for this, or registered or trained the version. The same again changes nothing.
 CREATE OR REPLACE FUNCTION answer_rollout(rollout text, answer text, person text, reason text) RETURNS void
@@ -72,8 +134,8 @@ BEGIN
         RETURN;
     END IF;
     SELECT * INTO last FROM current_rollout() WHERE rollout_id = rollout;
-    IF NOT FOUND OR last.what <> 'canary' THEN
-        RAISE EXCEPTION 'rollout % asks nobody: it is not on, or no canary', rollout;
+    IF NOT FOUND OR last.what <> 'asked for approval' THEN
+        RAISE EXCEPTION 'rollout % asks nobody: it is not on, or has not come to its approval', rollout;
     END IF;
     IF NOT EXISTS (SELECT FROM approvers WHERE name = person) THEN
         RAISE EXCEPTION '% is none of those who may answer', person;

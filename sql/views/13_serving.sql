@@ -24,11 +24,11 @@ FROM served_predictions AS shadows
 JOIN served_predictions AS answers ON answers.prediction_id = shadows.shadow_of
 WHERE shadows.role = 'shadow';
 
--- Versions that were compared over HTTP with the champion of their time: how far each came. `state`, `share` and `why`
--- are of its last step; `ended_at` is null of the one that is on.
+-- Versions that were compared over HTTP with the champion of their time: how far each came. `state`, `share`, `who`, `why`
+-- and `stepped_at` are of its last step; `ended_at` is null of the one that is on.
 CREATE VIEW reporting.rollouts AS
 SELECT rollout_id, name AS model, version, champion, asked_by, started_at, what AS state, share, who, why,
-       number AS steps, CASE WHEN share = 0 THEN at END AS ended_at
+       number AS steps, at AS stepped_at, CASE WHEN share = 0 THEN at END AS ended_at
 FROM (
     SELECT DISTINCT ON (rollout_id) rollout_id, version, champion, what, share, who, why, number, at,
            first_value(who) OVER steps AS asked_by, first_value(at) OVER steps AS started_at

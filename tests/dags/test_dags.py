@@ -172,15 +172,17 @@ def test_promote_model_promotes_only_after_gate_and_answer(dags):
 def test_serve_canary_watches_each_step_and_asks_for_the_last(dags):
     dag = dags["serve_canary"]
     order = ["plan", "shadow", "canary_1", "canary_2", "canary_3", "canary_4", "request_approval"]
-    assert set(dag.task_ids) == {*order, "choose", "end", "step_back"}
+    beside = "keep_watching"
+    assert set(dag.task_ids) == {*order, beside, "choose", "end", "step_back"}
     assert not dag.timetable.can_be_scheduled
     assert dag.get_task("choose").downstream_task_ids == {"plan", "end"}
     for before, after in itertools.pairwise(order):
         assert dag.get_task(after).upstream_task_ids == {before}
         assert dag.get_task(after).trigger_rule == "all_success"
-    for watch in order[1:-1]:
+    assert dag.get_task(beside).upstream_task_ids == {"canary_4"}
+    for watch in (*order[1:-1], beside):
         assert dag.get_task(watch).mode == "reschedule"  # it holds no worker while it waits
-    assert dag.get_task("step_back").upstream_task_ids == set(order)
+    assert dag.get_task("step_back").upstream_task_ids == {*order, beside}
     assert dag.get_task("step_back").trigger_rule == "one_failed"
     assert dag.params.get_param("steps").schema["maxItems"] == comparison.MOST_STEPS
 

@@ -7,16 +7,16 @@ from strandline.operators.watch import watch
 
 
 @pytest.mark.parametrize("enough", [True, False])
-def test_it_looks_as_its_number_at_its_run(enough):
+def test_it_looks_at_its_run(enough):
     seen = []
 
     def look(*given) -> bool:
         seen.append(given)
         return enough
 
-    task = watch("canary", 2, look, most_hours=1)
+    task = watch("canary", look, most_hours=1)
     assert task.poke({"run_id": "run", "params": {"pictures": 5}}) is enough
-    assert seen == [("run", 2, {"pictures": 5})]
+    assert seen == [("run", {"pictures": 5})]
 
 
 def test_what_it_raises_ends_it():
@@ -24,4 +24,4 @@ def test_what_it_raises_ends_it():
         raise AirflowException("worse")
 
     with pytest.raises(AirflowException, match="worse"):
-        watch("canary", 2, look, most_hours=1).poke({"run_id": "run", "params": {}})
+        watch("canary", look, most_hours=1).poke({"run_id": "run", "params": {}})

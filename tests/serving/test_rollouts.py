@@ -132,21 +132,26 @@ def test_a_share_grows_and_all_callers_take_an_approval(two, share):
         ledger.fetch(connection, "call_step_rollout", row)
 
 
-def test_an_approver_gives_it_all_callers(two):
+def test_nobody_is_asked_about_a_shadow(two):
     rollouts.start("run", "user", two.version, PLAN)
-    with pytest.raises(RolloutError, match="no canary"):
+    with pytest.raises(RolloutError, match="has not come to its approval"):
         rollouts.take_answer("run", tasks.APPROVE, "op", "good")
+    with pytest.raises(RolloutError, match="no canary"):
+        rollouts.ask("run")
     rollouts.step_back("run", "again")
 
 
 def test_whoever_asked_does_not_approve_and_a_stranger_says_nothing(two):
     to_canary(two)
+    for _ in range(2):
+        line, body = rollouts.ask("run")
+    assert two.version[:12] in line
+    assert "canary of 0.5" in body
+    assert steps()[-1] == ("asked for approval", 0.5, "serve_canary")
+    assert told().share == 0.5
     for person, why in (("user", "somebody else has to approve"), ("stranger", "none of those who may answer")):
         with pytest.raises(RolloutError, match=why):
             rollouts.take_answer("run", tasks.APPROVE, person, "good")
-    line, body = rollouts.approval_request("run")
-    assert two.version[:12] in line
-    assert "canary of 0.5" in body
     for _ in range(2):
         rollouts.take_answer("run", tasks.APPROVE, "op", "good")
     assert steps()[-1] == ("approved last step", 1, "op")
@@ -155,6 +160,7 @@ def test_whoever_asked_does_not_approve_and_a_stranger_says_nothing(two):
 
 def test_an_approver_steps_back(two):
     to_canary(two)
+    rollouts.ask("run")
     rollouts.take_answer("run", tasks.STEP_BACK, "op", "complaints")
     assert steps()[-1] == ("stepped back", 0, "op")
 
@@ -248,6 +254,93 @@ def test_a_canary_that_is_as_good_goes_on(two):
         assert not any(ledger.check_invariants(connection).values())
     assert rows("SELECT sum(predictions) FROM reporting.served_versions") == [(1_400,)]
     server.die()
+
+
+# From the approval on
+
+
+def approved(two) -> None:
+    rollouts.ask("run")
+    rollouts.take_answer("run", tasks.APPROVE, "op", "good")
+
+
+def test_a_version_that_fails_while_an_approver_is_asked_steps_back(two):
+    to_canary(two)
+    server = Server("one", two.champion)
+    answered(two, server, 100)
+    Agent().round()
+    rollouts.ask("run")
+    assert not rollouts.keep_watching("run")
+    answered(two, server, 100)
+    Agent().round()
+    assert not rollouts.keep_watching("run")
+    answered(two, server, 40, failure="NOT_FINITE")
+    Agent().round()
+    with pytest.raises(RolloutError, match=r"Asked for approval, and then: The version is worse .* failures -"):
+        rollouts.keep_watching("run")
+    with pytest.raises(RolloutError, match="is over: stepped back by serve_canary: Asked for approval, and then"):
+        rollouts.keep_watching("run")
+    with pytest.raises(RolloutError, match="asks nobody"):
+        rollouts.take_answer("run", tasks.APPROVE, "op", "good")
+    assert told() is None
+    server.die()
+
+
+def test_a_version_that_answers_all_steps_back_when_it_fails(two):
+    to_canary(two)
+    server = Server("one", two.champion)
+    answered(two, server, 200)
+    Agent().round()
+    approved(two)
+    assert not rollouts.keep_watching("run")
+    for failure in (None, "NOT_FINITE"):
+        at = datetime.datetime.now(datetime.UTC).isoformat()
+        for _ in range(60):
+            image = digest(f"picture {server.sequence}")
+            server.answer(
+                image_id=image, at=at, rollout_id="run", role="canary", version=two.version, failure=failure, seconds=9
+            )
+        Agent().round()
+        if failure is None:  # slower by far: the hour may be another one
+            assert not rollouts.keep_watching("run")
+    with pytest.raises(RolloutError, match=r"Approved last step, and then: The version is worse .* failures -"):
+        rollouts.keep_watching("run")
+    assert steps()[-1] == ("stepped back", 0, "serve_canary")
+    server.die()
+
+
+def test_what_goes_wrong_late_is_not_outweighed_by_all_that_went_well(two, monkeypatch):
+    monkeypatch.setattr(rollouts, "ROWS", 400)
+    to_canary(two)
+    rollouts.ask("run")
+    server = Server("one", two.champion)
+    answered(two, server, 800)
+    Agent().round()
+    assert not rollouts.keep_watching("run")
+    answered(two, server, 60, failure="NOT_FINITE")
+    Agent().round()
+    with pytest.raises(RolloutError, match=r"worse beyond chance, on 60 pictures"):
+        rollouts.keep_watching("run")
+    server.die()
+
+
+@pytest.mark.parametrize("ends", ["a person says no", "a person ends it", "another champion"])
+def test_watching_ends_with_the_rollout(two, ends):
+    to_canary(two)
+    rollouts.ask("run")
+    assert not rollouts.keep_watching("run")
+    if ends == "a person says no":
+        rollouts.take_answer("run", tasks.STEP_BACK, "op", "complaints")
+    elif ends == "a person ends it":
+        rollouts.end("ann", "enough seen")
+    else:
+        promotion.record_approval(hold("gate", two.version, two.champion), answer())
+        promotion.promote("gate")
+    assert rollouts.keep_watching("run")
+
+
+def test_all_blocks_together_have_the_level_of_one_test():
+    assert sum(map(comparison.level_of, range(10_000))) <= comparison.LEVEL
 
 
 # Statistics

@@ -7,6 +7,10 @@ that may be looked at at any time (`stats.betting`): whoever watches looks every
 
 "Worse" errs in a whole rollout with a probability of at most ALPHA, which is divided among its tests (Bonferroni: Dunn,
 "Multiple Comparisons Among Means", JASA 56, 1961). "As good" errs with at most ALPHA at each step: all has to be shown.
+
+From its approval on, a rollout lasts as long as people want. What it answers then is looked at by blocks, so that what
+goes wrong late is not outweighed by all that went well: each block has its own tests, and a part of their level, which
+becomes smaller from block to block.
 """
 
 import math
@@ -25,7 +29,8 @@ Outcome = Literal["worse", "as good", "not enough yet"]
 
 ALPHA = 0.025
 MOST_STEPS = 4  # of a canary
-TESTS = 2 + 3 * MOST_STEPS  # of a rollout: two of the shadow, three of each step
+TESTS = 2 + 3 * MOST_STEPS + 3 + 2  # of a rollout: of the shadow, each step, the approval, the last step
+LEVEL = ALPHA / TESTS  # of "worse", in each of them
 ACCURACY_MARGIN = 0.02  # loss of accuracy, as the gate allows on the newest images
 FAILURE_MARGIN = 0.01  # more pictures on which the network fails
 LATENCY_RATIO = 1.25  # seconds a picture, of the champion's
@@ -55,8 +60,8 @@ class Measure:
     margin: float | None
     worse_below: float = 0.0
 
-    def outcome(self) -> Outcome:
-        if betting.p_below(self.values, self.worse_below) <= ALPHA / TESTS:
+    def outcome(self, level: float) -> Outcome:
+        if betting.p_below(self.values, self.worse_below) <= level:
             return "worse"
         if self.margin is None or betting.p_above(self.values, -self.margin) <= ALPHA:
             return "as good"
@@ -78,23 +83,47 @@ def shadow(rows: Rows, pictures: int) -> Finding:
     return _judge(measures, len(rows), pictures, _disagreement(both))
 
 
-def canary(version: Rows, champion: Rows, share: float, pictures: int) -> Finding:
+def canary(version: Rows, champion: Rows, share: float, pictures: int, level: float = LEVEL) -> Finding:
     """Of the answers of both (`select_rollout_answers`), of which it takes so many of the version."""
     beside = min(max(math.floor((1 - share) / share), 1), MOST_BESIDE)
-    labelled = [[row for row in rows if row["truth"] is not None] for rows in (version, champion)]
-    right, was_right = _blocks(beside, *(_right(rows, "answer") for rows in labelled))
-    fails, failed = _blocks(beside, *(_numbers(rows, "failed") for rows in (version, champion)))
-    took, had_taken = _blocks(beside, *(_numbers(rows, "seconds") for rows in (version, champion)))
+    accuracy, failures, labelled = _beside(version, champion, beside)
+    took, had_taken = _sets(beside, *(_numbers(rows, "seconds") for rows in (version, champion)))
     measures = (
-        Measure("accuracy", (right - was_right).mean(axis=1), None),
-        Measure("failures", (failed - fails).mean(axis=1), FAILURE_MARGIN),
+        Measure("accuracy", accuracy, None),
+        Measure("failures", failures, FAILURE_MARGIN),
         Measure("latency", np.sign(LATENCY_RATIO * had_taken - took).mean(axis=1), 0.0),
     )
-    return _judge(measures, len(fails), pictures, f"{len(labelled[0]):,} of the version's answers have a label.")
+    return _judge(measures, len(failures), pictures, labelled, level)
 
 
-def _judge(measures: Sequence[Measure], seen: int, pictures: int, more: str) -> Finding:
-    outcomes = {measure.name: measure.outcome() for measure in measures}
+def last_step(version: Rows, champion: Rows, level: float) -> Finding:
+    """Of the version's answers to all callers, beside those the champion gave before: a loss within the margins may
+    be the pictures', and latency is the hour's.
+    """
+    accuracy, failures, labelled = _beside(version, champion, 1)
+    measures = (
+        Measure("accuracy", accuracy, None, -ACCURACY_MARGIN),
+        Measure("failures", failures, None, -FAILURE_MARGIN),
+    )
+    return _judge(measures, len(failures), 0, labelled, level)
+
+
+def level_of(block: int) -> float:
+    """Of "worse", in each test of a block of answers from the approval on: all blocks together have LEVEL."""
+    return LEVEL / ((block + 1) * (block + 2))
+
+
+def _beside(version: Rows, champion: Rows, beside: int) -> tuple[Floats, Floats, str]:
+    """How much more often the version is right, how much less often it fails, and how many labels there are."""
+    labelled = [[row for row in rows if row["truth"] is not None] for rows in (version, champion)]
+    right, was_right = _sets(beside, *(_right(rows, "answer") for rows in labelled))
+    fails, failed = _sets(beside, *(_numbers(rows, "failed") for rows in (version, champion)))
+    said = f"{len(labelled[0]):,} of the version's answers have a label."
+    return (right - was_right).mean(axis=1), (failed - fails).mean(axis=1), said
+
+
+def _judge(measures: Sequence[Measure], seen: int, pictures: int, more: str, level: float = LEVEL) -> Finding:
+    outcomes = {measure.name: measure.outcome(level) for measure in measures}
     said = "; ".join(f"{one.name} {_value(one)}, {_word(one, outcomes[one.name])}" for one in measures)
     outcome: Outcome = "as good" if set(outcomes.values()) == {"as good"} and seen >= pictures else "not enough yet"
     if "worse" in outcomes.values():
@@ -134,7 +163,7 @@ def _numbers(rows: Rows, name: str) -> Floats:
     return np.array([row[name] for row in rows], np.float64)
 
 
-def _blocks(beside: int, version: Floats, champion: Floats) -> tuple[Floats, Floats]:
+def _sets(beside: int, version: Floats, champion: Floats) -> tuple[Floats, Floats]:
     """The version's [n, 1], and the champion's [n, beside] that each is set against."""
-    blocks = min(len(version), len(champion) // beside)
-    return version[:blocks, None], champion[: blocks * beside].reshape(blocks, beside)
+    sets = min(len(version), len(champion) // beside)
+    return version[:sets, None], champion[: sets * beside].reshape(sets, beside)

@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 BY_ITSELF = "serve_canary"  # who takes steps that nobody has to be asked for
 SHADOW_SHARE = 0.5  # of the pictures: each is computed twice
-ROWS = 10_000  # pictures of a step that are compared, at the most: the first ones
+ROWS = 10_000  # pictures of a step that are compared, at the most: the first ones; and of a block, from the approval on
+ASKED, APPROVED = "asked for approval", "approved last step"  # as the ledger calls these steps
 DECISIONS = {APPROVE: "approved", STEP_BACK: "rejected"}
 
 
@@ -158,15 +159,75 @@ def _step(rollout_id: str, number: int, plan: Plan) -> DictRow:
 
 def look(rollout_id: str, step: DictRow, pictures: int) -> Finding:
     """What a step (`select_rollout_steps`) has shown until now, of which so many pictures are enough."""
-    about = {"rollout_id": rollout_id, "since": step["at"], "rows": ROWS, "version": step["version"]}
     with ledger.connect("promotion") as connection:
         if step["what"] == "shadow":
-            pairs = ledger.fetch(connection, "select_shadowed", about | {"champion": step["champion"]})
-            return comparison.shadow(pairs, pictures)
-        beside = {"role": "champion", "version": step["champion"], "rows": ROWS * comparison.MOST_BESIDE}
-        version = ledger.fetch(connection, "select_rollout_answers", about | {"role": "canary"})
-        champion = ledger.fetch(connection, "select_rollout_answers", about | beside)
+            about = {"rollout_id": rollout_id, "since": step["at"], "rows": ROWS}
+            about |= {"version": step["version"], "champion": step["champion"]}
+            return comparison.shadow(ledger.fetch(connection, "select_shadowed", about), pictures)
+        version, champion = (
+            _answers(connection, rollout_id, step, role, step["at"]) for role in ("canary", "champion")
+        )
     return comparison.canary(version, champion, step["share"], pictures)
+
+
+def _answers(
+    connection: ledger.Connection,
+    rollout_id: str,
+    step: DictRow,
+    role: str,
+    since: datetime.datetime,
+    until: datetime.datetime | None = None,
+) -> Sequence[DictRow]:
+    """What one arm of a canary answered."""
+    canary = role == "canary"
+    about = {"rollout_id": rollout_id, "role": role, "version": step["version" if canary else "champion"]}
+    rows = ROWS if canary else ROWS * comparison.MOST_BESIDE
+    about |= {"since": since, "until": until, "rows": rows}
+    return ledger.fetch(connection, "select_rollout_answers", about)
+
+
+def keep_watching(rollout_id: str) -> bool:
+    """Look on while an approver is asked, and after the last step; says whether the rollout is over.
+
+    Raises:
+        RolloutError: it is over, since the version was worse.
+    """
+    steps = _steps(rollout_id)
+    last = steps[-1]
+    if last["share"] == 0:
+        if (last["what"], last["who"]) == ("stepped back", BY_ITSELF):
+            raise RolloutError(_over(rollout_id, last))
+        log.info("%s", _over(rollout_id, last))
+        return True
+    for finding in _look_on(rollout_id, steps):
+        log.info("%s: %s", finding.outcome, finding.sentence)
+        if finding.outcome == "worse":
+            raise _stepped_back(rollout_id, f"{last['what'].capitalize()}, and then: {finding.sentence}")
+    return False
+
+
+def _look_on(rollout_id: str, steps: Sequence[DictRow]) -> list[Finding]:
+    """What the first and the newest block of answers show, since the approval was asked for or given."""
+    last = steps[-1]
+    if last["what"] not in (ASKED, APPROVED):
+        return []
+    found = []
+    with ledger.connect("promotion") as connection:
+        about = {"rollout_id": rollout_id, "since": last["at"], "rows": ROWS}
+        starts = [row["at"] for row in ledger.fetch(connection, "select_rollout_blocks", about)]
+        # The first again, since labels come late.
+        for block in sorted({0, len(starts) - 1}) if starts else ():
+            until = starts[block + 1] if block + 1 < len(starts) else None
+            version = _answers(connection, rollout_id, last, "canary", starts[block], until)
+            level = comparison.level_of(block)
+            if last["what"] == ASKED:
+                champion = _answers(connection, rollout_id, last, "champion", starts[block], until)
+                found.append(comparison.canary(version, champion, last["share"], 0, level))
+            else:  # nobody is the champion's any more: it stands as it was in the last canary step
+                since = next(step["at"] for step in reversed(steps) if step["what"] == "canary")
+                champion = _answers(connection, rollout_id, last, "champion", since, last["at"])
+                found.append(comparison.last_step(version, champion, level))
+    return found
 
 
 def step_back(rollout_id: str, why: str) -> bool:
@@ -199,12 +260,19 @@ def end(by: str | None, why: str | None) -> str:
     return str(found[0]["rollout_id"])
 
 
-def approval_request(rollout_id: str) -> tuple[str, str]:
-    """What an approver is asked about the last step: a line, and a body in Markdown."""
+def ask(rollout_id: str) -> tuple[str, str]:
+    """Record that an approver is asked for the last step; the question: a line, and a body in Markdown. Doing it again
+    records nothing.
+
+    Raises:
+        RolloutError: the rollout is over, or is no canary.
+    """
     last = _last(rollout_id)
-    said = [f"- {row['what']} of {row['share']:.3g}: {row['why']}" for row in _steps(rollout_id)]
-    now = look(rollout_id, last, pictures=0).sentence
-    return f"Shall version {last['version'][:12]} answer all callers?", "\n".join([*said, f"- now: {now}"])
+    row = {"rollout_id": rollout_id, "by": BY_ITSELF, "why": look(rollout_id, last, pictures=0).sentence}
+    with ledger.connect("promotion") as connection, _refused():
+        ledger.fetch(connection, "call_ask_rollout", row)
+    said = [f"- {step['what']} of {step['share']:.3g}: {step['why']}" for step in _steps(rollout_id)]
+    return f"Shall version {last['version'][:12]} answer all callers?", "\n".join(said)
 
 
 def take_answer(rollout_id: str, option: str, person: str, why: str) -> None:

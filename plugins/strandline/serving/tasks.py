@@ -13,11 +13,18 @@ def start(run_id: str, by: str, params: Mapping[str, Any]) -> str:
     return rollouts.start(run_id, by, params["version"], rollouts.planned(params))
 
 
-def watch(run_id: str, number: int, params: Mapping[str, Any]) -> bool:
+def watch(run_id: str, params: Mapping[str, Any], number: int) -> bool:
     """As `rollouts.watch`."""
     from strandline.serving import rollouts
 
     return rollouts.watch(run_id, number, rollouts.planned(params))
+
+
+def keep_watching(run_id: str, params: Mapping[str, Any]) -> bool:
+    """As `rollouts.keep_watching`: whatever the parameters were."""
+    from strandline.serving import rollouts
+
+    return rollouts.keep_watching(run_id)
 
 
 def step_back(run_id: str) -> None:
@@ -34,11 +41,11 @@ def end(by: str | None, why: str | None) -> str:
     return rollouts.end(by, why)
 
 
-def approval_request(run_id: str) -> tuple[str, str]:
-    """As `rollouts.approval_request`."""
+def ask(run_id: str) -> tuple[str, str]:
+    """As `rollouts.ask`."""
     from strandline.serving import rollouts
 
-    return rollouts.approval_request(run_id)
+    return rollouts.ask(run_id)
 
 
 def take_answer(run_id: str, option: str, person: str, why: str) -> None:

@@ -1,4 +1,4 @@
--- What one arm of a canary answered since a step, each picture once, in the order in which they were recorded: `truth` is
+-- What one arm of a canary answered since then, each picture once, in the order in which they were recorded: `truth` is
 -- its label, but for those that people were asked for because a version was unsure.
 WITH answers AS MATERIALIZED (
     SELECT *
@@ -7,7 +7,7 @@ WITH answers AS MATERIALIZED (
                failure IS NOT NULL AS failed, seconds
         FROM served_predictions
         WHERE rollout_id = %(rollout_id)s AND role = %(role)s AND version = %(version)s AND at >= %(since)s
-          AND reason IS NULL
+          AND at < coalesce(%(until)s::timestamptz, 'infinity') AND reason IS NULL
         ORDER BY image_id, recorded_at, server, sequence
     ) AS firsts
     ORDER BY recorded_at, server, sequence

@@ -1,0 +1,1 @@
+SELECT ask_rollout(%(rollout_id)s, %(by)s, %(why)s)
