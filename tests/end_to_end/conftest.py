@@ -14,6 +14,7 @@ import pytest
 from running_stack import LATE_HOUR, LATE_IMAGES, Strandline, archive
 from stack_settings import stack_settings
 
+from local.stack import serving
 from local.stack.api import Api
 from local.stack.stack import Stack
 from strandline import settings
@@ -54,6 +55,13 @@ def strandline(worker_home: Path) -> Iterator[Strandline]:
         for dag in FOLLOWERS:
             api.pause(dag)
         yield Strandline(stack, api)
+
+
+@pytest.fixture(scope="session")
+def served(strandline: Strandline) -> str:
+    """Where it answers; what it adds to the stack ends with the stack."""
+    strandline.stack.serve()
+    return serving.url(strandline.stack.settings)
 
 
 @pytest.fixture(scope="module")

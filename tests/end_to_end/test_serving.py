@@ -1,39 +1,22 @@
 """The champion over HTTP beside a real Airflow: the bits of its batch rows, promotions under load, deaths."""
 
-import concurrent.futures
 import json
 import os
 import signal
 import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
+from asking import RATE, Load, champion, consumer, like_the_champion, on_record, wait_for
 from gates import answer, hold
 from playwright.sync_api import expect
 from running_stack import Strandline
 
 import strandline_contract as contract
 from local.stack import serving
-from strandline import ledger, periods, settings
-from strandline.models import registry
+from strandline import ledger, periods
 from strandline.promotion import promotion
-
-RATE = 200  # requests a second, while models change
-SENDERS = 16
-
-
-@pytest.fixture(scope="module")
-def served(strandline: Strandline) -> str:
-    """Where it answers; what it adds to the stack ends with the stack."""
-    strandline.stack.serve()
-    return serving.url(strandline.stack.settings)
 
 
 @pytest.fixture(scope="module")
@@ -43,20 +26,6 @@ def pictures(strandline: Strandline, hours) -> list[Path]:
     strandline.drop(hour, 40)
     strandline.ingest(hour)
     return sorted((strandline.landing / f"{hour:%Y-%m-%dT%H}").glob("*/*.*"))
-
-
-def on_record(strandline: Strandline, predictions: set[str]) -> list[dict[str, Any]]:
-    """The ledger's rows of answers, once all have one."""
-    query = "SELECT * FROM reporting.served_results WHERE prediction_id = ANY (%(predictions)s)"
-    wait_for(lambda: len(strandline.rows(query, predictions=list(predictions))) == len(predictions))
-    return strandline.rows(query, predictions=list(predictions))
-
-
-def consumer(strandline: Strandline, *arguments: str) -> str:
-    """What the verb of this name prints."""
-    command = [sys.executable, "-m", "local.stack.consumer", *arguments]
-    environment = strandline.stack.environment()
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def test_an_answer_has_the_bits_of_the_batch_row(strandline, served, pictures):
@@ -115,59 +84,6 @@ def test_what_was_served_is_a_drop_of_a_source_of_its_own(strandline, served, pi
     assert wait_for(lambda: strandline.rows(labels, image=said["image_id"])) == [{"label": "frog"}]
 
 
-class Load:
-    """RATE requests a second, whatever becomes of them. `answers`: of each that was answered; `lost`: how many were
-    not.
-    """
-
-    def __init__(self, url: str, token: str, pictures: list[Path]) -> None:
-        self.answers: list[httpx.Response] = []
-        self.lost = self.sent = 0
-        self._url, self._contents = url, [path.read_bytes() for path in pictures]
-        self._client = httpx.Client(headers={"authorization": f"Bearer {token}"}, trust_env=False, timeout=60)
-        self._end = threading.Event()
-        wait_for(self._is_known)
-
-    def _is_known(self) -> bool:
-        """Whether the token has come to the service, which takes a moment; the answer that says so is one of all."""
-        said = self._client.post(f"{self._url}/classify", content=self._contents[0])
-        if said.status_code == httpx.codes.UNAUTHORIZED:
-            return False
-        self.answers.append(said)
-        self.sent += 1
-        return True
-
-    def ask(self, number: int) -> None:
-        try:
-            content = self._contents[number % len(self._contents)]
-            self.answers.append(self._client.post(f"{self._url}/classify", content=content))
-        except httpx.TransportError:
-            self.lost += 1
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        with closing(self._client), concurrent.futures.ThreadPoolExecutor(SENDERS) as senders:
-            clock = threading.Thread(target=self._send, args=(senders,))
-            clock.start()
-            try:
-                yield
-            finally:
-                self._end.set()
-                clock.join()
-
-    def _send(self, senders: concurrent.futures.Executor) -> None:
-        begun = time.monotonic()
-        while not self._end.is_set():
-            senders.submit(self.ask, self.sent)
-            self.sent += 1
-            self._end.wait(max(0.0, begun + self.sent / RATE - time.monotonic()))
-
-    def wait(self, more: int) -> None:
-        """For so many further answers."""
-        before = len(self.answers)
-        wait_for(lambda: len(self.answers) >= before + more)
-
-
 def test_a_promotion_and_a_roll_back_under_load_lose_no_request(strandline, served, config, pictures, tmp_path):
     first = champion(strandline)
     second = like_the_champion("served beside it", tmp_path)
@@ -222,22 +138,6 @@ def test_who_is_revoked_is_refused_within_seconds(strandline, served, pictures):
     wait_for(lambda: status() == httpx.codes.UNAUTHORIZED)
 
 
-def champion(strandline: Strandline) -> str:
-    return str(strandline.rows("SELECT version FROM champions WHERE period @> now()")[0]["version"])
-
-
-def like_the_champion(name: str, folder: Path) -> str:
-    """A version whose bundle is the first champion's, under another name."""
-    bundle = folder / "bundle"
-    bundle.mkdir()
-    original = settings.REPOSITORY / "models" / "cifar_resnet20_v1"
-    for path in original.iterdir():
-        (bundle / path.name).write_bytes(path.read_bytes())
-    manifest = json.loads((original / contract.BUNDLE_MANIFEST).read_bytes())
-    contract.write_json(bundle / contract.BUNDLE_MANIFEST, manifest | {"name": name})
-    return registry.register(bundle, "tester")
-
-
 def kill(strandline: Strandline, name: str) -> None:
     process = strandline.stack.running(name)
     assert process
@@ -254,11 +154,3 @@ def kill_children(strandline: Strandline, module: str) -> None:
     assert found
     for pid in found:
         os.kill(pid, signal.SIGKILL)
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 180) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
