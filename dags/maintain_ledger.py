@@ -1,10 +1,12 @@
 """
-## Every night: prove the ledger, and remove what dead tasks left
+## Every night: prove the ledger, forget what is old, and remove what dead tasks left
 
 | task | does |
 |---|---|
 | **check_invariants** | proves every invariant of the whole ledger, not only of the last run |
 | **check_approvals** | red if a challenger passed its gate and nobody answered in time, in the last day |
+| **forget_answers** | forgets answers over HTTP that are older than STRANDLINE_SERVE_RETENTION_DAYS, if that is set; \
+what they counted stays |
 | **remove_orphans** | removes containers and pods that outlived their deadline, as each vision task does, too |
 | **remove_leftovers** | removes files of the store that were begun over a day ago and never finished |
 
@@ -13,6 +15,7 @@
 |---|---|
 | check_invariants | the log names the invariant and its rows: facts were changed by hand, or half a backup restored |
 | check_approvals | the log names the challenger: trigger `promote_model` with it again, and tell an approver |
+| forget_answers | the ledger does not answer: what was forgotten until then is, and the next night goes on |
 | remove_orphans | the Docker Engine or the cluster does not answer, or does not remove: the log says what |
 | remove_leftovers | the store cannot be written to: the log says where |
 """
@@ -25,6 +28,7 @@ from strandline import ledger, leftovers, settings
 from strandline.operators import vision
 from strandline.operators.defaults import DEFAULT_ARGS
 from strandline.promotion import promotion
+from strandline.serving import retention
 
 
 @dag(
@@ -46,6 +50,10 @@ def maintain_ledger():
         promotion.check_lapsed()
 
     @task
+    def forget_answers() -> int:
+        return retention.forget()
+
+    @task
     def remove_orphans() -> list[str]:
         return vision.remove_orphans()
 
@@ -55,6 +63,7 @@ def maintain_ledger():
 
     check_invariants()
     check_approvals()
+    forget_answers()
     remove_orphans()
     remove_leftovers()
 

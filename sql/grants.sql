@@ -36,6 +36,7 @@ GRANT INSERT ON
     drops, entries, runs, shards, run_entries, images, outcomes, batches, predictions, prediction_failures,
     validation_results, closings, drift_reports, replays
     TO strandline_ingest;
+GRANT EXECUTE ON FUNCTION forget_served TO strandline_ingest;
 -- What files say, whose words have their source by default, and what people say: the one cannot speak as the other.
 GRANT INSERT ON label_files, label_rejections, label_waits, label_wait_ends, audit_samples, audit_images TO strandline_labels;
 GRANT INSERT (image_id, labeller, labelled_at, label, file_id, line) ON labels TO strandline_labels;

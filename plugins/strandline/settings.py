@@ -435,6 +435,12 @@ class Serving(_Room):
         1.0, "share of the pictures that are kept, to be labelled and learnt from", "SERVE_KEEP", low=0, high=1
     )
     max_bytes: int = _setting(16 * 2**20, "larger requests are refused unread", "SERVE_MAX_BYTES", low=1)
+    retention_days: int = _setting(
+        0,
+        "days after which answers are forgotten, but for what they counted; 0 keeps them",
+        "SERVE_RETENTION_DAYS",
+        low=0,
+    )
     anonymous_rate: float | None = _setting(
         None,
         "requests a second of all callers without a token together; 0 refuses them; by default 1,000 on loopback",

@@ -1,5 +1,5 @@
 -- Rollouts and serving for good: who may not approve is said once, a rollout records that it asks, and is looked at until
--- it ends.
+-- it ends; answers are counted by the day, and may be forgotten.
 
 -- Whether a person registered or trained a version, or asked for that: somebody else approves it.
 CREATE FUNCTION has_made(person text, candidate text) RETURNS boolean
@@ -149,3 +149,98 @@ BEGIN
     PERFORM add_rollout_step(last, does, CASE answer WHEN 'approved' THEN 1 ELSE 0 END, person, reason);
 END
 $$;
+
+-- How many lines of a serving process fell on a day, by who asked and why which version answered, the forgotten ones
+-- included. A trigger counts what is inserted; only functions change it.
+CREATE TABLE served_days (
+    day date NOT NULL,  -- of the answers, in UTC
+    server text COLLATE "C" NOT NULL,
+    consumer text COLLATE "C" NOT NULL,
+    version text COLLATE "C" NOT NULL,
+    role text NOT NULL,
+    predictions bigint NOT NULL,
+    refused bigint NOT NULL,
+    failed bigint NOT NULL,
+    first_at timestamptz NOT NULL,
+    last_at timestamptz NOT NULL,
+    forgotten bigint NOT NULL DEFAULT 0,  -- of the predictions, whose rows are gone
+    PRIMARY KEY (day, server, consumer, version, role),
+    CONSTRAINT forgotten_were_predictions CHECK (forgotten BETWEEN 0 AND predictions)
+);
+
+INSERT INTO served_days (day, server, consumer, version, role, predictions, refused, failed, first_at, last_at)
+SELECT (at AT TIME ZONE 'UTC')::date, server, consumer, version, role, count(*), count(*) FILTER (WHERE reason IS NOT NULL),
+       count(*) FILTER (WHERE failure IS NOT NULL), min(at), max(at)
+FROM served_predictions
+GROUP BY 1, 2, 3, 4, 5;
+
+CREATE FUNCTION count_served() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+BEGIN
+    INSERT INTO served_days AS known
+        (day, server, consumer, version, role, predictions, refused, failed, first_at, last_at)
+    SELECT (at AT TIME ZONE 'UTC')::date, server, consumer, version, role, count(*),
+           count(*) FILTER (WHERE reason IS NOT NULL), count(*) FILTER (WHERE failure IS NOT NULL), min(at), max(at)
+    FROM inserted
+    GROUP BY 1, 2, 3, 4, 5
+    ON CONFLICT (day, server, consumer, version, role) DO UPDATE
+    SET predictions = known.predictions + EXCLUDED.predictions,
+        refused = known.refused + EXCLUDED.refused,
+        failed = known.failed + EXCLUDED.failed,
+        first_at = least(known.first_at, EXCLUDED.first_at),
+        last_at = greatest(known.last_at, EXCLUDED.last_at);
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION count_served FROM PUBLIC;
+CREATE TRIGGER served_predictions_are_counted AFTER INSERT ON served_predictions
+    REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION count_served();
+
+-- Forget answers that were recorded before then, the oldest first, so many at most, with their shadows; how many lines
+-- that were. Those to which an application gave a label stay, since its label came of them; and those of the rollout that
+-- is on, which is judged by them.
+CREATE FUNCTION forget_served(before timestamptz, most integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+DECLARE
+    current text := (SELECT rollout_id FROM current_rollout());
+    lines bigint;
+BEGIN
+    IF (before <= now() - interval '1 day') IS NOT TRUE THEN
+        RAISE EXCEPTION 'answers of the last day are not forgotten, and % is later', before;
+    END IF;
+    WITH chosen AS (
+        SELECT prediction_id
+        FROM served_predictions AS served
+        WHERE at < before AND recorded_at < before AND (rollout_id = current) IS NOT TRUE
+          AND NOT EXISTS (SELECT FROM served_feedback WHERE served_feedback.prediction_id = served.prediction_id)
+        ORDER BY at
+        LIMIT most
+    ), doomed AS (
+        SELECT prediction_id FROM chosen
+        UNION
+        SELECT shadows.prediction_id
+        FROM chosen
+        JOIN served_predictions AS shadows ON shadows.shadow_of = chosen.prediction_id
+    ), gone AS (
+        DELETE FROM served_predictions AS served
+        USING doomed
+        WHERE served.prediction_id = doomed.prediction_id
+        RETURNING at, server, consumer, version, role
+    ), lost AS (
+        SELECT (at AT TIME ZONE 'UTC')::date AS day, server, consumer, version, role, count(*) AS lines
+        FROM gone
+        GROUP BY 1, 2, 3, 4, 5
+    ), counted AS (
+        UPDATE served_days AS known
+        SET forgotten = known.forgotten + lost.lines
+        FROM lost
+        WHERE (known.day, known.server, known.consumer, known.version, known.role)
+            = (lost.day, lost.server, lost.consumer, lost.version, lost.role)
+    )
+    SELECT coalesce(sum(lost.lines), 0) INTO lines FROM lost;
+    RETURN lines;
+END
+$$;
+REVOKE ALL ON FUNCTION forget_served FROM PUBLIC;

@@ -38,14 +38,13 @@ FROM (
 ) AS last
 JOIN model_versions USING (version);
 
--- Which version answered which application, and when.
+-- Which version answered which application, and when; what was forgotten since counts.
 CREATE VIEW reporting.served_versions AS
 SELECT consumer, name AS model, version, first_at, last_at, predictions, refused, failed
 FROM (
-    SELECT consumer, version, min(at) AS first_at, max(at) AS last_at, count(*) AS predictions,
-           count(*) FILTER (WHERE reason IS NOT NULL) AS refused,
-           count(*) FILTER (WHERE failure IS NOT NULL) AS failed
-    FROM served_predictions
+    SELECT consumer, version, min(first_at) AS first_at, max(last_at) AS last_at, sum(predictions)::bigint AS predictions,
+           sum(refused)::bigint AS refused, sum(failed)::bigint AS failed
+    FROM served_days
     WHERE role <> 'shadow'
     GROUP BY consumer, version
 ) AS answered

@@ -175,7 +175,7 @@ def test_a_line_that_was_never_written_breaks_the_invariant(server):
     server.answer()
     spools.load(server.folder)
     assert list(broken()) == [INVARIANT]
-    assert broken()[INVARIANT] == [{"server": "one", "last_sequence": 3, "recorded": 2, "refused": 0}]
+    assert broken()[INVARIANT] == [{"server": "one", "last_sequence": 3, "recorded": 2, "forgotten": 0, "refused": 0}]
 
 
 def test_lines_that_wait_are_counted(server):

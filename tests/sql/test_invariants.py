@@ -258,6 +258,15 @@ MUTATIONS = {
         "UPDATE served_predictions SET rollout_id = NULL WHERE role = 'shadow'",
         "UPDATE served_predictions SET rollout_id = 'nothing' WHERE role = 'champion' AND rollout_id IS NOT NULL",
     ],
+    "33_served_days_count_every_line": [
+        "DELETE FROM served_predictions WHERE sequence = 2",
+        "UPDATE served_predictions SET consumer = 'shop' WHERE role = 'canary'",
+        "UPDATE served_predictions SET at = at + interval '1 h' WHERE role = 'canary'",
+        "UPDATE served_predictions SET reason = 'TRUNCATED' WHERE role = 'canary'",
+        "UPDATE served_days SET forgotten = 1 WHERE role = 'canary'",
+        "UPDATE served_days SET predictions = predictions + 1, forgotten = forgotten + 1, last_at = '2026-01-01'",
+        "DELETE FROM served_days",
+    ],
     "32_rollouts_follow_each_other": [
         "DELETE FROM rollout_steps WHERE what = 'shadow'",
         "DELETE FROM rollout_steps WHERE what = 'ended'",

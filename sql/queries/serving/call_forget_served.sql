@@ -1,0 +1,1 @@
+SELECT forget_served(%(before)s, %(most)s) AS lines
