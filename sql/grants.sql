@@ -55,7 +55,8 @@ GRANT EXECUTE ON FUNCTION start_rollout, step_rollout, ask_rollout, answer_rollo
 -- What serving processes answered, line by line, and how far their spools are loaded. What applications say becomes a label
 -- by the function alone, so in nobody else's name.
 GRANT INSERT ON served_predictions, served_feedback, served_refused_lines TO strandline_serving;
-GRANT INSERT, UPDATE (segment, bytes, last_sequence, loaded_at) ON serving_spools TO strandline_serving;
+GRANT INSERT, UPDATE (segment, bytes, last_sequence, loaded_at, complete_at) ON serving_spools TO strandline_serving;
+GRANT INSERT, UPDATE (problem, since) ON offered_bundles TO strandline_serving;
 GRANT EXECUTE ON FUNCTION label_feedback TO strandline_serving;
 
 GRANT UPDATE (taken) ON locks TO strandline_ingest, strandline_labels, strandline_training;

@@ -278,7 +278,7 @@ OWN = {
     "training": {"model_versions", "model_lineage", "model_parity", "datasets", "dataset_images", "trainings"},
     "gate": {"gates", "gate_plans", "gate_results", "champion_checks"},
     "promotion": set(),
-    "serving": {"served_predictions", "served_feedback", "served_refused_lines", "serving_spools"},
+    "serving": {"served_predictions", "served_feedback", "served_refused_lines", "serving_spools", "offered_bundles"},
 }
 
 

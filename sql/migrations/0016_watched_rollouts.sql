@@ -1,5 +1,5 @@
 -- Rollouts and serving for good: who may not approve is said once, a rollout records that it asks, and is looked at until
--- it ends; answers are counted by the day, and may be forgotten.
+-- it ends; answers are counted by the day, and may be forgotten; agents say what they cannot offer and cannot load.
 
 -- Whether a person registered or trained a version, or asked for that: somebody else approves it.
 CREATE FUNCTION has_made(person text, candidate text) RETURNS boolean
@@ -244,3 +244,13 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION forget_served FROM PUBLIC;
+
+-- When an agent last saw that all of a spool is loaded. Null once its process has ended, and of those that had before this.
+ALTER TABLE serving_spools ADD COLUMN complete_at timestamptz;
+
+-- What an agent found of the bundle of a version that it is to offer: `problem` is null if it is whole. No fact: it changes.
+CREATE TABLE offered_bundles (
+    version text COLLATE "C" PRIMARY KEY REFERENCES model_versions,
+    problem text CHECK (problem <> ''),
+    since timestamptz NOT NULL DEFAULT clock_timestamp()
+);

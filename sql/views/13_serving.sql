@@ -25,10 +25,17 @@ JOIN served_predictions AS answers ON answers.prediction_id = shadows.shadow_of
 WHERE shadows.role = 'shadow';
 
 -- Versions that were compared over HTTP with the champion of their time: how far each came. `state`, `share`, `who`, `why`
--- and `stepped_at` are of its last step; `ended_at` is null of the one that is on.
+-- and `stepped_at` are of its last step; `ended_at` is null of the one that is on, of which `pictures` says how many lines the
+-- version has in this step.
 CREATE VIEW reporting.rollouts AS
 SELECT rollout_id, name AS model, version, champion, asked_by, started_at, what AS state, share, who, why,
-       number AS steps, at AS stepped_at, CASE WHEN share = 0 THEN at END AS ended_at
+       number AS steps, at AS stepped_at, CASE WHEN share = 0 THEN at END AS ended_at,
+       CASE WHEN share > 0 THEN (
+           SELECT count(*)
+           FROM served_predictions
+           WHERE served_predictions.rollout_id = last.rollout_id AND served_predictions.at >= last.at
+             AND role = CASE what WHEN 'shadow' THEN 'shadow' ELSE 'canary' END
+       ) END AS pictures
 FROM (
     SELECT DISTINCT ON (rollout_id) rollout_id, version, champion, what, share, who, why, number, at,
            first_value(who) OVER steps AS asked_by, first_value(at) OVER steps AS started_at
@@ -67,8 +74,23 @@ SELECT prediction_id, served_feedback.at, consumer, served_feedback.label, state
 FROM served_feedback
 LEFT JOIN served_feedback_ends USING (server, sequence);
 
--- How far each serving process's spool is loaded.
+-- How far each serving process's spool is loaded; `complete_at`: when an agent last saw that all of it is, null if the
+-- process has ended.
 CREATE VIEW reporting.serving_spools AS
-SELECT server, last_sequence, coalesce(refused_lines, 0) AS refused_lines, loaded_at
+SELECT server, last_sequence, coalesce(refused_lines, 0) AS refused_lines, loaded_at, complete_at
 FROM serving_spools
 LEFT JOIN (SELECT server, count(*) AS refused_lines FROM served_refused_lines GROUP BY server) AS refused USING (server);
+
+-- A version that is to answer somebody, and cannot, since its bundle is not whole: consumers that are pinned to it get 503,
+-- and a rollout of it is none.
+CREATE VIEW reporting.unserved_versions AS
+SELECT offered_bundles.version, model_versions.name AS model, problem, since, consumers, rollout_id
+FROM offered_bundles
+JOIN model_versions ON model_versions.version = offered_bundles.version
+LEFT JOIN LATERAL (
+    SELECT array_agg(pinned.name ORDER BY pinned.name) AS consumers
+    FROM reporting.consumers AS pinned
+    WHERE pinned.version = offered_bundles.version AND revoked_at IS NULL
+) AS waiting ON true
+LEFT JOIN reporting.rollouts ON rollouts.version = offered_bundles.version AND ended_at IS NULL
+WHERE problem IS NOT NULL AND num_nonnulls(consumers, rollout_id) > 0;

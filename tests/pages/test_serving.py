@@ -1,5 +1,7 @@
 """Who may ask is seen by whoever may read, and said by approvers alone; a token is shown once."""
 
+import datetime
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -10,9 +12,11 @@ from served import Server, rows
 from shown_pages import is_harmless, render
 from starlette.requests import Request
 
+from strandline import ledger, settings
 from strandline.models import registry
 from strandline.pages.serving import Asking, approver, create, create_by_form, revoke, revoke_by_form, serving
-from strandline.serving import spools
+from strandline.serving import consumers, rollouts, spools
+from strandline.serving.agent import Agent
 
 OP = "op"
 FORM = Request({"type": "http", "method": "POST", "headers": [], "root_path": "/strandline", "path": "/serving"})
@@ -96,6 +100,41 @@ def test_the_page_says_which_version_answered_whom(version):
     found = {row["consumer"]: row["predictions"] for row in serving()["versions"]}
     assert found == {"shop": 3, "<b>": 1}
     assert "Let it ask" not in render("serving.html", serving(edits=False), "/serving")
+
+
+def test_the_page_says_what_is_rolled_out_and_who_has_to_answer(version):
+    other = make_version("second <b>")
+    plan = rollouts.planned({"steps": [0.25], "pictures": 50, "wait_hours": 1})
+    rollouts.start("first run", "user", other, plan)
+    rollouts.step_back("first run", "worse, on <i> pictures")
+    rollouts.start("second run", "user", other, plan)
+    row = {"rollout_id": "second run", "number": 2, "share": 0.25, "by": "serve_canary", "why": "as good"}
+    with ledger.connect("promotion") as connection:
+        ledger.fetch(connection, "call_step_rollout", row)
+    rollouts.ask("second run")
+    server, at = Server("one", version), datetime.datetime.now(datetime.UTC).isoformat()
+    server.answer(7, at=at, role="canary", version=other, rollout_id="second run")
+    server.answer(9, at=at, rollout_id="second run")
+    spools.load(server.folder)
+    server.die()
+    found = [(row["state"], row["share"], row["pictures"], row["who"]) for row in serving()["rollouts"]]
+    assert found == [("asked for approval", 0.25, 7, "serve_canary"), ("stepped back", 0, None, "serve_canary")]
+    page = render("serving.html", serving(edits=False), "/serving")
+    assert is_harmless(page)
+    assert "runs/second%20run/tasks/request_approval/required_actions" in page
+    assert "25.0%" in page
+    for told in ("<b>", "<i>"):
+        assert told not in page
+
+
+def test_a_version_that_cannot_answer_is_said(version):
+    pinned = make_version("second")
+    consumers.create("shop", 50, "ann", version=pinned)
+    shutil.rmtree(settings.get().store / "models" / pinned)
+    Agent().round()
+    page = render("serving.html", serving(edits=False), "/serving")
+    assert "shop gets 503" in page
+    assert pinned[:12] in page
 
 
 def test_before_anybody_asks_the_page_says_what_to_do(version):

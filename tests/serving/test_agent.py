@@ -1,6 +1,7 @@
 """The agent: what it tells serving processes, and that nothing is lost when it, or Postgres, ends in the middle."""
 
 import contextlib
+import datetime
 import os
 import shutil
 import signal
@@ -24,7 +25,7 @@ from local.stack import postgres
 from strandline import ledger, settings
 from strandline.models import registry
 from strandline.promotion.promotion import promote, record_approval, roll_back
-from strandline.serving import consumers, deployment
+from strandline.serving import consumers, deployment, rollouts, spools
 from strandline.serving.agent import Agent
 
 
@@ -105,6 +106,37 @@ def test_a_version_without_a_whole_bundle_is_left_out_until_it_is_whole_again(da
     assert told().pinned[0].version == second
 
 
+def unserved() -> list[tuple]:
+    """Model, who waits for it, and its rollout, of each version that cannot answer."""
+    return rows("SELECT model, consumers, rollout_id FROM reporting.unserved_versions ORDER BY model")
+
+
+def test_the_ledger_hears_what_cannot_be_offered_and_whom_that_concerns(database):
+    first, second, third = (make_version(name) for name in ("first", "second", "third"))
+    registry.install_first(first, "tester")
+    for name in ("shop", "lab"):
+        consumers.create(name, 50, "ann", version=second)
+    plan = rollouts.planned({"steps": [0.5], "pictures": 50, "wait_hours": 1})
+    rollouts.start("run", "user", third, plan)
+    agent = Agent()
+    agent.round()
+    assert unserved() == []
+    bundle = settings.get().store / "models" / second
+    bundle.rename(bundle.with_name("elsewhere"))
+    shutil.rmtree(bundle.with_name(third))
+    agent.round()
+    since = rows("SELECT min(since) FROM reporting.unserved_versions")
+    assert unserved() == [("second", ["lab", "shop"], None), ("third", None, "run")]
+    Agent().round()  # another one finds the same
+    assert rows("SELECT min(since) FROM reporting.unserved_versions") == since
+    consumers.revoke("shop", "ann")
+    rollouts.end("ann", "its bundle is gone")
+    assert unserved() == [("second", ["lab"], None)]
+    bundle.with_name("elsewhere").rename(bundle)
+    agent.round()
+    assert unserved() == []
+
+
 def test_it_is_written_when_it_changes_or_is_old(database, monkeypatch):
     registry.install_first(make_version("first"), "tester")
     agent = Agent()
@@ -129,6 +161,29 @@ def test_callers_without_a_token_are_let_in_on_loopback_alone():
 
 
 # What it does not lose
+
+
+def test_it_is_known_since_when_a_spool_has_more_than_the_ledger(database, monkeypatch):
+    monkeypatch.setattr("strandline.serving.agent.COMPLETE_SECONDS", 0.0)
+    monkeypatch.setattr(spools, "BATCH_BYTES", 1_000)
+    monkeypatch.setattr(spools, "MAX_LINE_BYTES", 2_000)
+    server, agent = Server("one", seeding.register()), Agent()
+
+    def complete_at() -> datetime.datetime | None:
+        agent.round()
+        return rows("SELECT complete_at FROM reporting.serving_spools")[0][0]
+
+    server.answer(5)
+    first = complete_at()
+    assert complete_at() > first
+    last = complete_at()
+    server.write(b"x" * 4_000)  # which cannot be loaded
+    assert complete_at() == last
+    os.truncate(server.path, server.path.stat().st_size - 4_000)
+    assert complete_at() > last
+    server.die()
+    assert complete_at() is None
+    assert not server.folder.exists()
 
 
 def test_an_agent_that_is_killed_in_the_middle_loads_nothing_twice(database):

@@ -18,6 +18,7 @@ from strandline.pages.rooms import Facts, Room, reading
 HOURS = 48
 LATEST_RUNS = {"kind": "", "books": "", "before": None, "limit": 8}
 RED_RUNS = 20
+SPOOL_MINUTES = 10  # an agent that runs looks every second
 DAGS = (
     "ingest_images",
     "ingest_labels",
@@ -54,6 +55,9 @@ def overview(session: SessionDep, readable: Annotated[set[str], Depends(readable
             "balance": balance,
             "classified_by_hour": ledger.fetch(connection, "select_classified_by_hour", {"hours": HOURS}),
             "questions": ledger.fetch(connection, "select_open_questions"),
+            "rollouts": ledger.fetch(connection, "select_open_rollouts"),
+            "unserved": ledger.fetch(connection, "select_unserved_versions"),
+            "spools": ledger.fetch(connection, "select_waiting_spools", {"minutes": SPOOL_MINUTES}),
             "unanswered": unanswered["images"],
             "refused": refused["files"],
             "red_runs": _red_runs(session, readable),

@@ -15,6 +15,7 @@ from strandline.pages.rooms import HEADERS, Facts, Room, base, editing, may_edit
 from strandline.serving import consumers
 
 LATEST = 100  # consumers, those who may ask first; answered pairs of consumer and version
+ROLLOUTS = 20  # the one that is on first
 DAG = "promote_model"  # who may edit it, and is one of the approvers, says who may ask
 room = Room(DAG)
 
@@ -42,7 +43,7 @@ class Asking(BaseModel):
 
 @room.show("/serving", "serving.html")
 def serving(edits: Annotated[bool, Depends(may_edit(DAG))] = False) -> Facts:
-    """Who may ask, which version answered whom and when, and how far what was answered is recorded.
+    """What is rolled out, who may ask, which version answered whom and when, and how far that is recorded.
 
     Raises:
         HTTPException: the ledger does not answer.
@@ -51,6 +52,8 @@ def serving(edits: Annotated[bool, Depends(may_edit(DAG))] = False) -> Facts:
         limit = {"limit": LATEST}
         return {
             "edits": edits,
+            "rollouts": ledger.fetch(connection, "select_rollouts", {"limit": ROLLOUTS}),
+            "unserved": ledger.fetch(connection, "select_unserved_versions"),
             "consumers": ledger.fetch(connection, "select_consumer_spans", limit),
             "versions": ledger.fetch(connection, "select_served_versions", limit),
             "spools": ledger.fetch(connection, "select_serving_spools", limit),

@@ -25,6 +25,7 @@ ROUND_SECONDS = 1.0
 LONGEST_WAIT = 10.0  # seconds to the next try while the ledger is away
 BATCHES = 8  # of a spool in one round: the others, and what the ledger says now, wait no longer
 FEEDBACK_SECONDS = 10.0  # what waits for its image is looked at again
+COMPLETE_SECONDS = 30.0  # after which the ledger hears again that nothing of a spool waits
 AWAY = (ledger.Unreachable, psycopg.OperationalError, psycopg.InterfaceError)
 
 
@@ -34,6 +35,8 @@ class Agent:
     def __init__(self) -> None:
         self.folder = settings.get().serving_folder
         self._whole = deployment.Bundles()
+        self._recorded: dict[str, str | None] = {}  # of `self._whole.problems`
+        self._complete_at: dict[str, float] = {}
         self._written: contract.Deployment | None = None
         self._labelled_at = float("-inf")
         self._away = False
@@ -87,6 +90,8 @@ class Agent:
         with ledger.connect("serving") as connection:
             loaded = spools.progress(connection, found)
             self._tell(connection)
+            said = self._record_problems(connection)
+        self._recorded = said  # once it is committed
         more = [self._load(folder, alive[folder], loaded.get(folder.name, Progress())) for folder in found]
         self._label()
         return any(more)
@@ -97,6 +102,14 @@ class Agent:
             with self._going_on():  # a full disk has to be emptied of what can be loaded
                 deployment.write(self.folder, now)
                 self._written = now
+
+    def _record_problems(self, connection: ledger.Connection) -> dict[str, str | None]:
+        """What cannot be offered, and what can again: people see it on the overview. What is recorded then."""
+        problems = dict(self._whole.problems)
+        for version, problem in problems.items():
+            if version not in self._recorded or self._recorded[version] != problem:
+                ledger.execute(connection, "upsert_offered_bundle", {"version": version, "problem": problem})
+        return problems
 
     def _load(self, folder: Path, alive: bool, loaded: Progress) -> bool:
         """Load a spool, some batches at the most; says whether there may be more."""
@@ -111,12 +124,20 @@ class Agent:
             with ledger.connect("serving") as connection:
                 loaded = spools.progress(connection, [folder])[folder.name]
         spools.remove_loaded(folder, loaded)
+        if not more:
+            self._note_complete(folder.name)
         with self._going_on():
             pictures.land(kept)
             if not alive and not more:
                 pictures.remove_dead(kept)
                 spools.remove_dead(folder, loaded)
         return more
+
+    def _note_complete(self, server: str) -> None:
+        """Now and then: of a spool of which that is not heard, nobody knows what waits in it."""
+        if time.monotonic() - self._complete_at.get(server, float("-inf")) >= COMPLETE_SECONDS:
+            spools.note_complete(server)
+            self._complete_at[server] = time.monotonic()
 
     def _label(self) -> None:
         """Make labels of feedback, now and then."""

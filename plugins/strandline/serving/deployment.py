@@ -17,11 +17,14 @@ READ_SECONDS = 5.0  # after which it is written again though nothing changed, so
 
 
 class Bundles:
-    """Which bundles of the store are whole: each is hashed until it once was, and looked for every time."""
+    """Which bundles of the store are whole: each is hashed until it once was, and looked for every time.
+
+    `problems`: of each version that was asked for; None if it is whole.
+    """
 
     def __init__(self) -> None:
         self._whole: set[str] = set()
-        self._complaints: dict[str, str] = {}
+        self.problems: dict[str, str | None] = {}
 
     def have(self, version: str, bundle: str) -> bool:
         folder = settings.get().store / bundle
@@ -30,12 +33,12 @@ class Bundles:
                 self._whole.discard(version)
                 bundles.verify(folder, version)
         except bundles.BundleError as error:
-            if self._complaints.get(version) != str(error):
+            if self.problems.get(version) != str(error):
                 log.error("version %s answers nobody: %s", version, error)
-            self._complaints[version] = str(error)
+            self.problems[version] = str(error)
             return False
         self._whole.add(version)
-        self._complaints.pop(version, None)
+        self.problems[version] = None
         return True
 
 

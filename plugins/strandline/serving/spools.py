@@ -250,6 +250,16 @@ def has_more(folder: Path, loaded: Progress) -> bool:
     )
 
 
+def note_complete(server: str, alive: bool = True) -> None:
+    """Record that nothing of a spool waits; or that nothing will, since its process is dead.
+
+    Raises:
+        Unreachable: the ledger does not answer.
+    """
+    with ledger.connect("serving") as connection:
+        ledger.execute(connection, "note_complete_spool", {"server": server, "alive": alive})
+
+
 def remove_loaded(folder: Path, loaded: Progress) -> None:
     """Remove the segments before the one that is being loaded."""
     for segment, path in segments(folder).items():
@@ -263,6 +273,7 @@ def remove_dead(folder: Path, loaded: Progress) -> None:
         start = loaded.bytes if segment == loaded.segment else 0
         if segment >= loaded.segment and (cut := path.stat().st_size - start) > 0:
             log.warning("%s ends with %d bytes of a line that was never answered: dropped", path, cut)
+    note_complete(folder.name, alive=False)  # first: of what has no folder any more, nobody would say it
     shutil.rmtree(folder)
     log.info("the serving process %s has ended, and all its lines are loaded", folder.name)
 

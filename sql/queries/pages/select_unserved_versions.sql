@@ -1,0 +1,3 @@
+SELECT version, model, problem, since, consumers, rollout_id
+FROM reporting.unserved_versions
+ORDER BY since, version
