@@ -37,7 +37,7 @@ not go on if cleared: trigger a new run, for more labels with more hours |
 | request_approval | nobody answered in time, or somebody who may not, or without a reason: the version has stepped \
 back. Trigger a new run. Or the rollout was over before the answer came: nothing came of that |
 | keep_watching | the version became worse beyond chance, as the log's last line says, and has stepped back: nothing \
-has to be done. If a question is open still, an answer changes nothing |
+has to be done. If a question is open still, an answer changes nothing, and ends the run |
 | step_back | always, if it runs: its last line says by whom and why the rollout is over. If it says that the ledger \
 does not answer, end the rollout with *end* as soon as it does |
 | end | no rollout is on, or no reason was given |
