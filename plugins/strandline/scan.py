@@ -11,7 +11,7 @@ import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import strandline_contract as contract
 from strandline import periods, settings
@@ -50,6 +50,8 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 MAX_DEPTH = 500  # each level holds a file descriptor, and a process commonly has 1,024
 MAX_NAME_BYTES = 4096  # PATH_MAX
 
+UNREADABLE = "-unreadable"  # behind the version of what cannot be read now: once it can be, it is a new version
+HIDDEN = re.compile(rb"(?:^|/)\.(?!\.?(?:/|$))")  # a name that begins with a dot; `.` and `..` are names in a bucket
 PARTIAL_SUFFIXES = (b".tmp", b".part", b".partial", b".crdownload", b".filepart", b"~")
 SIDECAR_NAMES = frozenset({b"thumbs.db", b"desktop.ini", b".ds_store", b"readme", b"_success"})
 SIDECAR_PREFIX = b"._"  # macOS writes one beside each file that it copies
@@ -63,7 +65,9 @@ DETAILS = {
     "SPECIAL": "This is a pipe, a socket or a device, not a file.",
     "OTHER_DEVICE": "This lies on another file system, mounted into the landing zone; put the files themselves here.",
     "NAME_TOO_LONG": f"The path has over {MAX_NAME_BYTES} bytes or {MAX_DEPTH} folders; nothing beneath it was listed.",
-    "UNREADABLE": "This folder may not be opened; once it may, the next run lists what is in it.",
+    "DIR": "This object has no bytes and a name that ends with a slash: some tools make such ones for folders.",
+    "UNREADABLE": "This cannot be opened now: a folder without the right, or an object in an archive. Once it can, the"
+    " next run takes it up.",
     "NOT_IMAGE": "By its name, this is a file that accompanies images.",
     "PARTIAL_NAME": "By its name, this was never finished; rename it if it is whole.",
     "TOO_LARGE": "The file is larger than STRANDLINE_MAX_FILE_BYTES allows.",
@@ -163,16 +167,8 @@ def scan(
         raise LandingError(
             f"the landing zone cannot be read ({error}): create it, or set STRANDLINE_LANDING"
         ) from error
-    config = settings.get()
-    scanner = _Scanner(
-        takes,
-        now_ns,
-        os.fstat(top).st_dev,
-        config,
-        config.ingest.kept_fields,
-        int(config.ingest.period_length.total_seconds()),
-        max_bytes or config.decoding.max_file_bytes,
-    )
+    rules = Rules.of(takes, now_ns, max_bytes)
+    scanner = _Scanner(**vars(rules), device=os.fstat(top).st_dev, fields=rules.settings.ingest.kept_fields)
     levels = [_Level(top, b"", None)]
     try:
         while levels:
@@ -203,15 +199,77 @@ class _Level:
     folders: list[bytes] | None = None
 
 
+class Found(NamedTuple):
+    """What a listing says of a file: path, version tag, size in bytes; when it was changed and when it came, in ns
+    since 1970.
+    """
+
+    name: bytes
+    version: str
+    size: int
+    mtime_ns: int
+    landed_ns: int
+
+
 @dataclasses.dataclass(frozen=True)
-class _Scanner:
+class Rules:
+    """What becomes of what lies in a landing zone, folder or bucket, by its name, its size and its times alone.
+
+    Args:
+        seconds: of a period.
+    """
+
     takes: Callable[[datetime.datetime], bool]
     now_ns: int
-    device: int
     settings: settings.Settings
-    fields: frozenset[str]
-    seconds: int  # of a period
+    seconds: int
     max_bytes: int
+
+    @classmethod
+    def of(cls, takes: Callable[[datetime.datetime], bool], now_ns: int, max_bytes: int | None = None) -> Self:
+        """Those of the settings; `max_bytes` stands in for theirs."""
+        config = settings.get()
+        seconds = int(config.ingest.period_length.total_seconds())
+        return cls(takes, now_ns, config, seconds, max_bytes or config.decoding.max_file_bytes)
+
+    def to_come(self, drop: datetime.datetime) -> bool:
+        return (drop - EPOCH) // datetime.timedelta(microseconds=1) * 1000 > self.now_ns
+
+    def state(self, found: Found) -> tuple[str | None, str | None]:
+        """State and reason of a file; (None, None) for one that may be an image."""
+        # Both ways: a clock that was wrong, here or there, must not hold a file back for long.
+        if abs(self.now_ns - found.mtime_ns) < self.settings.ingest.stable_seconds * 10**9:
+            return "deferred", None
+        if len(found.name) > MAX_NAME_BYTES:
+            return refused("NAME_TOO_LONG")
+        leaf = found.name.rpartition(b"/")[2].lower()
+        if leaf in SIDECAR_NAMES or leaf.startswith(SIDECAR_PREFIX) or leaf.endswith(SIDECAR_SUFFIXES):
+            return refused("NOT_IMAGE")
+        if leaf.endswith(PARTIAL_SUFFIXES) or HIDDEN.search(found.name):
+            old = self.now_ns - found.landed_ns >= self.settings.ingest.partial_name_hours * HOUR_NS
+            return refused("PARTIAL_NAME") if old else ("deferred", None)
+        if found.size > self.max_bytes:
+            return refused("TOO_LARGE")
+        return None, None
+
+    def entry(
+        self, found: Found, period: datetime.datetime | None, state: str | None, reason: str | None
+    ) -> Entry | None:
+        """The entry of a file; None if its drop is not taken. `period` is the one that its path names."""
+        drop = period or _drop(found.landed_ns // 10**9 // self.seconds, self.seconds)
+        if not self.takes(drop):
+            if not self.to_come(drop):
+                return None
+            state, reason = "future", None
+        return Entry(drop, found.name, found.version, found.size, found.mtime_ns, state, reason)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Scanner(Rules):
+    """Those of a folder. `fields` are what its file system keeps, as `contract.version_tag` has them."""
+
+    device: int
+    fields: frozenset[str]
 
     def files(self, level: _Level) -> Iterator[Entry]:
         """The entries that lie directly in a folder; its folders are noted for later."""
@@ -226,11 +284,8 @@ class _Scanner:
                     status = item.stat(follow_symlinks=False)
                 except FileNotFoundError:  # gone since the folder was read: there is nothing to account for
                     continue
-                if entry := self.entry(level, leaf, status):
+                if entry := self.file(level, leaf, status):
                     yield entry
-
-    def to_come(self, drop: datetime.datetime) -> bool:
-        return (drop - EPOCH) // datetime.timedelta(microseconds=1) * 1000 > self.now_ns
 
     def enter(self, level: _Level, leaf: bytes, depth: int) -> "_Level | Entry | None":
         """A folder, opened; or one entry for all of it, if it may not be; or None, if its drop is not taken."""
@@ -243,63 +298,44 @@ class _Scanner:
         try:
             status = os.stat(leaf, dir_fd=level.fd, follow_symlinks=False)
             if not stat.S_ISDIR(status.st_mode) or status.st_dev != self.device:
-                return self.entry(level, leaf, status)
+                return self.file(level, leaf, status)
             if depth >= MAX_DEPTH or len(name) > MAX_NAME_BYTES:
-                return self._entry(name, status, period, *_refused("NAME_TOO_LONG"))
+                return self._whole(name, status, period, "NAME_TOO_LONG")
             if os.access(leaf, os.R_OK | os.X_OK, dir_fd=level.fd):
                 return _Level(os.open(leaf, FOLDER | os.O_NOFOLLOW, dir_fd=level.fd), name + b"/", period)
         except (FileNotFoundError, NotADirectoryError):  # replaced this very moment: the next run sees by what
             return None
-        return self._entry(name, status, period, *_refused("UNREADABLE"), "-unreadable")
+        return self._whole(name, status, period, "UNREADABLE")
 
-    def entry(self, level: _Level, leaf: bytes, status: os.stat_result) -> Entry | None:
+    def file(self, level: _Level, leaf: bytes, status: os.stat_result) -> Entry | None:
         """What one path is, by its stat alone."""
         name = level.prefix + leaf
         if stat.S_ISLNK(status.st_mode):
-            return self._entry(name, status, path_period(name + b"/"), *_refused("SYMLINK"))
+            return self._whole(name, status, path_period(name + b"/"), "SYMLINK")
         if status.st_dev != self.device:
-            return self._entry(name, status, path_period(name + b"/"), *_refused("OTHER_DEVICE"))
+            return self._whole(name, status, path_period(name + b"/"), "OTHER_DEVICE")
         if not stat.S_ISREG(status.st_mode):
-            return self._entry(name, status, level.period, *_refused("SPECIAL"))
-        state, reason = self._state(name, leaf.lower(), status)
-        readable = state is not None or os.access(leaf, os.R_OK, dir_fd=level.fd)
-        return self._entry(name, status, level.period, state, reason, "" if readable else "-unreadable")
+            return self._whole(name, status, level.period, "SPECIAL")
+        found = self._found(name, status)
+        state, reason = self.state(found)
+        if state is None and not os.access(leaf, os.R_OK, dir_fd=level.fd):
+            found = found._replace(version=found.version + UNREADABLE)
+        return self.entry(found, level.period, state, reason)
 
-    def _state(self, name: bytes, leaf: bytes, status: os.stat_result) -> tuple[str | None, str | None]:
-        """State and reason of a regular file, `leaf` in lower case; (None, None) for one that may be an image."""
-        # Both ways: a clock that was wrong, here or there, must not hold a file back for long.
-        if abs(self.now_ns - status.st_mtime_ns) < self.settings.ingest.stable_seconds * 10**9:
-            return "deferred", None
-        if len(name) > MAX_NAME_BYTES:
-            return _refused("NAME_TOO_LONG")
-        if leaf in SIDECAR_NAMES or leaf.startswith(SIDECAR_PREFIX) or leaf.endswith(SIDECAR_SUFFIXES):
-            return _refused("NOT_IMAGE")
-        if leaf.endswith(PARTIAL_SUFFIXES) or b"/." in b"/" + name:
-            old = self.now_ns - _landed_ns(status) >= self.settings.ingest.partial_name_hours * HOUR_NS
-            return _refused("PARTIAL_NAME") if old else ("deferred", None)
-        if status.st_size > self.max_bytes:
-            return _refused("TOO_LARGE")
-        return None, None
+    def _whole(self, name: bytes, status: os.stat_result, period: datetime.datetime | None, code: str) -> Entry | None:
+        """The one entry of what is not looked into."""
+        found = self._found(name, status)
+        if code == "UNREADABLE":
+            found = found._replace(version=found.version + UNREADABLE)
+        return self.entry(found, period, *refused(code))
 
-    def _entry(
-        self,
-        name: bytes,
-        status: os.stat_result,
-        period: datetime.datetime | None,
-        state: str | None,
-        reason: str | None,
-        suffix: str = "",
-    ) -> Entry | None:
-        drop = period or _drop(_landed_ns(status) // 10**9 // self.seconds, self.seconds)
-        version = contract.version_tag(status, self.fields) + suffix
-        if not self.takes(drop):
-            if not self.to_come(drop):
-                return None
-            state, reason = "future", None
-        return Entry(drop, name, version, status.st_size, status.st_mtime_ns, state, reason)
+    def _found(self, name: bytes, status: os.stat_result) -> Found:
+        # A file from the future came when the kernel last touched it.
+        landed = max(0, min(status.st_mtime_ns, status.st_ctime_ns))
+        return Found(name, contract.version_tag(status, self.fields), status.st_size, status.st_mtime_ns, landed)
 
 
-def _refused(code: str) -> tuple[str, str]:
+def refused(code: str) -> tuple[str, str]:
     """State and reason of an entry that is not opened."""
     return STATUS_OF[code], code
 
@@ -356,11 +392,6 @@ def _label(folder: bytes, period: str) -> str | None:
     """Of a folder with its slash; what it begins with depends on the period."""
     label, slash, deeper = folder[len(drop_folder(folder)) :].partition(b"/")
     return label.decode("utf-8", "backslashreplace") if label and slash and not deeper else None
-
-
-def _landed_ns(status: os.stat_result) -> int:
-    """When a file came, ns since 1970: its mtime, but a file from the future came when the kernel last touched it."""
-    return max(0, min(status.st_mtime_ns, status.st_ctime_ns))
 
 
 @functools.lru_cache
