@@ -75,6 +75,7 @@ class PackRequest(Message):
     """Decode the files that a manifest lists into one shard of height x width x 3 pixels, as a `ResizeRule` says.
 
     Names in the manifest are relative to `root`: to the landing zone, or to the store, which keeps files of datasets.
+    Of what is `fetched`, each file comes while the command runs, and has its number in the manifest for a name.
 
     Raises:
         BadRequest: there is no such rule.
@@ -89,7 +90,7 @@ class PackRequest(Message):
     resize: Resize = "fit"
     crop_ratio: float | None = None
     interpolation: Interpolation = "bicubic"
-    root: Literal["landing", "store"] = "landing"
+    root: Literal["landing", "store", "fetched"] = "landing"
     command: Literal["pack"] = "pack"
 
     def __post_init__(self) -> None:

@@ -62,7 +62,7 @@ class Drop:
         height: int = 32,
         width: int = 32,
         rule: contract.ResizeRule | None = None,
-        root: Literal["landing", "store"] = "landing",
+        root: Literal["landing", "store", "fetched"] = "landing",
         **limits,
     ) -> Path:
         """The request file of a fresh attempt; `rule` stands in for height and width."""

@@ -182,7 +182,8 @@ from vision.decoding import decode, files, worker
 request, landing = contract.read_request("pack", Path(sys.argv[1])), Path(sys.argv[2])
 import pyarrow.parquet as pq
 table = pq.read_table(Path(sys.argv[1]).with_name("manifest.parquet"))
-listed = list(zip(table["name"].to_pylist(), table["version"].to_pylist()))
+names, versions = table["name"].to_pylist(), table["version"].to_pylist()
+listed = [files.File(name, version, "") for name, version in zip(names, versions)]
 events = set()
 decode.configure(request.limits)
 sys.addaudithook(lambda event, _: events.add(event))

@@ -8,6 +8,7 @@ from PIL import Image
 
 import strandline_contract as contract
 from vision.decoding import preview, sandbox
+from vision.decoding.files import File
 
 WHOLE = contract.Limits()
 
@@ -72,12 +73,12 @@ def test_a_file_that_ends_the_process_has_no_preview_and_the_next_one_has(drop: 
     drop.prepare()
     request = contract.read_request("pack", drop.prepare(cpu_seconds=1))
     assert isinstance(request, contract.PackRequest)
-    with sandbox.Previews(drop.landing, request) as previews:
-        made = [previews.make(file, "CORRUPT") for file in drop.listed]
-        assert made[0] is None
-        assert made[1] is not None
-        assert [previews.make(drop.listed[0], "CORRUPT") for _ in range(sandbox.DEATHS - 1)] == [None] * 3
-        assert previews.make(drop.listed[1], "CORRUPT") is None, "enough processes have died"
+    deadly, cut = (File(name, version, ".jpg") for name, version in drop.listed)
+    with sandbox.Sandbox(drop.landing, request) as made:
+        assert made.preview(deadly, "CORRUPT") is None
+        assert made.preview(cut, "CORRUPT") is not None
+        assert [made.preview(deadly, "CORRUPT") for _ in range(sandbox.DEATHS - 1)] == [None] * 3
+        assert made.preview(cut, "CORRUPT") is None, "enough processes have died"
 
 
 def test_a_shard_has_so_many_and_no_more(drop: Drop, monkeypatch: pytest.MonkeyPatch):
@@ -86,6 +87,6 @@ def test_a_shard_has_so_many_and_no_more(drop: Drop, monkeypatch: pytest.MonkeyP
         drop.add(b"%d.png" % number, inputs.encoded(inputs.photo(seed=number), "PNG")[:-30])
     request = contract.read_request("pack", drop.prepare())
     assert isinstance(request, contract.PackRequest)
-    with sandbox.Previews(drop.landing, request) as previews:
-        made = [previews.make(file, "TRUNCATED") for file in drop.listed]
-    assert [one is not None for one in made] == [True] * 3 + [False] * 2
+    with sandbox.Sandbox(drop.landing, request) as made:
+        found = [made.preview(File(name, version, ".png"), "TRUNCATED") for name, version in drop.listed]
+    assert [one is not None for one in found] == [True] * 3 + [False] * 2

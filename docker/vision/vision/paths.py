@@ -15,9 +15,9 @@ class Paths:
     out: Path
     startup: dict[str, float] = field(default_factory=dict)  # seconds by phase, before the command itself
 
-    def root(self, name: Literal["landing", "store"]) -> Path:
+    def root(self, name: Literal["landing", "store", "fetched"]) -> Path:
         """What names of files are relative to."""
-        return self.landing if name == "landing" else self.store
+        return {"landing": self.landing, "store": self.store, "fetched": self.out / contract.FETCHED_FOLDER}[name]
 
     @classmethod
     def from_environment(cls, out: Path) -> "Paths":

@@ -16,7 +16,8 @@ from PIL import features
 import strandline_contract as contract
 from strandline_contract.reasons import DECODED
 from vision import shards
-from vision.decoding.sandbox import Preview, Previews, Sandbox
+from vision.decoding.files import File
+from vision.decoding.sandbox import Preview, Sandbox
 from vision.paths import Paths
 
 OUTPUTS = (contract.SHARD_FILE, contract.OUTCOMES_FILE, contract.PREVIEWS_FILE)
@@ -35,21 +36,19 @@ def run(request: contract.PackRequest, paths: Paths) -> contract.Result:
     started = time.perf_counter()
     manifest = shards.read_table(contract.verified(paths.store, request.manifest), contract.MANIFEST_COLUMNS)
     verified = time.perf_counter()
-    root = paths.root(request.root)
     with (
-        Sandbox(root, request) as sandbox,
-        Previews(root, request) as previews,
+        Sandbox(paths.root(request.root), request) as sandbox,
         _OutputWriter(paths.out, request.resize_rule()) as writer,
     ):
-        listed = _rows(manifest)
-        for answer in sandbox.answers((name, version) for _, name, version in _rows(manifest)):
+        listed = zip(_rows(manifest), _files(manifest, request.root == "fetched"), strict=True)
+        for answer in sandbox.answers(_files(manifest, request.root == "fetched")):
             pixels = iter(answer.pixels)
             for outcome in answer.outcomes:
-                entry, name, version = next(listed)
+                (entry, *_), file = next(listed)
                 if outcome["reason"] is None:
                     writer.add(entry, outcome, next(pixels))
                 else:
-                    writer.add(entry, outcome, None, previews.make((name, version), outcome["reason"]))
+                    writer.add(entry, outcome, None, sandbox.preview(file, outcome["reason"]))
         writer.flush()
     if writer.counts["entries"] != manifest.num_rows:
         raise RuntimeError(f"{manifest.num_rows} entries are listed, {writer.counts['entries']} have an outcome")
@@ -67,6 +66,12 @@ def _rows(manifest: pa.Table) -> Iterator[tuple[int, bytes, str]]:
     """Entry, name, version tag; as Python objects only a few at a time."""
     for batch in manifest.to_batches(max_chunksize=GROUP_ROWS):
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _files(manifest: pa.Table, fetched: bool) -> Iterator[File]:
+    for entry, name, version in _rows(manifest):
+        extension = "." + name.rpartition(b".")[2].lower().decode("ascii", "replace")
+        yield File(b"%d" % entry if fetched else name, version, extension)
 
 
 class _OutputWriter:

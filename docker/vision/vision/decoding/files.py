@@ -9,6 +9,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import strandline_contract as contract
 from vision.decoding.refused import Refused
@@ -23,6 +24,16 @@ _CODES = {
     errno.ENXIO: "SPECIAL",
     errno.ENODEV: "SPECIAL",
 }
+
+
+class File(NamedTuple):
+    """A name below a root, and the version that it was listed with; `extension` is that of the name that it landed
+    under, with its dot, in lower case.
+    """
+
+    name: bytes
+    version: str
+    extension: str
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 import strandline_contract as contract
 from vision.decoding import preview, worker
 from vision.decoding.decode import Outcome
+from vision.decoding.fetched import Fetched
+from vision.decoding.files import File
 from vision.decoding.refused import Refused
 
 CHUNK_FILES = 64
@@ -31,8 +33,6 @@ STALL_SECONDS = 10.0  # without any use of CPU time
 PREVIEWS = 200  # of a shard, at the most
 DEATHS = 4  # of processes that make previews: more, and no more are made
 CHUNKS_AHEAD = 8  # of each process: what waits for an earlier, slower chunk is held in memory
-
-File = tuple[bytes, str]  # name, version
 
 
 class Picture(NamedTuple):
@@ -50,9 +50,13 @@ class Answer(NamedTuple):
 
 
 class Sandbox:
-    """As many decoding processes as the request says; a context manager that ends them. Files are below `root`."""
+    """As many decoding processes as the request says; a context manager that ends them. Files are below `root`, or, if
+    they are fetched, come there one by one, and are removed once they were decoded, or shown if they were refused.
+    """
 
     def __init__(self, root: Path, request: contract.PackRequest) -> None:
+        self._fetched = Fetched(root) if request.root == "fetched" else None
+        self._previews = Previews(root, request)
         self._workers = [_Worker(root, request) for _ in range(request.workers)]
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
         for each in self._workers:
@@ -63,7 +67,9 @@ class Sandbox:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for each in self._workers:
+        if self._fetched:
+            self._fetched.close()
+        for each in (*self._workers, self._previews):
             each.close()
         self._threads.shutdown(cancel_futures=True)
 
@@ -81,24 +87,43 @@ class Sandbox:
         while pending:
             yield pending.popleft().result()
 
+    def preview(self, file: File, reason: str) -> "Preview | None":
+        """What there is to see of a file that was refused for this reason; to be asked for each one, in their order."""
+        if reason not in preview.REASONS:
+            return None
+        found = self._fetched.found(file) if self._fetched else file
+        made = self._previews.make(found) if found else None
+        if self._fetched and found:
+            self._fetched.remove([found])
+        return made
+
     def _answer(self, chunk: Sequence[File]) -> Answer:
+        """Files that are fetched are awaited here, a chunk at a time: whoever fetches them does so in their order, so
+        that there is always room for those of the first chunk that is not decoded.
+        """
+        if self._fetched:
+            chunk = [self._fetched.awaited(file) for file in chunk]
         free = self._idle.get()
         try:
-            return free.answer(chunk)
+            answer = free.answer(chunk)
         finally:
             self._idle.put(free)
+        if self._fetched:
+            pairs = zip(chunk, answer.outcomes, strict=True)
+            self._fetched.remove([file for file, outcome in pairs if outcome["reason"] not in preview.REASONS])
+        return answer
 
 
 def _chunks(files: Iterable[File]) -> Iterator[list[File]]:
     """Runs of files that a process gets at once: few enough that losing one to a crash costs little."""
     chunk: list[File] = []
     room = CHUNK_BYTES
-    for name, version in files:
-        size = int(digits) if (digits := version.partition("-")[0]).isdecimal() else 0
+    for file in files:
+        size = int(digits) if (digits := file.version.partition("-")[0]).isdecimal() else 0
         if chunk and (len(chunk) == CHUNK_FILES or size > room):
             yield chunk
             chunk, room = [], CHUNK_BYTES
-        chunk.append((name, version))
+        chunk.append(file)
         room -= size
     if chunk:
         yield chunk
@@ -135,7 +160,7 @@ class _Worker:
 
     @staticmethod
     def _listed(files: Sequence[File]) -> list[bytes]:
-        return [json.dumps([(name.decode("latin-1"), version) for name, version in files]).encode()]
+        return [json.dumps([(name.decode("latin-1"), *more) for name, *more in files]).encode()]
 
     def close(self) -> None:
         self._closed = True
@@ -210,28 +235,21 @@ class Preview(NamedTuple):
 
 
 class Previews(_Worker):
-    """Makes previews of refused files of a folder, in a process that is started for the first one; a context manager
-    that ends it. No file is refused, or taken, for what happens here.
+    """Makes previews of refused files of a folder, in a process that is started for the first one. No file is refused, or
+    taken, for what happens here.
     """
 
     def __init__(self, root: Path, request: contract.PackRequest) -> None:
         super().__init__(root, request, previews=True)
         self._left, self._lives = PREVIEWS, DEATHS
 
-    def __enter__(self) -> "Previews":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def make(self, file: File, reason: str) -> Preview | None:
-        """None if there is nothing to show of a file that was refused for this reason, or if there were enough."""
-        if reason not in preview.REASONS or not self._left or not self._lives:
+    def make(self, file: File) -> Preview | None:
+        """None if there is nothing to show of it, or if there were enough."""
+        if not self._left or not self._lives:
             return None
         self._left -= 1
-        name, version = file
         try:
-            size, pixels = self._exchange([json.dumps((name.decode("latin-1"), version)).encode()])
+            size, pixels = self._exchange([json.dumps((file.name.decode("latin-1"), file.version)).encode()])
         except _Died:
             self._lives -= 1
             return None

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 import strandline_contract as contract
-from vision.decoding import decode, files, pixels, preview
+from vision.decoding import decode, fetched, files, pixels, preview
 from vision.decoding.refused import Refused
 
 EXIT_OUT_OF_MEMORY = 71
@@ -50,7 +50,8 @@ def main(descriptor: int) -> None:
                     _show(connection, root, request.limits, *listed)
                     continue
                 if root:
-                    outcomes, blocks = answer(root, request, [(name.encode("latin-1"), tag) for name, tag in listed])
+                    named = [files.File(name.encode("latin-1"), *more) for name, *more in listed]
+                    outcomes, blocks = answer(root, request, named)
                 else:
                     outcomes, blocks = _received(connection, request, listed)
             except EOFError:
@@ -61,10 +62,10 @@ def main(descriptor: int) -> None:
 
 
 def answer(
-    root: files.Root, request: contract.PackRequest, listed: list[tuple[bytes, str]]
+    root: files.Root, request: contract.PackRequest, listed: list[files.File]
 ) -> tuple[list[decode.Outcome], bytes]:
-    """One outcome for each (name, version), and the pixels of the decoded ones, one after the other."""
-    outcomes, blocks = _tried([partial(_take, root, request, *each) for each in listed], request.limits)
+    """One outcome for each, and the pixels of the decoded ones, one after the other."""
+    outcomes, blocks = _tried([partial(_take, root, request, file) for file in listed], request.limits)
     _measure([outcome for outcome in outcomes if outcome.reason is None], blocks, request)
     return outcomes, blocks
 
@@ -117,10 +118,11 @@ def _measure(decoded: list[decode.Outcome], joined: bytes, request: contract.Pac
         vars(outcome).update(zip(contract.IMAGE_STATISTICS, statistics, strict=True), dhash=dhash)
 
 
-def _take(root: files.Root, request: contract.PackRequest, name: bytes, version: str, outcome: decode.Outcome) -> bytes:
-    data = files.read(root, name, version, request.limits.max_bytes)
-    extension = "." + name.rpartition(b".")[2].lower().decode("ascii", "replace")
-    return _decode(data, extension, request, outcome)
+def _take(root: files.Root, request: contract.PackRequest, file: files.File, outcome: decode.Outcome) -> bytes:
+    data = files.read(root, file.name, file.version, request.limits.max_bytes)
+    if request.root == "fetched":
+        fetched.check(file.name, data)
+    return _decode(data, file.extension, request, outcome)
 
 
 def _decode(data: bytes, extension: str, request: contract.PackRequest, outcome: decode.Outcome) -> bytes:
