@@ -120,7 +120,7 @@ class Peer(Bench):
         return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
     def folder(self, number: int) -> Path:
-        return self.config.landing / self.start(number).strftime(self.period.path_format)
+        return self.config.landing_folder / self.start(number).strftime(self.period.path_format)
 
 
 def table(report: dict[str, Any]) -> str:

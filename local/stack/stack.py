@@ -90,7 +90,8 @@ class Stack:
             StackError: a port is taken, a component ended, or `timeout` seconds went by.
             PostgresError: Postgres cannot be started.
         """
-        for folder in (self._run, self._logs, self.settings.landing, self.settings.labels.folder):
+        landing = [self.settings.landing] if isinstance(self.settings.landing, Path) else []
+        for folder in (self._run, self._logs, self.settings.labels.folder, *landing):
             folder.mkdir(parents=True, exist_ok=True)
         with self._alone():
             environment = self.environment()

@@ -11,7 +11,7 @@ import os
 import re
 import typing
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import strandline_contract as contract
 
@@ -29,6 +29,31 @@ DEFAULT_BACKENDS = {"cpu": "openvino", "gpu": "onnxruntime"}
 
 class SettingsError(Exception):
     """A setting has a value that cannot be used; the message names the variable."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BucketUrl:
+    """A bucket of S3, or of what speaks like it, and what the keys begin with that are meant: `s3://bucket/prefix`.
+
+    `prefix` is empty or ends with a slash.
+    """
+
+    bucket: str
+    prefix: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """
+        Raises:
+            ValueError: it is none.
+        """
+        bucket, _, prefix = text.removeprefix("s3://").partition("/")
+        if not text.startswith("s3://") or not bucket:
+            raise ValueError("an object store is named as s3://bucket or s3://bucket/prefix")
+        return cls(bucket, prefix and prefix.rstrip("/") + "/")
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -470,7 +495,15 @@ class Settings(_Room):
     """What all rooms share, and the rooms."""
 
     home: Path = _setting(REPOSITORY / ".strandline", "everything that Strandline writes, but for the landing zone")
-    landing: Path = _setting(REPOSITORY / "images" / "landing", "where drops of images land")
+    landing: Path | BucketUrl = _setting(
+        REPOSITORY / "images" / "landing",
+        "where drops of images land: a folder, or `s3://bucket/prefix` of S3 or of what speaks like it",
+    )
+    landing_connection: str = _setting(
+        "",
+        "Airflow's connection, of the type aws, with the credentials of a bucket; without one, what AWS's own tools"
+        " find in the environment, in a profile, or as the machine's role",
+    )
     database_url: str = _setting(
         "",
         "the ledger, without user and password: each task takes the role of its duty, with its password from libpq's"
@@ -497,6 +530,17 @@ class Settings(_Room):
     def store(self) -> Path:
         """Shards, results and model bundles."""
         return self.home / "store"
+
+    @property
+    def landing_folder(self) -> Path:
+        """The landing zone, for what works with a folder alone.
+
+        Raises:
+            SettingsError: it is a bucket.
+        """
+        if isinstance(self.landing, BucketUrl):
+            raise SettingsError(f"{PREFIX}LANDING={self.landing}: this works with a folder only; name one")
+        return self.landing
 
     @property
     def serving_folder(self) -> Path:
@@ -552,6 +596,11 @@ def _load(room: type[Some], environment: typing.Mapping[str, str]) -> Some:
 
 
 def _parse(variable: str, text: str, kind: Any) -> Any:
+    if BucketUrl in typing.get_args(kind) and re.match(r"[a-z0-9+]+:", text):
+        try:
+            return BucketUrl.parse(text)
+        except ValueError as error:
+            raise SettingsError(f"{variable}={text}: {error}") from error
     kind = next((a for a in typing.get_args(kind) if a is not type(None)), kind)
     try:
         return Path(text).expanduser().absolute() if kind is Path else kind(text)

@@ -17,7 +17,7 @@ import pyarrow
 import pyarrow.parquet
 
 import strandline_contract as contract
-from strandline import ledger, periods, settings
+from strandline import bucket, ledger, periods, settings
 from strandline.errors import PermanentError
 from strandline.ingest.taken import Taken
 from strandline.models import bundles, runtimes, versions
@@ -291,7 +291,9 @@ def _take_up(
     count = known = 0
     left: collections.Counter[str] = collections.Counter()
     to_come: set[datetime.datetime] = set()
-    found = scan(config.landing, run.takes, time.time_ns(), _limits(run, config).max_bytes)
+    asked = run.takes, time.time_ns(), _limits(run, config).max_bytes
+    zone = config.landing
+    found = scan(zone, *asked) if isinstance(zone, Path) else bucket.scan(config, *asked)
     while chunk := list(itertools.islice(found, CHUNK)):
         left.update(entry.state for entry in chunk if entry.state in LEFT)
         to_come.update(entry.drop for entry in chunk if entry.state == "future")

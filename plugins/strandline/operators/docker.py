@@ -260,11 +260,14 @@ def _wait_until_gone(client: APIClient, container: str) -> None:
 
 
 def _mounts(config: settings.Settings, folder: Path, place: Path) -> list[docker.types.Mount]:
-    """The landing zone and the store, read-only, and the attempt's folder: as the engine's host knows them."""
+    """The landing zone, if it is a folder, and the store, read-only, and the attempt's folder: as the engine's host
+    knows them.
+    """
     store = config.vision.store_on_host or config.store
     landing = config.vision.landing_on_host or config.landing
+    zone = [docker.types.Mount(str(LANDING), str(landing), type="bind", read_only=True)]
     return [
-        docker.types.Mount(str(LANDING), str(landing), type="bind", read_only=True),
+        *(zone if isinstance(landing, Path) else []),
         docker.types.Mount(str(STORE), str(store), type="bind", read_only=True),
         docker.types.Mount(str(place), str(store / folder.relative_to(config.store)), type="bind"),
     ]

@@ -127,7 +127,7 @@ class HardenedPodOperator(VisionOperator, KubernetesPodOperator):
             spec=k8s.V1PodSpec(
                 containers=[self._container(config, place)],
                 volumes=[
-                    _claim("landing", config.vision.landing_claim, read_only=True),
+                    *([_claim("landing", config.vision.landing_claim, read_only=True)] if _has_folder(config) else []),
                     _claim("store", config.vision.store_claim, read_only=False),
                     _memory("scratch", SCRATCH_BYTES),
                 ],
@@ -162,7 +162,11 @@ class HardenedPodOperator(VisionOperator, KubernetesPodOperator):
             env=[k8s.V1EnvVar(name=name, value=value) for name, value in environment.items()],
             resources=k8s.V1ResourceRequirements(requests=resources, limits=resources),
             volume_mounts=[
-                k8s.V1VolumeMount(name="landing", mount_path=str(LANDING), read_only=True),
+                *(
+                    [k8s.V1VolumeMount(name="landing", mount_path=str(LANDING), read_only=True)]
+                    if _has_folder(config)
+                    else []
+                ),
                 k8s.V1VolumeMount(name="store", mount_path=str(STORE), read_only=True),
                 k8s.V1VolumeMount(name="store", mount_path=str(own), sub_path=str(place), read_only=False),
                 k8s.V1VolumeMount(name="scratch", mount_path=str(SCRATCH)),
@@ -244,6 +248,11 @@ def _resources(config: settings.Settings, request: dict[str, Any]) -> dict[str, 
         "ephemeral-storage": str(DISK_BYTES),
     }
     return resources | {GPU: "1"} if on_gpu(request) else resources
+
+
+def _has_folder(config: settings.Settings) -> bool:
+    """Whether the landing zone is one, and no bucket."""
+    return isinstance(config.landing, Path)
 
 
 def _claim(name: str, claim: str, read_only: bool) -> k8s.V1Volume:

@@ -54,7 +54,8 @@ class ProcessOperator(VisionOperator):
 
 def vision_environment(config: settings.Settings, folder: Path) -> dict[str, str]:
     paths = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(VISION_PROJECT)}
-    return mounts_environment(config.landing, config.store, home=folder) | paths
+    landing = config.landing if isinstance(config.landing, Path) else folder / contract.FETCHED_FOLDER
+    return mounts_environment(landing, config.store, home=folder) | paths
 
 
 def _limit(memory_bytes: int, file_bytes: int) -> None:

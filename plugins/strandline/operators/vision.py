@@ -5,6 +5,7 @@ never through standard output; what the operator returns is only where to find t
 `VisionOperator`, in a module of its own, so that a DAG file imports no more than the one that is set.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import importlib
@@ -13,6 +14,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +149,12 @@ class VisionOperator(BaseOperator):
         folder = self._new_attempt(config, context["run_id"], context["ti"].try_number)
         self.log.info("%s of shard %s in %s", self.vision_command, self.request["shard_id"], folder)
         request = contract.sha256_file(folder / contract.REQUEST_FILE)
-        most = config.vision.attempt_bytes
+        most, files = config.vision.attempt_bytes, config.vision.attempt_files
         try:
-            with attempts.watched(folder, most, config.vision.attempt_files, self.on_kill):
+            with (
+                self._fetched(config, folder) as (more, more_files),
+                attempts.watched(folder, most + more, files + more_files, self.on_kill),
+            ):
                 self.run(config, folder, context["run_id"])
             result, sealed = attempts.seal(folder, self.vision_command, request, most)
         except BaseException:
@@ -184,10 +189,24 @@ class VisionOperator(BaseOperator):
             raise PermanentError(str(error)) from error
         if isinstance(request, contract.TrainRequest):
             request = dataclasses.replace(request, resume=request.resume or _last_checkpoint(shard, config.store))
+        elif isinstance(request, contract.PackRequest) and request.root == "landing":
+            in_bucket = isinstance(config.landing, settings.BucketUrl)
+            request = dataclasses.replace(request, root="fetched" if in_bucket else "landing")
         folder = shard / f"{try_number:02d}-{uuid.uuid4().hex[:8]}"
         folder.mkdir(parents=True)
         contract.write_json(folder / contract.REQUEST_FILE, request.to_dict())
         return folder
+
+    def _fetched(self, config: settings.Settings, folder: Path) -> AbstractContextManager[tuple[int, int]]:
+        """Brings what the request lists in a bucket, while the command runs; how many bytes and files that may take."""
+        request = contract.read_request(self.vision_command, folder / contract.REQUEST_FILE)
+        if not isinstance(request, contract.PackRequest) or request.root != "fetched":
+            return contextlib.nullcontext((0, 0))
+        # Like runners: a DAG file has to parse fast.
+        bringing: AbstractContextManager[tuple[int, int]] = importlib.import_module("strandline.fetching").fetched(
+            config, request, folder, self.on_kill
+        )
+        return bringing
 
     def stream_logs(self, lines: Iterable[str]) -> str:
         """Log what a process prints, as far as a person would read; returns its last line."""
@@ -239,7 +258,8 @@ def container_user(folder: Path) -> tuple[int, int]:
     """
     if os.getuid():
         return os.getuid(), os.getgid() or os.getuid()
-    os.chown(folder, USER, USER)
+    for owned in (folder, *folder.glob(contract.FETCHED_FOLDER)):
+        os.chown(owned, USER, USER)
     return USER, USER
 
 
