@@ -9,9 +9,10 @@ import pytest
 from gate_evaluations import make_version
 from image_files import png
 from ledger_rows import File, Run
+from object_store import Store, Zone, given_credentials, in_an_hour
 from served import AT, Server, recorded, rows
 
-from strandline import ledger, settings
+from strandline import bucket, ledger, settings
 from strandline.ingest import listing
 from strandline.ingest import load as predictions
 from strandline.models import registry
@@ -165,3 +166,25 @@ def test_a_picture_whose_content_is_known_is_a_duplicate_as_ever(server):
     ledger.close_run(run.run_id)
     states = rows("SELECT source, state FROM outcomes JOIN entries USING (entry_id) ORDER BY source")
     assert states == [("", "ingested"), ("serving", "duplicate")]
+
+
+def test_a_landing_zone_that_is_a_bucket_is_given_each_picture_once(server, monkeypatch):
+    """And one that is away for a while is given it later."""
+    with Store() as store:
+        zone = Zone(store)
+        given_credentials(monkeypatch, store)
+        monkeypatch.setenv("STRANDLINE_LANDING", zone.url)
+        settings.get.cache_clear()
+        agent = Agent()
+        server.keep(b"one", "1" * 64)
+        store.misbehave = lambda environment: ("403 Forbidden", "AccessDenied")
+        agent.round()
+        assert kept(server) == ["1" * 64]
+        store.misbehave = lambda environment: None
+        agent.round()
+        server.keep(b"one", "1" * 64)
+        agent.round()
+        assert kept(server) == []
+        found = list(bucket.scan(settings.get(), lambda drop: True, in_an_hour()))
+        assert [(e.name.decode(), e.source) for e in found] == [(f"serving/2026-11-21T08/{'1' * 64}.jpeg", "serving")]
+        assert len([asked for asked in store.asked if asked.startswith("PUT") and "jpeg" in asked]) == 1

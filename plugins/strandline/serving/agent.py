@@ -16,6 +16,7 @@ import psycopg
 import strandline_contract as contract
 from strandline import ledger, settings
 from strandline.models.versions import NoChampion
+from strandline.scan import LandingError
 from strandline.serving import deployment, pictures, spools
 from strandline.serving.spools import Progress
 
@@ -71,10 +72,10 @@ class Agent:
 
     @contextlib.contextmanager
     def _going_on(self) -> Iterator[None]:
-        """What a disk refuses now is tried again in the next round, and holds up nothing else."""
+        """What a disk or a bucket refuses now is tried again in the next round, and holds up nothing else."""
         try:
             yield
-        except OSError as error:
+        except (OSError, LandingError) as error:
             self._complain(error)
 
     def round(self) -> bool:

@@ -1,6 +1,8 @@
 """Pictures that were asked about become a drop of their own source: the hourly run takes them up as any others."""
 
+import contextlib
 import errno
+import functools
 import itertools
 import logging
 import os
@@ -13,6 +15,8 @@ from psycopg.rows import DictRow
 
 import strandline_contract as contract
 from strandline import ledger, periods, settings
+from strandline.bucket import Bucket
+from strandline.settings import BucketUrl
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +38,19 @@ def land(kept: Path) -> int:
 
     Raises:
         Unreachable: the ledger does not answer.
+        LandingError: the landing zone is a bucket that does not take one.
     """
+    config = settings.get()
+    zone = config.landing
     landed, names = 0, _names(kept)
     while some := list(itertools.islice(names, AT_ONCE)):
         with ledger.connect("serving") as connection:
             rows = ledger.fetch(connection, "select_served_pictures", {"server": kept.name, "image_ids": some})
         for row in rows:
-            _move(kept / row["image_id"], _target(row))
+            if isinstance(zone, BucketUrl):
+                _upload(kept / row["image_id"], _bucket(zone, config.landing_connection), _name(row))
+            else:
+                _move(kept / row["image_id"], zone / _name(row))
         landed += len(rows)
     return landed
 
@@ -62,11 +72,25 @@ def _names(kept: Path) -> Iterator[str]:
                 yield item.name
 
 
-def _target(row: DictRow) -> Path:
+def _name(row: DictRow) -> str:
+    """In the landing zone."""
     period = periods.get()
     drop = period.floor(row["at"]).strftime(period.path_format)
     suffix = f".{row['format'].lower()}" if FORMAT.fullmatch(row["format"] or "") else ""
-    return settings.get().landing / SOURCE / drop / f"{row['image_id']}{suffix}"
+    return f"{SOURCE}/{drop}/{row['image_id']}{suffix}"
+
+
+@functools.lru_cache(1)
+def _bucket(url: BucketUrl, connection: str) -> Bucket:
+    return Bucket(url, connection)
+
+
+def _upload(picture: Path, bucket: Bucket, name: str) -> None:
+    with contextlib.suppress(FileNotFoundError):  # moved by another agent
+        content = contract.read_file(picture, settings.get().serving.max_bytes)
+        if not bucket.has(name.encode()):
+            bucket.put(name.encode(), content)
+        picture.unlink(missing_ok=True)
 
 
 def _move(picture: Path, target: Path) -> None:
