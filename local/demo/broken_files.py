@@ -36,6 +36,11 @@ class BrokenFile:
     content: Callable[[Material], bytes]
     kind: Literal["file", "link", "pipe"] = "file"
 
+    @property
+    def is_for_buckets(self) -> bool:
+        """Whether it can be an object: those have no kinds, and keys are UTF-8."""
+        return self.kind == "file" and self.name.decode(errors="replace").encode() == self.name
+
 
 def _jpeg_with_comment(comment: bytes) -> Callable[[Material], bytes]:
     segment = b"\xff\xfe" + struct.pack(">H", len(comment) + 2) + comment

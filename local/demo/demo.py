@@ -127,11 +127,13 @@ def report(stack: Stack, start: datetime.datetime, run_id: str, instances: list[
         print("\n".join([*phases(instances, TASKS, summary.classified), network_rate(url, run_id), ""]))
     else:
         print(f"  All {summary.listed:,} files were known: nothing was done again, no row was added.\n")
-    wrong = surprises(url, start, BROKEN_FILES)
+    in_folder = isinstance(stack.settings.landing, Path)
+    landed = [broken for broken in BROKEN_FILES if in_folder or broken.is_for_buckets]
+    wrong = surprises(url, start, landed)
     for line in wrong:
         print(f"  NOT AS EXPECTED: {line}")
     if not wrong:
-        print(f"  The {len(BROKEN_FILES)} broken or hostile files came to the ends that were expected of them.")
+        print(f"  The {len(landed)} broken or hostile files came to the ends that were expected of them.")
     print(f"  Validation: {stack.url}{reports.path('validation', stack.settings.run_folder(run_id).name)}")
     return bool(wrong)
 

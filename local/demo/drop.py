@@ -10,6 +10,7 @@ import datetime
 import hashlib
 import io
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from PIL import Image, ImageEnhance, ImageFilter
 import strandline_contract as contract
 from local.demo import broken_files, cifar
 from strandline import periods, settings
+
+AIRFLOW_PYTHON = settings.REPOSITORY / ".strandline" / "venvs" / "airflow" / "bin" / "python"
 
 
 def main() -> int:
@@ -39,15 +42,21 @@ def main() -> int:
     start = arguments.period or period.last_complete()
     scene = Scene(arguments.brightness, arguments.blur, tuple(arguments.mostly))
     cache = config.home / "cache" / "cifar10"
+    in_bucket = isinstance(config.landing, settings.BucketUrl)
+    landing = config.home / "drop" if in_bucket else config.landing_folder
     try:
-        written = drop(config.landing, start, arguments.count, cache, config.local.cifar_archive, scene)
+        written = drop(landing, start, arguments.count, cache, config.local.cifar_archive, scene)
     except cifar.CifarError as error:
         print(f"No images to drop: {error}", file=sys.stderr)
         return 1
-    folder = config.landing / start.strftime(period.path_format)
-    print(f"{arguments.count:,} images in {folder}, {written:,} of them new")
+    folder = landing / start.strftime(period.path_format)
+    if not in_bucket:
+        print(f"{arguments.count:,} images in {folder}, {written:,} of them new")
     if arguments.broken:
         written = broken_files.write(folder, landing_time(start))
+    if in_bucket:  # the vision environment knows of none
+        return subprocess.run([AIRFLOW_PYTHON, "-m", "local.demo.upload", landing]).returncode
+    if arguments.broken:
         print(f"{len(broken_files.BROKEN_FILES)} broken or hostile files among them, {written} of them new")
     return 0
 

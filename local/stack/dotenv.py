@@ -84,13 +84,16 @@ def read(path: Path) -> dict[str, str]:
 
 
 def _fresh(config: settings.Settings) -> dict[str, str]:
+    in_folder = isinstance(config.landing, Path)
     return {
         "STRANDLINE_UID": str(os.getuid() or WORKER),
         "STRANDLINE_ENGINE_SOCKET": os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix(
             "unix://"
         ),
         "STRANDLINE_CORES": str(config.vision.cores),
-        "STRANDLINE_LANDING_ON_HOST": str(config.landing),
+        # What is mounted as one, though nothing lands there.
+        "STRANDLINE_LANDING_ON_HOST": str(config.landing if in_folder else config.home / "compose" / "landing"),
+        **({} if in_folder else {"STRANDLINE_LANDING_BUCKET": str(config.landing)}),
         "STRANDLINE_LABELS_ON_HOST": str(config.labels.folder),
         "STRANDLINE_STORE_ON_HOST": str(config.home / "compose" / "store"),
         "STRANDLINE_SERVING_ON_HOST": str(config.home / "compose" / "serving"),

@@ -83,3 +83,11 @@ def test_it_says_where_passwords_are_and_none_of_them(tmp_path, monkeypatch, cap
     kept = dotenv.read(tmp_path / "compose" / "secrets" / "passwords")
     assert str(tmp_path / "compose" / "secrets" / "passwords") in said
     assert [secret for secret in kept.values() if secret in said] == []
+
+
+def test_a_bucket_is_named_and_an_empty_folder_stands_in_its_place(tmp_path):
+    config = settings.load({"STRANDLINE_HOME": str(tmp_path), "STRANDLINE_LANDING": "s3://photos/landing"})
+    made = dotenv.make(tmp_path / "env", config)
+    assert made["STRANDLINE_LANDING_BUCKET"] == "s3://photos/landing/"
+    assert not list(Path(made["STRANDLINE_LANDING_ON_HOST"]).iterdir())
+    assert 'STRANDLINE_LANDING: "${STRANDLINE_LANDING_BUCKET:-/landing}"' in COMPOSE
