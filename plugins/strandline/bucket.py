@@ -10,6 +10,7 @@ import logging
 import re
 import time
 import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
@@ -188,6 +189,12 @@ class Bucket:
                 time.sleep(wait)
                 self.renew()
         raise AssertionError("unreachable")
+
+    def proxy(self) -> str | None:
+        """The one that the environment names for the store's address, as other tools find it; None without one."""
+        address = urllib.parse.urlsplit(self._address)
+        past = urllib.request.proxy_bypass(address.hostname or "")
+        return None if past else urllib.request.getproxies().get(address.scheme)
 
     def request(self, name: bytes, version: Version) -> tuple[str, dict[str, str]]:
         """The address of that version of an object, percent-encoded, and the headers to get it with, signed for now."""

@@ -133,6 +133,7 @@ class _Fetcher:
         self._ahead: collections.deque[tuple[int, int]] = collections.deque()  # number and size, in order
         self._ahead_bytes = 0
         self._on_their_way: set[int] = set()
+        self._proxy = bucket.proxy()
         self._renewing = asyncio.Lock()
         self._renewed = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -162,9 +163,7 @@ class _Fetcher:
         slots = asyncio.Semaphore(AT_ONCE)
         async with (
             # As they are, whatever encoding an object claims to have.
-            aiohttp.ClientSession(
-                connector=connector, timeout=TIMEOUT, auto_decompress=False, trust_env=True
-            ) as session,
+            aiohttp.ClientSession(connector=connector, timeout=TIMEOUT, auto_decompress=False) as session,
             asyncio.TaskGroup() as group,
         ):
             for number, (name, tag) in enumerate(_rows(self._manifest)):
@@ -222,7 +221,9 @@ class _Fetcher:
         self, session: aiohttp.ClientSession, number: int, name: bytes, version: Version, renewed: int
     ) -> _Refused | None:
         address, headers = self._bucket.request(name, version)
-        async with session.get(yarl.URL(address, encoded=True), headers=headers, allow_redirects=False) as response:
+        async with session.get(
+            yarl.URL(address, encoded=True), headers=headers, proxy=self._proxy, allow_redirects=False
+        ) as response:
             if response.status != 200:
                 said = _ERROR.search(await response.content.read(ERROR_BYTES))
                 code = said[1].decode() if said else f"status {response.status}"

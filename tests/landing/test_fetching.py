@@ -18,6 +18,7 @@ from object_store import Store, Zone, in_an_hour, landing_in, once
 
 import strandline_contract as contract
 from strandline import bucket, fetching, settings
+from strandline.bucket import Bucket
 from strandline.errors import PermanentError
 from strandline.ingest.listing import write_manifest
 from strandline.operators.process import ProcessOperator, vision_environment
@@ -182,11 +183,20 @@ def test_credentials_that_expire_are_read_again(zone, store, monkeypatch):
 
     store.misbehave = expired
     renewals = []
-    renew = bucket.Bucket.renew
-    monkeypatch.setattr(bucket.Bucket, "renew", lambda self: (renewals.append(1), renew(self))[1])
+    renew = Bucket.renew
+    monkeypatch.setattr(Bucket, "renew", lambda self: (renewals.append(1), renew(self))[1])
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tester")
     assert set(reasons(rows).values()) == {None}
     assert len(renewals) == 2  # when the bucket is opened, and then
+
+
+def test_a_proxy_of_the_environment_is_asked(zone, store, monkeypatch):
+    """Unless the environment says that this store is reached without one."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:3128")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert Bucket.landing(settings.get()).proxy() is None
+    monkeypatch.setenv("no_proxy", "elsewhere.example")
+    assert Bucket.landing(settings.get()).proxy() == "http://127.0.0.1:3128"
 
 
 def test_objects_are_bytes_whatever_they_claim_to_be_encoded_with(zone):
