@@ -32,7 +32,7 @@ GROUP BY run_entries.run_id, source;
 -- What each shard cost. Start-up is all before the first image: the container's (or process's) start, imports, the
 -- check of the files' hashes, and the model's first, blank batch. A share above a tenth asks for larger shards.
 CREATE VIEW reporting.batches AS
-SELECT run_id, shard_id, model_version, ok + failed AS images, device, image_digest,
+SELECT run_id, shard_id, model_version, entries, ok + failed AS images, device, image_digest,
        spawn, import, verify, first_batch, classify,
        spawn + import + verify + first_batch AS startup,
        (spawn + import + verify + first_batch)
@@ -40,6 +40,7 @@ SELECT run_id, shard_id, model_version, ok + failed AS images, device, image_dig
        shard_rows / nullif(classify, 0) AS images_per_second,
        loaded_at
 FROM batches
+JOIN shards USING (shard_id)
 CROSS JOIN jsonb_to_record(seconds) AS phases (
     spawn double precision, import double precision, verify double precision, first_batch double precision,
     classify double precision

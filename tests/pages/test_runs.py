@@ -1,17 +1,23 @@
 """Runs as people see them: a list by pages, and one run with its balance, its time and what it refused."""
 
 import datetime
+import uuid
 
 import ledger_rows as seeding
 import psycopg
 import pytest
+from airflow.models import import_all_models
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.taskinstancehistory import TaskInstanceHistory
 from fastapi import HTTPException
 from ledger_rows import File, Run, refused, rejected, vanished
 from shown_pages import HOSTILE, is_harmless, render
+from sqlalchemy import create_engine, insert, select
+from sqlalchemy.orm import Session
 
 from strandline import ledger, settings
 from strandline.ingest import load as predictions
-from strandline.pages import runs
+from strandline.pages import runs, shards
 
 RUN_ID = "manual__2026-11-21T08:00:00+00:00"
 FILES = [
@@ -178,3 +184,101 @@ def test_nothing_of_a_run_becomes_markup(database):
     assert html.count("&lt;img src=x") >= 8
     assert is_harmless(html)
     assert is_harmless(render("runs.html", runs.list_runs()))
+
+
+@pytest.fixture
+def airflow_session():
+    """Of Airflow's own tables, in memory."""
+    import_all_models()  # as these tables refer to others
+    engine = create_engine("sqlite://")
+    TaskInstance.metadata.create_all(engine, [TaskInstance.__table__, TaskInstanceHistory.__table__])
+    with Session(engine) as session:
+        yield session
+
+
+def airflow_ran(session, task, shard, start, seconds, table=TaskInstance, **changes):
+    """A mapped task of the run that took so many seconds, or goes on."""
+    row = {"id": uuid.uuid4(), "dag_id": "ingest_images", "task_id": task, "run_id": RUN_ID, "map_index": 0}
+    row |= {
+        "rendered_map_index": seeding.digest(shard)[:18],
+        "try_number": 1,
+        "state": "success",
+        "hostname": "worker-1",
+    }
+    row |= {"start_date": start, "end_date": None if seconds is None else start + datetime.timedelta(seconds=seconds)}
+    row |= {
+        "max_tries": 2,
+        "pool": "classifier",
+        "pool_slots": 1,
+        "executor_config": {},
+        "dag_version_id": uuid.uuid4(),
+    }
+    names = {column.name for column in table.__table__.columns}
+    row |= {"map_index": len(session.execute(select(table.map_index)).all()), "task_instance_id": row["id"]} | changes
+    session.execute(insert(table.__table__).values({name: value for name, value in row.items() if name in names}))
+
+
+def test_the_tries_of_a_run_stand_on_one_axis(database, airflow_session):
+    ingest()
+    begin = runs.show_run(RUN_ID)["run"]["started_at"]
+    with psycopg.connect(database.superuser) as connection:
+        connection.execute("UPDATE closings SET closed_at = %s", (begin + datetime.timedelta(minutes=2),))
+    second = datetime.timedelta(seconds=1)
+    airflow_ran(airflow_session, "pack", "shard 1", begin + second, 4, TaskInstanceHistory, state="failed")
+    airflow_ran(airflow_session, "pack", "shard 1", begin + 6 * second, 5, try_number=2)
+    airflow_ran(airflow_session, "pack", "shard 2", begin + 2 * second, 1)
+    airflow_ran(airflow_session, "classify", "shard 1", begin + 20 * second, 10)
+    airflow_ran(airflow_session, "validate", "shard 1", begin + 12 * second, 1)
+    airflow_ran(
+        airflow_session, "classify", "shard 1", begin + 300 * second, 1
+    )  # of a repetition, after the books closed
+    found = runs.show_run(RUN_ID, shards.tries(RUN_ID, airflow_session))["over_time"]
+    assert (found["begin"], found["end"], found["shards"]) == (begin + second, begin + 30 * second, 2)
+    first, other = found["lanes"]
+    assert [(one["task"], one["state"], one["number"], one["seconds"]) for one in first] == [
+        ("pack", "failed", 1, 4),
+        ("pack", "success", 2, 5),
+        ("classify", "success", 1, 10),
+    ]
+    assert (first[1]["rows"], first[1]["images_per_second"]) == (9, 9 / 5)
+    assert (first[2]["rows"], first[2]["images_per_second"]) == (3, 0.3)
+    label = seeding.digest("shard 1")[:18]
+    assert first[0]["says"].startswith(f"pack {label}, failed in try 1, 4.0 s, 9 rows, on worker-1, from 20")
+    assert first[2]["says"].startswith(f"classify {label}, 10.0 s, 3 rows, 0 images/s, on worker-1")
+    assert [one["task"] for one in other] == ["pack"]
+    html = render("run.html", runs.show_run(RUN_ID, shards.tries(RUN_ID, airflow_session)))
+    assert html.count(f'aria-label="classify {label}, 10.0 s') == 1
+    assert '<rect class="pack bad" tabindex="0"' in html
+    assert "Tries at packing and classifying shards" in html
+
+
+def test_of_many_shards_the_slowest_are_on_the_axis(database, airflow_session, monkeypatch):
+    ingest()
+    monkeypatch.setattr(runs, "SHARDS", 2)
+    begin = runs.show_run(RUN_ID)["run"]["started_at"]
+    with psycopg.connect(database.superuser) as connection:
+        connection.execute("UPDATE closings SET closed_at = %s", (begin + datetime.timedelta(minutes=2),))
+    for number, seconds in enumerate((3, 1, 2)):
+        airflow_ran(airflow_session, "pack", f"shard {number}", begin, seconds)
+    found = runs.show_run(RUN_ID, shards.tries(RUN_ID, airflow_session))
+    assert [lane[0]["seconds"] for lane in found["over_time"]["lanes"]] == [3, 2]
+    assert "the slowest 2 of 3 shards" in render("run.html", found)
+
+
+def test_a_try_that_goes_on_has_no_end_yet(database, airflow_session):
+    ingest(close=False)
+    begin = runs.show_run(RUN_ID)["run"]["started_at"]
+    airflow_ran(airflow_session, "pack", "shard 1", begin, None, state="running", hostname=HOSTILE)
+    found = runs.show_run(RUN_ID, shards.tries(RUN_ID, airflow_session))
+    ((one,),) = found["over_time"]["lanes"]
+    assert one["goes_on"]
+    assert one["images_per_second"] is None
+    assert " s so far" in one["says"]
+    assert is_harmless(render("run.html", found))
+
+
+def test_once_airflow_has_forgotten_a_run_its_page_has_no_axis(database, airflow_session):
+    ingest()
+    found = runs.show_run(RUN_ID, shards.tries(RUN_ID, airflow_session))
+    assert found["over_time"] is None
+    assert "Shards over time" not in render("run.html", found)

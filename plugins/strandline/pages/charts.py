@@ -1,4 +1,7 @@
-"""Numbers over windows, as inline SVG in the page's own colours. The first row is the newest and stands right."""
+"""Numbers over windows, and what took how long, as inline SVG in the page's own colours.
+
+Of windows, the first row is the newest and stands right.
+"""
 
 import dataclasses
 import datetime
@@ -8,9 +11,14 @@ from typing import Any
 
 from markupsafe import Markup
 
+from strandline.html.document import text
+
 LEFT, RIGHT, TOP, BOTTOM, WIDTH, HEIGHT = 40, 390, 8, 140, 400, 146
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25)
 TICKS = 5
+LANE, AXIS = 10, 1000  # of bars: the height of one, and the width of all
+LONGEST = 300  # characters that a bar says
+SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 
 Row = Mapping[str, Any]
 
@@ -43,6 +51,47 @@ def embedding_drift(rows: Sequence[Row], threshold: float) -> Markup:
 def accuracy(rows: Sequence[Row]) -> Markup:
     estimated = Series("estimated", "estimated_accuracy", marked="accuracy_fell")
     return _chart("Accuracy", rows, [estimated, Series("by labels", "realized_accuracy", points=True)], _percent, None)
+
+
+def bars(lanes: Sequence[Sequence[Row]], begin: datetime.datetime, end: datetime.datetime, label: str) -> Markup:
+    """A lane a row, and in it a bar from each `start` to its `end`, of the class `kind`; `says` is shown on hover, and
+    beside the chart on focus.
+    """
+    whole = max((end - begin).total_seconds(), 1e-3)
+
+    def x(at: datetime.datetime) -> float:
+        return round(AXIS * (at - begin).total_seconds() / whole, 1)
+
+    drawing = [
+        Markup('<line class="grid" x1="{}" x2="{}" y1="0" y2="100%"/>').format(10 * place, 10 * place)
+        for place, _ in ticks(whole)
+    ]
+    for number, lane in enumerate(lanes):
+        drawing += [
+            Markup(
+                '<rect class="{}" tabindex="0" role="img" aria-label="{}" x="{}" y="{}" width="{}" height="{}">'
+                "<title>{}</title></rect>"
+            ).format(
+                bar["kind"],
+                says := Markup(text(bar["says"], LONGEST)),
+                x(bar["start"]),
+                LANE * number + 1,
+                max(round(x(bar["end"]) - x(bar["start"]), 1), 2),
+                LANE - 2,
+                says,
+            )
+            for bar in lane
+        ]
+    return Markup(
+        '<svg class="bars" role="group" aria-label="{}" viewBox="0 0 {} {}" preserveAspectRatio="none"'
+        ' style="height: {}rem">{}</svg>'
+    ).format(label, AXIS, LANE * len(lanes), len(lanes), Markup("").join(drawing))
+
+
+def ticks(whole: float) -> list[tuple[float, int]]:
+    """Of an axis of so many seconds: where its ticks stand, in percent, and their seconds."""
+    step = next((step for step in SECONDS if whole <= step * TICKS), SECONDS[-1])
+    return [(round(100 * at / whole, 2), at) for at in range(0, int(whole) + 1, step)]
 
 
 def _chart(

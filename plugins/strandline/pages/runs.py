@@ -1,11 +1,13 @@
 """Runs: what each listed, what became of it, and what it took."""
 
 import datetime
-from typing import Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
-from fastapi import HTTPException
+from fastapi import Depends, HTTPException
 
 from strandline import ledger, settings
+from strandline.pages import shards
 from strandline.pages.parameters import TextInPath
 from strandline.pages.rooms import Facts, Room, reading
 
@@ -40,7 +42,7 @@ def list_runs(
 
 
 @room.show("/runs/{run_id:path}", "run.html")
-def show_run(run_id: TextInPath) -> Facts:
+def show_run(run_id: TextInPath, tries: Annotated[Sequence[dict[str, Any]], Depends(shards.tries)] = ()) -> Facts:
     """A run: its balance, its time, what it refused, and its validation.
 
     Raises:
@@ -57,6 +59,9 @@ def show_run(run_id: TextInPath) -> Facts:
             "run": run,
             "phases": phases,
             "shards": ledger.fetch(connection, "select_run_batches", query | {"limit": SHARDS}),
+            "over_time": shards.over_time(
+                run, ledger.fetch(connection, "select_sizes_of_shards", query), tries, SHARDS
+            ),
             "sources": ledger.fetch(connection, "select_run_sources", query | {"limit": SOURCES})
             if run["listed"] <= COUNTED
             else None,

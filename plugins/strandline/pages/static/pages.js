@@ -18,8 +18,19 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const input of document.querySelectorAll("input[data-find]")) makeFinder(input);
   for (const map of document.querySelectorAll("svg[data-brush]")) makeBrush(map);
   for (const input of document.querySelectorAll("input[data-all]")) makeAll(input);
+  for (const figure of document.querySelectorAll("[data-says]")) makeSaying(figure);
   document.addEventListener("keydown", pressKey);
 });
+
+// What is pointed at, or has the focus, is named below its chart.
+function makeSaying(figure) {
+  const said = figure.querySelector("p:last-child");
+  for (const event of ["focusin", "pointerover"]) {
+    figure.addEventListener(event, ({ target }) => {
+      if (target.tagName === "rect" && target.ariaLabel) said.textContent = target.ariaLabel;
+    });
+  }
+}
 
 // Each head becomes a button that sorts by its column: by data-value where a cell has one.
 function makeSortable(table) {

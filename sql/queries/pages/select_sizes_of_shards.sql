@@ -1,0 +1,1 @@
+SELECT shard_id, entries, images FROM reporting.batches WHERE run_id = %(run_id)s
