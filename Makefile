@@ -29,7 +29,7 @@ TESTING := $(CONTAINED) OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up serve consumer revoke down status logs drop training-sets pretrained import-model measure convert \
-	verify backup restore secrets champion bench bench-peer bench-serve bench-million bench-drift bench-gate zoo parity \
+	verify backup restore secrets champion bench bench-peer bench-serve bench-million bench-pages bench-drift bench-gate zoo parity \
 	images test test-fast test-end-to-end \
 	test-docker test-airflow test-vision drills check docs lock python environments dev-environments
 
@@ -108,6 +108,9 @@ bench-serve: environments ## Measure answers over HTTP beside MLServer's and Fas
 
 bench-million: environments ## Ingest a drop of N=1,000,000 small files once: time and memory of every part
 	@$(AIRFLOW) -m local.bench.million --images $(if $(filter command%,$(origin N)),$(N),1000000)
+
+bench-pages: environments ## Measure the pages on a ledger of N=10,000,000 entries (half an hour, 20 GB); writes a table into docs/pages.md
+	@$(AIRFLOW) -m local.bench.pages --entries $(if $(filter command%,$(origin N)),$(N),10000000) $(if $(KEEP),--keep)
 
 bench-drift: environments ## Measure how well drift is found, on real images; writes docs/drift-evaluation.md
 	@mkdir -p "$(HOME_FOLDER)/user" "$(HOME_FOLDER)/tmp"

@@ -25,13 +25,17 @@ def start(settings: Settings) -> None:
     migrate(settings)
 
 
-def start_server(settings: Settings) -> None:
+def start_server(settings: Settings, durable: bool = True) -> None:
     """Start Postgres alone, as after a crash.
+
+    Args:
+        durable: False trades safety against power loss for speed.
 
     Raises:
         PostgresError: the port is taken, or the server cannot run here.
     """
-    postgres.start(_folder(settings), settings.local.postgres_port, _password(settings, postgres.SUPERUSER))
+    password = _password(settings, postgres.SUPERUSER)
+    postgres.start(_folder(settings), settings.local.postgres_port, password, durable)
 
 
 def provision(settings: Settings) -> None:

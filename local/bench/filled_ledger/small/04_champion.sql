@@ -1,0 +1,1 @@
+SELECT install_first_champion(encode(sha256('champion'), 'hex'), 'bench')

@@ -1,0 +1,1 @@
+DROP TABLE planned_entries, planned_runs
