@@ -59,9 +59,8 @@ JOIN entries USING (entry_id);
 -- `folder` is the first one below the period, '' of a file that lies in none. `discarded`: a person says that nothing has
 -- to be done about it.
 CREATE VIEW reporting.quarantine AS
-SELECT display_name AS fname, source, drop_at, path_label, state, outcomes.reason, detail, decoded, sha256, size, run_id,
-       outcomes.recorded_at, outcomes.entry_id,
-       CASE WHEN split_part(display_name, '/', below + 1) = '' THEN '' ELSE split_part(display_name, '/', below) END AS folder,
+SELECT display_name AS fname, refused_source AS source, drop_at, path_label, state, outcomes.reason, detail, decoded, sha256,
+       size, run_id, outcomes.recorded_at, outcomes.entry_id, refused_folder AS folder,
        discarded_files.entry_id IS NOT NULL AS discarded, who AS discarded_by, why AS discarded_why, at AS discarded_at
 FROM outcomes
 JOIN entries USING (entry_id)
@@ -69,8 +68,13 @@ LEFT JOIN discarded_files
     ON discarded_files.recorded_at = outcomes.recorded_at AND discarded_files.entry_id = outcomes.entry_id
    AND taken_back_by IS NULL
 LEFT JOIN discards USING (discard_id)
-CROSS JOIN LATERAL (SELECT CASE source WHEN '' THEN 2 ELSE 3 END AS below) AS path
 WHERE state IN ('quarantined', 'rejected', 'vanished');
+
+-- The files that are discarded now.
+CREATE VIEW reporting.discarded AS
+SELECT entry_id, recorded_at
+FROM discarded_files
+WHERE taken_back_by IS NULL;
 
 -- Each step of people about a refused file.
 CREATE VIEW reporting.discards AS

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from shown_pages import downloaded
 from starlette.requests import Request
 
+from local.bench import filled_ledger
 from strandline import ledger
 from strandline.ingest import load
 from strandline.pages import files, rooms
@@ -84,17 +85,47 @@ def test_a_place_that_is_none_is_refused(database):
         quarantine(before="2026-99-99T00:00,1")
 
 
-@pytest.mark.parametrize(("discarded", "index"), [(False, "outcomes_refused"), (True, "discarded_files_latest")])
-def test_the_latest_are_found_by_an_index(filled, database, discarded, index):
-    query = (ledger.query_files()["select_refused"]).read_text()
+@pytest.mark.parametrize(
+    ("files", "filters", "index"),
+    [
+        ("select_refused", {}, "outcomes_refused"),
+        ("select_refused", {"folder": "cat"}, "outcomes_refused_folder"),
+        ("select_refused", {"source": "shop"}, "outcomes_refused_source"),
+        ("select_refused", {"reason": "TRUNCATED"}, "outcomes_refused_reason"),
+        ("select_discarded", {}, "discarded_files_latest"),
+    ],
+)
+def test_the_latest_are_found_by_an_index(filled, database, files, filters, index):
+    query = ledger.query_files()[files].read_text()
     chosen = dict.fromkeys(("reason", "source", "folder", "period", "before", "before_entry"))
-    chosen |= {"limit": 51, "discarded": discarded}
+    chosen |= {"limit": 51, **filters}
+    with psycopg.connect(database.superuser) as connection:
+        connection.execute("ANALYZE outcomes")
     with psycopg.connect(database.analyst, row_factory=dict_row) as connection:
         for way in ("seqscan", "bitmapscan", "hashjoin", "mergejoin"):
             connection.execute(f"SET enable_{way} = off")
         plan = connection.execute(f"EXPLAIN (FORMAT JSON) {query}", chosen).fetchone()
-    assert index in str(plan)
+    assert f"'Index Name': '{index}'" in str(plan)
     assert "'Sort'" not in str(plan)
+
+
+def test_a_filter_is_followed_along_its_index_past_no_other_file(database):
+    """A folder, a source and a reason of which few files were ever refused, long ago, among very many."""
+    filled_ledger.fill(database.owner, 20_000)
+    with psycopg.connect(database.superuser) as connection:
+        connection.execute(
+            "UPDATE outcomes SET refused_folder = 'old', refused_source = 'old', reason = 'OLD' WHERE entry_id IN"
+            " (SELECT entry_id FROM outcomes WHERE state = 'quarantined' ORDER BY entry_id LIMIT 3)"
+        )
+        connection.execute("ANALYZE outcomes")
+    chosen = dict.fromkeys(("reason", "source", "folder", "period", "before", "before_entry")) | {"limit": 51}
+    query = ledger.query_files()["select_refused"].read_text()
+    with psycopg.connect(database.analyst) as connection:
+        for filters in ({"folder": "old"}, {"source": "old"}, {"reason": "OLD"}):
+            explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}"
+            ((plan,),) = connection.execute(explain, chosen | filters).fetchone()
+            assert plan["Plan"]["Actual Rows"] == 3
+            assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 60
 
 
 def names(facts: rooms.Facts) -> set[str]:

@@ -114,6 +114,7 @@ MUTATIONS = {
     "12_refused_entries_have_a_reason": [
         "UPDATE outcomes SET reason = NULL WHERE state = 'quarantined'",
         "UPDATE outcomes SET reason = ' ' WHERE state = 'rejected'",
+        "UPDATE outcomes SET refused_folder = NULL WHERE state = 'quarantined'",
         """UPDATE outcomes SET state = 'quarantined', reason = 'CORRUPT', image_id = NULL
            WHERE sha256 = (SELECT image_id FROM predictions WHERE run_id = 'first' AND label = 'cat' LIMIT 1)""",
         """INSERT INTO predictions

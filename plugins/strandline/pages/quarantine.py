@@ -27,6 +27,7 @@ FILES = 50  # a page
 MOST = 1000  # files that a step names one by one
 WHY = 200  # characters
 DAG = "ingest_images"  # who may edit it may discard
+LISTS = {"no": "select_refused", "yes": "select_discarded"}
 FILTERS = ("reason", "source", "folder", "period")
 COLUMNS = (
     *("entry_id", "fname", "source", "drop_at", "folder", "state", "reason", "detail", "sha256", "size", "run_id"),
@@ -86,8 +87,8 @@ def quarantine(
     chosen = {"reason": reason, "source": source, "folder": folder, "period": period}
     at, entry = _position(before)
     with reading() as connection:
-        query = chosen | {"discarded": discarded == "yes", "before": at, "before_entry": entry, "limit": FILES + 1}
-        files = ledger.fetch(connection, "select_refused", query)
+        query = chosen | {"before": at, "before_entry": entry, "limit": FILES + 1}
+        files = ledger.fetch(connection, LISTS[discarded], query)
         everything = before is None and discarded == "no" and all(value is None for value in chosen.values())
         bounds = {"latest": LATEST, "limit": GROUPS}
         groups = ledger.fetch(connection, "count_refused_groups", bounds) if everything else []
@@ -119,14 +120,14 @@ def export(
     discarded: Literal["no", "yes"] = "no",
 ) -> StreamingResponse:
     """The same files as a table for spreadsheets, whole, up to a million."""
-    query = {"reason": reason, "source": source, "folder": folder, "period": period, "discarded": discarded == "yes"}
-    return as_csv("quarantine", COLUMNS, _rows(query))
+    query = {"reason": reason, "source": source, "folder": folder, "period": period}
+    return as_csv("quarantine", COLUMNS, _rows(LISTS[discarded], query))
 
 
-def _rows(query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _rows(files: str, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
     with reading() as connection:
         everything = query | {"before": None, "before_entry": None, "limit": MOST_ROWS}
-        yield from ledger.stream(connection, "select_refused", everything)
+        yield from ledger.stream(connection, files, everything)
 
 
 @room.api.post("/quarantine/discard", dependencies=editing(DAG))

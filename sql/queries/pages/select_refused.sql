@@ -1,7 +1,7 @@
 SELECT entry_id, fname, source, drop_at, folder, state, reason, detail, sha256, size, run_id, recorded_at,
        discarded, discarded_by, discarded_why, discarded_at
 FROM reporting.quarantine
-WHERE discarded = %(discarded)s
+WHERE NOT discarded
   AND (%(reason)s::text IS NULL OR reason = %(reason)s)
   AND (%(source)s::text IS NULL OR source = %(source)s)
   AND (%(folder)s::text IS NULL OR folder = %(folder)s)
