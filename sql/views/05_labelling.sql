@@ -81,13 +81,16 @@ SELECT run_id, image_id, chosen, margin, chosen_at
 FROM audit_images
 JOIN audit_samples USING (run_id);
 
--- What people are asked to label, and have not yet.
+-- What people are asked to label, and have not yet: nobody said anything of it, and no path does. As `standing_labels` has
+-- it, without looking at what was said of all the others.
 CREATE VIEW reporting.unanswered AS
-SELECT audit_images.run_id, image_id, display_name AS fname, drop_source AS source, drop_at, chosen, margin, chosen_at
+SELECT audit_images.run_id, image_id, display_name AS fname, source, drop_at, chosen, margin, chosen_at
 FROM audit_images
 JOIN audit_samples USING (run_id)
-JOIN standing_labels USING (image_id)
-WHERE label IS NULL;
+JOIN images USING (image_id)
+JOIN entries USING (entry_id)
+WHERE NOT EXISTS (SELECT FROM labels WHERE labels.image_id = audit_images.image_id)
+  AND NOT EXISTS (SELECT FROM path_words WHERE path_words.image_id = audit_images.image_id);
 
 -- How far labelling has come, by the source and period in which the images landed.
 CREATE VIEW reporting.labelling AS

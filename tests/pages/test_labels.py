@@ -12,6 +12,7 @@ from ledger_rows import File, Run, digest, register
 from shown_pages import downloaded
 from starlette.requests import Request
 
+from local.bench import filled_ledger
 from strandline import ledger
 from strandline.ingest import load as ingest_load
 from strandline.labels import claims, load
@@ -164,3 +165,37 @@ def test_what_people_said_is_one_table(asked):
     rows = list(csv.DictReader(io.StringIO("".join(map(str, downloaded(labels.export()))))))
     said = [(row["image_id"], row["label"], row["source"], row["labeller"]) for row in rows]
     assert said == [(first, "cat", "person", "ann"), (second, "", "person", "bob")]
+
+
+def test_a_path_conflicts_with_that_of_a_duplicate(database):
+    files = [File("a.jpg"), File("copy.jpg", content="a.jpg"), File("b.jpg"), File("same.jpg", content="b.jpg")]
+    run = Run("run", register(), files)
+    ingest_load.load(run.run_id, run.ready())
+    with psycopg.connect(database.superuser) as connection:
+        connection.execute("UPDATE entries SET path_label = 'dog' WHERE display_name LIKE '%copy.jpg'")
+    (conflict,) = labels.conflicts()["conflicts"]
+    assert (conflict["image_id"], {word["label"] for word in conflict["words"]}) == (digest("a.jpg"), {"cat", "dog"})
+
+
+def test_labellers_agree_on_the_latest_images_as_the_view_has_it_of_all(asked, monkeypatch):
+    for name, label in zip(FILES, ["cat", "dog", "cat", "frog", "cat", "cat"], strict=True):
+        labels.answer(labels.Answer(image_id=digest(name), label="cat"), ANN)
+        labels.answer(labels.Answer(image_id=digest(name), label=label), BOB)
+    with rooms.reading() as connection:
+        whole = connection.execute("SELECT * FROM reporting.labellers ORDER BY images DESC, labeller").fetchall()
+    assert labels.conflicts()["labellers"] == whole
+    monkeypatch.setattr(labels, "WORDS", 4)
+    assert [(row["images"], row["agreed"]) for row in labels.conflicts()["labellers"]] == [(2, 2), (2, 2)]
+
+
+@pytest.mark.parametrize(
+    "query", ["count_unanswered", "insert_label_claim", "select_label_conflicts", "select_labellers"]
+)
+def test_what_people_are_asked_is_found_without_a_look_at_all_images(database, query):
+    filled_ledger.fill(database.owner, 20_000)
+    asked = {"labeller": "ann", "length": claims.LENGTH, "limit": 100, "duplicates": 20, "words": 100}
+    with psycopg.connect(database.superuser) as connection:
+        explain = f"EXPLAIN {ledger.query_files()[query].read_text()}".encode()
+        plan = "\n".join(row[0] for row in connection.execute(explain, asked))
+    for table in ("entries", "outcomes", "images"):
+        assert f"Seq Scan on {table}" not in plan, plan

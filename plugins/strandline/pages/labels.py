@@ -23,6 +23,8 @@ LABELLERS = 50
 DAG = "ingest_labels"  # who may trigger it may label
 room = Room(DAG)
 CONFLICTS = 100
+DUPLICATES = 10_000  # the latest, of which paths are compared
+WORDS = 2_000  # the latest, of whose images labellers are compared
 may_write = [Depends(same_origin), Depends(requires_access_dag("POST", DagAccessEntity.RUN, param_dag_id=DAG))]
 ImageId = Annotated[str | None, Query(pattern="^[0-9a-f]{64}$")]
 
@@ -118,8 +120,12 @@ def conflicts(decides: Annotated[bool, Depends(may_edit(DAG))] = False) -> Facts
     classes = _classes()
     with reading() as connection:
         return {
-            "conflicts": ledger.fetch(connection, "select_label_conflicts", {"limit": CONFLICTS}),
-            "labellers": ledger.fetch(connection, "select_labellers", {"limit": LABELLERS}),
+            "conflicts": ledger.fetch(
+                connection, "select_label_conflicts", {"limit": CONFLICTS, "duplicates": DUPLICATES}
+            ),
+            "duplicates": DUPLICATES,
+            "words": WORDS,
+            "labellers": ledger.fetch(connection, "select_labellers", {"limit": LABELLERS, "words": WORDS}),
             "classes": classes,
             "decides": decides,
         }
