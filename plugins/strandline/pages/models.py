@@ -11,7 +11,7 @@ from strandline.pages import lineage, measurements
 from strandline.pages.rooms import Facts, Room, reading
 
 GATES = 20
-COMPARED_IMAGES = 50_000  # at least, if there are so many: the newest
+COMPARED_IMAGES = 10_000  # at least, if there are so many: the newest
 DISAGREEMENTS = 1000  # of which the labels are looked up
 SAMPLE = 24  # of which the images are shown
 room = Room("promote_model")
