@@ -109,7 +109,7 @@ def fill(config: settings.Settings, entries: int) -> None:
     if filled.exists():
         return say(f"The ledger of {config.home} is there already.")
     shutil.rmtree(config.home, ignore_errors=True)
-    config.landing.mkdir(parents=True)
+    (config.home / "landing").mkdir(parents=True)
     say(f"Filling a ledger with {entries:,} entries ...")
     databases.start_server(config, durable=False)
     try:

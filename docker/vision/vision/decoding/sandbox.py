@@ -235,8 +235,8 @@ class Preview(NamedTuple):
 
 
 class Previews(_Worker):
-    """Makes previews of refused files of a folder, in a process that is started for the first one. No file is refused, or
-    taken, for what happens here.
+    """Makes previews of refused files of a folder, in a process that is started for the first one. No file is refused,
+    or taken, for what happens here.
     """
 
     def __init__(self, root: Path, request: contract.PackRequest) -> None:
