@@ -29,7 +29,8 @@ def write(config: Settings, url: str) -> None:
     with psycopg.connect(url, row_factory=dict_row) as connection:
         for run in connection.execute(_query("select_runs")).fetchall():
             for shard in connection.execute(_query("select_predicted"), run).fetchall():
-                connection.execute(_query("update_batch"), run | _write_attempt(config, **run, **shard))
+                batch = run | _write_attempt(config, **run, **shard)
+                connection.execute(_query("update_batch"), batch)
 
 
 def _query(name: str) -> bytes:
