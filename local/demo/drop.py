@@ -10,6 +10,7 @@ import datetime
 import hashlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,8 @@ def main() -> int:
     cache = config.home / "cache" / "cifar10"
     in_bucket = isinstance(config.landing, settings.BucketUrl)
     landing = config.home / "drop" if in_bucket else config.landing_folder
+    if in_bucket:
+        shutil.rmtree(landing, ignore_errors=True)  # of a drop that was not uploaded to its end
     try:
         written = drop(landing, start, arguments.count, cache, config.local.cifar_archive, scene)
     except cifar.CifarError as error:
