@@ -4,6 +4,7 @@ that misbehaves.
 Numbers like B82 name the inputs of the hostile catalogue.
 """
 
+import dataclasses
 import os
 import threading
 import time
@@ -21,6 +22,7 @@ from strandline import bucket, fetching, settings
 from strandline.bucket import Bucket
 from strandline.errors import PermanentError
 from strandline.ingest.listing import write_manifest
+from strandline.operators import docker as docker_runner
 from strandline.operators.process import ProcessOperator, vision_environment
 
 RUN = "manual__2026-11-21T08:00:00+00:00"
@@ -301,6 +303,16 @@ def test_a_link_in_the_place_of_the_folder_leads_nowhere(zone, tmp_path, monkeyp
         assert started.wait(30)
     assert not list(elsewhere.iterdir())
     assert [path.name for path in (folder / "moved").iterdir()] == ["0"]
+
+
+def test_a_container_is_given_no_landing_zone(zone, tmp_path):
+    """But a folder that stands in its place, where the engine's filter asks for one."""
+    config = settings.get()
+    mounts = docker_runner._mounts(config, config.store / "attempt", Path("/store/attempt"))
+    assert [mount["Target"] for mount in mounts] == ["/store", "/store/attempt"]
+    vision = dataclasses.replace(config.vision, landing_on_host=tmp_path / "empty")
+    mounts = docker_runner._mounts(dataclasses.replace(config, vision=vision), config.store / "attempt", Path("/x"))
+    assert next(mount["Source"] for mount in mounts) == str(tmp_path / "empty")
 
 
 def test_a_vision_process_sees_no_credentials_of_the_bucket(zone, monkeypatch):

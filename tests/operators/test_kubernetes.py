@@ -166,6 +166,16 @@ class TestSpec:
             "scratch": {"emptyDir": {"medium": "Memory", "sizeLimit": str(64 * 2**20)}},
         }
 
+    def test_without_a_folder_it_has_no_landing_zone(self, request_, monkeypatch):
+        """What lies in a bucket is brought to its attempt."""
+        monkeypatch.setenv("STRANDLINE_LANDING", "s3://photos/landing")
+        settings.get.cache_clear()
+        spec = spec_of(operator(request_), settings.get())["spec"]
+        assert [volume["name"] for volume in spec["volumes"]] == ["store", "scratch"]
+        (container,) = spec["containers"]
+        assert "/landing" not in [mount["mountPath"] for mount in container["volumeMounts"]]
+        assert "photos" not in json.dumps(spec)
+
     def test_it_holds_no_secret(self, pod, monkeypatch):
         assert "secret@nowhere" not in json.dumps(pod)
         (container,) = pod["spec"]["containers"]
