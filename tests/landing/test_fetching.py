@@ -64,7 +64,13 @@ def packed(rows: list[tuple[bytes, str]], **more) -> dict[str, dict]:
     done = operator.execute({"run_id": RUN, "ti": SimpleNamespace(try_number=1)})
     folder = settings.get().store / done["folder"]
     assert {path.name for path in folder.iterdir()} == {
-        *(contract.REQUEST_FILE, contract.RESULT_FILE, contract.SHARD_FILE, contract.OUTCOMES_FILE)
+        *(
+            contract.REQUEST_FILE,
+            contract.RESULT_FILE,
+            contract.SHARD_FILE,
+            contract.OUTCOMES_FILE,
+            contract.PREVIEWS_FILE,
+        )
     }
     outcomes = pq.read_table(folder / contract.OUTCOMES_FILE).to_pylist()
     assert [outcome["entry"] for outcome in outcomes] == list(range(len(rows)))

@@ -121,13 +121,13 @@ def export(
 ) -> StreamingResponse:
     """The same files as a table for spreadsheets, whole, up to a million."""
     query = {"reason": reason, "source": source, "folder": folder, "period": period}
-    return as_csv("quarantine", COLUMNS, _rows(LISTS[discarded], query))
+    return as_csv("quarantine", COLUMNS, _rows(discarded, query))
 
 
-def _rows(files: str, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _rows(discarded: str, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
     with reading() as connection:
         everything = query | {"before": None, "before_entry": None, "limit": MOST_ROWS}
-        yield from ledger.stream(connection, files, everything)
+        yield from ledger.stream(connection, LISTS[discarded], everything)
 
 
 @room.api.post("/quarantine/discard", dependencies=editing(DAG))
