@@ -78,7 +78,7 @@ def read_refused(entry_id: NumberInPath) -> Response:
     with _readers:
         png = next(filter(None, map(_look, found)), None)
     if png is None:
-        return Response(NOTHING, 404, HEADERS | {"cache-control": "no-store"}, "image/svg+xml")
+        return Response(NOTHING, headers=HEADERS | {"cache-control": "no-store"}, media_type="image/svg+xml")
     return Response(png, headers=KEPT, media_type="image/png")
 
 
