@@ -250,12 +250,10 @@ class Previews(_Worker):
         self._left -= 1
         try:
             size, pixels = self._exchange([json.dumps((file.name.decode("latin-1"), file.version)).encode()])
-        except _Died:
+            width, height = map(int, size or (0, 0))
+        except (_Died, TypeError, ValueError):  # hostile bytes may have taken it over
             self._lives -= 1
             return None
-        if size is None:
-            return None
-        width, height = map(int, size)
         is_whole = 0 < width <= preview.SIDE and 0 < height <= preview.SIDE and len(pixels) == width * height * 3
         return Preview(width, height, pixels) if is_whole else None
 
