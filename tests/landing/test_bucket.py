@@ -9,7 +9,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from object_store import Store, Zone, in_an_hour, landing_in, once
+from object_store import Zone, in_an_hour, landing_in, once
 
 from strandline import bucket, connections, scan, settings
 from strandline.bucket import Bucket, Version
@@ -21,16 +21,8 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture(scope="module")
-def store():
-    with Store() as running:
-        yield running
-
-
 @pytest.fixture
-def zone(store, tmp_path, monkeypatch):
-    store.misbehave = lambda environment: None
-    monkeypatch.setattr(bucket, "RENEWALS", (0.0, 0.0))
+def zone(store, tmp_path):
     zone = Zone(store)
     with landing_in(zone, tmp_path, stable_seconds=5):
         yield zone

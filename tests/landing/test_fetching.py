@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowException
 from image_files import png
-from object_store import Store, Zone, in_an_hour, landing_in, once
+from object_store import Zone, in_an_hour, landing_in, once
 
 import strandline_contract as contract
 from strandline import bucket, fetching, settings
@@ -28,16 +28,8 @@ from strandline.operators.process import ProcessOperator, vision_environment
 RUN = "manual__2026-11-21T08:00:00+00:00"
 
 
-@pytest.fixture(scope="module")
-def store():
-    with Store() as running:
-        yield running
-
-
 @pytest.fixture
 def zone(store, tmp_path, monkeypatch):
-    store.misbehave = lambda environment: None
-    monkeypatch.setattr(bucket, "RENEWALS", (0.0, 0.0))
     monkeypatch.setattr(fetching, "PAUSE", 0.01)
     zone = Zone(store)
     with landing_in(zone, tmp_path):
